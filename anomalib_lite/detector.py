@@ -1,0 +1,117 @@
+"""The contract of a detector: this file is enough to write one.
+
+A detector is a torch module. The host builds it from its options and the image specification, lets it fit on good
+images, wraps it (`anomalib_lite.inspector`) and exports it as one ONNX graph; calibration, prediction and the device
+run that graph. So:
+
+- everything learnt lives in `state_dict()`: parameters, or buffers assigned in `fit`;
+- `forward` is traceable: tensor operations of fixed shapes, no Python branches on values, no randomness;
+- images are (B, C, H, W) float32 in [0, 1], 0 black and 1 the white level of `ImageSpec`; no other normalisation
+  is done for you, and B must not change the result of an image;
+- anomaly maps are raw: higher is more anomalous, any unit, finite. The host resizes, smooths, reduces to the image
+  score, calibrates and thresholds them. Do not squash them: scores that tie at an upper limit hide defects.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from anomalib_lite.edge.imaging import ImageSpec
+
+__all__ = ["Batch", "Batches", "Detector", "ImageSpec", "Prediction", "TrainingRun"]
+
+T = TypeVar("T")
+Prediction: TypeAlias = Tensor | tuple[Tensor, Tensor]
+
+
+class Batch(NamedTuple):
+    """Some good images, as `fit` sees them."""
+
+    image: Tensor  # (B, C, H, W) float32 in [0, 1]
+    reference: Tensor | None = None  # same shape, for inputs == ("image", "reference")
+    valid: Tensor | None = None  # (B, 1, H, W) bool: False where the image is padding or outside the region of interest
+
+
+class Batches(Protocol):
+    """The training images. Iterating gives one shuffled pass; it can be iterated again."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass over the training images, in an order set by the seed."""
+        ...
+
+    def __len__(self) -> int:
+        """Batches in one pass."""
+        ...
+
+
+class TrainingRun(Protocol):
+    """All that a detector knows of training."""
+
+    device: torch.device
+    seed: int
+
+    def time_left(self) -> float:
+        """Seconds until the time budget ends; infinite without `--minutes`."""
+        ...
+
+    def minimise(
+        self,
+        loss: Callable[[Batch], Tensor],
+        module: nn.Module,
+        batches: Batches,
+        *,
+        steps: int,
+        optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        schedule: Callable[[float], float] | None = None,
+    ) -> None:
+        """Gradient descent on `loss(batch)` over the parameters of `module`; can be interrupted and resumed.
+
+        Args:
+            loss: Maps a batch on `device` to a scalar. Randomness drawn from torch inside it is seeded per step.
+            module: What is trained, buffers included (put helper networks inside it as well).
+            batches: What `fit` was given.
+            steps: Optimiser steps; replaced by the user's `--steps`, or by the clock with `--minutes`.
+            optimiser: From parameters to an optimiser. Default: AdamW at 1e-3.
+            schedule: Factor of the learning rate, from training progress in [0, 1] (of steps or of the time budget).
+                Default: a short warm-up, then cosine to 0.
+        """
+        ...
+
+    def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
+        """Pass items through and show how far a closed-form fit has come."""
+        ...
+
+    def log(self, name: str, value: float | Tensor) -> None:
+        """Record a value of the current step in training.csv."""
+        ...
+
+
+class Detector(nn.Module, ABC):
+    """Base of every detector: three methods, of which `fit` has a default."""
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        """Build the layers. Touches no network, no disk and no data."""
+        super().__init__()
+        self.config = config
+        self.image = image
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        """Learn from good images alone. Default: there is nothing to learn."""
+
+    @abstractmethod
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
+        """Tell how anomalous each place is.
+
+        Args:
+            image: (B, C, H, W) float32 in [0, 1].
+            reference: Of the same shape, where the detector declares it as an input.
+
+        Returns:
+            The anomaly map (B, 1, h, w), or (map, score (B,)). h and w may be smaller than H and W. The detector's own
+            score is used only where no part of an image is masked out; otherwise the map is reduced.
+        """

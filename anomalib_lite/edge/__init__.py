@@ -1,0 +1,1 @@
+"""What runs on a device: standard library, numpy, Pillow and onnxruntime alone."""

@@ -1,0 +1,72 @@
+"""Every error that is the user's to read, as a tree.
+
+AnomalibLiteError
+ +-- ConfigError          an option, a configuration file, a command line        exit code 2
+ |    +-- MissingExtra    a package that this use needs is not installed
+ +-- DataError            images, masks, groups, splits                          exit code 3
+ |    +-- ImageError      one image that cannot be measured; `code` says why
+ +-- ModelError           a bundle that is refused                               exit code 4
+ |    +-- ExportError     a graph that cannot be exported
+ |         +-- ParityFailed   the exported graph disagrees with torch
+ +-- PluginError          a plugin that is missing or broken                     exit code 5
+
+A message is one or two sentences: what happened, where, what was expected, what to do next.
+Only `anomalib_lite.cli` turns errors into exit codes; a bug exits with 70.
+"""
+
+
+class AnomalibLiteError(Exception):
+    """Base of every error raised on purpose."""
+
+    exit_code = 70
+
+
+class ConfigError(AnomalibLiteError):
+    """An option has no meaning, or no legal value."""
+
+    exit_code = 2
+
+
+class MissingExtra(ConfigError):  # noqa: N818
+    """A package is needed that the base installation does not bring."""
+
+    def __init__(self, package: str, extra: str, purpose: str) -> None:
+        super().__init__(f"{purpose} needs '{package}': pip install 'anomalib-lite[{extra}]'")
+
+
+class DataError(AnomalibLiteError):
+    """The images, or what is said of them, cannot be used."""
+
+    exit_code = 3
+
+
+class ImageError(DataError):
+    """One image cannot be measured. Its verdict is ERROR, never OK.
+
+    `code` is stable and short, for result rows: `missing`, `empty`, `unreadable`, `truncated`, `too_large`,
+    `unsupported_mode`, `several_frames`, `wrong_dtype`, `wrong_channels`, `wrong_size`, `not_finite`, `internal`.
+    """
+
+    def __init__(self, message: str, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class ModelError(AnomalibLiteError):
+    """A bundle is refused: damaged, incomplete, altered or too new."""
+
+    exit_code = 4
+
+
+class ExportError(ModelError):
+    """A detector cannot be turned into a graph of standard operators."""
+
+
+class ParityFailed(ExportError):
+    """The exported graph does not compute what torch computes. Nothing was written."""
+
+
+class PluginError(AnomalibLiteError):
+    """A detector was asked for that no working plugin provides."""
+
+    exit_code = 5
