@@ -1,0 +1,219 @@
+"""The configuration: a YAML file and `--set key=value`, checked against pydantic models."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from anomalib_lite.errors import ConfigError
+
+__all__ = ["Config", "DetectorConfig", "load", "nearest", "validate"]
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class DetectorConfig(_Section):
+    """Base of a plugin's options: unknown keys are refused, values are frozen, attribute docstrings describe them."""
+
+
+class ImageConfig(_Section):
+    """How images reach the model."""
+
+    height: int | None = Field(None, ge=16, le=8192)
+    """Rows of the model's input, in pixels. Default: 256, or the golden sample's for detectors with a reference."""
+    width: int | None = Field(None, ge=16, le=8192)
+    """Columns of the model's input, in pixels. Default: as height."""
+    mode: Literal["stretch", "letterbox", "tile"] = "stretch"
+    """stretch: resize to the input; letterbox: resize and pad, keeping the aspect; tile: cut at full resolution."""
+    overlap: int = Field(32, ge=0)
+    """tile: pixels of context around the core of each tile."""
+    channels: Literal[1, 3] | None = None
+    """Convert every image to grey (1) or RGB (3). Default: as the images are; mixed images are then refused."""
+    white: float | None = Field(None, gt=0, le=65535)
+    """Pixel value that is white, for cameras with 10 or 12 bits in 16. Default: the largest value of the type."""
+    roi: Path | None = None
+    """A mask image: pixels that are 0 are outside the region of interest, for fitting, scoring and thresholds alike."""
+
+    @model_validator(mode="after")
+    def _overlap_leaves_a_core(self) -> Self:
+        if self.mode == "tile" and 2 * self.overlap >= min(self.height or 256, self.width or 256):
+            raise ValueError(f"overlap {self.overlap} leaves no core in the tile: use less than half its side")
+        return self
+
+
+class ScoreConfig(_Section):
+    """From the detector's anomaly map to the image score."""
+
+    sigma: float = Field(4.0, ge=0, le=64)
+    """Gaussian smoothing of the anomaly map, standard deviation in pixels of the model's input; 0 for none."""
+    reduction: Literal["max", "top"] = "max"
+    """Image score: the largest value of the map, or the mean of its largest values."""
+    top_share: float = Field(0.01, gt=0, le=1)
+    """top: the share of the map's pixels that is averaged."""
+
+
+class TrainingConfig(_Section):
+    """How long and where the detector trains."""
+
+    steps: int | None = Field(None, ge=1)
+    """Optimiser steps. Default: the detector's own."""
+    minutes: float | None = Field(None, gt=0)
+    """Time budget instead of steps, in minutes, for all fits together."""
+    batch_size: int = Field(8, ge=1)
+    """Images per optimiser step, over all devices together."""
+    seed: int = Field(0, ge=0)
+    """Of initial weights, order of images, holdout and everything random."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where to train."""
+    devices: int = Field(1, ge=1)
+    """Processes on this machine, one per device."""
+    nodes: int = Field(1, ge=1)
+    """Machines that train together."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    """Number format of training; the exported graph is always float32."""
+
+    @model_validator(mode="after")
+    def _steps_or_minutes(self) -> Self:
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("give steps or minutes, not both")
+        return self
+
+
+class CalibrationConfig(_Section):
+    """What the thresholds promise."""
+
+    max_false_reject: float = Field(0.01, gt=0, lt=1)
+    """Largest share of good parts that may be rejected (verdict NG)."""
+    review: float | None = Field(None, gt=0, lt=1)
+    """Largest share of good parts that are not OK, NG included. Default: max(5 %, 5 x max_false_reject)."""
+    confidence: float = Field(0.95, gt=0.5, lt=1)
+    """Confidence of each bound."""
+    holdout: float = Field(0.3, gt=0, lt=1)
+    """Share of the good groups that is kept from fitting, for calibration; rows with split=calibrate come first."""
+    crossfit: int | None = Field(None, ge=2, le=20)
+    """For small sets: fit K sibling models and calibrate on every good image. The bound is approximate."""
+    selfcheck: Literal["images", "rendered", "none"] = "images"
+    """What `verify` replays: held-out images, rendered stand-ins where images must not travel, or nothing."""
+
+
+class Config(_Section):
+    """Everything that decides what a model becomes."""
+
+    detector: str
+    """Name of the detector."""
+    options: dict[str, Any] = Field(default_factory=dict)
+    """The detector's own options: anomalib-lite plugins show NAME."""
+    image: ImageConfig = ImageConfig()
+    score: ScoreConfig = ScoreConfig()
+    training: TrainingConfig = TrainingConfig()
+    calibration: CalibrationConfig = CalibrationConfig()
+
+
+def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Merge defaults, a YAML file and settings, the later over the earlier.
+
+    Args:
+        path: A YAML file, or None.
+        settings: `key=value` with dots in the key, the value as YAML: `score.sigma=2`.
+        defaults: Dotted keys to values: what the detector prefers.
+
+    Returns:
+        Nested mappings, not yet validated.
+
+    Raises:
+        ConfigError: The file or a setting cannot be read.
+    """
+    merged: dict[str, Any] = {}
+    for key, value in (defaults or {}).items():
+        _put(merged, key, value)
+    if path is not None:
+        _merge(merged, _read_yaml(path))
+    for setting in settings:
+        key, equals, text = setting.partition("=")
+        if not equals or not key:
+            raise ConfigError(f"--set {setting}: expected key=value, such as --set score.sigma=2")
+        try:
+            _put(merged, key.strip(), yaml.safe_load(text))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--set {setting}: the value is not valid YAML: {error}") from error
+    return merged
+
+
+def validate(model: type[M], data: Mapping[str, Any], *, where: str, help_command: str) -> M:
+    """Check nested mappings against a model.
+
+    Args:
+        model: The pydantic model.
+        data: What was merged by `load`.
+        where: Named at the head of an error: a file, or "options of 'draem'".
+        help_command: What to run to see the legal keys.
+
+    Raises:
+        ConfigError: One sentence per fault, with the nearest legal name for an unknown key.
+    """
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        faults = [_fault(model, item) for item in error.errors()]
+        raise ConfigError(f"{where}: {'; '.join(faults)}. See: {help_command}") from error
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """' Did you mean 'x'?' where a legal name is near, otherwise the empty string."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" Did you mean '{close[0]}'?" if close else ""
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give an existing YAML file.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
+    if data is None:
+        return {}
+    if not isinstance(data, dict):
+        raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}.")
+    return data
+
+
+def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
+    for key, value in source.items():
+        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
+            _merge(target[key], value)
+        else:
+            target[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _put(target: dict[str, Any], dotted: str, value: Any) -> None:
+    *sections, last = dotted.split(".")
+    for section in sections:
+        inner = target.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {dotted}: '{section}' is a value, not a section.")
+        target = inner
+    target[last] = value
+
+
+def _fault(model: type[BaseModel], item: Any) -> str:
+    """One pydantic fault as half a sentence: 'score.sigmma is not an option. Did you mean 'sigma'?'."""
+    location = ".".join(str(part) for part in item["loc"])
+    if item["type"] == "extra_forbidden":
+        owner = model
+        for part in item["loc"][:-1]:
+            inner = owner.model_fields[str(part)].annotation if str(part) in owner.model_fields else None
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                owner = inner
+        return f"{location} is not an option.{nearest(str(item['loc'][-1]), owner.model_fields)}"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{location or 'configuration'}: {message[0].lower()}{message[1:]} (found {item['input']!r})"

@@ -1,0 +1,130 @@
+"""How a source image becomes the frames that a graph sees, and how their maps become one map of the source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.imaging import ImageSpec
+
+Mode = Literal["stretch", "letterbox", "tile"]
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One input of the graph, and where it comes from."""
+
+    image: NDArray[np.generic]  # (h, w, C) of the spec
+    valid: NDArray[np.bool_]  # (h, w): what counts; the core of a tile, the picture in a letterbox, the region of interest
+    core: tuple[slice, slice]  # rows and columns of the frame that go into the map
+    place: tuple[slice, slice]  # where they go
+
+
+@dataclass(frozen=True, eq=False)
+class Framing:
+    """Places images into frames of `spec`, the same way in training, calibration and on the device."""
+
+    spec: ImageSpec
+    mode: Mode = "stretch"
+    overlap: int = 0  # tile: pixels of context around each core
+    convert: bool = False  # to the spec's channels; otherwise other channels are refused
+    roi: NDArray[np.bool_] | None = field(default=None, repr=False)  # (H, W); stretched over the image where sizes differ
+
+    @property
+    def masks(self) -> bool:
+        """Whether parts of a frame may be invalid, so that the graph has the input `valid`."""
+        return self.mode != "stretch" or self.roi is not None
+
+    def frames(self, pixels: NDArray[np.generic]) -> list[Frame]:
+        """Cut one image (H, W, C) into frames.
+
+        Raises:
+            ImageError: The dtype or the channels are not the spec's.
+        """
+        pixels = imaging.conform(pixels, self.spec, convert=self.convert)
+        if self.mode == "tile":
+            return self._tiles(pixels)
+        return [self._letterbox(pixels) if self.mode == "letterbox" else self._stretch(pixels)]
+
+    def assemble(
+        self, frames: Sequence[Frame], maps: Sequence[NDArray[np.float32]]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Paste the maps (h, w) of all frames of one image.
+
+        Returns:
+            The anomaly map and what of it is valid, both (h', w') and covering the source image exactly: at its own
+            resolution with tiles, at the model's otherwise. Where it is not valid the map holds its lowest valid value.
+        """
+        height = max(frame.place[0].stop for frame in frames)
+        width = max(frame.place[1].stop for frame in frames)
+        anomaly_map = np.empty((height, width), np.float32)
+        valid = np.empty((height, width), bool)
+        for frame, one in zip(frames, maps, strict=True):
+            anomaly_map[frame.place] = one[frame.core]
+            valid[frame.place] = frame.valid[frame.core]
+        if not valid.all():
+            anomaly_map[~valid] = anomaly_map[valid].min() if valid.any() else anomaly_map.min()
+        return anomaly_map, valid
+
+    def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
+        height, width = self.spec.height, self.spec.width
+        whole = (slice(0, height), slice(0, width))
+        return Frame(imaging.resize(pixels, height, width), self._region(height, width), whole, whole)
+
+    def _letterbox(self, pixels: NDArray[np.generic]) -> Frame:
+        scale = min(self.spec.height / pixels.shape[0], self.spec.width / pixels.shape[1])
+        height = max(1, min(self.spec.height, round(pixels.shape[0] * scale)))
+        width = max(1, min(self.spec.width, round(pixels.shape[1] * scale)))
+        top, left = (self.spec.height - height) // 2, (self.spec.width - width) // 2
+        core = (slice(top, top + height), slice(left, left + width))
+        bars = ((top, self.spec.height - height - top), (left, self.spec.width - width - left))
+        image = np.pad(imaging.resize(pixels, height, width), (*bars, (0, 0)), mode="edge")
+        valid = np.pad(self._region(height, width), bars)
+        return Frame(np.ascontiguousarray(image), valid, core, (slice(0, height), slice(0, width)))
+
+    def _tiles(self, pixels: NDArray[np.generic]) -> list[Frame]:
+        """Cores partition the image; each tile is its core with `overlap` pixels of context, edges replicated."""
+        height, width = pixels.shape[:2]
+        region = self._region(height, width)
+        rows = _cores(height, self.spec.height - 2 * self.overlap)
+        columns = _cores(width, self.spec.width - 2 * self.overlap)
+        return [self._tile(pixels, region, row, column) for row in rows for column in columns]
+
+    def _tile(self, pixels: NDArray[np.generic], region: NDArray[np.bool_], row: slice, column: slice) -> Frame:
+        y, y_core = _window(row, self.spec.height, pixels.shape[0])
+        x, x_core = _window(column, self.spec.width, pixels.shape[1])
+        valid = np.zeros((self.spec.height, self.spec.width), bool)
+        valid[y_core, x_core] = region[row, column]
+        return Frame(np.ascontiguousarray(pixels[y][:, x]), valid, (y_core, x_core), (row, column))
+
+    def _region(self, height: int, width: int) -> NDArray[np.bool_]:
+        """The region of interest at a size, by nearest pixel; everything where there is none."""
+        if self.roi is None:
+            return np.ones((height, width), bool)
+        y = (np.arange(height) + 0.5) * self.roi.shape[0] / height
+        x = (np.arange(width) + 0.5) * self.roi.shape[1] / width
+        return self.roi[np.ix_(y.astype(int), x.astype(int))]
+
+
+def _cores(length: int, step: int) -> list[slice]:
+    """Partition `length` pixels into the fewest cores of at most `step`, of equal length within one pixel."""
+    count = -(-length // step)
+    edges = [length * index // count for index in range(count + 1)]
+    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+
+
+def _window(core: slice, size: int, length: int) -> tuple[NDArray[np.intp], slice]:
+    """The `size` source positions around a core, and where the core lies among them.
+
+    The window is moved inside the image where it can be, so that tiles at the border see real context; where the image
+    is smaller than a tile, its edge pixels are repeated.
+    """
+    start = core.start - (size - (core.stop - core.start)) // 2
+    start = min(max(start, 0), length - size) if length >= size else (length - size) // 2
+    positions = np.clip(np.arange(start, start + size), 0, length - 1)
+    return positions, slice(core.start - start, core.stop - start)
