@@ -1,0 +1,89 @@
+"""The module that is exported: image in, raw image score and raw anomaly map out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from anomalib_lite.config import ScoreConfig
+from anomalib_lite.detector import Detector, ImageSpec
+
+
+class Inspector(nn.Module):
+    """A detector between the pixels of a file and the two numbers that are calibrated.
+
+    `image` (N, H, W, C) uint8 or uint16 -> divided by the white level -> `Detector.forward` -> resized to the input's
+    resolution -> Gaussian smoothing -> `valid` -> reduction. Returns `score` (N,) and `anomaly_map` (N, 1, H, W), both
+    float32 and raw: higher is more anomalous.
+    """
+
+    fitted: Tensor
+
+    def __init__(self, detector: Detector, spec: ImageSpec, score: ScoreConfig, *, reference: bool, valid: bool):
+        super().__init__()
+        self.detector = detector
+        self.spec = spec
+        self.inputs = ("image", *(("reference",) if reference else ()), *(("valid",) if valid else ()))
+        self.top = max(1, round(score.top_share * spec.height * spec.width)) if score.reduction == "top" else 1
+        self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
+        self.register_buffer("gaussian", gaussian_kernel(score.sigma), persistent=False)
+
+    gaussian: Tensor
+
+    def forward(self, image: Tensor, reference: Tensor | None = None, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Measure a batch.
+
+        Args:
+            image: (N, H, W, C) of the spec's dtype.
+            reference: Like `image`, where the detector compares with a golden sample.
+            valid: (N, H, W, 1) uint8; what is 0 takes no part in the score.
+        """
+        pictures = [self._normalise(one) for one in (image, reference) if one is not None]
+        prediction = self.detector(*pictures)
+        anomaly_map, own_score = prediction if isinstance(prediction, tuple) else (prediction, None)
+        anomaly_map = self._smooth(self._resize(anomaly_map))
+        if valid is not None:
+            counted = valid.permute(0, 3, 1, 2) > 0
+            lowest = anomaly_map.amin(dim=(2, 3), keepdim=True)
+            anomaly_map = torch.where(counted, anomaly_map, lowest)
+            return self._masked_score(anomaly_map, counted), anomaly_map
+        if own_score is not None:
+            return own_score, anomaly_map
+        return anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1), anomaly_map
+
+    def _normalise(self, image: Tensor) -> Tensor:
+        return image.to(torch.float32).permute(0, 3, 1, 2) / self.spec.white
+
+    def _resize(self, anomaly_map: Tensor) -> Tensor:
+        size = (self.spec.height, self.spec.width)
+        if anomaly_map.shape[-2:] == size:
+            return anomaly_map
+        return F.interpolate(anomaly_map, size=size, mode="bilinear", align_corners=False)
+
+    def _smooth(self, anomaly_map: Tensor) -> Tensor:
+        radius = len(self.gaussian) // 2
+        if radius == 0:
+            return anomaly_map
+        padded = F.pad(anomaly_map, (radius,) * 4, mode="replicate")
+        rows = F.conv2d(padded, self.gaussian.view(1, 1, -1, 1))
+        return F.conv2d(rows, self.gaussian.view(1, 1, 1, -1))
+
+    def _masked_score(self, anomaly_map: Tensor, counted: Tensor) -> Tensor:
+        """Mean of the k largest valid values, k fixed; invalid pixels sort last and weigh 0."""
+        worst = torch.finfo(torch.float32).min
+        values = torch.where(counted, anomaly_map, torch.full_like(anomaly_map, worst)).flatten(1)
+        top = values.topk(self.top, dim=1).values
+        present = top > worst
+        total = torch.where(present, top, torch.zeros_like(top)).sum(1)
+        return total / present.to(torch.float32).sum(1).clamp(min=1)
+
+
+def gaussian_kernel(sigma: float) -> Tensor:
+    """Sampled Gaussian of a standard deviation in pixels, cut at 3 sigma, sum 1; a single 1 for sigma 0."""
+    radius = math.ceil(3 * sigma)
+    x = torch.arange(-radius, radius + 1, dtype=torch.float32)
+    kernel = torch.exp(-0.5 * (x / sigma) ** 2) if sigma > 0 else torch.ones(1)
+    return kernel / kernel.sum()
