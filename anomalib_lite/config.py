@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from anomalib_lite.errors import ConfigError
 
-__all__ = ["Config", "DetectorConfig", "load", "nearest", "validate"]
+__all__ = ["Config", "DetectorConfig", "load", "nearest", "put", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -134,7 +134,7 @@ def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str,
     """
     merged: dict[str, Any] = {}
     for key, value in (defaults or {}).items():
-        _put(merged, key, value)
+        put(merged, key, value)
     if path is not None:
         _merge(merged, _read_yaml(path))
     for setting in settings:
@@ -142,7 +142,7 @@ def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str,
         if not equals or not key:
             raise ConfigError(f"--set {setting}: expected key=value, such as --set score.sigma=2")
         try:
-            _put(merged, key.strip(), yaml.safe_load(text))
+            put(merged, key.strip(), yaml.safe_load(text))
         except yaml.YAMLError as error:
             raise ConfigError(f"--set {setting}: the value is not valid YAML: {error}") from error
     return merged
@@ -173,6 +173,21 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f" Did you mean '{close[0]}'?" if close else ""
 
 
+def put(target: dict[str, Any], dotted: str, value: Any) -> None:
+    """Set a nested value by its dotted key.
+
+    Raises:
+        ConfigError: A part of the key is a value, not a section.
+    """
+    *sections, last = dotted.split(".")
+    for section in sections:
+        inner = target.setdefault(section, {})
+        if not isinstance(inner, dict):
+            raise ConfigError(f"--set {dotted}: '{section}' is a value, not a section.")
+        target = inner
+    target[last] = value
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -193,16 +208,6 @@ def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
             _merge(target[key], value)
         else:
             target[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _put(target: dict[str, Any], dotted: str, value: Any) -> None:
-    *sections, last = dotted.split(".")
-    for section in sections:
-        inner = target.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(f"--set {dotted}: '{section}' is a value, not a section.")
-        target = inner
-    target[last] = value
 
 
 def _fault(model: type[BaseModel], item: Any) -> str:

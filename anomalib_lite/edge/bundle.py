@@ -7,11 +7,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.edge import protobuf
 from anomalib_lite.errors import ModelError
 
 SCHEMA_VERSION = 1
@@ -105,21 +106,21 @@ def to_json(data: Mapping[str, Any]) -> bytes:
 
 def graph_digest(graph: bytes) -> str:
     """SHA-256 of an ONNX file without its metadata: the same after a new calibration."""
-    return hashlib.sha256(_without_metadata(graph)).hexdigest()
+    return hashlib.sha256(protobuf.without(graph, _METADATA_FIELD)).hexdigest()
 
 
 def with_metadata(graph: bytes, described: Mapping[str, Any]) -> bytes:
     """The ONNX file with the manifest as its only metadata. The graph itself is not touched."""
     text = json.dumps(described, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
-    entry = _bytes_field(1, METADATA_KEY.encode()) + _bytes_field(2, text)
-    return _without_metadata(graph) + _bytes_field(_METADATA_FIELD, entry)
+    entry = protobuf.field(1, METADATA_KEY.encode()) + protobuf.field(2, text)
+    return protobuf.without(graph, _METADATA_FIELD) + protobuf.field(_METADATA_FIELD, entry)
 
 
 def metadata(graph: bytes) -> Any:
     """What `with_metadata` put into an ONNX file, or None."""
-    for number, _, content in _fields(graph):
+    for number, _, content in protobuf.fields(graph):
         if number == _METADATA_FIELD:
-            entry = {key: value for key, _, value in _fields(content)}
+            entry = {key: value for key, _, value in protobuf.fields(content)}
             if entry.get(1) == METADATA_KEY.encode():
                 return json.loads(entry[2])
     return None
@@ -171,7 +172,12 @@ def _replace(temporary: Path, path: Path) -> None:
     if path.exists():
         shutil.rmtree(old, ignore_errors=True)
         path.rename(old)
-    temporary.rename(path)
+    try:
+        temporary.rename(path)
+    except OSError:
+        if old.exists():
+            old.rename(path)
+        raise
     _sync_folder(path.parent)
     shutil.rmtree(old, ignore_errors=True)
 
@@ -183,53 +189,3 @@ def _sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _without_metadata(graph: bytes) -> bytes:
-    return b"".join(raw for number, raw, _ in _fields(graph) if number != _METADATA_FIELD)
-
-
-def _fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Top-level fields of a protobuf message: number, raw bytes with the tag, and the content where it has a length."""
-    position = 0
-    while position < len(message):
-        start = position
-        tag, position = _varint(message, position)
-        kind, content = tag & 7, b""
-        if kind == 0:
-            _, position = _varint(message, position)
-        elif kind == 2:
-            length, position = _varint(message, position)
-            content, position = message[position : position + length], position + length
-        elif kind in (1, 5):
-            position += 8 if kind == 1 else 4
-        else:
-            raise ModelError(f"{GRAPH} is not an ONNX file (wire type {kind}). Restore the bundle from its origin.")
-        if position > len(message):
-            raise ModelError(f"{GRAPH} ends in the middle of a field. Restore the bundle from its origin.")
-        yield tag >> 3, message[start:position], content
-
-
-def _varint(message: bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= len(message):
-            break
-        byte = message[position]
-        position += 1
-        value |= (byte & 0x7F) << shift
-        if byte < 0x80:
-            return value, position
-    raise ModelError(f"{GRAPH} is not an ONNX file (unfinished number). Restore the bundle from its origin.")
-
-
-def _bytes_field(number: int, content: bytes) -> bytes:
-    return _encode_varint(number << 3 | 2) + _encode_varint(len(content)) + content
-
-
-def _encode_varint(value: int) -> bytes:
-    encoded = bytearray()
-    while value > 0x7F:
-        encoded.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes([*encoded, value])

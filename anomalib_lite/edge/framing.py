@@ -51,6 +51,14 @@ class Framing:
             return self._tiles(pixels)
         return [self._letterbox(pixels) if self.mode == "letterbox" else self._stretch(pixels)]
 
+    def count(self, height: int, width: int) -> int:
+        """How many frames an image of this size becomes."""
+        if self.mode != "tile":
+            return 1
+        return len(_cores(height, self.spec.height - 2 * self.overlap)) * len(
+            _cores(width, self.spec.width - 2 * self.overlap)
+        )
+
     def assemble(
         self, frames: Sequence[Frame], maps: Sequence[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge.framing import Frame, Framing
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
+
+Feed: TypeAlias = dict[str, NDArray[Any]]
 
 TILES_PER_RUN = 4
 PROVIDERS = {
@@ -75,35 +77,38 @@ class Runtime:
                 the image is inside the region of interest.
         """
         frames = self.framing.frames(pixels)
-        references = None if reference is None else self.framing.frames(reference)
-        counted = [index for index, frame in enumerate(frames) if frame.valid.any()]
-        if not counted:
+        if not any(frame.valid.any() for frame in frames):
             raise ImageError("nothing of the image is inside the region of interest: check image.roi", "wrong_size")
-        scores = np.full(len(frames), -np.inf, np.float32)
-        maps = np.empty((len(frames), self.framing.spec.height, self.framing.spec.width), np.float32)
-        for start in range(0, len(frames), self._chunk):
-            chosen = range(start, min(start + self._chunk, len(frames)))
-            scores[chosen], maps[chosen] = self._run(frames, references, chosen)
-        score = float(scores[counted].max())
-        if not (np.isfinite(score) and np.isfinite(maps).all()):
+        outputs = [self.run(feed) for feed in self._feeds(frames, reference)]
+        scores = np.concatenate([scores for scores, _ in outputs])[: len(frames)]
+        maps = np.concatenate([maps for _, maps in outputs])[: len(frames), 0]
+        score = max(float(one) for one, frame in zip(scores, frames, strict=True) if frame.valid.any())
+        if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
             raise ImageError("the model's result is not finite: the image cannot be judged", "not_finite")
-        anomaly_map, valid = self.framing.assemble(frames, list(maps))
+        anomaly_map, valid = self.framing.assemble(frames, maps)
         return Measurement(score, anomaly_map, valid)
 
-    def _run(
-        self, frames: Sequence[Frame], references: Sequence[Frame] | None, chosen: range
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores (n,) and maps (n, h, w) of up to one chunk of frames, padded with the last to the fixed number."""
-        padded = [min(chosen.start + index, chosen.stop - 1) for index in range(self._chunk)]
-        feed: dict[str, NDArray[Any]] = {"image": np.stack([frames[index].image for index in padded])}
-        if "reference" in self._inputs:
-            if references is None:
-                raise ImageError("this model compares with a reference image, and none was given", "missing")
-            feed["reference"] = np.stack([references[index].image for index in padded])
-        if "valid" in self._inputs:
-            feed["valid"] = np.stack([frames[index].valid for index in padded])[..., None].astype(np.uint8)
+    def feeds(self, pixels: NDArray[np.generic], reference: NDArray[np.generic] | None = None) -> Iterator[Feed]:
+        """The inputs of each run for one image: names to arrays (N, h, w, C), N always the same."""
+        return self._feeds(self.framing.frames(pixels), reference)
+
+    def run(self, feed: Feed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the graph: scores (N,) and maps (N, 1, h, w)."""
         scores, maps = self._session.run(["score", "anomaly_map"], feed)
-        return scores[: len(chosen)], maps[: len(chosen), 0]
+        return scores, maps
+
+    def _feeds(self, frames: Sequence[Frame], reference: NDArray[np.generic] | None) -> Iterator[Feed]:
+        if "reference" in self._inputs and reference is None:
+            raise ImageError("this model compares with a reference image, and none was given", "missing")
+        references = self.framing.frames(reference) if reference is not None else []
+        for start in range(0, len(frames), self._chunk):
+            chosen = [min(index, len(frames) - 1) for index in range(start, start + self._chunk)]
+            arrays = {
+                "image": [frames[index].image for index in chosen],
+                "reference": [references[index].image for index in chosen if references],
+                "valid": [frames[index].valid[..., None].view(np.uint8) for index in chosen],
+            }
+            yield {name: np.stack(arrays[name]) for name in self._inputs}
 
 
 def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:

@@ -1,0 +1,63 @@
+"""What the commands print with: rich, imported when something is printed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence, Sized
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from anomalib_lite.calibration import Calibration
+
+
+def say(message: str) -> None:
+    """One line on standard error, where progress belongs; standard output is for results."""
+    typer.echo(message, err=True)
+
+
+def watch(items: Iterable[Any], label: str) -> Iterator[Any]:
+    """Pass items through; on a terminal, show how far they are."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from items
+        return
+    total = len(items) if isinstance(items, Sized) else None
+    yield from track(items, description=label, console=console, total=total, transient=True)
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Print a table; every column but the first is aligned to the right."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    _console().print(drawn, markup=False)
+
+
+def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
+    """Print the statement of a calibration, and what could not be measured."""
+    for sentence in calibration.sentences():
+        _console().print(sentence, markup=False, highlight=False)
+    for name, reason in errors:
+        _console().print(f"ERROR {name}: {reason}", markup=False, highlight=False)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table, or a dash."""
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console(soft_wrap=False)

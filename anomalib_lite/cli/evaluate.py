@@ -1,0 +1,70 @@
+"""anomalib-lite evaluate."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from anomalib_lite.cli import console, options
+
+
+def evaluate(
+    model: options.Model,
+    data: options.Data,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for metrics.json, results and report.html.", show_default=False)
+    ] = None,
+    group: options.Group = None,
+    column: options.Column = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
+    provider: options.Provider = "cpu",
+) -> None:
+    """Measure a model on labelled images. Never tunes anything."""
+    from json import dumps
+
+    from anomalib_lite import pipeline
+    from anomalib_lite.edge.model import Model
+
+    done = pipeline.evaluate(
+        Model(model, provider=provider),
+        data,
+        out=out,
+        group=group,
+        columns=options.columns(column),
+        watch=console.watch,
+    )
+    for note in done.notes:
+        console.say(note)
+    if json:
+        typer.echo(dumps(done.metrics, indent=1, allow_nan=False))
+    else:
+        show(done.metrics)
+    if out:
+        console.say(f"report  {out / 'report.html'}")
+
+
+def show(metrics: Mapping[str, Any]) -> None:
+    """Print the metrics: all defects, each kind, and the rates at the certified threshold."""
+    names = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
+    rows = [("all", metrics)] + [(kind, values) for kind, values in metrics["per_kind"].items()]
+    console.table(
+        ("defects", "n", *(name.replace("_", " ") for name in names)),
+        [(kind, str(values["n"]), *(console.number(values[name]) for name in names)) for kind, values in rows],
+    )
+    for name in ("false_reject_rate", "escape_rate", "escape_rate_after_review"):
+        typer.echo(f"{name.replace('_', ' '):<26}{rate(metrics[name])}")
+    typer.echo(f"{'could not be measured':<26}{metrics['errors']['count']}")
+
+
+def rate(value: Mapping[str, Any] | None) -> str:
+    """A measured rate with its exact interval: '3.4 % (1 of 29 parts), 95 % interval 0.1 % to 17.8 %'."""
+    if value is None or value["value"] is None:
+        return "-"
+    unit = {"group": "parts", "image": "images"}[value.get("unit", "image")]
+    text = f"{value['value']:.1%} ({value['count']} of {value['n']} {unit})"
+    if value.get("low") is not None:
+        text += f", {value['confidence']:.0%} interval {value['low']:.1%} to {value['high']:.1%}"
+    return text

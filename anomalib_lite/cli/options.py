@@ -1,0 +1,73 @@
+"""Options that several commands share, and their one wording."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from anomalib_lite.errors import ConfigError
+
+Model: TypeAlias = Annotated[Path, typer.Argument(help="A trained model.", show_default=False)]
+Data: TypeAlias = Annotated[
+    Path, typer.Argument(help="A folder of images, a folder in the MVTec layout, or a CSV file.", show_default=False)
+]
+Group: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Images whose path gives the same first capture show the same physical part: 'part(\\d+)'.",
+        show_default=False,
+    ),
+]
+Column: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="NAME=CSVNAME", help="Read a field from another CSV column: group=board.", show_default=False),
+]
+MaxFalseReject: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="RATE", help="Largest share of good parts that may be rejected, such as 1%.", show_default=False),
+]
+Confidence: TypeAlias = Annotated[
+    str | None, typer.Option(metavar="RATE", help="Confidence of the bounds, such as 95%.", show_default=False)
+]
+Review: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="RATE", help="Largest share of good parts that are not OK; default max(5 %, 5 x max-false-reject).", show_default=False),
+]
+Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
+Provider: TypeAlias = Annotated[str, typer.Option(help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml, directml.")]
+
+
+def rate(text: str | None, option: str) -> float | None:
+    """A share from '1%', '1 %' or '0.01'.
+
+    Raises:
+        ConfigError: It is neither.
+    """
+    if text is None:
+        return None
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = -1.0
+    if rest.strip() or not 0 < value < 1:
+        raise ConfigError(f"{option} {text}: expected a share above 0 and below 100 %, such as 1% or 0.01.")
+    return value
+
+
+def columns(pairs: list[str] | None) -> dict[str, str]:
+    """`--column group=board` as {"group": "board"}.
+
+    Raises:
+        ConfigError: There is no '='.
+    """
+    named = {}
+    for pair in pairs or []:
+        name, equals, column = pair.partition("=")
+        if not equals or not name or not column:
+            raise ConfigError(f"--column {pair}: expected NAME=CSVNAME, such as group=board.")
+        named[name] = column
+    return named

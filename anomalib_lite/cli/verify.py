@@ -1,0 +1,40 @@
+"""anomalib-lite verify."""
+
+from __future__ import annotations
+
+import typer
+
+from anomalib_lite.cli import options
+
+
+def verify(model: options.Model, provider: options.Provider = "cpu") -> None:
+    """Check that a model is complete and gives, on this machine, the verdicts of the machine that trained it."""
+    from anomalib_lite.cli import console
+    from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.selfcheck import replay
+    from anomalib_lite.errors import ModelError
+
+    loaded = Model(model, provider=provider)
+    replayed = replay(loaded)
+    console.table(
+        ("image", "expected", "here", "score", "difference"),
+        [
+            (
+                one.expected.file,
+                one.expected.verdict,
+                one.verdict.value,
+                console.number(one.score, 6),
+                f"{one.difference:.1e}",
+            )
+            for one in replayed
+        ],
+    )
+    tol = loaded.thresholds.tol
+    typer.echo(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
+    failed = [one for one in replayed if one.flipped or one.score is None]
+    if failed:
+        raise ModelError(
+            f"{model}: {len(failed)} of {len(replayed)} self-checks give another verdict here "
+            f"({failed[0].expected.file}): do not use it on this machine. Compare onnxruntime's version and provider."
+        )
+    typer.echo(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")

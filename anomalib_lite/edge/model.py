@@ -1,0 +1,139 @@
+"""A bundle, loaded: from an image to a verdict. This is all that a device calls."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.edge import bundle, decision, imaging, regions
+from anomalib_lite.edge.decision import Thresholds, Verdict
+from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge.imaging import ImageSpec, Picture
+from anomalib_lite.edge.regions import Region
+from anomalib_lite.edge.results import Result
+from anomalib_lite.edge.runtime import Measurement, Runtime
+from anomalib_lite.errors import ImageError, ModelError
+
+Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.generic]
+
+ROI = "roi.png"
+
+
+class Model:
+    """An inspection model. `inspect` may be called from several threads at once."""
+
+    def __init__(self, path: str | os.PathLike[str], *, provider: str = "cpu", threads: int = 0) -> None:
+        """Load and verify a bundle.
+
+        Args:
+            path: The folder that `anomalib-lite train` made.
+            provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
+            threads: For one image; 0 lets onnxruntime choose.
+
+        Raises:
+            ModelError: The bundle is missing, damaged, altered or too new.
+            ConfigError: The provider is not installed.
+        """
+        self.bundle = bundle.load(Path(path))
+        manifest = self.bundle.manifest
+        try:
+            self.framing = framing(manifest, self.bundle.read(ROI) if manifest["framing"]["roi"] else None)
+            self.thresholds = Thresholds.from_calibration(manifest["calibration"])
+            self._scores = np.array(manifest["calibration"]["scores"], np.float64)
+            inputs = manifest["graph"]["inputs"]
+        except (KeyError, TypeError) as error:
+            raise ModelError(f"{path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin.") from error
+        self.runtime = Runtime(self.bundle.graph, self.framing, inputs, provider=provider, threads=threads)
+
+    @property
+    def model_id(self) -> str:
+        """First 12 characters of the SHA-256 of the manifest."""
+        return self.bundle.model_id
+
+    def inspect(self, image: Source, *, reference: Source | None = None, name: str | None = None) -> Result:
+        """Judge one image. Whatever cannot be measured gets the verdict ERROR; nothing is raised for an image.
+
+        Args:
+            image: A path, the bytes of an image file, or an array (H, W, C), RGB, of the model's dtype.
+            reference: The golden sample, for models that compare.
+            name: What the result calls the image; default: the path, or "array" or "bytes".
+        """
+        started = time.perf_counter()
+        known: dict[str, Any] = {
+            "image": name or _name(image),
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "model_id": self.model_id,
+            "reject_threshold": self.thresholds.reject,
+            "review_threshold": self.thresholds.review,
+        }
+        try:
+            picture = imaging.read(image)
+            known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
+            measurement = self.runtime.measure(
+                picture.pixels, None if reference is None else imaging.read(reference).pixels
+            )
+            known |= self._judge(picture, measurement)
+        except ImageError as error:
+            known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
+        except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
+            known |= {"verdict": Verdict.ERROR, "error_code": "internal", "error": f"{type(error).__name__}: {error}"}
+        return Result(**known, ms=1000 * (time.perf_counter() - started))
+
+    def _judge(self, picture: Picture, measurement: Measurement) -> dict[str, Any]:
+        verdict = decision.decide(measurement.score, self.thresholds)
+        return {
+            "verdict": verdict,
+            "score": measurement.score,
+            "p_value": decision.p_value(measurement.score, self._scores),
+            "regions": self._regions(verdict, measurement.anomaly_map, picture.pixels.shape[:2]),
+            "anomaly_map": measurement.anomaly_map,
+        }
+
+    def _regions(
+        self, verdict: Verdict, anomaly_map: NDArray[np.float32], shape: tuple[int, ...]
+    ) -> tuple[Region, ...]:
+        """Where the image is not good, at the threshold of its verdict; none in an OK image."""
+        if verdict not in (Verdict.NG, Verdict.REVIEW):
+            return ()
+        limit = self.thresholds.map_reject if verdict is Verdict.NG else self.thresholds.map_review
+        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), shape[0], shape[1])
+        if not found and verdict is Verdict.NG:
+            return (regions.peak_region(anomaly_map, shape[0], shape[1]),)
+        return found
+
+
+def framing(manifest: Mapping[str, Any], roi: bytes | None) -> Framing:
+    """How a model's images are framed, from its manifest and the bytes of its region of interest."""
+    described = manifest["framing"]
+    return Framing(
+        spec=ImageSpec.from_json(manifest["image"]),
+        mode=described["mode"],
+        overlap=described["overlap"],
+        convert=described["convert"],
+        roi=None if roi is None else region_of_interest(roi),
+    )
+
+
+def region_of_interest(source: Source) -> NDArray[np.bool_]:
+    """A mask image as (H, W) bool: True where any channel is not 0.
+
+    Raises:
+        ImageError: It cannot be read, or excludes everything.
+    """
+    inside = imaging.read(source).pixels.any(axis=2)
+    if not inside.any():
+        raise ImageError("the region of interest is empty: paint what is to be inspected in any value but 0", "empty")
+    return inside
+
+
+def _name(image: Source) -> str:
+    if isinstance(image, (str, os.PathLike)):
+        return os.fspath(image)
+    return "bytes" if isinstance(image, bytes) else "array"

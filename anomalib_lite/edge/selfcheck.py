@@ -1,0 +1,65 @@
+"""The images that a bundle carries to prove, on any machine, that it still gives the same verdicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from anomalib_lite.edge import decision
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.model import Model
+from anomalib_lite.errors import ModelError
+
+FOLDER = "selfcheck"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One image, and what the machine that trained the model says of it."""
+
+    file: str  # within the bundle
+    what: str  # "low", "median", "highest", "planted dark patch", "rendered 1", ...
+    score: float
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Replayed:
+    """One image, judged again here."""
+
+    expected: Expected
+    score: float | None
+    verdict: Verdict
+    flipped: bool
+    error: str | None
+
+    @property
+    def difference(self) -> float:
+        """Absolute difference of the scores, in raw units; infinite where there is none."""
+        return float("inf") if self.score is None else abs(self.score - self.expected.score)
+
+
+def replay(model: Model) -> list[Replayed]:
+    """Judge every self-check image from its file bytes.
+
+    Raises:
+        ModelError: The bundle carries none.
+    """
+    listed: Sequence[Mapping[str, Any]] = model.bundle.manifest.get("selfcheck", [])
+    if not listed:
+        raise ModelError(f"{model.bundle.path}: carries no self-check images; train with --selfcheck images or rendered.")
+    return [_replay_one(model, Expected(**item)) for item in listed]
+
+
+def _replay_one(model: Model, expected: Expected) -> Replayed:
+    result = model.inspect(model.bundle.read(expected.file), name=expected.file)
+    score = float("nan") if result.score is None else result.score
+    flipped = decision.flipped(
+        Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol
+    )
+    return Replayed(expected, result.score, result.verdict, flipped, result.error)

@@ -1,0 +1,151 @@
+"""From a fitted inspector to an ONNX file that computes the same, or to an error."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.errors import ExportError, ParityFailed
+from anomalib_lite.inspector import Inspector
+
+Picture: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
+
+OPSET = 18
+SCORE_TOLERANCE = 1e-4  # of the larger of |score| and the range of scores
+MAP_TOLERANCE = 1e-3  # of the range of the maps
+
+
+@dataclass(frozen=True)
+class Parity:
+    """Largest differences between torch and the exported graph, over real frames."""
+
+    frames: int
+    score: float  # relative to max(|score|, range of scores)
+    anomaly_map: float  # relative to the range of the maps
+
+
+def to_onnx(inspector: Inspector) -> bytes:
+    """Export as one ONNX file: opset 18, standard operators, symbolic batch, no build path, no time.
+
+    Raises:
+        ExportError: The detector is not fitted, uses an operation that cannot be traced, or a custom operator.
+    """
+    if not bool(inspector.fitted):
+        raise ExportError("the detector was not fitted: train it before exporting it.")
+    example = _example(inspector)
+    batch = torch.export.Dim("N", min=1)
+    log = io.StringIO()
+    try:
+        with _quiet(log), torch.no_grad():
+            program = torch.onnx.export(
+                inspector.cpu().eval(),
+                (),
+                kwargs=example,
+                dynamo=True,
+                opset_version=OPSET,
+                external_data=False,
+                input_names=list(example),
+                output_names=["score", "anomaly_map"],
+                dynamic_shapes={name: {0: batch} for name in example},
+                verbose=False,
+            )
+    except torch.onnx.errors.OnnxExporterError as error:
+        cause = error.__cause__ or error
+        raise ExportError(
+            f"{type(inspector.detector).__name__} cannot be exported: {cause}. "
+            "Compute what cannot be traced in fit and keep it as a buffer."
+        ) from error
+    assert program is not None
+    return _stripped(program.model_proto)
+
+
+def check_parity(inspector: Inspector, runtime: Runtime, pictures: Iterable[Picture]) -> Parity:
+    """Compare torch with the exported graph on real images.
+
+    Args:
+        inspector: What was exported.
+        runtime: The exported graph, loaded.
+        pictures: (image, reference or None), each (H, W, C) at its native size.
+
+    Raises:
+        ParityFailed: A score or a map differs by more than the tolerance.
+    """
+    scores, maps = [], []
+    for image, reference in pictures:
+        for feed in runtime.feeds(image, reference):
+            with torch.no_grad():
+                expected = inspector(**{name: torch.from_numpy(array) for name, array in feed.items()})
+            found = runtime.run(feed)
+            scores.append((found[0], expected[0].numpy()))
+            maps.append((found[1], expected[1].numpy()))
+    parity = Parity(len(scores), _relative(scores, magnitude=True), _relative(maps, magnitude=False))
+    if not (parity.score <= SCORE_TOLERANCE and parity.anomaly_map <= MAP_TOLERANCE):
+        raise ParityFailed(
+            f"the exported graph differs from torch by {parity.score:.1e} in the score (allowed {SCORE_TOLERANCE}) and "
+            f"{parity.anomaly_map:.1e} in the map (allowed {MAP_TOLERANCE}), relative. Nothing was written; "
+            "look for randomness, training mode or an inexact operation in forward."
+        )
+    return parity
+
+
+def _relative(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], *, magnitude: bool) -> float:
+    """Largest difference over all pairs, relative to the range of what was expected (or its magnitude, if larger)."""
+    expected = np.concatenate([one for _, one in pairs])
+    unit = float(np.ptp(expected))
+    if magnitude:
+        unit = max(unit, float(np.abs(expected).max()))
+    return max(float(np.abs(found - one).max()) for found, one in pairs) / max(unit, 1e-12)
+
+
+def _example(inspector: Inspector) -> dict[str, torch.Tensor]:
+    spec = inspector.spec
+    shape = (2, spec.height, spec.width)
+    pixels = torch.zeros((*shape, spec.channels), dtype=getattr(torch, spec.dtype))
+    tensors = {"image": pixels, "reference": pixels, "valid": torch.ones((*shape, 1), dtype=torch.uint8)}
+    return {name: tensors[name] for name in inspector.inputs}
+
+
+def _stripped(model: onnx.ModelProto) -> bytes:
+    """Without what tells of the build: stack traces, paths, doc strings, producer; checked for custom operators."""
+    custom = {node.domain for node in model.graph.node} - {""}
+    if custom or model.functions:
+        raise ExportError(f"the graph uses operators outside the ONNX standard ({sorted(custom)}): no device has them.")
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_operatorsetid("", OPSET))
+    del model.metadata_props[:]
+    model.producer_name, model.producer_version, model.doc_string = "anomalib-lite", "", ""
+    graph = model.graph
+    graph.doc_string = ""
+    del graph.metadata_props[:]
+    for item in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        del item.metadata_props[:]
+        item.doc_string = ""
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True)
+
+
+@contextlib.contextmanager
+def _quiet(log: io.StringIO) -> Iterator[None]:
+    """The exporter prints progress and warns of its own internals; none of it is for the user."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

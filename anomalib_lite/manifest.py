@@ -1,0 +1,76 @@
+"""Writes down what a model is: the manifest of a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from anomalib_lite.calibration import Calibration
+from anomalib_lite.edge.bundle import SCHEMA_VERSION
+from anomalib_lite.edge.model import ROI
+from anomalib_lite.edge.selfcheck import Expected
+from anomalib_lite.version import __version__
+
+if TYPE_CHECKING:
+    from anomalib_lite.fitting import Fitted
+    from anomalib_lite.preparation import Plan
+
+
+def describe(
+    plan: Plan,
+    fitted: Fitted,
+    calibration: Calibration,
+    selfcheck: Sequence[Expected],
+    fit_hashes: Mapping[str, str],
+) -> dict[str, Any]:
+    """The manifest of a newly trained model, without file hashes.
+
+    Args:
+        plan: What was asked for.
+        fitted: What came out.
+        calibration: Its thresholds.
+        selfcheck: The images for `verify`.
+        fit_hashes: SHA-256 of each image that the detector learnt from -> its group.
+    """
+    config = plan.config.model_dump(mode="json")
+    config["options"] = plan.options.model_dump(mode="json")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "created": now(),
+        "created_with": __version__,
+        "detector": {
+            "name": plan.info.name,
+            "summary": plan.info.summary,
+            "paper": plan.info.paper,
+            "plugin": plan.provider.package,
+            "version": plan.provider.version,
+        },
+        "config": config,
+        "image": plan.framing.spec.to_json(),
+        "framing": {
+            "mode": plan.framing.mode,
+            "overlap": plan.framing.overlap,
+            "convert": plan.framing.convert,
+            "roi": None if plan.roi is None else ROI,
+        },
+        "graph": {"inputs": list(fitted.inputs), "parity": asdict(fitted.parity)},
+        "training": {"steps": fitted.steps, "device": fitted.device, "images": len(fit_hashes)},
+        "calibration": calibration.to_json(),
+        "data": {
+            "root": plan.dataset.root.name,
+            "layout": plan.dataset.layout,
+            "images": len(plan.dataset.samples),
+            "grouped": plan.dataset.grouped,
+            "groups": len({sample.group for sample in plan.dataset.samples}),
+            "unreadable": [list(one) for one in plan.survey.unreadable],
+            "fit": dict(fit_hashes),
+        },
+        "selfcheck": [one.to_json() for one in selfcheck],
+    }
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,138 @@
+"""From what the user asks to what can be trained: configuration, images, framing; every mistake is found here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite import config as configuration
+from anomalib_lite import registry
+from anomalib_lite.config import Config, DetectorConfig
+from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
+from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.model import region_of_interest
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.hookspecs import DetectorInfo
+from anomalib_lite.registry import Provider
+
+DEFAULT_SIZE = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `train` is asked, as the command line gives it."""
+
+    detector: str
+    data: Path
+    out: Path
+    config: Path | None = None
+    settings: Sequence[str] = ()  # "score.sigma=2"
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
+    group: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    resume: bool = False
+    overwrite: bool = False
+    show_progress: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A request that can be carried out."""
+
+    info: DetectorInfo
+    provider: Provider
+    options: DetectorConfig
+    config: Config
+    dataset: DataSet
+    framing: Framing
+    roi: bytes | None
+    fit: list[Sample]  # good images to learn from
+    held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
+    survey: Survey
+
+
+def prepare(request: Request) -> Plan:
+    """Check everything that can be checked before training.
+
+    Raises:
+        ConfigError: An unknown or illegal option.
+        PluginError: No such detector.
+        DataError: No usable images, mixed images, a defect among the training images, too few groups.
+    """
+    info, provider, options, config = configure(request)
+    dataset = find(request.data, group=request.group, columns=request.columns)
+    good = training_samples(dataset)
+    found = survey(good, channels=config.image.channels, white=config.image.white)
+    roi = _read_roi(config.image.roi)
+    framing = Framing(
+        spec=_image_spec(config, found),
+        mode=config.image.mode,
+        overlap=config.image.overlap,
+        convert=config.image.channels is not None,
+        roi=None if roi is None else region_of_interest(roi),
+    )
+    if config.image.mode == "tile" and info.positional:
+        raise ConfigError(f"image.mode=tile: the map of '{info.name}' depends on the place in the image. Use stretch or letterbox.")
+    if config.calibration.crossfit:
+        fit, held_out = found.usable, []
+    else:
+        fit, held_out = split_for_calibration(found.usable, config.calibration.holdout, config.training.seed)
+    return Plan(
+        info=info,
+        provider=provider,
+        options=options,
+        config=config,
+        dataset=dataset,
+        framing=framing,
+        roi=roi,
+        fit=fit,
+        held_out=held_out,
+        survey=found,
+    )
+
+
+def configure(request: Request) -> tuple[DetectorInfo, Provider, DetectorConfig, Config]:
+    """The detector and the validated configuration: its defaults, then the file, then settings, then options."""
+    plugins = registry.load()
+    info = plugins.detector(request.detector)
+    merged = configuration.load(request.config, request.settings, info.defaults)
+    for key, value in request.overrides.items():
+        configuration.put(merged, key, value)
+    stated = merged.setdefault("detector", info.name)
+    if str(stated).replace("-", "_") != info.name:
+        raise ConfigError(f"{request.config}: is for detector '{stated}', not for '{info.name}'.")
+    if request.overrides.get("training.minutes") is not None:
+        merged.get("training", {}).pop("steps", None)
+    if request.overrides.get("training.steps") is not None:
+        merged.get("training", {}).pop("minutes", None)
+    where = str(request.config) if request.config else "configuration"
+    show = f"anomalib-lite plugins show {info.name}"
+    config = configuration.validate(Config, merged, where=where, help_command=show)
+    options = configuration.validate(
+        info.config, config.options, where=f"{where}: options of '{info.name}'", help_command=show
+    )
+    return info, plugins.providers[info.name], options, config
+
+
+def _read_roi(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"image.roi: {path} cannot be read ({error.strerror}). Give a mask image, or leave it out.") from error
+
+
+def _image_spec(config: Config, found: Survey) -> ImageSpec:
+    height = config.image.height or config.image.width or DEFAULT_SIZE
+    white = config.image.white or (255 if found.dtype == "uint8" else 65535)
+    return ImageSpec(
+        height=height,
+        width=config.image.width or height,
+        channels=config.image.channels or found.channels,
+        dtype=found.dtype,
+        white=float(white),
+    )

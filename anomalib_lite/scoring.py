@@ -1,0 +1,57 @@
+"""Runs a graph over good images, for calibration: scores, and what could not be measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from anomalib_lite.calibration import ScoredImage
+from anomalib_lite.data import Sample
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.errors import ImageError
+
+
+@dataclass
+class Scored:
+    """Measured good images, and those that could not be measured."""
+
+    images: list[ScoredImage] = field(default_factory=list)
+    paths: list[Path] = field(default_factory=list)  # of `images`
+    hashes: dict[str, str] = field(default_factory=dict)  # SHA-256 of the file -> group
+    errors: list[tuple[str, str]] = field(default_factory=list)  # name, reason
+
+    def extend(self, other: Scored) -> None:
+        """Add what another graph measured."""
+        self.images += other.images
+        self.paths += other.paths
+        self.hashes |= other.hashes
+        self.errors += other.errors
+
+
+def score(
+    runtime: Runtime, samples: Iterable[Sample], *, refuse: Callable[[str, Sample], None] | None = None
+) -> Scored:
+    """Measure samples one after the other.
+
+    Args:
+        runtime: The graph that will be shipped.
+        samples: Good images.
+        refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
+    """
+    scored = Scored()
+    for sample in samples:
+        try:
+            picture = imaging.read(sample.path)
+            if refuse:
+                refuse(picture.sha256, sample)
+            reference = imaging.read(sample.reference).pixels if sample.reference else None
+            measured = runtime.measure(picture.pixels, reference)
+        except ImageError as error:
+            scored.errors.append((sample.name, str(error)))
+            continue
+        scored.images.append(ScoredImage(sample.name, sample.group, measured.score, measured.peak))
+        scored.paths.append(sample.path)
+        scored.hashes[picture.sha256] = sample.group
+    return scored
