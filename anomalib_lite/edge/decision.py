@@ -1,0 +1,126 @@
+"""Verdicts: the only place where a score or an anomaly map is compared with a threshold.
+
+Scores and maps are raw (not normalised, higher is more anomalous), in the unit of the model they come from.
+Every comparison is strict: a score that equals the threshold is not above it, because the threshold is the value of
+an accepted good image (plus a tolerance, see `tolerance`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from anomalib_lite.errors import ModelError
+
+TOLERANCE = 1e-4
+"""Share of the scale of the scores by which a score may move between two processors."""
+
+
+class Verdict(StrEnum):
+    """What is said of one image. What could not be measured is ERROR, never OK."""
+
+    OK = "OK"
+    REVIEW = "REVIEW"
+    NG = "NG"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Calibrated limits in raw units: two for the image score, two for the pixels of the map, and the tolerance.
+
+    `tol` is the smaller tolerance of the two score thresholds, which makes `flipped` strict for both.
+    """
+
+    reject: float
+    review: float
+    map_reject: float
+    map_review: float
+    tol: float
+
+    @classmethod
+    def from_calibration(cls, calibration: Mapping[str, Any]) -> Self:
+        """From the object "calibration" of a bundle's manifest.
+
+        Raises:
+            ModelError: a threshold is missing, is not a finite number, or reject is below review.
+        """
+        try:
+            stored = calibration["thresholds"]
+            values = {name: float(stored[name]["value"]) for name in ("reject", "review", "map_reject", "map_review")}
+            tol = min(float(stored[name]["tol"]) for name in ("reject", "review"))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ModelError(
+                f"The calibration in the manifest is not readable ({error!r}): calibrate the model again."
+            ) from error
+        result = cls(**values, tol=tol)
+        if not result._is_sound():
+            raise ModelError(
+                f"The thresholds in the manifest make no sense ({result}): expected finite numbers, "
+                "reject at least review. Calibrate the model again."
+            )
+        return result
+
+    def _is_sound(self) -> bool:
+        finite = all(map(math.isfinite, (self.reject, self.review, self.map_reject, self.map_review, self.tol)))
+        return finite and self.tol >= 0 and self.reject >= self.review and self.map_reject >= self.map_review
+
+
+def decide(score: float, thresholds: Thresholds) -> Verdict:
+    """NG above reject, REVIEW above review, else OK; ERROR where the score is NaN or infinite."""
+    if not math.isfinite(score):
+        return Verdict.ERROR
+    if score > thresholds.reject:
+        return Verdict.NG
+    return Verdict.REVIEW if score > thresholds.review else Verdict.OK
+
+
+def above(anomaly_map: npt.NDArray[np.floating[Any]], threshold: float) -> npt.NDArray[np.bool_]:
+    """Pixels of the map above the threshold, same shape.
+
+    Exact: a float32 pixel is above exactly where `float(pixel) > threshold` is true, though the comparison itself is
+    made in the precision of the map. NaN is not above; a map with NaN belongs to an image whose verdict is ERROR.
+    """
+    limit = anomaly_map.dtype.type(threshold)
+    if float(limit) > threshold:
+        limit = np.nextafter(limit, anomaly_map.dtype.type(-np.inf))
+    return np.asarray(anomaly_map > limit)
+
+
+def p_value(score: float, calibration_scores: Sequence[float] | npt.NDArray[np.floating[Any]]) -> float:
+    """Conformal p-value (1 + #{s_i >= s}) / (n + 1), in [1 / (n + 1), 1].
+
+    Bates et al. 2023, equation 2. `calibration_scores` are those of good parts, ascending.
+
+    Raises:
+        ValueError: the score is NaN; there is no p-value for an ERROR.
+    """
+    if math.isnan(score):
+        raise ValueError("a score that is not a number has no p-value")
+    n = len(calibration_scores)
+    at_least = n - int(np.searchsorted(calibration_scores, score, side="left"))
+    return (1 + at_least) / (n + 1)
+
+
+def tolerance(threshold_score: float, scores: Sequence[float] | npt.NDArray[np.floating[Any]]) -> float:
+    """1e-4 x max(|threshold_score|, range of the calibration scores): what the last bits of a processor may move."""
+    return TOLERANCE * max(abs(threshold_score), float(np.max(scores)) - float(np.min(scores)))
+
+
+def flipped(verdict_a: Verdict, score_a: float, verdict_b: Verdict, score_b: float, tol: float) -> bool:
+    """Whether two measurements of one image disagree: another verdict, and scores more than `tol` apart.
+
+    A score that is not finite is apart from every other one.
+    """
+    return verdict_a != verdict_b and not abs(score_a - score_b) <= tol
+
+
+def is_decisive(score: float, thresholds: Thresholds) -> bool:
+    """Whether a score is further than the tolerance from both thresholds: its verdict is then the same everywhere."""
+    return min(abs(score - thresholds.reject), abs(score - thresholds.review)) > thresholds.tol
