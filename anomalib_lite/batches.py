@@ -1,0 +1,153 @@
+"""Training batches: frames in the order set by the seed, on the training device, in shares for several processes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import count, islice
+from typing import Protocol, TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from anomalib_lite.detector import Batch, Batches
+from anomalib_lite.errors import ConfigError, DataError
+
+Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+Frame: TypeAlias = tuple[Pixels, Pixels | None, NDArray[np.bool_] | None]  # image (h, w, C), reference, valid (h, w)
+
+CACHE_BYTES = 2 << 30
+
+
+class Frames(Protocol):
+    """Decoded training images (or tiles of them) by index; all of one shape and dtype."""
+
+    def __len__(self) -> int:
+        """Number of frames."""
+        ...
+
+    def __getitem__(self, index: int, /) -> Frame:
+        """Image, reference of the same shape or None, and valid mask or None where every pixel counts."""
+        ...
+
+
+class FrameCache:
+    """Keeps the first frames that fit into `limit` bytes; the others are decoded whenever they are asked for."""
+
+    def __init__(self, frames: Frames, limit: int = CACHE_BYTES) -> None:
+        self._frames = frames
+        self._free = limit
+        self._kept: dict[int, Frame] = {}
+
+    def __len__(self) -> int:
+        return len(self._frames)
+
+    def __getitem__(self, index: int, /) -> Frame:
+        if index in self._kept:
+            return self._kept[index]
+        frame = self._frames[index]
+        size = sum(part.nbytes for part in frame if part is not None)
+        if size <= self._free:
+            self._free -= size
+            self._kept[index] = frame
+        return frame
+
+
+class FrameBatches:
+    """Batches of frames: float32 images (B, C, H, W), valid masks (B, 1, H, W).
+
+    Pixels are divided by `white` on `device`, as the exported graph does it: nothing is clipped.
+
+    There are two ways through the frames, both set by the seed alone:
+
+    - Iterating gives one pass over every frame, each once, the last batch being smaller where they do not divide
+      evenly. The p-th pass has the p-th order. Every process sees all of it, so that a closed-form fit learns the
+      same everywhere.
+    - `stream` is for gradient descent: one pass after another without an end, cut into batches of exactly
+      `batch_size`. A batch may reach into the next pass, and data sets smaller than a batch repeat within it. Each of
+      `world` processes gets its own equal slice of every batch.
+    """
+
+    def __init__(
+        self,
+        frames: Frames,
+        *,
+        white: float,
+        batch_size: int,
+        seed: int,
+        device: torch.device,
+        rank: int = 0,
+        world: int = 1,
+    ) -> None:
+        if not len(frames):
+            raise DataError("There are no training images: at least one good image is needed.")
+        if batch_size < 1 or batch_size % world:
+            lower = max(world, batch_size // world * world)
+            raise ConfigError(
+                f"A batch of {batch_size} cannot be shared equally by {world} processes: "
+                f"set the batch size to {lower} or {lower + world}."
+            )
+        self.rank = rank
+        self.world = world
+        self._frames = frames
+        self._white = white
+        self._batch_size = batch_size
+        self._seed = seed
+        self._device = device
+        self._passes = 0
+        self._order = lru_cache(maxsize=2)(self._shuffled)
+
+    def __len__(self) -> int:
+        """Batches in one pass."""
+        return -(-len(self._frames) // self._batch_size)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """One pass over all frames, whatever the process."""
+        order = self._order(self._passes)
+        self._passes += 1
+        for start in range(0, len(order), self._batch_size):
+            yield self._batch(order[start : start + self._batch_size])
+
+    def stream(self, start: int = 0) -> Iterator[Batch]:
+        """This process's slices of the batches `start`, `start + 1`, ...; the i-th depends on the seed and i alone."""
+        share = self._batch_size // self.world
+        for step in count(start):
+            first = step * self._batch_size + self.rank * share
+            yield self._batch([self._at(position) for position in range(first, first + share)])
+
+    def _at(self, position: int) -> int:
+        """Index of the frame at a position of the endless sequence of passes."""
+        number, offset = divmod(position, len(self._frames))
+        return int(self._order(number)[offset])
+
+    def _shuffled(self, number: int) -> NDArray[np.int64]:
+        return np.random.default_rng([self._seed, number]).permutation(len(self._frames))
+
+    def _batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Batch:
+        images, references, valids = zip(*(self._frames[int(index)] for index in indices), strict=True)
+        return Batch(
+            image=self._images(images),
+            reference=None if references[0] is None else self._images(references),
+            valid=None if all(valid is None for valid in valids) else self._masks(valids, images[0].shape[:2]),
+        )
+
+    def _images(self, images: Sequence[Pixels]) -> Tensor:
+        pixels = torch.from_numpy(np.stack(images)).to(self._device)  # (B, H, W, C)
+        return (pixels.to(torch.float32) / self._white).permute(0, 3, 1, 2).contiguous()
+
+    def _masks(self, valids: Sequence[NDArray[np.bool_] | None], shape: tuple[int, int]) -> Tensor:
+        masks = np.stack([np.ones(shape, bool) if valid is None else valid for valid in valids])
+        return torch.from_numpy(masks).to(self._device).unsqueeze(1)
+
+
+def endless(batches: Batches, start: int = 0) -> Iterator[Batch]:
+    """Batches for gradient descent from step `start` on: the stream of `FrameBatches`, or any others over and over.
+
+    Others are not shared among processes: each process sees all of them, which is right but not faster.
+    """
+    if isinstance(batches, FrameBatches):
+        yield from batches.stream(start)
+    elif len(batches):
+        yield from islice((batch for _ in count() for batch in batches), start, None)

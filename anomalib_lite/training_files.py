@@ -1,0 +1,134 @@
+"""What a training run leaves on disk: a checkpoint for each `minimise`, and training.csv."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from anomalib_lite.errors import ModelError
+
+FIXED_COLUMNS = ("call", "step", "seconds", "loss", "lr")
+CURVE_POINTS = 500
+
+
+@dataclass
+class Checkpoint:
+    """The state of the `call`-th minimise of a fit, between two of its steps."""
+
+    call: int
+    seed: int
+    step: int  # steps done
+    began: float  # seconds of the run that were over when this call began
+    elapsed: float  # seconds of the run that are over
+    finished: bool
+    module: dict[str, Any]
+    optimiser: dict[str, Any] | None
+
+    @staticmethod
+    def path(folder: Path, call: int) -> Path:
+        """Where the checkpoint of a call lies."""
+        return folder / f"minimise-{call}.ckpt"
+
+    def save(self, folder: Path) -> None:
+        """Write the file whole or not at all: a crash or a full disk leaves the one before."""
+        path = self.path(folder, self.call)
+        temporary = path.with_suffix(".tmp")
+        try:
+            with temporary.open("wb") as file:
+                torch.save(vars(self), file)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read tensors and plain values only.
+
+        Raises:
+            ModelError: The file is damaged, or not a checkpoint.
+        """
+        try:
+            return cls(**torch.load(path, map_location="cpu", weights_only=True))
+        except Exception as error:
+            raise ModelError(
+                f"{path} cannot be read as a checkpoint ({type(error).__name__}): "
+                "delete it to repeat this part of the training, or train again without --resume."
+            ) from error
+
+
+class TrainingLog:
+    """training.csv: one row per logged step, one column per logged name, in columns `FIXED_COLUMNS` + names."""
+
+    def __init__(self, path: Path, *, write: bool, resume: bool) -> None:
+        self._path = path
+        self._write = write
+        self._columns = list(FIXED_COLUMNS)
+        self._rows: list[dict[str, float]] = []
+        if resume and path.exists():
+            self._read()
+
+    @property
+    def curve(self) -> list[tuple[int, int, float]]:
+        """(call, step, loss), thinned evenly to at most `CURVE_POINTS` points with the first and the last."""
+        points = [(int(row["call"]), int(row["step"]), row["loss"]) for row in self._rows if "loss" in row]
+        if len(points) <= CURVE_POINTS:
+            return points
+        last = len(points) - 1
+        return [points[round(i * last / (CURVE_POINTS - 1))] for i in range(CURVE_POINTS)]
+
+    def add(self, row: Mapping[str, float]) -> None:
+        """Append a row; a name not seen before gets a column."""
+        self._rows.append(dict(row))
+        new = [name for name in row if name not in self._columns]
+        self._columns += new
+        if new or len(self._rows) == 1:
+            self._rewrite()
+        elif self._write:
+            with self._path.open("a", newline="", encoding="utf-8") as file:
+                self._writer(file).writerow(row)
+
+    def rewind(self, call: int, step: int) -> None:
+        """Drop what an interrupted run logged of `call` after `step`, and of later calls."""
+        kept = [row for row in self._rows if (row["call"], row.get("step", 0)) <= (call, step)]
+        if len(kept) < len(self._rows):
+            self._rows = kept
+            self._rewrite()
+
+    def _read(self) -> None:
+        with self._path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            rows = [_parsed(row) for row in reader]
+            self._columns = list(reader.fieldnames or FIXED_COLUMNS)
+        # What is logged outside `minimise` (no step) is logged again by the resumed fit.
+        self._rows = [row for row in rows if "step" in row]
+        self._rewrite()
+
+    def _rewrite(self) -> None:
+        if not self._write:
+            return
+        temporary = self._path.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = self._writer(file)
+            writer.writeheader()
+            writer.writerows(self._rows)
+        temporary.replace(self._path)
+
+    def _writer(self, file: Any) -> csv.DictWriter[str]:
+        return csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
+
+
+def _parsed(row: Mapping[str, str | None]) -> dict[str, float]:
+    """A row of training.csv; empty where a crash tore it."""
+    try:
+        values = {name: float(text) for name, text in row.items() if text}
+    except (TypeError, ValueError):
+        return {}
+    return values | {name: int(values[name]) for name in ("call", "step") if name in values}
