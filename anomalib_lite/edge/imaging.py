@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anomalib_lite.edge.formats import Stored, identify
+from anomalib_lite.errors import ImageError
+
+Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, C in {1, 3}, RGB
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+BYTES_NAME = "image given as bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +42,200 @@ class ImageSpec:
     def from_json(cls, data: dict[str, Any]) -> Self:
         """From `to_json`."""
         return cls(**data)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What is refused before anything is decoded, so that no file can fill the memory."""
+
+    bytes: int = 256 * 2**20
+    pixels: int = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its image. The size is that after EXIF orientation."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str  # "uint8" | "uint16"
+    format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded image."""
+
+    pixels: Pixels
+    sha256: str  # of the file's bytes; empty for arrays
+    note: str  # what was done to it, such as "EXIF orientation applied"; empty if nothing
+
+
+def read_header(source: str | os.PathLike[str] | bytes, limits: Limits = Limits()) -> Header:
+    """Size, channels and dtype without decoding: cheap enough for every file of a large folder.
+
+    Raises:
+        ImageError: The file is missing, too large, not an image, or of a kind that `edge.formats` refuses. Damage
+            inside is found by `read` alone.
+    """
+    with _open(source, limits) as (file, name):
+        stored = _identify(file, name, limits)
+    return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
+
+
+def read(source: str | os.PathLike[str] | bytes | NDArray[Any], limits: Limits = Limits()) -> Picture:
+    """Read one image as it is: never scaled by value, never converted to 8 bit or to other channels.
+
+    An array is taken as it is if it is (H, W, C) with C in {1, 3} (RGB, not BGR), uint8 or uint16. The rules for files
+    are those of `edge.formats`. The file is read once: hashed and decoded from the same bytes. Safe from several
+    threads.
+
+    Raises:
+        ImageError: The image cannot be measured; `code` says why.
+    """
+    if isinstance(source, np.ndarray):
+        return Picture(_checked(source, limits), "", "")
+    with _open(source, limits) as (file, name):
+        data = file.read(limits.bytes + 1)
+    if len(data) > limits.bytes:
+        raise _too_large(name, f"more than {limits.bytes} bytes", limits)
+    stored = _identify(BytesIO(data), name, limits)
+    with _decoding(name):
+        pixels = stored.pixels(data)
+    if pixels.shape[:2] != (stored.height, stored.width):
+        raise ImageError(f"{name}: decodes to another size than its header says; record it again", "unreadable")
+    pixels = np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels))
+    return Picture(pixels, hashlib.sha256(data).hexdigest(), stored.note)
+
+
+def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
+    """Check an image (H, W, C) against what a model takes; its size is not compared.
+
+    Args:
+        pixels: As `read` gives them.
+        spec: What the model takes.
+        convert: Whether grey may become RGB (three copies) and RGB grey (ITU-R BT.601 luma, rounded): where the user
+            has set `image.channels`.
+
+    Raises:
+        ImageError: `wrong_dtype` or `wrong_channels`.
+    """
+    if pixels.dtype != np.dtype(spec.dtype):
+        raise ImageError(
+            f"the image is {pixels.dtype}, the model takes {spec.dtype}; record it with that depth", "wrong_dtype"
+        )
+    channels = pixels.shape[2]
+    if channels == spec.channels:
+        return pixels
+    if not convert:
+        found, needed = ("grey" if count == 1 else "colour" for count in (channels, spec.channels))
+        raise ImageError(
+            f"the image is {found}, the model takes {needed}; set image.channels to allow it", "wrong_channels"
+        )
+    return np.repeat(pixels, 3, axis=2) if channels == 1 else _luma(pixels)
+
+
+def resize(pixels: Pixels, height: int, width: int) -> Pixels:
+    """Resize an image (H, W, C) with Pillow's antialiased bilinear filter, each channel by itself.
+
+    uint8 as Pillow rounds it; uint16 in float32, rounded half up. An image of that size already is returned as it is.
+    """
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    if pixels.dtype == np.uint8:
+        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+        resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+        return resized.reshape(height, width, pixels.shape[2])
+    planes = [resize_map(plane.astype(np.float32), height, width) for plane in np.moveaxis(pixels, 2, 0)]
+    return np.floor(np.stack(planes, axis=2) + np.float32(0.5)).astype(np.uint16)
+
+
+def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
+    """Resize an anomaly map (h, w) with the same filter, in float32."""
+    if anomaly_map.shape == (height, width):
+        return anomaly_map
+    resized = Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(resized, dtype=np.float32)
+
+
+def _luma(pixels: Pixels) -> Pixels:
+    """ITU-R BT.601 in 16-bit fixed point, as in Pillow: exact for uint8 and uint16."""
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
+    return luma.astype(pixels.dtype)[..., None]
+
+
+def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
+    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
+        raise ImageError(f"an array of {pixels.dtype} was given; expected uint8 or uint16", "wrong_dtype")
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
+        raise ImageError(
+            f"an array of shape {pixels.shape} was given; expected (height, width, channels), 1 or 3 of them: "
+            "a grey image is array[:, :, None]",
+            "wrong_channels",
+        )
+    if pixels.size == 0:
+        raise ImageError(f"an array of shape {pixels.shape} was given, without any pixel", "empty")
+    if pixels.shape[0] * pixels.shape[1] > limits.pixels:
+        raise _too_large("image given as array", f"{pixels.shape[1]} x {pixels.shape[0]} pixels", limits)
+    return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
+
+
+@contextmanager
+def _open(source: str | os.PathLike[str] | bytes, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
+    """The file and its name for messages, once it is known to be a file of a size within the limits."""
+    if isinstance(source, bytes):
+        _check_bytes(len(source), BYTES_NAME, limits)
+        yield BytesIO(source), BYTES_NAME
+        return
+    if not isinstance(source, str | os.PathLike):
+        kind = type(source).__name__
+        raise ImageError(f"an image is a path, bytes or a numpy array (H, W, C); got {kind}", "wrong_dtype")
+    path, name = Path(source), os.fspath(source)
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
+            found = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
+            raise ImageError(f"{name}: {found}, not an image file", "unreadable")
+        _check_bytes(status.st_size, name, limits)
+        with path.open("rb") as file:
+            yield file, name
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ImageError(f"{name}: no such file; check the path", "missing") from error
+    except (OSError, ValueError) as error:
+        raise ImageError(f"{name}: cannot be read ({error}); check its permissions", "unreadable") from error
+
+
+def _check_bytes(size: int, name: str, limits: Limits) -> None:
+    if size == 0:
+        raise ImageError(f"{name}: the file is empty; copy or record it again", "empty")
+    if size > limits.bytes:
+        raise _too_large(name, f"{size} bytes", limits)
+
+
+def _identify(file: BinaryIO, name: str, limits: Limits) -> Stored:
+    with _decoding(name):
+        stored = identify(file, name)
+    if stored.height * stored.width > limits.pixels:
+        raise _too_large(name, f"{stored.width} x {stored.height} pixels", limits)
+    if stored.height * stored.width == 0:
+        raise ImageError(f"{name}: an image without any pixel; record it again", "empty")
+    return stored
+
+
+def _too_large(name: str, found: str, limits: Limits) -> ImageError:
+    limit = f"{limits.bytes} bytes and {limits.pixels} pixels"
+    return ImageError(f"{name}: {found}, the limit is {limit}; raise it if the file is right", "too_large")
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    """Whatever a decoder raises on a damaged file becomes an `ImageError`."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise nearly anything on damaged files
+        code = "truncated" if "truncated" in str(error).lower() else "unreadable"
+        raise ImageError(f"{name}: cannot be decoded ({error}); copy or record it again", code) from error
