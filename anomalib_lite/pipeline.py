@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from anomalib_lite import manifest as manifests
-from anomalib_lite import reporting, selfcheck
+from anomalib_lite import partial, reporting, selfcheck
 from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.data import DataSet, Sample, find, folds, training_samples
+from anomalib_lite.data import DataSet, Sample, find, fingerprint, folds, groups, training_samples
 from anomalib_lite.edge import bundle, imaging
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.edge.selfcheck import FOLDER as SELFCHECK
 from anomalib_lite.edge.selfcheck import Expected
-from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.errors import ConfigError, DataError, MissingExtra
 from anomalib_lite.evaluation import Evaluation
 from anomalib_lite.preparation import Plan, Request, prepare
+from anomalib_lite.samples import TEST, some
 from anomalib_lite.scoring import Scored, score
 
 if TYPE_CHECKING:
@@ -68,27 +71,34 @@ def train(request: Request, *, say: Say = _silent) -> Trained | None:
     plan = prepare(request)
     for line in plan.notes():
         say(line)
-    partial = _open_partial(request, plan)
-    fitted = _fit(plan, plan.fit, partial / "fit", request, share=1 / (1 + (plan.config.calibration.crossfit or 0)))
+    place = partial.enter(request, plan)
+    fitted = _fit(plan, plan.fit, place / "fit", request)
     if fitted is None:
         return None
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
     runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)
-    scored = score(runtime, plan.held_out) if plan.held_out else _crossfit(plan, partial, request, say)
+    scored = score(runtime, plan.held_out) if plan.held_out else _crossfit(plan, place, request, say)
     calibration = calibrate_scores(
         scored.images,
-        _calibration_request(plan),
+        _rates(plan),
         grouped=plan.dataset.grouped,
         errors=len(scored.errors),
         approximate=not plan.held_out,
     )
-    expected, files = _selfcheck(plan, runtime, scored, calibration)
-    manifest = manifests.describe(plan, fitted, calibration, expected, _hashes(plan.fit))
+    expected, files = selfcheck.choose(
+        plan.config.calibration.selfcheck,
+        [(one.score, path) for one, path in zip(scored.images, scored.paths, strict=True)],
+        plan.framing.spec,
+        lambda content: runtime.measure(imaging.read(content).pixels).score,
+        calibration.thresholds,
+    )
+    manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit))
     files |= {bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights, "training.csv": fitted.log}
     files |= {ROI: plan.roi} if plan.roi else {}
-    files["report.html"] = reporting.training(manifest, calibration, scored, runtime, plan.framing.spec, fitted.curve)
+    unwritten = Model(Bundle(request.out, manifest, "", files))
+    files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(request.out, manifest, files, overwrite=request.overwrite)
-    shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(place, ignore_errors=True)
     return Trained(written, calibration, scored.errors)
 
 
@@ -132,15 +142,15 @@ def predict(
     if heatmaps and out is None:
         raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
     paths = [path for one in inputs for path in _images(one)]
-    done = Predicted(out=out)
-    with ResultWriter(out) as writer, reporting.Prediction(model, out) as report:
+    done, root = Predicted(out=out), _root(inputs)
+    with ResultWriter(out) as writer, reporting.Inspected(model, out) as report:
         for path in watch(paths, "inspecting"):
             result = model.inspect(path, reference=reference)
             done.counts[result.verdict] += 1
             writer.write(result)
             report.add(result, path)
             if heatmaps and out is not None:
-                reporting.write_heatmap(model, result, path, out / "heatmaps", _common(inputs))
+                reporting.write_heatmap(model, result, path, out / "heatmaps", root)
             each(result)
     return done
 
@@ -179,18 +189,16 @@ def evaluate(
     dataset = find(data, group=group, columns=columns or {})
     samples = _test_samples(dataset)
     fit_hashes = model.bundle.manifest["data"]["fit"]
-    evaluation = Evaluation()
-    overlap = 0
-    with ResultWriter(out) as writer, reporting.Prediction(model, out, dataset) as report:
+    evaluation, overlap = Evaluation(), 0
+    with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in watch(samples, "evaluating"):
             result = model.inspect(sample.path, reference=sample.reference, name=sample.name)
             overlap += result.sha256 in fit_hashes
-            evaluation.add(sample, result)
+            evaluation.add(**_judged(model, sample, result))
             writer.write(result)
             report.add(result, sample.path, sample)
-        metrics = evaluation.metrics()
-        notes = [*dataset.notes, *_overlap_notes(overlap, samples, fit_hashes, dataset.grouped)]
-        report.finish(metrics, notes)
+        metrics = report.metrics = evaluation.metrics()
+        notes = report.notes = [*dataset.notes, *_overlap_notes(overlap, samples, fit_hashes, dataset)]
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return Evaluated(metrics, notes, out)
@@ -233,8 +241,7 @@ def calibrate(
         bundle.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {})
     samples = training_samples(dataset)
-    fit_hashes = loaded.bundle.manifest["data"]["fit"]
-    scored = score(loaded.runtime, watch(samples, "measuring"), refuse=_refuse_fitted(fit_hashes, dataset.grouped))
+    scored = score(loaded.runtime, watch(samples, "measuring"), refuse=_refuse_fitted(loaded, dataset))
     before = Calibration.from_json(loaded.bundle.manifest["calibration"])
     calibration = calibrate_scores(
         scored.images,
@@ -250,3 +257,133 @@ def calibrate(
     )
     written = _recalibrated(loaded, calibration, out or model)
     return Trained(written, calibration, scored.errors)
+
+
+def _fit(plan: Plan, samples: Sequence[Sample], folder: Path, request: Request) -> Fitted | None:
+    """One fit of the plan's detector, in its share of the time."""
+    try:
+        from anomalib_lite.fitting import fit
+        from anomalib_lite.training import LightningRun
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train", "training") from error
+    asked = plan.config.training
+    shares = 1 + (plan.config.calibration.crossfit or 0)
+    run = LightningRun(
+        folder=folder,
+        seed=asked.seed,
+        device=asked.device,
+        devices=asked.devices,
+        nodes=asked.nodes,
+        precision=asked.precision,
+        minutes=asked.minutes / shares if asked.minutes else None,
+        steps=asked.steps,
+        resume=request.resume,
+        show_progress=request.show_progress,
+    )
+    try:
+        return fit(plan.info, plan.options, plan.config, plan.framing, samples, run)
+    finally:
+        run.close()
+
+
+def _crossfit(plan: Plan, place: Path, request: Request, say: Say) -> Scored:
+    """Scores of every good image, each by a sibling model that was fitted without its part."""
+    scored = Scored()
+    number = plan.config.calibration.crossfit or 0
+    for fold, (others, held_out) in enumerate(folds(plan.fit, number, plan.config.training.seed), start=1):
+        say(f"sibling model {fold} of {number}")
+        sibling = _fit(plan, others, place / f"fold-{fold}", request)
+        if sibling is not None:
+            scored.extend(score(Runtime(sibling.graph, plan.framing, sibling.inputs), held_out))
+    return scored
+
+
+def _rates(plan: Plan) -> CalibrationRequest:
+    asked = plan.config.calibration
+    return CalibrationRequest(asked.max_false_reject, asked.confidence, asked.review)
+
+
+def _images(one: Path) -> list[Path]:
+    """A file as it is; of a folder, all images below it."""
+    return [sample.path for sample in find(one).samples] if one.is_dir() else [one]
+
+
+def _root(inputs: Sequence[Path]) -> Path:
+    """The folder that all inputs lie in."""
+    return Path(os.path.commonpath([(one if one.is_dir() else one.parent).absolute() for one in inputs]))
+
+
+def _test_samples(dataset: DataSet) -> list[Sample]:
+    """The labelled samples of the test split, or all labelled ones where nothing is split."""
+    chosen = [sample for sample in dataset.samples if not dataset.is_split or sample.split == TEST]
+    labelled = [sample for sample in chosen if sample.label is not None]
+    if not labelled:
+        raise DataError(f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, or a CSV with labels.")
+    return labelled
+
+
+def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
+    """What the evaluation needs to know of one image; map, mask and region at the source's resolution."""
+    judged = {
+        "label": sample.label,
+        "group": sample.group,
+        "verdict": result.verdict,
+        "score": result.score,
+        "ms": result.ms,
+        "anomaly_map": None,
+        "mask": None,
+    }
+    if result.anomaly_map is None or result.shape is None:
+        return judged
+    height, width = result.shape
+    judged["anomaly_map"] = imaging.resize_map(result.anomaly_map, height, width)
+    judged["valid"] = model.framing.region(height, width) if model.framing.roi is not None else None
+    if sample.is_good:
+        judged["mask"] = np.zeros((height, width), bool)
+    elif sample.mask:
+        judged["mask"] = imaging.read(sample.mask).pixels.any(axis=2)
+    return judged
+
+
+def _overlap_notes(overlap: int, samples: Sequence[Sample], fitted: Mapping[str, str], dataset: DataSet) -> list[str]:
+    """Say where the evaluation is not independent of the training."""
+    notes = []
+    if overlap:
+        notes.append(f"warning: {overlap} of {len(samples)} images were fitted on: these figures flatter the model")
+    shared = set(fitted.values()) & groups(samples) if dataset.grouped else set()
+    if shared:
+        notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
+    return notes
+
+
+def _refuse_fitted(model: Model, dataset: DataSet) -> Callable[[str, Sample], None]:
+    """Raise for images, and for parts, that the model was fitted on."""
+    data = model.bundle.manifest["data"]
+    hashes, parts = data["fit"], set(data["fit"].values()) if data["grouped"] and dataset.grouped else set()
+
+    def refuse(sha256: str, sample: Sample) -> None:
+        if sha256 in hashes or sample.group in parts:
+            what = "image" if sha256 in hashes else f"part {sample.group}"
+            raise DataError(
+                f"{sample.name}: the model was fitted on this {what}, so its score says nothing of new ones. "
+                "Calibrate on good images that took no part in training."
+            )
+
+    return refuse
+
+
+def _recalibrated(model: Model, calibration: Calibration, out: Path) -> Bundle:
+    """The same bundle with another calibration."""
+    before = model.bundle
+    expected = selfcheck.judged_again(
+        [Expected(**one) for one in before.manifest["selfcheck"]], calibration.thresholds
+    )
+    manifest = {key: value for key, value in before.manifest.items() if key not in ("files", "graph_sha256")}
+    manifest |= {
+        "calibration": calibration.to_json(),
+        "calibrated": manifests.now(),
+        "selfcheck": [one.to_json() for one in expected],
+    }
+    dropped = {one["file"] for one in before.manifest["selfcheck"]} - {one.file for one in expected}
+    kept = [name for name in before.manifest["files"] if name not in dropped | {"report.html"}]
+    return bundle.write(out, manifest, {name: before.read(name) for name in kept}, overwrite=True)

@@ -17,6 +17,7 @@ from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import Provider
+from anomalib_lite.samples import count, groups
 
 DEFAULT_SIZE = 256
 
@@ -52,6 +53,15 @@ class Plan:
     fit: list[Sample]  # good images to learn from
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
+
+    def notes(self) -> list[str]:
+        """What the user should know before training starts."""
+        lines = [f"{self.dataset.root}: {self.dataset.layout}, {count(len(self.fit), 'image')} to fit"]
+        if self.held_out:
+            lines[0] += f", {count(len(self.held_out), 'image')} of {count(len(groups(self.held_out)), 'part')} to calibrate"
+        lines += self.dataset.notes
+        lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
+        return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
 
 def prepare(request: Request) -> Plan:

@@ -27,8 +27,13 @@ class Bundle:
 
     path: Path
     manifest: Mapping[str, Any]
-    model_id: str  # first 12 characters of the manifest's SHA-256
-    graph: bytes
+    model_id: str  # first 12 characters of the manifest's SHA-256; empty before it is written
+    kept: Mapping[str, bytes]  # contents in memory, the graph among them
+
+    @property
+    def graph(self) -> bytes:
+        """The ONNX file."""
+        return self.kept[GRAPH]
 
     def read(self, name: str) -> bytes:
         """The bytes of a file of the bundle.
@@ -36,7 +41,7 @@ class Bundle:
         Raises:
             ModelError: The manifest does not list it, it is missing, or it was changed.
         """
-        return _checked(self.path, name, self.manifest["files"])
+        return self.kept[name] if name in self.kept else _checked(self.path, name, self.manifest["files"])
 
 
 def load(path: Path) -> Bundle:
@@ -53,15 +58,14 @@ def load(path: Path) -> Bundle:
         raise ModelError(f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin.") from error
     if version > SCHEMA_VERSION:
         raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
-    contents = {name: _checked(path, name, files) for name in files}
-    if GRAPH not in contents:
-        raise ModelError(f"{path}: the manifest names no {GRAPH}. Restore the bundle from its origin.")
-    graph = contents[GRAPH]
+    for name in files:
+        _checked(path, name, files)
+    graph = _checked(path, GRAPH, files)
     if graph_digest(graph) != manifest.get("graph_sha256"):
         raise ModelError(f"{path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
     if metadata(graph) != _described(manifest):
         raise ModelError(f"{path / GRAPH}: its metadata differ from {MANIFEST}. Restore the bundle from its origin.")
-    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], graph)
+    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], {GRAPH: graph})
 
 
 def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes], *, overwrite: bool = False) -> Bundle:

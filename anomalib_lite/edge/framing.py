@@ -82,7 +82,7 @@ class Framing:
     def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
         height, width = self.spec.height, self.spec.width
         whole = (slice(0, height), slice(0, width))
-        return Frame(imaging.resize(pixels, height, width), self._region(height, width), whole, whole)
+        return Frame(imaging.resize(pixels, height, width), self.region(height, width), whole, whole)
 
     def _letterbox(self, pixels: NDArray[np.generic]) -> Frame:
         scale = min(self.spec.height / pixels.shape[0], self.spec.width / pixels.shape[1])
@@ -92,13 +92,13 @@ class Framing:
         core = (slice(top, top + height), slice(left, left + width))
         bars = ((top, self.spec.height - height - top), (left, self.spec.width - width - left))
         image = np.pad(imaging.resize(pixels, height, width), (*bars, (0, 0)), mode="edge")
-        valid = np.pad(self._region(height, width), bars)
+        valid = np.pad(self.region(height, width), bars)
         return Frame(np.ascontiguousarray(image), valid, core, (slice(0, height), slice(0, width)))
 
     def _tiles(self, pixels: NDArray[np.generic]) -> list[Frame]:
         """Cores partition the image; each tile is its core with `overlap` pixels of context, edges replicated."""
         height, width = pixels.shape[:2]
-        region = self._region(height, width)
+        region = self.region(height, width)
         rows = _cores(height, self.spec.height - 2 * self.overlap)
         columns = _cores(width, self.spec.width - 2 * self.overlap)
         return [self._tile(pixels, region, row, column) for row in rows for column in columns]
@@ -110,7 +110,7 @@ class Framing:
         valid[y_core, x_core] = region[row, column]
         return Frame(np.ascontiguousarray(pixels[y][:, x]), valid, (y_core, x_core), (row, column))
 
-    def _region(self, height: int, width: int) -> NDArray[np.bool_]:
+    def region(self, height: int, width: int) -> NDArray[np.bool_]:
         """The region of interest at a size, by nearest pixel; everything where there is none."""
         if self.roi is None:
             return np.ones((height, width), bool)

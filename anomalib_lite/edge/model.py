@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import bundle, decision, imaging, regions
+from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Thresholds, Verdict
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec, Picture
@@ -29,11 +30,11 @@ ROI = "roi.png"
 class Model:
     """An inspection model. `inspect` may be called from several threads at once."""
 
-    def __init__(self, path: str | os.PathLike[str], *, provider: str = "cpu", threads: int = 0) -> None:
+    def __init__(self, source: str | os.PathLike[str] | Bundle, *, provider: str = "cpu", threads: int = 0) -> None:
         """Load and verify a bundle.
 
         Args:
-            path: The folder that `anomalib-lite train` made.
+            source: The folder that `anomalib-lite train` made, or a bundle that was loaded already.
             provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
             threads: For one image; 0 lets onnxruntime choose.
 
@@ -41,7 +42,7 @@ class Model:
             ModelError: The bundle is missing, damaged, altered or too new.
             ConfigError: The provider is not installed.
         """
-        self.bundle = bundle.load(Path(path))
+        self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
         manifest = self.bundle.manifest
         try:
             self.framing = framing(manifest, self.bundle.read(ROI) if manifest["framing"]["roi"] else None)
@@ -49,7 +50,7 @@ class Model:
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
             inputs = manifest["graph"]["inputs"]
         except (KeyError, TypeError) as error:
-            raise ModelError(f"{path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin.") from error
+            raise ModelError(f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin.") from error
         self.runtime = Runtime(self.bundle.graph, self.framing, inputs, provider=provider, threads=threads)
 
     @property

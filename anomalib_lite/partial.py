@@ -1,0 +1,62 @@
+"""MODEL.partial: what makes an interrupted training resumable, and what keeps two trainings from being mixed up."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.preparation import Plan, Request
+
+ASKED = "asked.json"
+
+
+def folder(out: Path) -> Path:
+    """Where the training of a model keeps its checkpoints."""
+    return out.with_name(out.name + ".partial")
+
+
+def enter(request: Request, plan: Plan) -> Path:
+    """Make the folder, or enter that of the interrupted training.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: There is an interrupted training and neither --resume nor --overwrite is given, or it was
+            started with other settings or images.
+    """
+    place, asked = folder(request.out), _asked(plan)
+    if place.exists() and not request.resume:
+        if not request.overwrite:
+            raise ConfigError(
+                f"{place} holds an interrupted training: continue it with --resume, or start anew with --overwrite."
+            )
+        shutil.rmtree(place)
+    if request.resume and (place / ASKED).exists():
+        before = json.loads((place / ASKED).read_text(encoding="utf-8"))
+        changed = sorted(key for key in asked if before.get(key) != asked[key])
+        if changed:
+            raise ConfigError(
+                f"{place} was started with another {' and '.join(changed)}: give the same command as before, "
+                "or start anew with --overwrite."
+            )
+    place.mkdir(parents=True, exist_ok=True)
+    (place / ASKED).write_text(json.dumps(asked, indent=1), encoding="utf-8")
+    return place
+
+
+def _asked(plan: Plan) -> dict[str, Any]:
+    """What must be the same for a training to be continued; where it runs may change."""
+    config = plan.config.model_dump(mode="json")
+    for name in ("device", "devices", "nodes"):
+        del config["training"][name]
+    names = "\n".join(sample.name for sample in plan.fit)
+    return {
+        "configuration": config,
+        "options": plan.options.model_dump(mode="json"),
+        "set of images": hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest(),
+    }
