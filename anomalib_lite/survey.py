@@ -134,7 +134,8 @@ def suspicions(looked: Looked, white: float | None) -> list[str]:
     if deep and max(deep) <= level / 8:
         warnings.append(
             f"the largest value of all 16-bit images is {max(deep):,}, not above an eighth of the white level "
-            f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, 1023 or 4095 for 10 or 12 bits."
+            f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, "
+            "1023 or 4095 for 10 or 12 bits."
         )
     first: dict[str, Sample] = {}
     copies = []

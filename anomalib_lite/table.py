@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,8 @@ def _parse(path: Path) -> list[list[str]]:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     if not lines:
         raise DataError(f"{path}: is empty. {HELP}")
+    if "\0" in text:
+        raise DataError(f"{path}: is not a text file. Save it as 'CSV UTF-8'.")
     return lines
 
 
@@ -169,13 +172,20 @@ def _sample(root: Path, row: Row, grouped: bool) -> Sample:
 def _resolve(root: Path, cell: str) -> Path:
     """A path as written; with backslashes as separators where there is no such file."""
     written = root / cell
-    return root / cell.replace("\\", "/") if "\\" in cell and not written.exists() else written
+    return root / cell.replace("\\", "/") if "\\" in cell and not _is_file(written) else written
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _refuse_duplicates(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> None:
-    first: dict[Path, int] = {}
+    first: dict[str, int] = {}
     for row, sample in zip(rows, samples, strict=True):
-        file = sample.path.resolve()
+        file = os.path.realpath(sample.path)  # unlike Path.resolve, gives up on loops of links without an error
         if file in first:
             raise DataError(
                 f"{path}: rows {first[file]} and {row.number} name the same image, {sample.name}. Keep one."
@@ -191,10 +201,10 @@ def _missing_files(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -
     """
     for column in ("mask", "reference"):
         files = [(row.number, getattr(sample, column)) for row, sample in zip(rows, samples, strict=True)]
-        gone = [f"row {number} ({file})" for number, file in files if file is not None and not file.is_file()]
+        gone = [f"row {number} ({file})" for number, file in files if file is not None and not _is_file(file)]
         if gone:
             raise DataError(f"{path}: no such {column}: {some(gone)}. Paths are relative to {path.parent}.")
-    missing = [f"row {r.number} ({s.name})" for r, s in zip(rows, samples, strict=True) if not s.path.is_file()]
+    missing = [f"row {r.number} ({s.name})" for r, s in zip(rows, samples, strict=True) if not _is_file(s.path)]
     if samples and len(missing) == len(samples):
         raise DataError(f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent}.")
     return [f"no such image: {some(missing)}"] if missing else []
