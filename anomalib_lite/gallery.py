@@ -1,0 +1,157 @@
+"""The pictures of a report: which images are worth looking at, each with its heat map, in bounded memory."""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import itertools
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.regions import Region
+from anomalib_lite.edge.results import Result, overlay
+
+PICTURE_BYTES = 6_000_000  # of all pictures, so that a report stays below 10 MB with base64 and tables
+SIDE = 256  # pixels, of each half of a picture
+QUALITY = 72  # of WebP
+KINDS = 20  # defect kinds with a section of their own
+Pixels = NDArray[Any] | Callable[[], NDArray[Any]]
+Heading = tuple[int, str]  # place on the page, title
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A thumbnail: the image on the left, its heat map with outlines on the right."""
+
+    image: str
+    label: str | None
+    verdict: str
+    score: float
+    found: str  # the regions, in words
+    width: int
+    height: int
+    webp: bytes
+
+    @property
+    def uri(self) -> str:
+        """As a data URI."""
+        return "data:image/webp;base64," + base64.b64encode(self.webp).decode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """Pictures under one heading, the most telling first."""
+
+    title: str
+    pictures: list[Picture]
+
+
+class Gallery:
+    """Decides which pictures a report keeps, while results stream by."""
+
+    def __init__(self, map_low: float, map_high: float, white: float, per_section: int = 24) -> None:
+        """Set the colour scale that all heat maps share, and the cap.
+
+        Args:
+            map_low: Anomaly-map value drawn in the coldest colour.
+            map_high: Anomaly-map value drawn in the hottest colour.
+            white: Pixel value that is white (`ImageSpec.white`).
+            per_section: Most pictures under one heading.
+        """
+        self._low, self._high, self._white = map_low, map_high, white
+        self._per_section = per_section
+        self._kept: dict[Heading, list[tuple[float, int, Picture]]] = {}  # heaps: the least telling first
+        self._arrivals = itertools.count()
+
+    def consider(self, result: Result, label: str | None, pixels: Pixels) -> None:
+        """Keep a thumbnail where this result is among the most telling under a heading.
+
+        Args:
+            result: Of one image. An ERROR has no picture.
+            label: "good", a defect kind, or None where the truth is not known.
+            pixels: The image (H, W, C), uint8 or uint16; or what reads it, called only for a picture that is kept.
+        """
+        if result.score is None or result.anomaly_map is None:
+            return
+        picture: Picture | None = None
+        for heading, rank in self._headings(result, label, result.score):
+            heap = self._kept.setdefault(heading, [])
+            full = len(heap) >= self._per_section
+            if full and rank <= heap[0][0]:
+                continue
+            picture = picture or self._picture(result, label, pixels() if callable(pixels) else pixels)
+            (heapq.heapreplace if full else heapq.heappush)(heap, (rank, -next(self._arrivals), picture))
+
+    def sections(self) -> list[Section]:
+        """What was kept, and of it what `PICTURE_BYTES` allow: the first of every heading before any second."""
+        ordered = {heading: sorted(self._kept[heading], reverse=True) for heading in sorted(self._kept)}
+        chosen: dict[Heading, list[Picture]] = {heading: [] for heading in ordered}
+        left = PICTURE_BYTES
+        for place in range(self._per_section):
+            for heading, entries in ordered.items():
+                if place < len(entries) and len(entries[place][2].webp) <= left:
+                    chosen[heading].append(entries[place][2])
+                    left -= len(entries[place][2].webp)
+        return [Section(title, pictures) for (_, title), pictures in chosen.items() if pictures]
+
+    def _headings(self, result: Result, label: str | None, score: float) -> Iterator[tuple[Heading, float]]:
+        """The headings that a result may stand under, each with its rank there: higher is more telling."""
+        if label is None and result.verdict is Verdict.NG:
+            yield (0, "Rejected, highest scores first"), score
+        if label is None and result.verdict is Verdict.REVIEW:
+            yield (1, "To review, highest scores first"), score
+        if label == "good":
+            yield (0, "Good images with the highest scores"), score
+        elif label is not None:
+            if result.verdict is not Verdict.NG:
+                yield (1, "Missed defects, lowest scores first"), -score
+            heading = (2, f"Defects of the kind {label}")
+            if heading in self._kept or sum(place == 2 for place, _ in self._kept) < KINDS:
+                yield heading, score
+        if label in (None, "good") and result.verdict is Verdict.OK:
+            yield (3, "A sample of OK images"), zlib.crc32(result.image.encode("utf-8", "surrogatepass"))
+
+    def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Picture:
+        assert result.score is not None and result.anomaly_map is not None  # no ERROR comes here
+        scale = min(1.0, SIDE / max(pixels.shape[:2]))
+        small = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
+        regions = [_scaled(region, scale) for region in result.regions]
+        heat = overlay(small, result.anomaly_map, self._low, self._high, regions, self._white)
+        pair = Image.fromarray(np.concatenate([self._plain(small), heat], axis=1))
+        buffer = BytesIO()
+        pair.save(buffer, "WEBP", quality=QUALITY)
+        found, webp = _in_words(result), buffer.getvalue()
+        return Picture(result.image, label, result.verdict, result.score, found, pair.width, pair.height, webp)
+
+    def _plain(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        """As 8-bit RGB, `white` at 255."""
+        scaled = np.clip(pixels.astype(np.float32) * (255 / self._white), 0, 255).round().astype(np.uint8)
+        return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
+
+
+def _scaled(region: Region, scale: float) -> Region:
+    return replace(
+        region,
+        x=region.x * scale,
+        y=region.y * scale,
+        width=region.width * scale,
+        height=region.height * scale,
+        area=region.area * scale**2,
+        outline=tuple((x * scale, y * scale) for x, y in region.outline),
+    )
+
+
+def _in_words(result: Result) -> str:
+    if any(region.fallback for region in result.regions):
+        return "no region, the box marks the peak"
+    count = len(result.regions)
+    return f"{count} region" if count == 1 else f"{count or 'no'} regions"

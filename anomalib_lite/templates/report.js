@@ -1,0 +1,62 @@
+"use strict";
+// Moves the reject threshold and counts what it would do. The rule is the one of edge/decision.py: NG if score > threshold.
+(() => {
+  const plot = JSON.parse(document.getElementById("plot-data").textContent);
+  const element = (id) => document.getElementById(id);
+  const slider = element("slider"), reset = element("reset"), state = element("state");
+  if (!slider) return;
+
+  // The axis maps scores to 0..1, as Python drew it; the slider has whole positions, one of which is the certified threshold itself.
+  const map = plot.log ? Math.log : (value) => value;
+  const back = plot.log ? Math.exp : (value) => value;
+  const low = map(plot.low), high = map(plot.high), last = Number(slider.max);
+  const fraction = (score) => (map(score) - low) / (high - low);
+  const home = Math.round(fraction(plot.certified) * last);
+  const thresholdAt = (position) => position === home ? plot.certified : back(low + (high - low) * position / last);
+
+  function above(sorted, threshold) {           // how many of the ascending scores are strictly greater
+    let from = 0, to = sorted.length;
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (sorted[middle] > threshold) to = middle; else from = middle + 1;
+    }
+    return sorted.length - from;
+  }
+  const count = (line, threshold) => line.escapes ? line.scores.length - above(line.scores, threshold) : above(line.scores, threshold);
+  const show = (count, of) => of ? `${count} (${(100 * count / of).toFixed(1)} %)` : "–";
+  const digits = (value) => String(Number(value.toPrecision(5)));
+
+  function update() {
+    const position = Number(slider.value), threshold = thresholdAt(position), moved = position !== home;
+    const percent = 100 * fraction(threshold);
+    element("moved-line").style.left = element("zone").style.left = `${percent}%`;
+    const label = element("moved-label");
+    label.style.left = `${percent}%`;
+    label.style.transform = `translateX(-${percent}%)`;
+    label.textContent = moved ? `moved ${digits(threshold)}` : "";
+    element("moved-line").hidden = !moved;
+    const spoken = [];
+    plot.counts.forEach((line, index) => {
+      const now = count(line, threshold), cell = element(`count-${index}`);
+      cell.textContent = show(now, line.scores.length);
+      cell.dataset.count = now;
+      cell.classList.toggle("changed", now !== line.certified);
+      if (index < 4) spoken.push(`${line.name} ${now} of ${line.scores.length}`);
+    });
+    state.textContent = moved ? `Threshold moved to ${digits(threshold)}: NOT certified. No bound holds here.` : `At the certified threshold ${digits(threshold)}.`;
+    state.classList.toggle("moved", moved);
+    reset.disabled = !moved;
+    slider.setAttribute("aria-valuetext", `${digits(threshold)}, ${moved ? "not certified" : "certified"}. ${spoken.join(", ")}`);
+  }
+
+  function goHome() {
+    slider.value = String(home);
+    update();
+  }
+  slider.addEventListener("input", update);
+  reset.addEventListener("click", () => { goHome(); slider.focus(); });
+  slider.disabled = false;
+  goHome();
+  // Python's verdicts and this page must agree where the guarantee stands.
+  element("disagree").hidden = plot.counts.every((line) => count(line, plot.certified) === line.certified);
+})();
