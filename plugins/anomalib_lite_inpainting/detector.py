@@ -31,6 +31,7 @@ class Inpainting(Detector):
         ConfigError: The images are too small for the cells or for the windows of the loss.
     """
 
+    config: InpaintingConfig
     hidden: Tensor  # (cell sizes, sets, H, W) bool: what is hidden in each pass
 
     def __init__(self, config: InpaintingConfig, image: ImageSpec) -> None:
@@ -133,13 +134,13 @@ class Inpainting(Detector):
         target, prediction = _standardise(image, median)
         l2 = _average((target - prediction).square(), valid) / _CONTRAST**2
         gms = _average(msgms_difference(target, prediction, _SCALES), valid)
-        similar = _average(ssim(target, prediction), None if valid is None else valid[:, :, 5:-5, 5:-5])
+        dissimilar = _average(1 - ssim(target, prediction), None if valid is None else valid[:, :, 5:-5, 5:-5])
         residual = (image - median).detach().abs()
         surprise = _average(residual * (-log_spread).exp() + log_spread, valid)  # -log Laplace, less log 2
-        for name, value in {"l2": l2, "gms": gms, "ssim": similar, "surprise": surprise}.items():
-            run.log(name, value)
+        for name, value in {"l2": l2, "gms": gms, "ssim": dissimilar, "surprise": surprise}.items():
+            run.log(name, value.detach())
         weights = self.config
-        wrong = weights.l2_weight * l2 + weights.gms_weight * gms + weights.ssim_weight * (1 - similar)
+        wrong = weights.l2_weight * l2 + weights.gms_weight * gms + weights.ssim_weight * dissimilar
         return wrong + _CONTRAST * surprise
 
 
