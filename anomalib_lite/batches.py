@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomalib_lite.detector import Batch, Batches
-from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.errors import ConfigError, DataError, PluginError
 
 Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 Frame: TypeAlias = tuple[Pixels, Pixels | None, NDArray[np.bool_] | None]  # image (h, w, C), reference, valid (h, w)
@@ -146,8 +146,13 @@ def endless(batches: Batches, start: int = 0) -> Iterator[Batch]:
     """Batches for gradient descent from step `start` on: the stream of `FrameBatches`, or any others over and over.
 
     Others are not shared among processes: each process sees all of them, which is right but not faster.
+
+    Raises:
+        PluginError: There are none.
     """
     if isinstance(batches, FrameBatches):
         yield from batches.stream(start)
-    elif len(batches):
+    elif not len(batches):
+        raise PluginError("A detector called `minimise` without batches: pass on those that `fit` was given.")
+    else:
         yield from islice((batch for _ in count() for batch in batches), start, None)

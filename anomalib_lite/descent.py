@@ -22,8 +22,22 @@ if TYPE_CHECKING:
 MakeOptimiser: TypeAlias = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
 CLIP_NORM = 1.0
+LEARNING_RATE = 1e-3
 LOGGED_ROWS = 1000  # at most, of one descent
 SAVE_EVERY = 60.0  # seconds
+WARM_UP = 0.05  # share of the training
+
+
+def warm_up_cosine(progress: float) -> float:
+    """Factor of the learning rate: rises over the first 5 % of the training, then falls to 0 as a half cosine."""
+    if progress < WARM_UP:
+        return max(progress / WARM_UP, 0.01)
+    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
+
+
+def adamw(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """The default optimiser."""
+    return torch.optim.AdamW(parameters, lr=LEARNING_RATE)
 
 
 @dataclass(frozen=True)
@@ -49,7 +63,7 @@ class Descent:
         self.call, self.step, self.began, self.elapsed = state.call, state.step, state.began, state.elapsed
         self.values: dict[str, float | Tensor] = {}  # logged by name in the step under way
         self.interrupts = Interrupts()
-        self.between_steps = True
+        self._between_steps = True
         self._run, self._loss, self._plan = run, loss, plan
         self._optimiser_state = state.optimiser
         self.interrupted = False  # by agreement of the processes
@@ -79,6 +93,7 @@ class Descent:
         Raises:
             ConfigError: No time is left for a descent that has not begun.
         """
+        self._run.agree_on_time()
         self.elapsed = self._mean(self._run.elapsed())[0]
         if self.step == 0:
             self.began = self.elapsed
@@ -104,7 +119,7 @@ class Descent:
             ConfigError: It is not finite.
             PluginError: It is not a scalar.
         """
-        self.between_steps = False
+        self._between_steps = False
         run = self._run
         seed_torch(run.seed, self.call, self.step, run.rank)
         loss = self._loss(batch)
@@ -129,7 +144,7 @@ class Descent:
         before = self.done
         self.step += 1
         self.elapsed = self._now
-        self.between_steps = True
+        self._between_steps = True
         if self.step == 1 or int(self.done * LOGGED_ROWS) > int(before * LOGGED_ROWS):
             self._log()
         self.values.clear()
@@ -138,8 +153,8 @@ class Descent:
         return self.interrupted or self.done >= 1
 
     def save(self) -> None:
-        """Write the state between two steps; the optimiser's only while there is more to do."""
-        if self._run.is_main:
+        """Write the state, unless it is that of half a step; the optimiser's only while there is more to do."""
+        if self._run.is_main and self.step and self._between_steps:
             finished = self.done >= 1
             Checkpoint(
                 call=self.call,

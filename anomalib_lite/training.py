@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
-import logging
 import math
-import shutil
+import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sized
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,22 +19,13 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from anomalib_lite.batches import FrameBatches, endless
-from anomalib_lite.descent import Descent, MakeOptimiser, Plan
+from anomalib_lite.descent import Descent, MakeOptimiser, Plan, adamw, warm_up_cosine
 from anomalib_lite.detector import Batch, Batches
-from anomalib_lite.errors import ConfigError
-from anomalib_lite.training_context import (
-    deterministic,
-    device_kind,
-    progress_bar,
-    seed_torch,
-    training_modes,
-    warm_up_cosine,
-)
-from anomalib_lite.training_files import Checkpoint, TrainingLog
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.training_context import deterministic, device_kind, progress_bar, quiet, seed_torch, training_modes
+from anomalib_lite.training_files import Checkpoint, TrainingLog, prepare, seconds_spent
 
 T = TypeVar("T")
-
-LEARNING_RATE = 1e-3
 
 
 class LightningRun:
@@ -64,7 +53,7 @@ class LightningRun:
         show_progress: Draw progress bars on standard error.
 
     Raises:
-        ConfigError: The device is not there, or both `minutes` and `steps` are given.
+        ConfigError: The device is not there; `minutes` or `steps` are not positive, or both are given.
         ModelError: A checkpoint to resume from is damaged.
     """
 
@@ -84,6 +73,8 @@ class LightningRun:
     ) -> None:
         if minutes is not None and steps is not None:
             raise ConfigError("A run ends by the clock or by its steps: give --minutes or --steps, not both.")
+        if (minutes is not None and minutes <= 0) or (steps is not None and steps < 1):
+            raise ConfigError("--minutes and --steps must be positive.")
         self.folder = folder
         self.seed = seed
         self.world = devices * nodes
@@ -95,12 +86,16 @@ class LightningRun:
         self._threads = torch.get_num_threads()
         self.rank, local_rank = self._place()
         self.device = torch.device("cuda", local_rank) if self._kind == "cuda" else torch.device(self._kind)
+        if self._kind == "cuda":
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         self._resume = resume
         self._show = show_progress and self.is_main
         self._calls = 0
         self._descent: Descent | None = None
         self._logger: TensorBoardLogger | None = None
-        self._started = time.monotonic() - self._open_folder()
+        if self.is_main:
+            prepare(folder, resume=resume)
+        self._started = time.monotonic() - (seconds_spent(folder) if resume else 0.0)
         self._table = TrainingLog(folder / "training.csv", write=self.is_main, resume=resume)
         seed_torch(seed)
 
@@ -121,6 +116,13 @@ class LightningRun:
     def time_left(self) -> float:
         """Seconds until the time budget ends; infinite without `minutes`."""
         return max(0.0, self._budget - self.elapsed())
+
+    def agree_on_time(self) -> None:
+        """Set the clocks of all processes by that of process 0."""
+        if self.world > 1:
+            elapsed = torch.tensor(self.elapsed(), device=self.device)
+            torch.distributed.broadcast(elapsed, src=0)
+            self._started = time.monotonic() - elapsed.item()
 
     def log(self, name: str, value: float | Tensor) -> None:
         """Record a value of the current step, as process 0 sees it; between the calls of `minimise`, a row of it."""
@@ -161,7 +163,7 @@ class LightningRun:
         plan = Plan(
             steps=self._steps or steps,
             budget=self._budget,
-            optimiser=optimiser or (lambda parameters: torch.optim.AdamW(parameters, lr=LEARNING_RATE)),
+            optimiser=optimiser or adamw,
             schedule=schedule or warm_up_cosine,
         )
         state = self._restore(call, module)
@@ -191,16 +193,17 @@ class LightningRun:
     def _restore(self, call: int, module: nn.Module) -> Checkpoint:
         """Where the call stands; what it learnt so far is loaded into the module."""
         path = Checkpoint.path(self.folder, call)
-        if not (self._resume and path.exists()):
-            return Checkpoint(call, self.seed, 0, 0.0, 0.0, finished=False, module={}, optimiser=None)
-        state = Checkpoint.load(path)
-        if state.seed != self.seed:
-            raise ConfigError(f"{self.folder} was begun with seed {state.seed}: resume it with --seed {state.seed}.")
-        try:
-            module.load_state_dict(state.module)
-        except RuntimeError as error:
-            raise ConfigError(f"{path} is of other options than these: resume with those it was begun with.") from error
-        self._table.rewind(call, state.step)
+        state = Checkpoint(call, self.seed)
+        if self._resume and path.exists():
+            state = Checkpoint.load(path)
+            if state.seed != self.seed:
+                raise ConfigError(f"{path} was begun with seed {state.seed}: resume with --seed {state.seed}.")
+            try:
+                module.load_state_dict(state.module)
+            except RuntimeError as error:
+                raise ConfigError(f"{path} is of other options: resume with those it was begun with.") from error
+        if not state.finished:
+            self._table.rewind(call, state.step)
         return state
 
     def _descend(self, descent: Descent, batches: Batches) -> None:
@@ -212,7 +215,7 @@ class LightningRun:
         self._descent = descent
         try:
             with (
-                _quiet(),
+                quiet(),
                 deterministic(),
                 training_modes(descent.module),
                 progress_bar(f"training {descent.call + 1}", 1, show=self._show) as (bar, task),
@@ -223,10 +226,10 @@ class LightningRun:
                 trainer.fit(adapter, train_dataloaders=endless(batches, descent.step))
         except SystemExit as error:  # Lightning turns an interrupt into this
             if isinstance(error.__context__, KeyboardInterrupt):
-                raise KeyboardInterrupt from None
+                raise self.shared(KeyboardInterrupt()) from None
             raise
         except Exception:
-            if descent.step and descent.between_steps:
+            with suppress(DataError):  # the first error is the one to read
                 descent.save()
             raise
         finally:
@@ -254,9 +257,7 @@ class LightningRun:
 
     def _place(self) -> tuple[int, int]:
         """Rank among all processes, and among those of this machine."""
-        if self.world == 1:
-            return 0, 0
-        with _quiet():
+        with quiet():
             trainer = self._trainer()
         return trainer.global_rank, trainer.local_rank
 
@@ -265,18 +266,6 @@ class LightningRun:
             return None
         return TensorBoardLogger(self.folder, name="tensorboard", version=f"minimise-{call}")
 
-    def _open_folder(self) -> float:
-        """Make the folder, remove what is stale, and return the seconds that were spent on what is resumed."""
-        checkpoints = list(self.folder.glob("minimise-*.ckpt"))
-        if self._resume:
-            return max((Checkpoint.load(path).elapsed for path in checkpoints), default=0.0)
-        if self.is_main:
-            for path in [*checkpoints, self.folder / "training.csv"]:
-                path.unlink(missing_ok=True)
-            shutil.rmtree(self.folder / "tensorboard", ignore_errors=True)
-            self.folder.mkdir(parents=True, exist_ok=True)
-        return 0.0
-
 
 class _Adapter(pl.LightningModule):
     """What Lightning calls in each step, passed on."""
@@ -284,7 +273,7 @@ class _Adapter(pl.LightningModule):
     def __init__(self, descent: Descent, show: Callable[[], None]) -> None:
         super().__init__()
         self.module = descent.module  # registered here: Lightning moves it and synchronises its gradients
-        self.unused = nn.Parameter(torch.empty(1))  # so that DDP, told to look for unused ones, does not warn of none
+        self.unused = nn.Parameter(torch.zeros(1))  # so that DDP, told to look for unused ones, does not warn of none
         self._descent = descent
         self._show = show
 
@@ -310,20 +299,3 @@ class _Adapter(pl.LightningModule):
 
     def on_train_end(self) -> None:
         self._descent.share_buffers()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without Lightning's tips and the warnings that mean nothing here."""
-    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
-            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

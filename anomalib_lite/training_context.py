@@ -1,14 +1,14 @@
-"""What surrounds training steps: device, seeds, modes, determinism, interrupts, the progress bar."""
+"""What surrounds training steps: device, seeds, modes, determinism, quiet, interrupts, the progress bar."""
 
 from __future__ import annotations
 
-import math
+import logging
 import signal
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +17,6 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from torch import nn
 
 from anomalib_lite.errors import ConfigError
-
-WARM_UP = 0.05  # share of the training
-
-
-def warm_up_cosine(progress: float) -> float:
-    """Factor of the learning rate: rises over the first 5 % of the training, then falls to 0 as a half cosine."""
-    if progress < WARM_UP:
-        return max(progress / WARM_UP, 0.01)
-    return 0.5 * (1 + math.cos(math.pi * (progress - WARM_UP) / (1 - WARM_UP)))
 
 
 def device_kind(device: str, devices: int) -> str:
@@ -84,6 +75,24 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before, warn_only=only_warned)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without Lightning's tips and the warnings that mean nothing here."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated", category=FutureWarning)
+            warnings.filterwarnings("ignore", message=r"Found \d+ module\(s\) in eval mode")
+            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
 class Interrupts:
     """Turns Ctrl-C and SIGTERM into a request to stop after the step under way; a second one stops at once.
 
@@ -92,18 +101,18 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.requested = False
-        self._before: dict[signal.Signals, Any] = {}
+        here = threading.current_thread() is threading.main_thread()
+        self._before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)} if here else {}
 
     def install(self) -> None:
         """Handle the signals from now on."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in self._before:
+            signal.signal(number, self._handle)
 
     def restore(self) -> None:
         """Put back the handlers that were there."""
         for number, handler in self._before.items():
             signal.signal(number, handler or signal.SIG_DFL)
-        self._before = {}
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         if self.requested:

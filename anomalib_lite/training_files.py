@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import torch
 
-from anomalib_lite.errors import ModelError
+from anomalib_lite.errors import DataError, ModelError
 
 FIXED_COLUMNS = ("call", "step", "seconds", "loss", "lr")
 CURVE_POINTS = 500
@@ -23,12 +25,12 @@ class Checkpoint:
 
     call: int
     seed: int
-    step: int  # steps done
-    began: float  # seconds of the run that were over when this call began
-    elapsed: float  # seconds of the run that are over
-    finished: bool
-    module: dict[str, Any]
-    optimiser: dict[str, Any] | None
+    step: int = 0  # steps done
+    began: float = 0.0  # seconds of the run that were over when this call began
+    elapsed: float = 0.0  # seconds of the run that are over
+    finished: bool = False
+    module: dict[str, Any] = field(default_factory=dict)
+    optimiser: dict[str, Any] | None = None
 
     @staticmethod
     def path(folder: Path, call: int) -> Path:
@@ -36,17 +38,16 @@ class Checkpoint:
         return folder / f"minimise-{call}.ckpt"
 
     def save(self, folder: Path) -> None:
-        """Write the file whole or not at all: a crash or a full disk leaves the one before."""
+        """Write the file whole or not at all: a crash or a full disk leaves the one before.
+
+        Raises:
+            DataError: The disk does not take it.
+        """
         path = self.path(folder, self.call)
-        temporary = path.with_suffix(".tmp")
-        try:
-            with temporary.open("wb") as file:
-                torch.save(vars(self), file)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with _replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save(vars(self), file)
+            file.flush()
+            os.fsync(file.fileno())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -62,6 +63,20 @@ class Checkpoint:
                 f"{path} cannot be read as a checkpoint ({type(error).__name__}): "
                 "delete it to repeat this part of the training, or train again without --resume."
             ) from error
+
+
+def prepare(folder: Path, *, resume: bool) -> None:
+    """Make the folder; unless it is resumed from, remove what an earlier run left in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not resume:
+        for path in [*folder.glob("minimise-*.ckpt"), folder / "training.csv"]:
+            path.unlink(missing_ok=True)
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
+
+
+def seconds_spent(folder: Path) -> float:
+    """Time that the run in a folder has taken, as far as its results were saved."""
+    return max((Checkpoint.load(path).elapsed for path in folder.glob("minimise-*.ckpt")), default=0.0)
 
 
 class TrainingLog:
@@ -85,14 +100,18 @@ class TrainingLog:
         return [points[round(i * last / (CURVE_POINTS - 1))] for i in range(CURVE_POINTS)]
 
     def add(self, row: Mapping[str, float]) -> None:
-        """Append a row; a name not seen before gets a column."""
+        """Append a row; a name not seen before gets a column.
+
+        Raises:
+            DataError: The disk does not take it.
+        """
         self._rows.append(dict(row))
         new = [name for name in row if name not in self._columns]
         self._columns += new
         if new or len(self._rows) == 1:
             self._rewrite()
         elif self._write:
-            with self._path.open("a", newline="", encoding="utf-8") as file:
+            with _writing(self._path), self._path.open("a", newline="", encoding="utf-8") as file:
                 self._writer(file).writerow(row)
 
     def rewind(self, call: int, step: int) -> None:
@@ -114,12 +133,10 @@ class TrainingLog:
     def _rewrite(self) -> None:
         if not self._write:
             return
-        temporary = self._path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with _replacing(self._path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = self._writer(file)
             writer.writeheader()
             writer.writerows(self._rows)
-        temporary.replace(self._path)
 
     def _writer(self, file: Any) -> csv.DictWriter[str]:
         return csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
@@ -132,3 +149,23 @@ def _parsed(row: Mapping[str, str | None]) -> dict[str, float]:
     except (TypeError, ValueError):
         return {}
     return values | {name: int(values[name]) for name in ("call", "step") if name in values}
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file that takes the place of `path` once it is written."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    with _writing(path):
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # torch.save turns the one into the other
+        raise DataError(f"{path} cannot be written ({error}). Make room, then go on with --resume.") from error
