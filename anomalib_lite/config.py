@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from anomalib_lite.errors import ConfigError
 
-__all__ = ["Config", "DetectorConfig", "load", "nearest", "put", "validate"]
+__all__ = ["Config", "DetectorConfig", "load", "nearest", "option_rows", "put", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -188,6 +188,24 @@ def put(target: dict[str, Any], dotted: str, value: Any) -> None:
     target[last] = value
 
 
+def option_rows(model: type[BaseModel], prefix: str) -> list[tuple[str, str, str, str, str]]:
+    """Every option of a model and of its sections: dotted name, type, default, limits, meaning."""
+    rows: list[tuple[str, str, str, str, str]] = []
+    for name, field in model.model_fields.items():
+        dotted = f"{prefix}.{name}" if prefix else name
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            rows += option_rows(inner, dotted)
+            continue
+        kind = inner.__name__ if isinstance(inner, type) else str(inner)
+        for noise in ("typing.", "pathlib.", "_local."):
+            kind = kind.replace(noise, "")
+        default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
+        limits = ", ".join(_limit(one) for one in field.metadata if _limit(one))
+        rows.append((dotted, kind, default, limits, field.description or ""))
+    return rows
+
+
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -222,3 +240,8 @@ def _fault(model: type[BaseModel], item: Any) -> str:
         return f"{location} is not an option.{nearest(str(item['loc'][-1]), owner.model_fields)}"
     message = item["msg"].removeprefix("Value error, ")
     return f"{location or 'configuration'}: {message[0].lower()}{message[1:]} (found {item['input']!r})"
+
+
+def _limit(constraint: Any) -> str:
+    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <="}
+    return " ".join(f"{sign} {getattr(constraint, name)}" for name, sign in signs.items() if hasattr(constraint, name))

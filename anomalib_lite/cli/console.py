@@ -40,8 +40,21 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
     for index, column in enumerate(columns):
         drawn.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
-    _console().print(drawn, markup=False)
+        drawn.add_row(*(_plain(cell) for cell in row))
+    _console().print(drawn)
+
+
+def options(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
+    """Print options: all columns to the left, the last one folded."""
+    from rich import box
+    from rich.table import Table
+
+    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*(_plain(cell) for cell in row))
+    _console().print(drawn)
 
 
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
@@ -55,6 +68,13 @@ def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> N
 def number(value: float | None, digits: int = 3) -> str:
     """A number for a table, or a dash."""
     return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _plain(text: str) -> str:
+    """Text that rich shows as it is, brackets included."""
+    from rich.markup import escape
+
+    return escape(text)
 
 
 def _console() -> Console:

@@ -1,0 +1,29 @@
+# Everything sets itself up in .venv: `make demo` and `make test` are enough on a fresh machine.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test check benchmark clean
+
+demo: $(READY)
+	$(BIN)/anomalib-lite demo --out demo
+
+test: $(READY)
+	$(BIN)/python -m pytest -m "not benchmark" $(PYTEST_ARGS)
+
+check: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+benchmark: $(READY)
+	$(BIN)/python -m pytest -m benchmark $(PYTEST_ARGS)
+
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,test,dev]"
+	touch $(READY)
+
+clean:
+	rm -rf $(VENV) demo dist build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,26 @@
+"""anomalib-lite data check."""
+
+from __future__ import annotations
+
+import typer
+
+from anomalib_lite.cli import options
+
+app = typer.Typer(help="Images, masks and groups.", no_args_is_help=True, rich_markup_mode=None)
+
+
+@app.callback()
+def data() -> None:
+    """Images, masks and groups."""
+
+
+@app.command()
+def check(path: options.Data, group: options.Group = None, column: options.Column = None) -> None:
+    """Print what is found at PATH, why, and what to mend. Exits with 3 where there is a problem."""
+    from anomalib_lite.data import describe, find
+
+    lines = describe(find(path, group=group, columns=options.columns(column)))
+    for line in lines:
+        typer.echo(line)
+    if any(line.startswith("problem") for line in lines):
+        raise typer.Exit(3)

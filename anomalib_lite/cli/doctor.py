@@ -1,0 +1,51 @@
+"""anomalib-lite doctor."""
+
+from __future__ import annotations
+
+import typer
+
+
+def doctor() -> None:
+    """Say what is installed, what works on this machine, and what to do about the rest."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    from anomalib_lite import registry
+    from anomalib_lite.version import __version__
+
+    def installed(package: str) -> str:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return "-"
+
+    typer.echo(f"anomalib-lite {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    for title, packages, extra in (
+        ("device", ("numpy", "pillow", "onnxruntime"), None),
+        ("training", ("torch", "torchvision", "lightning", "onnx", "onnxscript", "safetensors"), "train"),
+        ("reference images", ("opencv-python-headless",), "reference"),
+    ):
+        typer.echo(f"{title:<18}" + "  ".join(f"{name} {installed(name)}" for name in packages))
+        missing = [name for name in packages if installed(name) == "-"]
+        if missing and extra:
+            typer.echo(f"{'':<18}missing {', '.join(missing)}: pip install 'anomalib-lite[{extra}]'")
+    import onnxruntime
+
+    typer.echo(f"{'providers':<18}{', '.join(onnxruntime.get_available_providers())}")
+    if installed("torch") != "-":
+        typer.echo(f"{'accelerator':<18}{_accelerator()}")
+    found = registry.load()
+    typer.echo(f"{'detectors':<18}{', '.join(sorted(found.detectors)) or 'none'}")
+    for problem in found.problems:
+        typer.echo(f"{'problem':<18}{problem.provider.entry_point} ({problem.provider}): {problem.reason}")
+
+
+def _accelerator() -> str:
+    try:
+        import torch
+        import torchvision  # noqa: F401 - a pair that does not match fails here
+    except (ImportError, RuntimeError) as error:
+        return f"torch does not work: {error}. Install a matching pair: pip install --upgrade torch torchvision"
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "mps" if torch.backends.mps.is_available() else "none, training runs on the processor"
