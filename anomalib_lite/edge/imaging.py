@@ -133,7 +133,7 @@ def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
         raise ImageError(
             f"the image is {found}, the model takes {needed}; set image.channels to allow it", "wrong_channels"
         )
-    return np.repeat(pixels, 3, axis=2) if channels == 1 else _luma(pixels)
+    return np.repeat(pixels, 3, axis=2) if channels == 1 else luma(pixels)
 
 
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
@@ -148,7 +148,8 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
         resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
         return resized.reshape(height, width, pixels.shape[2])
     planes = [resize_map(plane.astype(np.float32), height, width) for plane in np.moveaxis(pixels, 2, 0)]
-    return np.floor(np.stack(planes, axis=2) + np.float32(0.5)).astype(np.uint16)
+    rounded = np.floor(np.stack(planes, axis=2) + np.float32(0.5))
+    return np.asarray(rounded, np.uint16)
 
 
 def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -159,8 +160,8 @@ def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDA
     return np.array(resized, dtype=np.float32)
 
 
-def _luma(pixels: Pixels) -> Pixels:
-    """ITU-R BT.601 in 16-bit fixed point, as in Pillow: exact for uint8 and uint16."""
+def luma(pixels: Pixels) -> Pixels:
+    """The grey (H, W, 1) of an RGB image: ITU-R BT.601 in 16-bit fixed point, rounded, as in Pillow."""
     red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
     luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
     return luma.astype(pixels.dtype)[..., None]

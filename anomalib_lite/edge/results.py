@@ -1,0 +1,256 @@
+"""What is said of one image: as a row, as a line of JSON, as a picture."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import html
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from io import BytesIO, FileIO, StringIO
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.regions import Region
+from anomalib_lite.errors import DataError
+
+COLUMNS = (
+    "image", "sha256", "time", "verdict", "score", "p_value", "reject_threshold", "review_threshold", "regions",
+    "model_id", "ms", "error_code", "error", "note",
+)  # fmt: skip
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+# Anchors of "plasma" by S. van der Walt and N. Smith (matplotlib, CC0), at equal distances: lightness grows evenly
+# with the value, and the order of the colours survives colour blindness and grey print.
+PLASMA = np.array([
+    (13, 8, 135), (70, 3, 159), (114, 1, 168), (156, 23, 158), (189, 55, 134),
+    (216, 87, 107), (237, 121, 83), (251, 159, 58), (253, 202, 38), (240, 249, 33),
+], np.float32)  # fmt: skip
+OPACITY = 0.85  # of the hottest colour; the coldest is transparent
+NOTEBOOK_SIDE = 320  # pixels
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on one image, and what it rests on. Nothing that was not measured has a value."""
+
+    image: str
+    time: str  # ISO 8601, UTC
+    verdict: Verdict
+    reject_threshold: float
+    review_threshold: float
+    model_id: str
+    ms: float  # from the call to the verdict
+    sha256: str = ""  # of the file; empty for arrays, and where it could not be read
+    score: float | None = None  # raw; None exactly where the verdict is ERROR
+    p_value: float | None = None
+    regions: tuple[Region, ...] = ()  # in pixels of the source image; none where the verdict is OK
+    error_code: str | None = None  # those of `ImageError`
+    error: str | None = None
+    note: str = ""  # what was done to the image on reading
+    anomaly_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (h, w), the whole source
+    shape: tuple[int, int] | None = None  # (H, W) of the source image
+    map_thresholds: tuple[float, float] | None = None  # (review, reject) of the map: what the colours are fixed to
+
+    def row(self) -> dict[str, Any]:
+        """The values of `COLUMNS`, as JSON has them; without the map."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        return values | {"verdict": self.verdict.value, "regions": [region.to_json() for region in self.regions]}
+
+    def _repr_html_(self) -> str:
+        """For notebooks: verdict, score beside its thresholds, and the heat map with outlines."""
+        if self.score is None:
+            told = self.error or ""
+        else:
+            told = (
+                f"score {self.score:.6g}, p {self.p_value:.3g}; NG above {self.reject_threshold:.6g}, "
+                f"REVIEW above {self.review_threshold:.6g}; regions: {len(self.regions)}"
+            )
+        text = f"<b>{self.verdict.value}</b> {html.escape(self.image)}<br>{html.escape(told)}"
+        return f"<div>{text}{self._heat_map()}</div>"
+
+    def _heat_map(self) -> str:
+        if self.anomaly_map is None or self.shape is None or self.map_thresholds is None:
+            return ""
+        scale = min(1.0, NOTEBOOK_SIDE / max(self.shape))
+        height, width = (max(1, round(side * scale)) for side in self.shape)
+        heat = _heat(self.anomaly_map, height, width, *colour_range(*self.map_thresholds))
+        picture = Image.fromarray(_colours(heat).round().astype(np.uint8))
+        _draw(picture, self.regions, scale)
+        buffer = BytesIO()
+        picture.save(buffer, "PNG")
+        data = base64.b64encode(buffer.getvalue()).decode("ascii")
+        return f'<br><img alt="anomaly map" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
+
+
+def json_line(result: Result) -> str:
+    """One result as strict JSON on one line, without the line's end.
+
+    Raises:
+        ValueError: A number is NaN or infinite: that is no result.
+    """
+    return json.dumps(result.row(), allow_nan=False)
+
+
+def csv_line(values: Iterable[Any]) -> str:
+    r"""One row of CSV with its end. None is an empty cell, a list a cell of JSON.
+
+    Spreadsheets run a text that starts with one of `FORMULA_STARTS` as a formula, and file names come from anywhere:
+    such a text gets an apostrophe before it. results.jsonl has it as it is.
+    """
+    cells: list[Any] = []
+    for value in values:
+        if isinstance(value, list):
+            cells.append(json.dumps(value, allow_nan=False))
+        elif isinstance(value, str) and value.startswith(FORMULA_STARTS):
+            cells.append("'" + value)
+        else:
+            cells.append(value)
+    line = StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+class ResultWriter:
+    """Writes results.csv and results.jsonl row by row: each row is with the operating system before the next image.
+
+    A program that is killed, or a disk that is full, leaves whole rows. Without a folder, nothing is written.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+        self._folder = None if folder is None else Path(folder)
+        self._files: list[FileIO] = []
+
+    def __enter__(self) -> Self:
+        """Start both files anew.
+
+        Raises:
+            DataError: They cannot be written.
+        """
+        if self._folder is None:
+            return self
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for name in ("results.csv", "results.jsonl"):
+                self._files.append((self._folder / name).open("wb", buffering=0))
+            _append(self._files[0], csv_line(COLUMNS))
+        except OSError as error:
+            self._close()
+            raise self._unwritable(error) from error
+        return self
+
+    def write(self, result: Result) -> None:
+        """Append one row to both files.
+
+        Raises:
+            DataError: The disk is full, or gone.
+        """
+        if self._folder is None:
+            return
+        lines = csv_line(result.row().values()), json_line(result) + "\n"
+        try:
+            for file, line in zip(self._files, lines, strict=True):
+                _append(file, line)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        for file in self._files:
+            file.close()
+        self._files = []
+
+    def _unwritable(self, error: OSError) -> DataError:
+        return DataError(
+            f"{self._folder}: results cannot be written ({error.strerror or error}). The rows before are complete; "
+            "free some space or choose another folder."
+        )
+
+
+def colour_range(map_review: float, map_reject: float) -> tuple[float, float]:
+    """Map values drawn coldest and hottest: the same for all images of a model, with the threshold in the middle."""
+    span = max(abs(map_reject), map_reject - map_review, 1e-12)
+    return map_reject - 0.5 * span, map_reject + 0.5 * span
+
+
+def overlay(
+    pixels: NDArray[Any],
+    anomaly_map: NDArray[np.float32],
+    low: float,
+    high: float,
+    regions: Iterable[Region],
+    white: float,
+) -> NDArray[np.uint8]:
+    """Draw a heat map and outlines over an image, which turns grey so that colour means the anomaly map alone.
+
+    The scale is that of `low` and `high`, never that of the image: pictures of one model compare.
+
+    Args:
+        pixels: (H, W, C), uint8 or uint16.
+        anomaly_map: (h, w), covers the image.
+        low: Map value drawn transparent.
+        high: Map value drawn in the hottest colour; above `low`.
+        regions: In pixels of this image.
+        white: Pixel value that is white.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = pixels.shape[:2]
+    grey = pixels if pixels.shape[2] == 1 else imaging.luma(pixels)
+    base = np.clip(grey.astype(np.float32) * np.float32(255 / white), 0, 255)
+    heat = _heat(anomaly_map, height, width, low, high)
+    opacity = np.float32(OPACITY) * heat[..., None]
+    picture = Image.fromarray((base + opacity * (_colours(heat) - base)).round().astype(np.uint8))
+    _draw(picture, regions, 1.0)
+    return np.array(picture)
+
+
+def _append(file: FileIO, line: str) -> None:
+    """Write a whole line, or none of it. File names need not be valid Unicode."""
+    start = file.tell()
+    rest = memoryview(line.encode("utf-8", "backslashreplace"))
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
+        file.truncate(start)
+        raise
+
+
+def _heat(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.float32]:
+    """The map at a size, 0 at `low` and 1 at `high`."""
+    resized = imaging.resize_map(anomaly_map, height, width)
+    return np.asarray(np.clip((resized - np.float32(low)) / np.float32(high - low), 0, 1))
+
+
+def _colours(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) in [0, 1] to (H, W, 3) in [0, 255]."""
+    place = heat * (len(PLASMA) - 1)
+    below = np.minimum(place.astype(np.intp), len(PLASMA) - 2)
+    share = (place - below).astype(np.float32)[..., None]
+    return np.asarray((1 - share) * PLASMA[below] + share * PLASMA[below + 1])
+
+
+def _draw(picture: Image.Image, regions: Iterable[Region], scale: float) -> None:
+    """Outline regions in white on black, visible on any colour; `scale` is picture pixels per pixel of theirs."""
+    draw = ImageDraw.Draw(picture)
+    thin = max(1, round(min(picture.size) / 300))
+    last_x, last_y = picture.width - 1, picture.height - 1
+    for region in regions:
+        corners = [(min(x * scale, last_x), min(y * scale, last_y)) for x, y in region.outline]
+        for colour, width in (("black", thin + 2), ("white", thin)):
+            draw.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
