@@ -132,7 +132,8 @@ def _stripped(model: onnx.ModelProto) -> bytes:
         del item.metadata_props[:]
         item.doc_string = ""
     onnx.checker.check_model(model, full_check=True)
-    return model.SerializeToString(deterministic=True)
+    content: bytes = model.SerializeToString(deterministic=True)
+    return content
 
 
 @contextlib.contextmanager

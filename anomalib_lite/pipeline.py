@@ -160,6 +160,7 @@ class Evaluated:
     """Metrics of a model on labelled images, and what must be known to read them."""
 
     metrics: Mapping[str, Any]
+    verdicts: Mapping[str, Mapping[str, int]]  # label, and "all" -> verdict -> number of images
     notes: list[str]
     out: Path | None
 
@@ -198,10 +199,11 @@ def evaluate(
             writer.write(result)
             report.add(result, sample.path, sample)
         metrics = report.metrics = evaluation.metrics()
+        verdicts = evaluation.verdicts()
         notes = report.notes = [*dataset.notes, *_overlap_notes(overlap, samples, fit_hashes, dataset)]
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return Evaluated(metrics, notes, out)
+    return Evaluated(metrics, verdicts, notes, out)
 
 
 def calibrate(

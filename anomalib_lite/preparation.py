@@ -87,7 +87,7 @@ def prepare(request: Request) -> Plan:
     if config.image.mode == "tile" and info.positional:
         raise ConfigError(f"image.mode=tile: the map of '{info.name}' depends on the place in the image. Use stretch or letterbox.")
     if config.calibration.crossfit:
-        fit, held_out = found.usable, []
+        fit, held_out = found.usable, list[Sample]()
     else:
         fit, held_out = split_for_calibration(found.usable, config.calibration.holdout, config.training.seed)
     return Plan(

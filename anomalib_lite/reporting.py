@@ -62,7 +62,8 @@ class Inspected:
         label = sample.label if sample else None
         group = sample.group if sample else result.image
         self._rows.append(ScoredRow(result.image, label, group, result.verdict.value, result.score, result.error))
-        self._gallery.consider(result, label, lambda: imaging.read(path).pixels)
+        if result.anomaly_map is not None:
+            self._gallery.consider(result, label, imaging.read(path).pixels)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -61,9 +61,9 @@ def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[E
 
 def _held_out(scored: Sequence[tuple[float, Path]], spec: ImageSpec) -> Iterator[Candidate]:
     """Low, median, highest, and two with a patch planted into the median; each with its neighbours as substitutes."""
-    order = np.arange(len(scored))
-    for what, place in (("low", 0), ("median", len(scored) // 2), ("highest", len(scored) - 1)):
-        for index in sorted(order, key=lambda i, place=place: abs(int(i) - place))[:5]:
+    last = len(scored) - 1
+    for what, place in (("low", 0), ("median", len(scored) // 2), ("highest", last)):
+        for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
             path = scored[index][1]
             yield what, path.suffix.lower(), path.read_bytes()
     pixels = imaging.read(scored[len(scored) // 2][1]).pixels
@@ -92,8 +92,8 @@ def planted(pixels: NDArray[np.generic], white: float, *, dark: bool, share: int
 def rendered(spec: ImageSpec, number: int) -> NDArray[np.generic]:
     """A stand-in of the model's size where images must not travel: a gradient with blocks of seeded grey."""
     random = np.random.default_rng(number)
-    blocks = random.random((-(-spec.height // 16), -(-spec.width // 16), spec.channels))
-    blocks = np.kron(blocks, np.ones((16, 16, 1)))[: spec.height, : spec.width]
+    coarse = random.random((-(-spec.height // 16), -(-spec.width // 16), spec.channels))
+    blocks = coarse.repeat(16, axis=0).repeat(16, axis=1)[: spec.height, : spec.width]
     gradient = np.linspace(0.2, 0.8, spec.width)[None, :, None]
     return ((0.7 * gradient + 0.3 * blocks) * spec.white).astype(spec.dtype)
 

@@ -99,8 +99,10 @@ def compared(node: ast.Compare) -> bool:
     """Whether a comparison orders something whose name speaks of a threshold."""
     if not any(isinstance(operator, (ast.Lt, ast.Gt, ast.LtE, ast.GtE)) for operator in node.ops):
         return False
-    names = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-    names |= {one.attr for one in ast.walk(node) if isinstance(one, ast.Attribute)}
+    counted = {id(one) for call in ast.walk(node) if isinstance(call, ast.Call) for one in ast.walk(call)}
+    inside = [one for one in ast.walk(node) if id(one) not in counted]
+    names = {one.id for one in inside if isinstance(one, ast.Name)}
+    names |= {one.attr for one in inside if isinstance(one, ast.Attribute)}
     return bool(names & {"threshold", "thresholds", "reject", "review", "map_reject", "map_review", "limit_score"})
 
 

@@ -43,7 +43,7 @@ def doctor() -> None:
 def _accelerator() -> str:
     try:
         import torch
-        import torchvision  # noqa: F401 - a pair that does not match fails here
+        import torchvision  # type: ignore[import-untyped]  # noqa: F401 - a pair that does not match fails here
     except (ImportError, RuntimeError) as error:
         return f"torch does not work: {error}. Install a matching pair: pip install --upgrade torch torchvision"
     if torch.cuda.is_available():

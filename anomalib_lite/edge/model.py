@@ -128,7 +128,7 @@ def region_of_interest(source: Source) -> NDArray[np.bool_]:
     Raises:
         ImageError: It cannot be read, or excludes everything.
     """
-    inside = imaging.read(source).pixels.any(axis=2)
+    inside: NDArray[np.bool_] = np.any(imaging.read(source).pixels, axis=2)
     if not inside.any():
         raise ImageError("the region of interest is empty: paint what is to be inspected in any value but 0", "empty")
     return inside

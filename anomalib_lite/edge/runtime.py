@@ -85,7 +85,7 @@ class Runtime:
         score = max(float(one) for one, frame in zip(scores, frames, strict=True) if frame.valid.any())
         if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
             raise ImageError("the model's result is not finite: the image cannot be judged", "not_finite")
-        anomaly_map, valid = self.framing.assemble(frames, maps)
+        anomaly_map, valid = self.framing.assemble(frames, list(maps))
         return Measurement(score, anomaly_map, valid)
 
     def feeds(self, pixels: NDArray[np.generic], reference: NDArray[np.generic] | None = None) -> Iterator[Feed]:
@@ -103,7 +103,7 @@ class Runtime:
         references = self.framing.frames(reference) if reference is not None else []
         for start in range(0, len(frames), self._chunk):
             chosen = [min(index, len(frames) - 1) for index in range(start, start + self._chunk)]
-            arrays = {
+            arrays: dict[str, list[NDArray[Any]]] = {
                 "image": [frames[index].image for index in chosen],
                 "reference": [references[index].image for index in chosen if references],
                 "valid": [frames[index].valid[..., None].view(np.uint8) for index in chosen],
