@@ -17,11 +17,11 @@ from torch import Tensor
 pytestmark = pytest.mark.slow
 
 PROGRAM = Path(__file__).with_name("run_training.py")
-ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "error"}
 
 
 def train(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-W", "error", str(PROGRAM), str(folder), *options]
+    command = [sys.executable, str(PROGRAM), str(folder), *options]
     return subprocess.run(command, env=ENVIRONMENT, capture_output=True, text=True, timeout=300, check=False)
 
 
