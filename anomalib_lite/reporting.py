@@ -11,7 +11,7 @@ from PIL import Image
 
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.results import Result, overlay
+from anomalib_lite.edge.results import Result, colour_range, overlay
 from anomalib_lite.gallery import Gallery
 from anomalib_lite.report import Report, ScoredRow, render, write
 from anomalib_lite.samples import GOOD, DataSet, Sample, count
@@ -84,10 +84,10 @@ def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: 
     """Write the image with its heat map and outlines as FOLDER/<path relative to root>.png; nothing for an ERROR."""
     if result.anomaly_map is None:
         return
-    target = folder / path.relative_to(root)
+    target = folder / path.absolute().relative_to(root)
     target = target.with_name(target.name + ".png")
     target.parent.mkdir(parents=True, exist_ok=True)
-    low, high = _scale(model)
+    low, high = _colours(model)
     picture = overlay(
         imaging.read(path).pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white
     )
@@ -95,15 +95,11 @@ def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: 
 
 
 def _gallery(model: Model) -> Gallery:
-    low, high = _scale(model)
-    return Gallery(low, high, model.framing.spec.white)
+    return Gallery(*_colours(model), model.framing.spec.white)
 
 
-def _scale(model: Model) -> tuple[float, float]:
-    """Map values drawn coldest and hottest, the same for all pictures of a model, so that they compare."""
-    low, high = model.thresholds.map_review, model.thresholds.map_reject
-    span = max(abs(high), abs(high - low), 1e-12)
-    return high - 0.5 * span, high + 0.5 * span
+def _colours(model: Model) -> tuple[float, float]:
+    return colour_range(model.thresholds.map_review, model.thresholds.map_reject)
 
 
 def _verdict(model: Model, score: float) -> str:

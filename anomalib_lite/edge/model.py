@@ -73,6 +73,7 @@ class Model:
             "model_id": self.model_id,
             "reject_threshold": self.thresholds.reject,
             "review_threshold": self.thresholds.review,
+            "map_thresholds": (self.thresholds.map_review, self.thresholds.map_reject),
         }
         try:
             picture = imaging.read(image)

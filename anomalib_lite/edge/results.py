@@ -35,7 +35,7 @@ PLASMA = np.array([
     (13, 8, 135), (70, 3, 159), (114, 1, 168), (156, 23, 158), (189, 55, 134),
     (216, 87, 107), (237, 121, 83), (251, 159, 58), (253, 202, 38), (240, 249, 33),
 ], np.float32)  # fmt: skip
-OPACITY = 0.85  # of the hottest colour; the coldest is transparent
+OPACITY = 0.7  # of the hottest colour; the coldest is transparent
 NOTEBOOK_SIDE = 320  # pixels
 
 

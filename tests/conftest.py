@@ -1,0 +1,86 @@
+"""What several tests share: a detector of the tests' own, small data, and one model trained on them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from anomalib_lite import pipeline, registry
+from anomalib_lite.preparation import Request
+
+SIZE = 48
+
+
+def picture(seed: int, *, defect: bool = False, size: int = SIZE, channels: int = 1) -> np.ndarray:
+    """A grey gradient with noise; a defect is a black square."""
+    random = np.random.default_rng(seed)
+    pixels = np.linspace(90, 150, size)[None, :, None] + random.normal(0, 4, (size, size, channels))
+    if defect:
+        top, left = random.integers(4, size - 12, 2)
+        pixels[top : top + 8, left : left + 8] = 10
+    return pixels.clip(0, 255).round().astype(np.uint8)
+
+
+def save(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels).save(path)
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def gauss_is_installed() -> Iterator[None]:
+    """The tests' own plugin beside the installed ones, for this process."""
+    installed = registry._entry_points
+    own = EntryPoint("gauss", "gauss", registry.PROJECT)
+    patch = pytest.MonkeyPatch()
+    patch.setattr(registry, "_entry_points", lambda: [*installed(), own])
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """40 good images of 20 parts to train on; 10 good and 2 x 5 defective ones with masks to test, in MVTec's layout."""
+    root = tmp_path_factory.mktemp("data") / "parts"
+    for part in range(20):
+        for shot in range(2):
+            save(root / f"train/good/part{part:02}_{shot}.png", picture(100 * part + shot))
+    for part in range(20, 30):
+        save(root / f"test/good/part{part:02}_0.png", picture(100 * part))
+    for number, kind in enumerate(("dent", "hole")):
+        for part in range(30 + 5 * number, 35 + 5 * number):
+            pixels = picture(100 * part, defect=True)
+            save(root / f"test/{kind}/part{part:02}_0.png", pixels)
+            save(root / f"ground_truth/{kind}/part{part:02}_0_mask.png", (pixels < 30).astype(np.uint8) * 255)
+    return root
+
+
+@pytest.fixture(scope="session")
+def train() -> Callable[..., pipeline.Trained]:
+    """Train the tests' detector: train(data, out, overrides, **request)."""
+
+    def run(data: Path, out: Path, overrides: dict[str, Any] | None = None, **request: Any) -> pipeline.Trained:
+        request = {"detector": "gauss", "group": r"part(\d+)"} | request
+        size = {"image.height": SIZE, "image.width": SIZE}
+        trained = pipeline.train(Request(data=data, out=out, overrides=size | (overrides or {}), **request))
+        assert trained is not None
+        return trained
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def model_path(train: Callable[..., pipeline.Trained], parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of the tests' detector on `parts`. Not to be changed: copy it."""
+    out = tmp_path_factory.mktemp("models") / "gauss"
+    train(parts, out)
+    return out

@@ -1,0 +1,59 @@
+"""The smallest detector: a Gaussian per pixel. A plugin of the tests, found as any other."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from anomalib_lite.config import DetectorConfig
+from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
+from anomalib_lite.hookspecs import DetectorInfo, hookimpl
+
+
+class GaussConfig(DetectorConfig):
+    floor: float = Field(0.02, gt=0)
+    """Smallest standard deviation, share of white."""
+    steps: int = Field(0, ge=0)
+    """Steps of gradient descent on a scale that changes nothing; only to train for a while."""
+
+
+class Gauss(Detector):
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, config: GaussConfig, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        shape = (1, image.channels, image.height, image.width)
+        self.register_buffer("mean", torch.zeros(shape))
+        self.register_buffer("spread", torch.ones(shape))
+        self.idle = torch.nn.Linear(1, 1)
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        images = torch.cat([batch.image for batch in run.progress(batches, "mean")])
+        self.mean = images.mean(0, keepdim=True)
+        self.spread = images.std(0, keepdim=True, unbiased=False).clamp(min=self.config.floor)
+        if self.config.steps:
+            run.minimise(lambda batch: (self.idle(batch.image.mean().view(1, 1)) - 1).square().mean(), self.idle,
+                         batches, steps=self.config.steps)  # fmt: skip
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        return ((image - self.mean) / self.spread).square().mean(1, keepdim=True)
+
+
+class Broken(Gauss):
+    """Its result depends on the mode, so the exported graph cannot agree with what torch says in training."""
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        return super().forward(image) * float("nan")
+
+
+@hookimpl
+def register_detectors() -> list[DetectorInfo]:
+    return [
+        DetectorInfo(name="gauss", summary="A Gaussian per pixel.", target="gauss:Gauss", config=GaussConfig,
+                     defaults={"score.sigma": 1.0}),
+        DetectorInfo(name="broken", summary="Not a number.", target="gauss:Broken", config=GaussConfig),
+        DetectorInfo(name="placed", summary="Knows its place.", target="gauss:Gauss", config=GaussConfig,
+                     positional=True),
+    ]  # fmt: skip

@@ -1,0 +1,243 @@
+"""Training to verdict through the public functions, and the mistakes that must not cost anything."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import picture, save
+
+from anomalib_lite import pipeline
+from anomalib_lite.calibration import Exclusion
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import replay
+from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
+
+Train = Callable[..., pipeline.Trained]
+
+
+def test_a_bundle_holds_what_the_design_names(model_path: Path):
+    names = {path.name for path in model_path.iterdir()}
+    assert {"model.onnx", "manifest.json", "weights.safetensors", "selfcheck", "report.html", "training.csv"} == names
+    manifest = json.loads((model_path / "manifest.json").read_text())
+    assert manifest["calibration"]["n"] == 6  # 30 % of 20 parts
+    assert len(manifest["data"]["fit"]) == 28
+    assert manifest["config"]["score"]["sigma"] == 1.0  # what the detector prefers
+    assert bundle.metadata((model_path / "model.onnx").read_bytes()) == {
+        key: value for key, value in manifest.items() if key != "files"
+    }
+
+
+def test_the_certified_threshold_is_what_the_device_compares_with(model_path: Path, parts: Path):
+    model = Model(model_path)
+    calibration = model.bundle.manifest["calibration"]
+    reject = calibration["thresholds"]["reject"]
+    assert reject["value"] == pytest.approx(max(calibration["scores"]) + reject["tol"])
+    setter = model.inspect(parts / reject["set_by"][0])
+    assert setter.score == pytest.approx(reject["base"])
+    assert setter.verdict is Verdict.OK
+    assert setter.regions == ()
+
+
+def test_defects_are_found_where_they_are(model_path: Path, parts: Path):
+    model = Model(model_path)
+    for path in sorted((parts / "test" / "dent").iterdir()):
+        result = model.inspect(path)
+        assert result.verdict is Verdict.NG
+        mask = np.array(picture(100 * int(path.name[4:6]), defect=True))[..., 0] < 30
+        rows, columns = np.nonzero(mask)
+        region = result.regions[0]
+        assert region.x <= columns.mean() <= region.x + region.width
+        assert region.y <= rows.mean() <= region.y + region.height
+
+
+def test_predict_counts_everything_and_writes_every_row(model_path: Path, parts: Path, tmp_path: Path):
+    inputs = tmp_path / "in"
+    shutil.copytree(parts / "test", inputs)
+    (inputs / "broken.png").write_bytes(b"not an image")
+    (inputs / "empty.png").write_bytes(b"")
+    done = pipeline.predict(Model(model_path), [inputs / "good", inputs / "dent", inputs / "broken.png", inputs / "empty.png"], out=tmp_path / "out", heatmaps=True)
+    assert done.counts == {Verdict.OK: 10, Verdict.REVIEW: 0, Verdict.NG: 5, Verdict.ERROR: 2}
+    rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert len(rows) == 17
+    assert {row["error_code"] for row in rows if row["verdict"] == "ERROR"} == {"unreadable", "empty"}
+    assert len((tmp_path / "out/results.csv").read_text().splitlines()) == 18
+    assert len(list((tmp_path / "out/heatmaps").rglob("*.png"))) == 15
+    assert (tmp_path / "out/report.html").is_file()
+
+
+def test_evaluate_reports_the_metrics_of_every_kind(model_path: Path, parts: Path, tmp_path: Path):
+    done = pipeline.evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert metrics["image_auroc"] == 1.0
+    assert set(metrics["per_kind"]) == {"dent", "hole"}
+    assert metrics["false_reject_rate"]["n"] == 10
+    assert metrics["escape_rate"]["count"] == 0
+    assert done.verdicts["all"]["NG"] == 10
+    assert not done.notes
+
+
+def test_evaluate_says_when_it_tests_on_what_was_fitted(model_path: Path, parts: Path, tmp_path: Path):
+    table = tmp_path / "samples.csv"
+    fitted = sorted((parts / "train/good").iterdir())
+    table.write_text("image,label\n" + "".join(f"{path},good\n" for path in fitted))
+    notes = pipeline.evaluate(Model(model_path), table).notes
+    assert any("28 of 40 images were fitted on" in note for note in notes)
+
+
+def test_calibrate_changes_thresholds_and_nothing_else(model_path: Path, tmp_path: Path):
+    copy = tmp_path / "model"
+    shutil.copytree(model_path, copy)
+    for part in range(50, 90):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
+    done = pipeline.calibrate(copy, tmp_path / "fresh", group=r"part(\d+)", max_false_reject=0.1)
+    before, after = Model(model_path), Model(copy)
+    assert done.calibration.n == 40
+    assert done.calibration.reject.bound == 0.1
+    assert after.bundle.manifest["graph_sha256"] == before.bundle.manifest["graph_sha256"]
+    assert after.model_id != before.model_id
+    assert len(after.bundle.manifest["calibration"]["history"]) == 1
+    assert all(not one.flipped for one in replay(after))
+    assert not copy.with_name("model.old").exists()
+
+
+def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
+    for part in range(50, 60):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
+    copy = tmp_path / "model"
+    with_defect = pipeline.calibrate(model_path, tmp_path / "fresh", out=copy)
+    assert with_defect.calibration.reject.set_by == ("part55.png",)
+    without = pipeline.calibrate(
+        model_path, tmp_path / "fresh", out=copy, overwrite=True, exclusions=[Exclusion("part55.png", "a hole")]
+    )
+    assert without.calibration.reject.value == pytest.approx(with_defect.calibration.reject.without)
+    assert "confirmed not good" in " ".join(without.calibration.sentences())
+
+
+def test_calibrating_on_what_was_fitted_is_refused(model_path: Path, parts: Path, tmp_path: Path):
+    with pytest.raises(DataError, match="was fitted on this"):
+        pipeline.calibrate(model_path, parts, out=tmp_path / "model", group=r"part(\d+)")
+    fitted = set(Model(model_path).bundle.manifest["data"]["fit"].values())
+    save(tmp_path / f"again/part{min(fitted)}_7.png", picture(7))  # a new photograph of a part that was fitted
+    with pytest.raises(DataError, match="part"):
+        pipeline.calibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
+    assert not (tmp_path / "model").exists()
+
+
+def test_crossfit_uses_every_part_and_says_that_it_is_approximate(train: Train, parts: Path, tmp_path: Path):
+    trained = train(parts, tmp_path / "model", {"calibration.crossfit": 3})
+    assert trained.calibration.n == 20
+    assert "sibling models" in trained.calibration.sentences()[0]
+    assert len(trained.bundle.manifest["data"]["fit"]) == 40
+
+
+def test_the_same_training_gives_the_same_graph(train: Train, parts: Path, model_path: Path, tmp_path: Path):
+    train(parts, tmp_path / "again")
+    assert bundle.load(tmp_path / "again").manifest["graph_sha256"] == bundle.load(model_path).manifest["graph_sha256"]
+
+
+def test_a_defect_in_the_training_split_is_named(train: Train, parts: Path, tmp_path: Path):
+    table = tmp_path / "samples.csv"
+    rows = [f"{path},good,train\n" for path in sorted((parts / "train/good").iterdir())[:9]]
+    table.write_text("image,label,split\n" + "".join(rows) + f"{parts / 'test/dent/part30_0.png'},dent,train\n")
+    with pytest.raises(DataError, match=r"part30_0\.png \(dent\)"):
+        train(table, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_existing_model_is_kept(train: Train, parts: Path, model_path: Path, tmp_path: Path):
+    before = {path: path.stat().st_mtime_ns for path in model_path.rglob("*")}
+    with pytest.raises(ModelError, match="--overwrite"):
+        train(parts, model_path)
+    assert {path: path.stat().st_mtime_ns for path in model_path.rglob("*")} == before
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ModelError, match="not a bundle"):
+        train(parts, tmp_path, overwrite=True)
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_model_that_is_not_a_number_is_never_written(train: Train, parts: Path, tmp_path: Path):
+    with pytest.raises(ParityFailed, match="Nothing was written"):
+        train(parts, tmp_path / "model", detector="broken")
+    assert not (tmp_path / "model").exists()
+
+
+def test_mixed_images_are_refused_unless_channels_are_set(train: Train, parts: Path, tmp_path: Path):
+    shutil.copytree(parts / "train/good", tmp_path / "mixed")
+    save(tmp_path / "mixed/part98_0.png", picture(1, channels=3))
+    with pytest.raises(DataError, match=r"image\.channels"):
+        train(tmp_path / "mixed", tmp_path / "model")
+    train(tmp_path / "mixed", tmp_path / "model", {"image.channels": 1})
+    assert Model(tmp_path / "model").inspect(picture(1, channels=3)).verdict is Verdict.OK
+    save(tmp_path / "mixed/part99_0.png", picture(1).astype(np.uint16) * 200)
+    with pytest.raises(DataError, match="bit depths are mixed"):
+        train(tmp_path / "mixed", tmp_path / "other", {"image.channels": 1})
+
+
+def test_unreadable_training_images_are_listed_and_left_out(train: Train, parts: Path, tmp_path: Path):
+    shutil.copytree(parts / "train/good", tmp_path / "some")
+    whole = (tmp_path / "some/part03_0.png").read_bytes()
+    (tmp_path / "some/part03_0.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "some/part04_0.png").write_bytes(b"")
+    trained = train(tmp_path / "some", tmp_path / "model")
+    listed = dict(trained.bundle.manifest["data"]["unreadable"])
+    assert set(listed) == {"part03_0.png", "part04_0.png"}
+    measured = trained.calibration.images + len(trained.bundle.manifest["data"]["fit"])
+    assert measured + len(listed) == 40
+
+
+def test_unknown_options_are_named_with_the_nearest(train: Train, parts: Path, tmp_path: Path):
+    with pytest.raises(ConfigError, match="Did you mean 'sigma'"):
+        train(parts, tmp_path / "model", settings=["score.sigmma=2"])
+    with pytest.raises(ConfigError, match=r"options of 'gauss'.*Did you mean 'floor'.*plugins show gauss"):
+        train(parts, tmp_path / "model", settings=["options.flor=2"])
+    with pytest.raises(PluginError, match="Did you mean 'gauss'"):
+        train(parts, tmp_path / "model", detector="guass")
+    with pytest.raises(ConfigError, match="depends on the place"):
+        train(parts, tmp_path / "model", {"image.mode": "tile", "image.overlap": 8}, detector="placed")
+
+
+def test_an_interrupted_training_is_not_trampled_on(train: Train, parts: Path, tmp_path: Path):
+    (tmp_path / "model.partial").mkdir()
+    with pytest.raises(ConfigError, match="--resume"):
+        train(parts, tmp_path / "model")
+    train(parts, tmp_path / "model", overwrite=True)
+    assert not (tmp_path / "model.partial").exists()
+
+
+def test_resuming_with_other_settings_is_refused(train: Train, parts: Path, tmp_path: Path):
+    with pytest.raises(ParityFailed):
+        train(parts, tmp_path / "model", detector="broken")  # leaves model.partial
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(parts, tmp_path / "model", {"training.seed": 5}, detector="broken", resume=True)
+
+
+@pytest.mark.parametrize("kind", ["rendered", "none"])
+def test_selfcheck_images_need_not_travel(train: Train, parts: Path, tmp_path: Path, kind: str):
+    train(parts, tmp_path / "model", {"calibration.selfcheck": kind})
+    model = Model(tmp_path / "model")
+    if kind == "none":
+        with pytest.raises(ModelError, match="no self-check images"):
+            replay(model)
+    else:
+        assert len(replay(model)) == 5
+        assert not any(one.flipped for one in replay(model))
+
+
+def test_a_region_of_interest_hides_defects_outside_of_it(train: Train, parts: Path, tmp_path: Path):
+    inside = np.zeros((24, 24), np.uint8)  # another size than the images: stretched over them
+    inside[:, :12] = 255
+    save(tmp_path / "roi.png", inside)
+    train(parts, tmp_path / "model", {"image.roi": str(tmp_path / "roi.png")})
+    model = Model(tmp_path / "model")
+    left, right = picture(5), picture(5)
+    left[20:28, 6:14] = 0
+    right[20:28, 34:42] = 0
+    assert model.inspect(left).verdict is Verdict.NG
+    assert model.inspect(right).verdict is Verdict.OK
