@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 60
-SKEWED = 20  # an axis is logarithmic where its largest value is more than this many medians
+SKEWED = 8  # an axis is logarithmic where its largest value is more than this many medians
 WIDTH, HEIGHT = 1000.0, 100.0  # of a drawing, stretched to the page
 HEADROOM = 22.0  # above the tallest bar, for the name of the panel
 SHORTEST_BAR = 2.5  # so that a single image is seen beside a bar of hundreds
@@ -87,8 +87,8 @@ def curve(points: Sequence[tuple[int, float]]) -> dict[str, Any] | None:
     kept = np.array([point for point in points if math.isfinite(point[1])], np.float64).reshape(-1, 2)
     if len(kept) == 0:
         return None
-    pieces = np.array_split(kept, min(POINTS, len(kept)))
-    mean = np.stack([piece.mean(axis=0) for piece in pieces])
+    size = math.ceil(len(kept) / POINTS)
+    mean = np.stack([kept[start : start + size].mean(axis=0) for start in range(0, len(kept), size)])
     across, up = Axis(float(kept[0, 0]), max(float(kept[-1, 0]), kept[0, 0] + 1), False), Axis.over(mean[:, 1])
     places = zip(WIDTH * across.place(mean[:, 0]), HEIGHT * (1 - up.place(mean[:, 1])), strict=True)
     return {

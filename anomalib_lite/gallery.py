@@ -22,6 +22,7 @@ from anomalib_lite.edge.results import Result, overlay
 
 PICTURE_BYTES = 6_000_000  # of all pictures, so that a report stays below 10 MB with base64 and tables
 SIDE = 256  # pixels, of each half of a picture
+GAP = 4  # white pixels between the halves
 QUALITY = 72  # of WebP
 KINDS = 20  # defect kinds with a section of their own
 Pixels = NDArray[Any] | Callable[[], NDArray[Any]]
@@ -121,12 +122,14 @@ class Gallery:
             yield (3, "A sample of OK images"), zlib.crc32(result.image.encode("utf-8", "surrogatepass"))
 
     def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Picture:
-        assert result.score is not None and result.anomaly_map is not None  # no ERROR comes here
+        assert result.score is not None  # no ERROR comes here
+        assert result.anomaly_map is not None
         scale = min(1.0, SIDE / max(pixels.shape[:2]))
         small = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
         regions = [_scaled(region, scale) for region in result.regions]
         heat = overlay(small, result.anomaly_map, self._low, self._high, regions, self._white)
-        pair = Image.fromarray(np.concatenate([self._plain(small), heat], axis=1))
+        gap = np.full((small.shape[0], GAP, 3), 255, np.uint8)
+        pair = Image.fromarray(np.concatenate([self._plain(small), gap, heat], axis=1))
         buffer = BytesIO()
         pair.save(buffer, "WEBP", quality=QUALITY)
         found, webp = _in_words(result), buffer.getvalue()

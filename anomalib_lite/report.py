@@ -23,7 +23,8 @@ from anomalib_lite.version import __version__
 __all__ = ["Gallery", "Report", "ScoredRow", "render", "write"]
 
 NONE = "\N{EN DASH}"
-LISTED = 25  # worst goods, and missed defects
+LISTED = 10  # good images with the highest scores
+MISSED_LISTED = 100
 ERRORS_LISTED = 1000
 METRICS = {
     "image_auroc": "Image AUROC",
@@ -116,6 +117,7 @@ def _context(report: Report) -> dict[str, Any]:
         "purpose": PURPOSES[report.purpose],
         "version": __version__,
         "unit": _unit(report.calibration),
+        "flags": _flags(report.calibration),
         "tiles": _tiles(report),
         "plot": _plot(report),
         "verdict_names": list(Verdict),
@@ -161,6 +163,24 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
         tiles.append((str(calibration["n"]), f"held-out good {unit} calibrated on"))
     tiles.append((str(counts[Verdict.ERROR]), "images could not be measured (ERROR)"))
     return tiles
+
+
+def _flags(calibration: Mapping[str, Any]) -> list[str]:
+    """What limits the statement, in a few words each."""
+    thresholds, flags = calibration["thresholds"], []
+    if calibration["approximate"]:
+        flags.append("Approximate bound: cross-fitted")
+    if thresholds["reject"]["missing"]:
+        flags.append(f"{thresholds['reject']['missing']} more good {_unit(calibration)} needed for the rate asked for")
+    if thresholds["review"]["value"] == thresholds["reject"]["value"]:
+        flags.append("No review band")
+    if calibration["unit"] == "image":
+        flags.append("Parts not known: assumes independent images")
+    if calibration["exclusions"]:
+        flags.append(f"Excluded by hand: {len(calibration['exclusions'])}")
+    if calibration["history"]:
+        flags.append(f"Calibrated before: {len(calibration['history'])} x")
+    return flags
 
 
 def _plot(report: Report) -> dict[str, Any] | None:
@@ -218,17 +238,17 @@ def _worst_of_groups(rows: Sequence[ScoredRow]) -> list[ScoredRow]:
 
 
 def _lists(rows: Iterable[ScoredRow]) -> list[tuple[str, list[ScoredRow], int]]:
-    """Tables of images: title, rows, and how many rows more there are."""
+    """Tables of images: title, the first rows, and how many there are."""
     measured = sorted((row for row in rows if row.score is not None), key=_score)
     good = [row for row in reversed(measured) if row.label == "good"]
     missed = [row for row in measured if row.label not in (None, "good") and row.verdict != Verdict.NG]
     unknown = [row for row in reversed(measured) if row.label is None and row.verdict != Verdict.OK]
     titled = (
-        ("Good images with the highest scores", good),
-        ("Missed defects: scored at or below the reject threshold", missed),
-        ("Not OK, highest scores first", unknown),
+        ("Good images with the highest scores", good, LISTED),
+        ("Missed defects, lowest scores first (scored at or below the reject threshold)", missed, MISSED_LISTED),
+        ("Not OK, highest scores first", unknown, MISSED_LISTED),
     )
-    return [(title, found[:LISTED], max(0, len(found) - LISTED)) for title, found in titled if found]
+    return [(title, found[:most], len(found)) for title, found, most in titled if found]
 
 
 def _verdicts(rows: Sequence[ScoredRow]) -> list[tuple[str, list[int]]]:
