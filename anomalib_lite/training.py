@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import math
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
@@ -86,8 +85,6 @@ class LightningRun:
         self._threads = torch.get_num_threads()
         self.rank, local_rank = self._place()
         self.device = torch.device("cuda", local_rank) if self._kind == "cuda" else torch.device(self._kind)
-        if self._kind == "cuda":
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it cuBLAS is not deterministic
         self._resume = resume
         self._show = show_progress and self.is_main
         self._calls = 0

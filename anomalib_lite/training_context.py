@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 import warnings
@@ -34,6 +35,8 @@ def device_kind(device: str, devices: int) -> str:
         raise ConfigError(f"{devices} CUDA devices were asked for and torch finds {gpus}: use --device cpu, or fewer.")
     if device == "mps" and (devices > 1 or not torch.backends.mps.is_available()):
         raise ConfigError("torch finds no MPS device for this: use --device cpu (MPS trains with one process only).")
+    if device == "cuda":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once; without it cuBLAS is not deterministic
     return device
 
 

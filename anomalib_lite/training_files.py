@@ -167,5 +167,7 @@ def _replacing(path: Path) -> Iterator[Path]:
 def _writing(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:  # torch.save turns the one into the other
-        raise DataError(f"{path} cannot be written ({error}). Make room, then go on with --resume.") from error
+    except (OSError, RuntimeError) as error:
+        first = error.__context__ if isinstance(error, RuntimeError) else error  # torch.save hides what happened
+        reason = first.strerror if isinstance(first, OSError) else error
+        raise DataError(f"{path} cannot be written ({reason}). Make room, then go on with --resume.") from error

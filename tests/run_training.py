@@ -6,10 +6,12 @@ import argparse
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from anomalib_lite import descent
 from anomalib_lite.batches import Frame, FrameBatches
@@ -42,24 +44,35 @@ class Normalised(nn.Module):
         return restored + self.sometimes if self.steps % 2 else restored
 
 
+def take_apart() -> None:
+    """Break what two processes have in common, for a test that must see it."""
+    begin = DistributedDataParallel.__init__
+
+    def broken(self: DistributedDataParallel, *args: Any, **options: Any) -> None:
+        begin(self, *args, **options)
+        self.require_backward_grad_sync = False
+
+    DistributedDataParallel.__init__ = broken  # type: ignore[method-assign]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("folder", type=Path)
     parser.add_argument("--devices", type=int, default=1)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds in each step")
     parser.add_argument("--nan-in", type=int, help="rank whose loss becomes nan in the sixth step")
+    parser.add_argument("--apart", action="store_true", help="processes that do not share their gradients")
     options = parser.parse_args()
+    if options.apart:
+        take_apart()
     descent.SAVE_EVERY = 0.1
 
     run = LightningRun(
         folder=options.folder, device="cpu", devices=options.devices, steps=options.steps, resume=options.resume
     )
-    batches = FrameBatches(
-        Noise(), white=255, batch_size=options.batch_size, seed=0, device=run.device, rank=run.rank, world=run.world
-    )
+    batches = FrameBatches(Noise(), white=255, batch_size=4, seed=0, device=run.device, rank=run.rank, world=run.world)
     plain = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, 1, 3, padding=1))
     normalised = Normalised()
     steps = 0

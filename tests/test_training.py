@@ -371,6 +371,19 @@ def test_a_detector_that_cannot_be_trained_is_told_so(tmp_path: Path) -> None:
         make(tmp_path).minimise(denoising(net), net, [], steps=1)
 
 
+def test_precision_is_that_of_the_loss_alone(tmp_path: Path) -> None:
+    net = Autoencoder()
+    seen: set[torch.dtype] = set()
+
+    def loss(batch: Batch) -> Tensor:
+        seen.add(net(batch.image).dtype)
+        return denoising(net)(batch).float()
+
+    make(tmp_path, precision="bf16-mixed").minimise(loss, net, batches(), steps=3)
+    assert seen == {torch.bfloat16}
+    assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+
+
 def test_any_batches_will_do(tmp_path: Path) -> None:
     net = Autoencoder()
     run = make(tmp_path)
