@@ -135,7 +135,7 @@ def _stored(
     return Stored(kind, height, width, CHANNELS[mode], dtype, ", ".join(notes), pixels)
 
 
-# ---- PNG: header read here, since Pillow shows 16-bit colour as 8 bit; checksums verified here, since it skips them
+# ---- PNG: header and checksums read here, since Pillow shows 16-bit colour as 8 bit and skips damage
 
 
 def _png(file: BinaryIO, name: str) -> Stored:
@@ -165,8 +165,13 @@ def _png(file: BinaryIO, name: str) -> Stored:
 # ---- JPEG
 
 
+class _Jpeg(JpegImageFile):
+    def _read_dpi_from_exif(self) -> None:
+        """The resolution is not needed, and reading it warns where EXIF is damaged."""
+
+
 def _jpeg(file: BinaryIO, name: str) -> Stored:
-    image = JpegImageFile(file)
+    image = _Jpeg(file)
     if image.mode not in ("L", "RGB"):
         raise _refuse(name, f"a JPEG in {image.mode} colours")
     orientation = containers.exif_orientation(image.info.get("exif", b""))
@@ -174,7 +179,7 @@ def _jpeg(file: BinaryIO, name: str) -> Stored:
     def pixels(data: bytes) -> Pixels:
         if data.find(b"\xff\xd9", containers.jpeg_scan(data)) < 0:
             raise _truncated(name)
-        return _orient(_array(JpegImageFile(BytesIO(data)), name), orientation)
+        return _orient(_array(_Jpeg(BytesIO(data)), name), orientation)
 
     note = "primary picture of several (MPO)" if "mp" in image.info else ""
     return _stored("JPEG", image.size, image.mode, orientation, pixels, note)
