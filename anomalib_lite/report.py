@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,27 +18,15 @@ from anomalib_lite import charts
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.errors import DataError
 from anomalib_lite.gallery import Gallery
+from anomalib_lite.report_metrics import NONE, metrics_table, share
 from anomalib_lite.statement import percent_down, percent_up
 from anomalib_lite.version import __version__
 
 __all__ = ["Gallery", "Report", "ScoredRow", "render", "write"]
 
-NONE = "\N{EN DASH}"
 LISTED = 10  # good images with the highest scores
 MISSED_LISTED = 100
 ERRORS_LISTED = 1000
-METRICS = {
-    "image_auroc": "Image AUROC",
-    "image_ap": "Image AP",
-    "pixel_auroc": "Pixel AUROC",
-    "pixel_ap": "Pixel AP",
-    "aupro": "AUPRO",
-}
-RATES = {
-    "false_reject_rate": "False-reject rate",
-    "escape_rate": "Escape rate (scored at or below reject)",
-    "escape_rate_after_review": "Escape rate after review (verdict OK)",
-}
 PURPOSES = {
     "train": "Training report: the calibration on good images that were held out from fitting",
     "evaluate": "Evaluation report: a finished model on labelled images; nothing was tuned on them",
@@ -47,7 +36,11 @@ PURPOSES = {
 
 @dataclass(frozen=True, slots=True)
 class ScoredRow:
-    """One image of the run. `score` is finite, and None exactly where the verdict is ERROR."""
+    """One image of the run. `score` is None exactly where the verdict is ERROR.
+
+    Raises:
+        ValueError: The score is NaN or infinite.
+    """
 
     image: str
     label: str | None  # "good", a defect kind, or None where the truth is not known
@@ -55,6 +48,10 @@ class ScoredRow:
     verdict: str
     score: float | None
     error: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.score is not None and not math.isfinite(self.score):
+            raise ValueError(f"{self.image}: the score is {self.score}; an image without a measurement has None")
 
 
 @dataclass
@@ -102,7 +99,7 @@ def render(report: Report) -> bytes:
     environment.filters |= {
         "digits": lambda value: NONE if value is None else f"{value:.5g}",
         "at": lambda value: f"{value:.3f}",
-        "share": _share,
+        "share": share,
         "percent_up": percent_up,
         "percent_down": percent_down,
     }
@@ -122,7 +119,7 @@ def _context(report: Report) -> dict[str, Any]:
         "plot": _plot(report),
         "verdict_names": list(Verdict),
         "verdicts": _verdicts(report.rows),
-        "metrics": _metrics(report.metrics) if report.metrics is not None else None,
+        "metrics": metrics_table(report.metrics) if report.metrics is not None else None,
         "lists": _lists(report.rows),
         "sections": report.gallery.sections() if report.gallery else [],
         "errors": errors[:ERRORS_LISTED],
@@ -260,37 +257,6 @@ def _verdicts(rows: Sequence[ScoredRow]) -> list[tuple[str, list[int]]]:
     return [*lines, ("all", [total[verdict] for verdict in Verdict])]
 
 
-def _metrics(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The metrics as a table (all defects, then each kind) and the rates as sentences."""
-    rows = [("all defects", metrics), *metrics["per_kind"].items()]
-    lines = [
-        [kind, str(values["n"]), *(_number(values[key]) for key in METRICS), _escapes(values)] for kind, values in rows
-    ]
-    rates = {name: _rate(metrics[key]) for key, name in RATES.items()}
-    return {"columns": ["Defects", "Images", *METRICS.values(), "Escapes"], "lines": lines, "facts": rates}
-
-
-def _rate(rate: Mapping[str, Any] | None) -> str:
-    """A measured rate with its exact interval: '3.45 % (1 of 29 parts), 95 % interval from 0.08 % to 17.8 %'."""
-    if rate is None or rate["value"] is None:
-        return NONE
-    unit = "parts" if rate.get("unit") == "group" else "images"
-    text = f"{100 * rate['value']:.3g} % ({rate['count']} of {rate['n']} {unit})"
-    if rate.get("low") is None:
-        return text + ", without an interval: images of the same parts are not independent"
-    span = f"{percent_down(rate['low'])} to {percent_up(rate['high'])}"
-    return f"{text}, exact {percent_down(rate['confidence'])} interval from {span}"
-
-
-def _escapes(values: Mapping[str, Any]) -> str:
-    rate = values["escape_rate"]
-    return NONE if rate is None or rate["value"] is None else _share(rate["count"], rate["n"])
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.4f}"
-
-
 def _unit(calibration: Mapping[str, Any]) -> str:
     return "parts" if calibration["unit"] == "group" else "images"
 
@@ -302,7 +268,3 @@ def _rejected(rows: Iterable[ScoredRow]) -> int:
 def _score(row: ScoredRow) -> float:
     assert row.score is not None  # callers have left ERROR out
     return row.score
-
-
-def _share(count: int, of: int) -> str:
-    return f"{count} ({100 * count / of:.1f} %)" if of else NONE
