@@ -15,10 +15,10 @@ Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 class InpaintingConfig(DetectorConfig):
     """What is hidden, what predicts it, and how a wrong prediction counts."""
 
-    cells: tuple[Cell, ...] = Field((8, 16, 32, 64), min_length=1, max_length=8)
+    cells: tuple[Cell, ...] = Field((16, 32, 64), min_length=1, max_length=8)
     """Sides of the hidden cells in pixels of the model's input. A defect larger than the largest cell is partly seen
-    by the network and may be completed instead of missed; small cells see fine defects. Time grows with their number.
-    """
+    by the network and may be continued instead of filled in; small cells see fine defects. The time that an image
+    takes grows with their number."""
     sets: int = Field(3, ge=2, le=8)
     """Disjoint sets into which the cells are dealt; each is hidden in turn, so 1 / sets of the image at a time."""
     widths: tuple[Width, ...] = Field((16, 32, 48, 64), min_length=2, max_length=7)
@@ -29,8 +29,8 @@ class InpaintingConfig(DetectorConfig):
     window: int = Field(11, ge=1, le=63)
     """Side of the mean filter on the evidence of each cell size, in pixels; odd. The paper uses 21."""
     relative: bool = True
-    """Divide the map by its mean over the image (or tile): a place must stand out from the rest of its own part.
-    Switch off where a defect may fill the whole image."""
+    """Count the evidence of each cell size in multiples of its mean over the image (or tile): a place must stand out
+    from the rest of its own part. Switch off where a defect may fill the whole image."""
     l2_weight: float = Field(1.0, ge=0, le=100)
     """Weight of the mean squared error, in units of the image's own variance."""
     gms_weight: float = Field(1.0, ge=0, le=100)

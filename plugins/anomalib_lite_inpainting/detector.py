@@ -20,6 +20,7 @@ from anomalib_lite_inpainting.unet import UNet, pull_push
 
 _CONTRAST = 0.2  # spread of an image whose mean is 0.5: nearly all of it in [0, 1], which GMS and SSIM assume
 _NOISE = 0.01  # smallest spread of an image that is not taken as flat, share of white
+_LEAST = 0.01  # mean evidence of an image below which it is not magnified further
 _SCALES = 4  # of the gradient magnitude similarity
 _LOG_SPREAD = (-6.0, 4.0)  # limits of the predicted log spread, relative to that of the visible pixels
 
@@ -71,16 +72,12 @@ class Inpainting(Detector):
 
         Returns:
             (B, 1, H, W), at least 0. `likelihood`: mean |residual| / predicted spread, about 1 on good images; `gms`:
-            1 - gradient magnitude similarity. With `relative`, divided by the mean over the image.
+            1 - gradient magnitude similarity. With `relative`, in multiples of the mean over the image.
         """
         evidence = torch.cat([self._evidence(image, hidden) for hidden in self.hidden.unbind()], 1)
         if self.config.map == "likelihood":
-            anomaly_map = evidence.amax(1, keepdim=True)
-        else:
-            anomaly_map = evidence.mean(1, keepdim=True)
-        if self.config.relative:
-            anomaly_map = anomaly_map / anomaly_map.mean((2, 3), keepdim=True).clamp_min(0.01)
-        return anomaly_map
+            return evidence.amax(1, keepdim=True)
+        return evidence.mean(1, keepdim=True)
 
     def inpaint(self, image: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Predict each pixel from the sets that it is not in.
@@ -123,7 +120,10 @@ class Inpainting(Detector):
             evidence = ((image - median).abs() * (-log_spread).exp()).mean(1, keepdim=True)
         else:
             evidence = msgms_difference(*_standardise(image, median), scales=_SCALES)
-        return _mean_filter(evidence, self.config.window)
+        evidence = _mean_filter(evidence, self.config.window)
+        if self.config.relative:
+            evidence = evidence / evidence.mean((2, 3), keepdim=True).clamp_min(_LEAST)
+        return evidence
 
     def _loss(self, batch: Batch, run: TrainingRun) -> Tensor:
         """RIAD's three terms on the prediction, and the likelihood of the residual on its spread alone."""
