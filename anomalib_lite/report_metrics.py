@@ -36,7 +36,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
     if metrics["latency_ms_p50"] is not None:
         p50, p95 = metrics["latency_ms_p50"], metrics["latency_ms_p95"]
         facts["Time per image"] = f"median {p50:.3g} ms, 95th percentile {p95:.3g} ms"
-    columns = ["Defects", "Images", *METRICS.values(), "Escaped images", "Escape rate, exact interval"]
+    unit = "parts" if metrics["escape_rate"]["unit"] == "group" else "images"
+    columns = ["Defects", "Images", *METRICS.values(), "Escaped images", f"Escaped {unit}, exact interval of the rate"]
     return {"columns": columns, "lines": lines, "facts": facts}
 
 
@@ -58,9 +59,9 @@ def _interval(rate: Mapping[str, Any]) -> str:
 
 
 def _escapes(rate: Mapping[str, Any]) -> tuple[str, str]:
-    unit = "parts" if rate["unit"] == "group" else "images"
-    interval = NONE if rate["value"] is None else f"{_interval(rate)} ({rate['n']} {unit})"
-    return share(rate["images"]["count"], rate["images"]["n"]), interval
+    """Escaped images, and escaped parts with their interval."""
+    images = share(rate["images"]["count"], rate["images"]["n"])
+    return images, NONE if rate["value"] is None else f"{rate['count']} of {rate['n']}: {_interval(rate)}"
 
 
 def _number(value: float | None) -> str:
