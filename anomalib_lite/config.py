@@ -117,6 +117,12 @@ class Config(_Section):
     training: TrainingConfig = TrainingConfig()
     calibration: CalibrationConfig = CalibrationConfig()
 
+    @model_validator(mode="after")
+    def _sibling_models_train_in_one_process(self) -> Self:
+        if self.calibration.crossfit and self.training.devices * self.training.nodes > 1:
+            raise ValueError("crossfit fits its sibling models one after the other: use one device and one node")
+        return self
+
 
 def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Merge defaults, a YAML file and settings, the later over the earlier.

@@ -37,4 +37,6 @@ def mean_image_auroc(data: Path) -> float | None:
     mean = good.mean(axis=0)
     tested = [sample for sample in dataset.samples if sample.split == TEST]
     scores = [float(np.abs(imaging.read(sample.path).pixels - mean).mean()) for sample in tested]
-    return auroc(np.array(scores), np.array([not sample.is_good for sample in tested]))
+    of_good = [score for score, sample in zip(scores, tested, strict=True) if sample.is_good]
+    of_defective = [score for score, sample in zip(scores, tested, strict=True) if not sample.is_good]
+    return auroc(of_good, of_defective)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from typing import Any
 
@@ -17,13 +17,14 @@ GOOD = "good"
 
 
 class _Images:
-    """The images of one label: scores, pixels, and how many per part got away with which verdict."""
+    """The images of one label: scores, pixels, verdicts."""
 
     def __init__(self) -> None:
         self.scores = array("d")
         self.pixels = PixelMetrics()
         self.without_mask = 0
-        self.verdicts: dict[str, list[Verdict]] = defaultdict(list)  # by part
+        self.verdicts: dict[str, list[Verdict]] = defaultdict(list)  # by part, of what could be measured
+        self.errors = 0
 
 
 class Evaluation:
@@ -37,7 +38,6 @@ class Evaluation:
         """Start with nothing; `grouped` says whether physical parts are known, otherwise each image is one."""
         self._unit = "group" if grouped else "image"
         self._images: dict[str, _Images] = {GOOD: _Images()}
-        self._errors = 0
         self._count = 0
         self._ms = array("d")
 
@@ -74,7 +74,7 @@ class Evaluation:
             self._ms.append(ms)
         images = self._images.setdefault(label, _Images())
         if verdict is Verdict.ERROR:
-            self._errors += 1
+            images.errors += 1
             return
         images.scores.append(score)
         images.verdicts[group if self._unit == "group" else str(self._count)].append(verdict)
@@ -90,16 +90,28 @@ class Evaluation:
         """The object of metrics.json: strict JSON, None where there is nothing to compute a number from."""
         kinds = sorted(self._images.keys() - {GOOD})
         good = self._images[GOOD]
+        errors = sum(images.errors for images in self._images.values())
         return {
             "images": self._count,
             "good": len(good.scores),
             **self._against_good(self._images[kind] for kind in kinds),
             "per_kind": {kind: self._against_good([self._images[kind]]) for kind in kinds},
             "false_reject_rate": self._rate([good], _REJECTED),
-            "errors": {"count": self._errors, "rate": self._errors / self._count if self._count else None},
+            "errors": {"count": errors, "rate": errors / self._count if self._count else None},
             "latency_ms_p50": _percentile(self._ms, 50),
             "latency_ms_p95": _percentile(self._ms, 95),
         }
+
+    def verdicts(self) -> dict[str, dict[str, int]]:
+        """How many images got which verdict: "all", then each label."""
+        table = {label: dict.fromkeys(map(str, Verdict), 0) for label in ("all", *sorted(self._images))}
+        for label, images in self._images.items():
+            seen = Counter(str(verdict) for verdicts in images.verdicts.values() for verdict in verdicts)
+            seen[str(Verdict.ERROR)] += images.errors
+            for verdict, count in seen.items():
+                table[label][verdict] += count
+                table["all"][verdict] += count
+        return table
 
     def _against_good(self, kinds: Iterable[_Images]) -> dict[str, Any]:
         """The metrics of some kinds of defects against all good images."""

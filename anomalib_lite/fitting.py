@@ -63,9 +63,7 @@ class TrainingFrames:
         frames, references = self._cut(number)
         frame = frames[part]
         reference = references[part].image if references else None
-        # a tile is fitted whole: its margin is real image; only padding and the region of interest are masked
-        valid = frame.valid if self._framing.masks and self._framing.mode != "tile" else None
-        return frame.image, reference, valid
+        return frame.image, reference, frame.region if self._framing.masks else None
 
     def _cut_image(self, number: int) -> tuple[list[Any], list[Any]]:
         sample = self._samples[number]

@@ -39,17 +39,14 @@ class Inspector(nn.Module):
         Args:
             image: (N, H, W, C) of the spec's dtype.
             reference: Like `image`, where the detector compares with a golden sample.
-            valid: (N, H, W, 1) uint8; what is 0 takes no part in the score.
+            valid: (N, H, W, 1) uint8; what is 0 takes no part in the score. The map is not masked.
         """
         pictures = [self._normalise(one) for one in (image, reference) if one is not None]
         prediction = self.detector(*pictures)
         anomaly_map, own_score = prediction if isinstance(prediction, tuple) else (prediction, None)
         anomaly_map = self._smooth(self._resize(anomaly_map))
         if valid is not None:
-            counted = valid.permute(0, 3, 1, 2) > 0
-            lowest = anomaly_map.amin(dim=(2, 3), keepdim=True)
-            anomaly_map = torch.where(counted, anomaly_map, lowest)
-            return self._masked_score(anomaly_map, counted), anomaly_map
+            return self._masked_score(anomaly_map, valid.permute(0, 3, 1, 2) > 0), anomaly_map
         if own_score is not None:
             return own_score, anomaly_map
         return anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1), anomaly_map

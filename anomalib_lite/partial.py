@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ def enter(request: Request, plan: Plan) -> Path:
             started with other settings or images.
     """
     place, asked = folder(request.out), _asked(plan)
+    if not is_first_process():  # the first one has made or checked it
+        return place
     if place.exists() and not request.resume:
         if not request.overwrite:
             raise ConfigError(
@@ -49,10 +52,15 @@ def enter(request: Request, plan: Plan) -> Path:
     return place
 
 
+def is_first_process() -> bool:
+    """Whether this process is the one that was started by hand: the others of a distributed training follow it."""
+    return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+
+
 def _asked(plan: Plan) -> dict[str, Any]:
-    """What must be the same for a training to be continued; where it runs may change."""
+    """What must be the same for a training to be continued; where it runs, and for how long, may change."""
     config = plan.config.model_dump(mode="json")
-    for name in ("device", "devices", "nodes"):
+    for name in ("device", "devices", "nodes", "minutes", "steps"):
         del config["training"][name]
     names = "\n".join(sample.name for sample in plan.fit)
     return {

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from anomalib_lite import manifest as manifests
 from anomalib_lite import partial, reporting, selfcheck
@@ -160,7 +159,7 @@ class Evaluated:
     """Metrics of a model on labelled images, and what must be known to read them."""
 
     metrics: Mapping[str, Any]
-    verdicts: Mapping[str, Mapping[str, int]]  # label, and "all" -> verdict -> number of images
+    verdicts: Mapping[str, Counter[Verdict]]  # label -> verdict -> number of images
     notes: list[str]
     out: Path | None
 
@@ -190,16 +189,17 @@ def evaluate(
     dataset = find(data, group=group, columns=columns or {})
     samples = _test_samples(dataset)
     fit_hashes = model.bundle.manifest["data"]["fit"]
-    evaluation, overlap = Evaluation(), 0
+    evaluation, overlap = Evaluation(grouped=dataset.grouped), 0
+    verdicts: dict[str, Counter[Verdict]] = {}
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in watch(samples, "evaluating"):
             result = model.inspect(sample.path, reference=sample.reference, name=sample.name)
             overlap += result.sha256 in fit_hashes
             evaluation.add(**_judged(model, sample, result))
+            verdicts.setdefault(str(sample.label), Counter())[result.verdict] += 1
             writer.write(result)
             report.add(result, sample.path, sample)
         metrics = report.metrics = evaluation.metrics()
-        verdicts = evaluation.verdicts()
         notes = report.notes = [*dataset.notes, *_overlap_notes(overlap, samples, fit_hashes, dataset)]
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -326,23 +326,19 @@ def _test_samples(dataset: DataSet) -> list[Sample]:
 
 def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
     """What the evaluation needs to know of one image; map, mask and region at the source's resolution."""
-    judged = {
+    judged: dict[str, Any] = {
         "label": sample.label,
         "group": sample.group,
         "verdict": result.verdict,
-        "score": result.score,
+        "score": 0.0 if result.score is None else result.score,  # not read where the verdict is ERROR
         "ms": result.ms,
-        "anomaly_map": None,
-        "mask": None,
     }
     if result.anomaly_map is None or result.shape is None:
         return judged
     height, width = result.shape
     judged["anomaly_map"] = imaging.resize_map(result.anomaly_map, height, width)
     judged["valid"] = model.framing.region(height, width) if model.framing.roi is not None else None
-    if sample.is_good:
-        judged["mask"] = np.zeros((height, width), bool)
-    elif sample.mask:
+    if sample.mask:
         judged["mask"] = imaging.read(sample.mask).pixels.any(axis=2)
     return judged
 

@@ -10,11 +10,12 @@ from typing import Any, Literal, Self
 from PIL import Image
 
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, colour_range, overlay
 from anomalib_lite.gallery import Gallery
 from anomalib_lite.report import Report, ScoredRow, render, write
-from anomalib_lite.samples import GOOD, DataSet, Sample, count
+from anomalib_lite.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.scoring import Scored
 
 SHOWN = 24  # held-out images of a training report
@@ -63,7 +64,7 @@ class Inspected:
         group = sample.group if sample else result.image
         self._rows.append(ScoredRow(result.image, label, group, result.verdict.value, result.score, result.error))
         if result.anomaly_map is not None:
-            self._gallery.consider(result, label, imaging.read(path).pixels)
+            self._gallery.consider(result, label, lambda: imaging.read(path).pixels)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -103,8 +104,6 @@ def _colours(model: Model) -> tuple[float, float]:
 
 
 def _verdict(model: Model, score: float) -> str:
-    from anomalib_lite.edge.decision import decide
-
     return decide(score, model.thresholds).value
 
 
@@ -136,8 +135,8 @@ def _identity(model: Model) -> dict[str, str]:
     detector, training = manifest["detector"], manifest["training"]
     depth = f"{spec.dtype}, white {spec.white:g}"
     return {
-        "model": model.model_id or "see manifest.json beside this report",
         "detector": f"{detector['name']} ({detector['plugin']} {detector['version']})",
+        "model": model.model_id or "see manifest.json beside this report",
         "method": detector["paper"] or detector["summary"],
         "created": manifest["created"],
         "input": f"{spec.width} x {spec.height}, {'grey' if spec.channels == 1 else 'RGB'}, {depth}, {model.framing.mode}",
@@ -164,6 +163,6 @@ def _found(dataset: DataSet) -> dict[str, str]:
     return {
         "name": dataset.root.name,
         "layout": dataset.layout,
-        "images": count(len(dataset.samples), "image"),
-        "parts": "known" if dataset.grouped else "not known: each image counts as a part",
+        "images": f"{len(dataset.samples):,}",
+        "parts": f"{len(groups(dataset.samples)):,}" if dataset.grouped else "not known: each image counts as a part",
     }

@@ -20,6 +20,7 @@ def demo(
     from anomalib_lite import pipeline
     from anomalib_lite.cli import evaluate
     from anomalib_lite.demo import mean_image_auroc, sample_parts
+    from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.preparation import Request
 
@@ -45,7 +46,10 @@ def demo(
     typer.echo("")
     console.calibrated(trained.calibration, trained.errors)
     typer.echo("")
-    console.table(("verdict", *done.verdicts["all"]), [(name, *map(str, row.values())) for name, row in done.verdicts.items()])
+    console.table(
+        ("images", *Verdict),
+        [(label, *(str(counts[verdict]) for verdict in Verdict)) for label, counts in sorted(done.verdicts.items())],
+    )
     evaluate.show(done.metrics)
     typer.echo(f"image AUROC {done.metrics['image_auroc']:.3f}; the difference from the mean good image reaches {mean_image_auroc(parts):.3f}")
     typer.echo(f"model   {out / 'model'}")

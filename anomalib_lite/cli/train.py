@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
@@ -45,6 +44,7 @@ def train(
 ) -> None:
     """Learn from good images and certify the thresholds: DATA -> a model."""
     from anomalib_lite.cli import console
+    from anomalib_lite.partial import is_first_process
     from anomalib_lite.pipeline import train as run
     from anomalib_lite.preparation import Request
 
@@ -75,7 +75,7 @@ def train(
         overwrite=overwrite,
         show_progress=True,
     )
-    first = os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+    first = is_first_process()
     try:
         trained = run(request, say=console.say if first else lambda message: None)
     except KeyboardInterrupt:

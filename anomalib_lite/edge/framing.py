@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,10 @@ class Frame:
     """One input of the graph, and where it comes from."""
 
     image: NDArray[np.generic]  # (h, w, C) of the spec
-    valid: NDArray[np.bool_]  # (h, w): what counts; the core of a tile, the picture in a letterbox, the region of interest
-    core: tuple[slice, slice]  # rows and columns of the frame that go into the map
-    place: tuple[slice, slice]  # where they go
+    region: NDArray[np.bool_]  # (h, w): real image inside the region of interest, no padding
+    valid: NDArray[np.bool_]  # (h, w): what counts for the score: the region, of a tile only its core
+    inside: tuple[slice, slice]  # rows and columns of the frame that are real image
+    place: tuple[slice, slice]  # where they lie in the map of the source
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,10 @@ class Framing:
     def assemble(
         self, frames: Sequence[Frame], maps: Sequence[NDArray[np.float32]]
     ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Paste the maps (h, w) of all frames of one image.
+        """Join the maps (h, w) of all frames of one image.
+
+        Tiles are blended where they overlap, each weighing less towards its edge, so that no seam shows even where a
+        detector sees the same place differently from two tiles.
 
         Returns:
             The anomaly map and what of it is valid, both (h', w') and covering the source image exactly: at its own
@@ -70,11 +74,16 @@ class Framing:
         """
         height = max(frame.place[0].stop for frame in frames)
         width = max(frame.place[1].stop for frame in frames)
-        anomaly_map = np.empty((height, width), np.float32)
-        valid = np.empty((height, width), bool)
-        for frame, one in zip(frames, maps, strict=True):
-            anomaly_map[frame.place] = one[frame.core]
-            valid[frame.place] = frame.valid[frame.core]
+        if len(frames) == 1:
+            anomaly_map = maps[0][frames[0].inside].copy()
+        else:
+            anomaly_map, total = np.zeros((2, height, width), np.float32)
+            weight = np.outer(_ramp(self.spec.height, self.overlap), _ramp(self.spec.width, self.overlap))
+            for frame, one in zip(frames, maps, strict=True):
+                anomaly_map[frame.place] += (weight * one)[frame.inside]
+                total[frame.place] += weight[frame.inside]
+            anomaly_map /= total
+        valid = self.region(height, width)
         if not valid.all():
             anomaly_map[~valid] = anomaly_map[valid].min() if valid.any() else anomaly_map.min()
         return anomaly_map, valid
@@ -82,33 +91,36 @@ class Framing:
     def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
         height, width = self.spec.height, self.spec.width
         whole = (slice(0, height), slice(0, width))
-        return Frame(imaging.resize(pixels, height, width), self.region(height, width), whole, whole)
+        region = self.region(height, width)
+        return Frame(imaging.resize(pixels, height, width), region, region, whole, whole)
 
     def _letterbox(self, pixels: NDArray[np.generic]) -> Frame:
         scale = min(self.spec.height / pixels.shape[0], self.spec.width / pixels.shape[1])
         height = max(1, min(self.spec.height, round(pixels.shape[0] * scale)))
         width = max(1, min(self.spec.width, round(pixels.shape[1] * scale)))
         top, left = (self.spec.height - height) // 2, (self.spec.width - width) // 2
-        core = (slice(top, top + height), slice(left, left + width))
         bars = ((top, self.spec.height - height - top), (left, self.spec.width - width - left))
         image = np.pad(imaging.resize(pixels, height, width), (*bars, (0, 0)), mode="edge")
-        valid = np.pad(self.region(height, width), bars)
-        return Frame(np.ascontiguousarray(image), valid, core, (slice(0, height), slice(0, width)))
+        region = np.pad(self.region(height, width), bars)
+        inside = (slice(top, top + height), slice(left, left + width))
+        return Frame(np.ascontiguousarray(image), region, region, inside, (slice(0, height), slice(0, width)))
 
     def _tiles(self, pixels: NDArray[np.generic]) -> list[Frame]:
         """Cores partition the image; each tile is its core with `overlap` pixels of context, edges replicated."""
-        height, width = pixels.shape[:2]
-        region = self.region(height, width)
-        rows = _cores(height, self.spec.height - 2 * self.overlap)
-        columns = _cores(width, self.spec.width - 2 * self.overlap)
+        region = self.region(*pixels.shape[:2])
+        rows = _cores(pixels.shape[0], self.spec.height - 2 * self.overlap)
+        columns = _cores(pixels.shape[1], self.spec.width - 2 * self.overlap)
         return [self._tile(pixels, region, row, column) for row in rows for column in columns]
 
     def _tile(self, pixels: NDArray[np.generic], region: NDArray[np.bool_], row: slice, column: slice) -> Frame:
-        y, y_core = _window(row, self.spec.height, pixels.shape[0])
-        x, x_core = _window(column, self.spec.width, pixels.shape[1])
-        valid = np.zeros((self.spec.height, self.spec.width), bool)
-        valid[y_core, x_core] = region[row, column]
-        return Frame(np.ascontiguousarray(pixels[y][:, x]), valid, (y_core, x_core), (row, column))
+        y = _Window.around(row, self.spec.height, pixels.shape[0])
+        x = _Window.around(column, self.spec.width, pixels.shape[1])
+        counted = np.zeros((self.spec.height, self.spec.width), bool)
+        counted[y.inside, x.inside] = region[y.place, x.place]
+        core = np.zeros_like(counted)
+        core[y.core, x.core] = counted[y.core, x.core]
+        image = np.ascontiguousarray(pixels[y.positions][:, x.positions])
+        return Frame(image, counted, core, (y.inside, x.inside), (y.place, x.place))
 
     def region(self, height: int, width: int) -> NDArray[np.bool_]:
         """The region of interest at a size, by nearest pixel; everything where there is none."""
@@ -126,13 +138,33 @@ def _cores(length: int, step: int) -> list[slice]:
     return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
 
 
-def _window(core: slice, size: int, length: int) -> tuple[NDArray[np.intp], slice]:
-    """The `size` source positions around a core, and where the core lies among them.
+class _Window(NamedTuple):
+    """One axis of a tile: `size` positions around a core.
 
     The window is moved inside the image where it can be, so that tiles at the border see real context; where the image
     is smaller than a tile, its edge pixels are repeated.
     """
-    start = core.start - (size - (core.stop - core.start)) // 2
-    start = min(max(start, 0), length - size) if length >= size else (length - size) // 2
-    positions = np.clip(np.arange(start, start + size), 0, length - 1)
-    return positions, slice(core.start - start, core.stop - start)
+
+    positions: NDArray[np.intp]  # in the source, one for each pixel of the tile
+    core: slice  # of the tile
+    inside: slice  # of the tile: real image
+    place: slice  # of the source: where `inside` lies
+
+    @classmethod
+    def around(cls, core: slice, size: int, length: int) -> Self:
+        """The window of `size` pixels around a core of an axis of `length` pixels."""
+        start = core.start - (size - (core.stop - core.start)) // 2
+        start = min(max(start, 0), length - size) if length >= size else (length - size) // 2
+        place = slice(max(start, 0), min(start + size, length))
+        return cls(
+            positions=np.clip(np.arange(start, start + size), 0, length - 1),
+            core=slice(core.start - start, core.stop - start),
+            inside=slice(place.start - start, place.stop - start),
+            place=place,
+        )
+
+
+def _ramp(size: int, overlap: int) -> NDArray[np.float32]:
+    """Weights along one axis of a tile: rising over twice the overlap, so that two neighbours add up smoothly."""
+    edge = np.minimum(np.arange(size), np.arange(size)[::-1]) + 0.5
+    return np.minimum(edge / max(1, 2 * overlap), 1).astype(np.float32)

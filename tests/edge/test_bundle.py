@@ -1,0 +1,177 @@
+"""A bundle is written whole or not at all, and refused when anything in it was changed."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from needs import need
+
+from anomalib_lite.edge import bundle, protobuf
+from anomalib_lite.edge.model import Model
+from anomalib_lite.errors import ModelError
+
+
+@pytest.fixture
+def copy(model_path: Path, tmp_path: Path) -> Path:
+    shutil.copytree(model_path, tmp_path / "model")
+    return tmp_path / "model"
+
+
+def files(path: Path) -> list[str]:
+    return sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file())
+
+
+def test_a_changed_byte_anywhere_is_refused(copy: Path):
+    for name in files(copy):
+        target = copy / name
+        whole = target.read_bytes()
+        if name == "manifest.json":
+            changed = whole.replace(b'"mode": "stretch"', b'"mode": "letterbox"')
+        else:
+            middle = len(whole) // 2
+            changed = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+        target.write_bytes(changed)
+        with pytest.raises(ModelError):
+            Model(copy)
+        target.write_bytes(whole)
+    Model(copy)
+
+
+def test_a_missing_file_is_named(copy: Path):
+    for name in files(copy):
+        whole = (copy / name).read_bytes()
+        (copy / name).unlink()
+        with pytest.raises(ModelError, match=name):
+            bundle.load(copy)
+        (copy / name).write_bytes(whole)
+
+
+def test_the_thresholds_in_the_graph_cannot_differ_from_the_manifest(copy: Path):
+    """Both files changed with matching hashes, but not alike: the metadata inside the graph gives it away."""
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["calibration"]["thresholds"]["reject"]["value"] *= 10
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="metadata differ"):
+        Model(copy)
+
+
+def test_a_graph_of_another_model_is_refused(copy: Path):
+    other = onnx.load(copy / "model.onnx")
+    other.graph.node[0].name = "another"
+    manifest = json.loads((copy / "manifest.json").read_text())
+    described = {key: value for key, value in manifest.items() if key != "files"}
+    content = bundle.with_metadata(other.SerializeToString(), described)
+    (copy / "model.onnx").write_bytes(content)
+    import hashlib
+
+    manifest["files"]["model.onnx"] = hashlib.sha256(content).hexdigest()
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ModelError, match="not the graph that the manifest describes"):
+        Model(copy)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "not a manifest"),
+        ("[]", "not a manifest"),
+        ('{"schema_version": 1}', "not a manifest"),
+        ('{"schema_version": 99, "files": {}}', "upgrade"),
+        ('{"schema_version": 1, "files": {"../model.onnx": "00"}}', "not a file of this bundle"),
+    ],
+)
+def test_a_manifest_that_makes_no_sense_is_refused(copy: Path, text: str, message: str):
+    (copy / "manifest.json").write_text(text)
+    with pytest.raises(ModelError, match=message):
+        Model(copy)
+
+
+def test_what_is_not_a_bundle_is_said(tmp_path: Path):
+    with pytest.raises(ModelError, match="no model bundle here"):
+        Model(tmp_path)
+    (tmp_path / "model.old").mkdir()
+    with pytest.raises(ModelError, match="rename it back"):
+        Model(tmp_path / "model")
+
+
+def contents(path: Path) -> dict[str, bytes]:
+    return {name: (path / name).read_bytes() for name in files(path) if name != "manifest.json"}
+
+
+def test_writing_again_gives_the_same_bytes_but_for_the_manifest(copy: Path, tmp_path: Path):
+    before = bundle.load(copy)
+    manifest = {key: value for key, value in before.manifest.items() if key not in ("files", "graph_sha256")}
+    written = bundle.write(tmp_path / "again", manifest, contents(copy))
+    assert written.model_id == before.model_id
+    assert contents(tmp_path / "again") == contents(copy)
+
+
+def test_an_interrupted_replacement_leaves_the_old_bundle(copy: Path, monkeypatch: pytest.MonkeyPatch):
+    before = contents(copy)
+    manifest = {key: value for key, value in bundle.load(copy).manifest.items() if key not in ("files", "graph_sha256")}
+    rename = Path.rename
+
+    def fail(self: Path, target: Path) -> Path:
+        if ".tmp" in self.name:
+            raise OSError(5, "Input/output error")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", fail)
+    with pytest.raises(ModelError, match="cannot be written"):
+        bundle.write(copy, manifest, before, overwrite=True)
+    monkeypatch.undo()
+    assert contents(copy) == before
+    assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+def test_a_full_disk_leaves_the_old_bundle(copy: Path, tmp_path: Path):
+    """On a real file system of 256 kB."""
+    need(os.geteuid() == 0 and shutil.which("mount"), "mounting a small tmpfs takes root")
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(disk)], capture_output=True)
+    need(done.returncode == 0, "this machine does not allow mounting a tmpfs")
+    try:
+        loaded = bundle.load(copy)
+        manifest = {key: value for key, value in loaded.manifest.items() if key not in ("files", "graph_sha256")}
+        small = {name: content for name, content in contents(copy).items() if name != "report.html"}
+        bundle.write(disk / "model", manifest, small)
+        before = contents(disk / "model")
+        with pytest.raises(ModelError, match="No space left"):
+            bundle.write(disk / "model", manifest, small | {"report.html": os.urandom(300_000)}, overwrite=True)
+        assert contents(disk / "model") == before
+        assert [path.name for path in disk.iterdir()] == ["model"]
+        Model(disk / "model")
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_metadata_written_without_onnx_are_read_by_onnx(model_path: Path):
+    model = onnx.load_from_string((model_path / "model.onnx").read_bytes())
+    onnx.checker.check_model(model, full_check=True)
+    assert [entry.key for entry in model.metadata_props] == ["anomalib_lite"]
+    assert json.loads(model.metadata_props[0].value)["detector"]["name"] == "gauss"
+
+
+@given(st.lists(st.tuples(st.integers(1, 2000), st.binary(max_size=300)), max_size=8), st.integers(1, 2000))
+def test_removing_a_field_keeps_every_other_byte(parts: list[tuple[int, bytes]], removed: int):
+    message = b"".join(protobuf.field(number, content) for number, content in parts)
+    assert [(number, content) for number, _, content in protobuf.fields(message)] == parts
+    kept = b"".join(protobuf.field(number, content) for number, content in parts if number != removed)
+    assert protobuf.without(message, removed) == kept
+
+
+@given(st.binary(min_size=1, max_size=64))
+def test_any_bytes_are_a_message_or_a_model_error(message: bytes):
+    try:
+        assert b"".join(raw for _, raw, _ in protobuf.fields(message)) == message
+    except ModelError as error:
+        assert "Restore the bundle" in str(error)

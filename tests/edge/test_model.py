@@ -1,0 +1,120 @@
+"""From an image to a verdict on the device: fail-safe, safe from several threads, in constant memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from conftest import picture, save
+
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.errors import ConfigError, ModelError
+
+
+@pytest.fixture(scope="module")
+def model(model_path: Path) -> Model:
+    return Model(model_path)
+
+
+def test_path_bytes_and_array_give_the_same_result(model: Model, tmp_path: Path):
+    pixels = picture(1, defect=True)
+    path = save(tmp_path / "one.png", pixels)
+    results = [model.inspect(source) for source in (path, str(path), path.read_bytes(), pixels)]
+    assert {result.verdict for result in results} == {Verdict.NG}
+    assert len({result.score for result in results}) == 1
+    assert len({result.regions for result in results}) == 1
+    assert results[0].sha256 == results[2].sha256 != ""
+
+
+@pytest.mark.parametrize(
+    ("image", "code"),
+    [
+        (np.zeros((48, 48), np.uint8), "wrong_size"),
+        (np.zeros((48, 48, 1), np.float32), "wrong_dtype"),
+        (np.zeros((48, 48, 1), np.uint16), "wrong_dtype"),
+        (np.zeros((48, 48, 3), np.uint8), "wrong_channels"),
+        (np.zeros((0, 48, 1), np.uint8), None),
+        (b"", "empty"),
+        (b"nothing", "unreadable"),
+        ("nowhere.png", "missing"),
+        (None, None),
+        (7, None),
+        ([[1, 2]], None),
+    ],
+)
+def test_what_cannot_be_measured_is_an_error(model: Model, image: Any, code: str | None):
+    result = model.inspect(image)
+    assert result.verdict is Verdict.ERROR
+    assert result.score is None
+    assert result.error
+    assert result.error_code == code or code is None
+    assert result.regions == ()
+
+
+def test_a_score_that_is_not_a_number_is_an_error(model_path: Path):
+    """A graph altered on purpose: nan > threshold is False, so an unchecked one would pass every part."""
+    loaded = bundle.load(model_path)
+    graph = onnx.load_from_string(loaded.graph)
+    for tensor in graph.graph.initializer:
+        if tensor.name.endswith("spread"):
+            tensor.raw_data = np.full(48 * 48, np.nan, np.float32).tobytes()
+    model = Model(replace(loaded, kept={bundle.GRAPH: graph.SerializeToString()}))
+    result = model.inspect(picture(1))
+    assert (result.verdict, result.error_code) == (Verdict.ERROR, "not_finite")
+
+
+def test_a_fault_of_ours_is_an_error_too(model: Model, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Runtime, "measure", lambda *_: 1 / 0)
+    result = model.inspect(picture(1))
+    assert (result.verdict, result.error_code) == (Verdict.ERROR, "internal")
+    assert "ZeroDivisionError" in str(result.error)
+
+
+def test_eight_threads_get_what_one_gets(model: Model):
+    images = [picture(seed, defect=seed % 3 == 0) for seed in range(40)]
+    alone = [model.inspect(image) for image in images]
+    with ThreadPoolExecutor(8) as pool:
+        together = list(pool.map(model.inspect, images * 5))
+    for result, expected in zip(together, alone * 5, strict=True):
+        assert (result.score, result.verdict, result.regions) == (expected.score, expected.verdict, expected.regions)
+
+
+def test_an_image_of_any_size_gets_regions_in_its_own_pixels(model: Model):
+    small = picture(3, defect=True)
+    large = small.repeat(5, axis=0).repeat(3, axis=1)
+    one, other = model.inspect(small).regions[0], model.inspect(large).regions[0]
+    assert other.x == pytest.approx(3 * one.x, abs=3)
+    assert other.y == pytest.approx(5 * one.y, abs=5)
+
+
+def test_an_unknown_provider_names_those_that_work(model_path: Path):
+    with pytest.raises(ConfigError, match="Usable here: cpu"):
+        Model(model_path, provider="abacus")
+
+
+def test_a_graph_with_other_inputs_is_refused(model_path: Path):
+    loaded = bundle.load(model_path)
+    manifest = dict(loaded.manifest) | {"graph": {"inputs": ["image", "valid"]}}
+    with pytest.raises(ModelError, match="the manifest describes"):
+        Model(replace(loaded, manifest=manifest))
+
+
+@pytest.mark.parametrize("mode", ["letterbox", "tile"])
+def test_other_framings_find_the_defect_as_well(
+    train: Callable[..., Any], parts: Path, tmp_path: Path, mode: str
+):
+    train(parts, tmp_path / "model", {"image.mode": mode, "image.overlap": 8, "image.height": 48})
+    model = Model(tmp_path / "model")
+    assert model.runtime.framing.masks
+    for seed in (3000, 3100, 3500):
+        assert model.inspect(picture(seed, defect=True)).verdict is Verdict.NG
+        assert model.inspect(picture(seed + 1)).verdict is Verdict.OK

@@ -1,0 +1,217 @@
+"""The command line as a user meets it: what it imports, prints, and exits with."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from conftest import picture, save
+
+from anomalib_lite.cli import main
+
+HEAVY = ("numpy", "torch", "pydantic", "pluggy", "PIL", "onnxruntime", "cv2", "rich", "yaml", "jinja2")
+COMMANDS = ("demo", "train", "predict", "evaluate", "calibrate", "verify", "doctor", "plugins", "data")
+
+
+def call(*arguments: str | Path) -> int:
+    """Run the command line in this process: its exit code."""
+    try:
+        main([str(argument) for argument in arguments])
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    return 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], *([command, "--help"] for command in COMMANDS)])
+def test_help_imports_nothing_heavy(arguments: list[str]):
+    code = (
+        "import sys\nfrom anomalib_lite.cli import main\n"
+        f"try:\n    main({arguments})\nexcept SystemExit as exit:\n    assert not exit.code, exit.code\n"
+        f"assert not [name for name in {HEAVY} if name in sys.modules], sorted(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+
+
+def test_the_module_is_the_command():
+    done = subprocess.run([sys.executable, "-m", "anomalib_lite", "--help"], capture_output=True, text=True, check=True)
+    assert all(command in done.stdout for command in COMMANDS)
+    assert "70 bug" in done.stdout
+
+
+def test_listing_plugins_imports_no_torch():
+    code = "import sys\nfrom anomalib_lite.cli import main\ntry: main(['plugins', 'list'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert "inpainting" in done.stdout
+
+
+def test_showing_a_plugin_lists_every_option(capsys: pytest.CaptureFixture[str]):
+    assert call("plugins", "show", "gauss") == 0
+    shown = capsys.readouterr().out
+    assert "options.floor" in shown
+    assert "calibration.max_false_reject" in shown
+
+
+def test_no_plugins_means_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("ANOMALIB_LITE_PLUGINS", raising=False)
+    done = subprocess.run(
+        [sys.executable, "-m", "anomalib_lite", "plugins", "show", "inpainting", "--no-plugins"],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 5
+    assert "no detector 'inpainting'" in done.stderr
+
+
+def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    model = tmp_path / "model"
+    size = ("--set", "image.height=48", "--set", "image.width=48")
+    assert call("train", "gauss", parts, "--out", model, "--group", r"part(\d+)", "--max-false-reject", "5%", *size) == 0
+    assert "from 6 held-out parts" in " ".join(capsys.readouterr().out.split())
+    assert call("verify", model) == 0
+    assert "5 of 5 verdicts are the same" in capsys.readouterr().out
+    assert call("predict", model, parts / "test/good", "--json", "--fail-on-ng") == 0
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {row["verdict"] for row in rows} == {"OK"}
+    assert call("predict", model, parts / "test", "--fail-on-ng", "--out", tmp_path / "out") == 1
+    assert call("evaluate", model, parts, "--group", r"part(\d+)") == 0
+    assert "false reject rate" in capsys.readouterr().out
+    assert call("calibrate", model, parts / "test/good", "--group", r"part(\d+)", "--max-false-reject", "0.2") == 0
+    assert "Calibrated 1 time before" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["train", "nothing", ".", "--out", "x"], 5, "no detector 'nothing'"),
+        (["train", "gauss", "nowhere", "--out", "x"], 3, "does not exist"),
+        (["train", "gauss", "EMPTY", "--out", "x"], 3, "no images found"),
+        (["train", "gauss", "nowhere", "--out", "x", "--set", "score"], 2, "expected key=value"),
+        (["train", "gauss", "nowhere", "--out", "x", "--config", "none.yaml"], 2, "cannot be read"),
+        (["train", "gauss", "nowhere", "--out", "x", "--steps", "1", "--minutes", "1"], 2, "not both"),
+        (["train", "gauss", "nowhere", "--out", "x", "--max-false-reject", "150%"], 2, "such as 1%"),
+        (["train", "gauss", "nowhere", "--out", "x", "--crossfit", "3", "--devices", "2"], 2, "one device"),
+        (["train", "gauss", "nowhere"], 2, "--out"),
+        (["predict", "nowhere", "x.png"], 4, "no model bundle here"),
+        (["verify", "EMPTY"], 4, "no model bundle here"),
+        (["data", "check", "EMPTY"], 3, "no images found"),
+        (["calibrate", "MODEL", "EMPTY", "--exclude", "a.png"], 2, "--because"),
+        (["evaluate", "MODEL", "GOOD"], 3, "no labelled"),
+        (["predict", "MODEL", "x.png", "--heatmaps"], 2, "--out"),
+    ],
+)
+def test_mistakes_exit_with_their_code_and_a_remedy(
+    arguments: list[str],
+    code: int,
+    message: str,
+    model_path: Path,
+    parts: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "EMPTY").mkdir()
+    names = {"MODEL": str(model_path), "GOOD": str(parts / "train/good")}
+    assert call(*(names.get(word, word) for word in arguments)) == code
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
+    assert not (tmp_path / "x").exists()
+
+
+def test_unusable_images_count_and_only_fail_when_nothing_is_left(
+    model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    shutil.copytree(parts / "test/good", tmp_path / "in")
+    (tmp_path / "in/text.png").write_text("hello")
+    assert call("predict", model_path, tmp_path / "in") == 0
+    assert "ERROR 1" in capsys.readouterr().err
+    assert call("predict", model_path, tmp_path / "in", "--strict") == 3
+    assert call("predict", model_path, tmp_path / "in/text.png") == 3
+
+
+def test_a_bug_exits_with_70_and_debug_shows_where(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    from anomalib_lite.edge import selfcheck
+
+    monkeypatch.setattr(selfcheck, "replay", lambda model: 1 / 0)
+    assert call("verify", model_path) == 70
+    assert "Run again with --debug" in capsys.readouterr().err
+    with pytest.raises(ZeroDivisionError):
+        main(["verify", str(model_path), "--debug"])
+
+
+def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """A bundle whose recorded self-check says otherwise than this machine, as a faulty processor would."""
+    from anomalib_lite.edge import bundle
+
+    loaded = bundle.load(model_path)
+    manifest = {key: value for key, value in loaded.manifest.items() if key not in ("files", "graph_sha256")}
+    first = manifest["selfcheck"][0]
+    manifest["selfcheck"] = [first | {"verdict": "NG", "score": first["score"] * 100}, *manifest["selfcheck"][1:]]
+    contents = {name: loaded.read(name) for name in loaded.manifest["files"]}
+    bundle.write(tmp_path / "model", manifest, contents)
+    assert call("verify", tmp_path / "model") == 4
+    assert "do not use it on this machine" in capsys.readouterr().err
+
+
+def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert call("data", "check", parts, "--group", r"part(\d+)") == 0
+    assert "train: good 40 of 20 groups" in capsys.readouterr().out
+    save(tmp_path / "in/a.png", picture(1))
+    save(tmp_path / "in/b.png", picture(1, channels=3))
+    assert call("data", "check", tmp_path / "in") == 3
+    assert "grey and colour are mixed" in capsys.readouterr().out
+
+
+def test_doctor_runs(capsys: pytest.CaptureFixture[str]):
+    assert call("doctor") == 0
+    assert "CPUExecutionProvider" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_an_interrupted_training_is_resumed(parts: Path, tmp_path: Path):
+    """Ctrl-C in a real process, then --resume: the same graph as a training that was never stopped."""
+    pixels = ("--set", "image.height=48", "--set", "image.width=48", "--set", "options.widths=[8, 8]",
+              "--set", "options.cells=[8]")  # fmt: skip
+    command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "40",
+               "--group", r"part(\d+)", *pixels]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
+    out = tmp_path / "model"
+    log = out.with_name("model.partial") / "fit" / "training.csv"
+    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=environment)
+    while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 3):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate()
+    assert process.returncode == 130, said
+    assert "--resume" in said
+    assert not out.exists()
+    subprocess.run([*command, "--out", str(out), "--resume"], check=True, capture_output=True, env=environment)
+    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("whole", "model")]
+    assert manifests[0]["graph_sha256"] == manifests[1]["graph_sha256"]
+    assert not log.exists()
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(parts: Path, tmp_path: Path):
+    """The whole command line with --devices 2: one bundle, of the same weights as a single process gives."""
+    command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "4",
+               "--device", "cpu", "--group", r"part(\d+)", "--set", "image.height=48", "--set", "image.width=48",
+               "--set", "options.widths=[8, 8]", "--set", "options.cells=[8]"]  # fmt: skip
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    for devices in ("1", "2"):
+        subprocess.run([*command, "--out", str(tmp_path / devices), "--devices", devices], check=True, env=environment,
+                       capture_output=True)  # fmt: skip
+    curves = [(tmp_path / devices / "training.csv").read_text().splitlines() for devices in ("1", "2")]
+    assert len(curves[0]) == len(curves[1]) == 5
+    assert not (tmp_path / "2.partial").exists()
