@@ -1,5 +1,70 @@
-"""Anomaly and change detection for industrial and medical images."""
+"""Anomaly and change detection for industrial and medical images, with a certified false-reject rate.
+
+>>> import anomalib_lite as al
+>>> model = al.train("inpainting", "parts/", out="model")  # doctest: +SKIP
+>>> al.load("model").inspect("part.png").verdict  # doctest: +SKIP
+<Verdict.OK: 'OK'>
+
+Every name is imported when it is first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from anomalib_lite.version import __version__
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from anomalib_lite.api import evaluate, load, train
+    from anomalib_lite.detector import Batch, Detector, ImageSpec, TrainingRun
+    from anomalib_lite.edge.decision import Verdict
+    from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.results import Result
+    from anomalib_lite.errors import AnomalibLiteError
+    from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo, hookimpl
+
+__all__ = [
+    "AnomalibLiteError",
+    "Batch",
+    "Detector",
+    "DetectorInfo",
+    "ImageSpec",
+    "Model",
+    "ReaderInfo",
+    "Result",
+    "TrainingRun",
+    "Verdict",
+    "__version__",
+    "evaluate",
+    "hookimpl",
+    "load",
+    "train",
+]
+
+_HOME = {
+    "AnomalibLiteError": "errors",
+    "Batch": "detector",
+    "Detector": "detector",
+    "DetectorInfo": "hookspecs",
+    "ImageSpec": "edge.imaging",
+    "Model": "edge.model",
+    "ReaderInfo": "hookspecs",
+    "Result": "edge.results",
+    "TrainingRun": "detector",
+    "Verdict": "edge.decision",
+    "evaluate": "api",
+    "hookimpl": "hookspecs",
+    "load": "api",
+    "train": "api",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME:
+        return getattr(import_module(f"anomalib_lite.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'anomalib_lite' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return __all__

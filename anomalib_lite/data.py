@@ -36,6 +36,7 @@ __all__ = [
     "fingerprint",
     "folds",
     "groups",
+    "images_below",
     "overlap",
     "split_for_calibration",
     "survey",
@@ -105,7 +106,7 @@ def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
 
 
 def _find_in_folder(root: Path) -> DataSet:
-    names, notes = _images_below(root)
+    names, notes = images_below(root)
     if _is_mvtec(root):
         return _mvtec(root, names, notes)
     table = next((file for file in sorted(root.glob("*.csv")) if describes_images(file)), None)
@@ -118,8 +119,8 @@ def _find_in_folder(root: Path) -> DataSet:
     return DataSet(root, "folder", samples, notes)
 
 
-def _images_below(root: Path) -> tuple[list[str], list[str]]:
-    """Names of all images below, sorted, and notes on what is no image. Hidden files are left alone."""
+def images_below(root: Path) -> tuple[list[str], list[str]]:
+    """Names of all images below a folder, sorted, and notes on what is no image. Hidden files are left alone."""
     names: list[str] = []
     notes: list[str] = []
     others: Counter[str] = Counter()

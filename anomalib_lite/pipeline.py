@@ -15,7 +15,7 @@ from anomalib_lite import manifest as manifests
 from anomalib_lite import partial, reporting, selfcheck
 from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.data import DataSet, Sample, find, fingerprint, folds, groups, training_samples
+from anomalib_lite.data import DataSet, Sample, find, fingerprint, folds, groups, images_below, training_samples
 from anomalib_lite.edge import bundle, imaging
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
@@ -307,7 +307,12 @@ def _rates(plan: Plan) -> CalibrationRequest:
 
 def _images(one: Path) -> list[Path]:
     """A file as it is; of a folder, all images below it."""
-    return [sample.path for sample in find(one).samples] if one.is_dir() else [one]
+    if not one.is_dir():
+        return [one]
+    names, _ = images_below(one)
+    if not names:
+        raise DataError(f"{one}: no images found. Give images, or a folder that holds some.")
+    return [one / name for name in names]
 
 
 def _root(inputs: Sequence[Path]) -> Path:

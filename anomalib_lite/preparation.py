@@ -109,15 +109,14 @@ def configure(request: Request) -> tuple[DetectorInfo, Provider, DetectorConfig,
     plugins = registry.load()
     info = plugins.detector(request.detector)
     merged = configuration.load(request.config, request.settings, info.defaults)
+    for key, other in (("training.minutes", "steps"), ("training.steps", "minutes")):
+        if key in request.overrides:
+            merged.get("training", {}).pop(other, None)  # the command line chooses between the two
     for key, value in request.overrides.items():
         configuration.put(merged, key, value)
     stated = merged.setdefault("detector", info.name)
     if str(stated).replace("-", "_") != info.name:
         raise ConfigError(f"{request.config}: is for detector '{stated}', not for '{info.name}'.")
-    if request.overrides.get("training.minutes") is not None:
-        merged.get("training", {}).pop("steps", None)
-    if request.overrides.get("training.steps") is not None:
-        merged.get("training", {}).pop("minutes", None)
     where = str(request.config) if request.config else "configuration"
     show = f"anomalib-lite plugins show {info.name}"
     config = configuration.validate(Config, merged, where=where, help_command=show)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from anomalib_lite.calibration import Calibration
+    from anomalib_lite.config import Option
 
 
 def say(message: str) -> None:
@@ -44,17 +45,14 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
     _console().print(drawn)
 
 
-def options(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str) -> None:
-    """Print options: all columns to the left, the last one folded."""
-    from rich import box
-    from rich.table import Table
+def options(described: Iterable[Option]) -> None:
+    """Print options: name, default, type and limits on a line, the meaning below."""
+    from textwrap import fill
 
-    drawn = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
-    for row in rows:
-        drawn.add_row(*(_plain(cell) for cell in row))
-    _console().print(drawn)
+    for one in described:
+        kind = f"{one.kind}, {one.limits}" if one.limits else one.kind
+        typer.echo(f"  {one.name} = {one.default}    [{kind}]")
+        typer.echo(fill(one.meaning, width=100, initial_indent="      ", subsequent_indent="      "))
 
 
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:

@@ -32,7 +32,7 @@ def show(name: Annotated[str, typer.Argument(help="A detector.", show_default=Fa
     """Show a detector: what it does, and every option with type, default, limits and meaning."""
     from anomalib_lite import registry
     from anomalib_lite.cli import console
-    from anomalib_lite.config import Config, option_rows
+    from anomalib_lite.config import Config, describe_options
 
     found = registry.load()
     info = found.detector(name)
@@ -43,7 +43,9 @@ def show(name: Annotated[str, typer.Argument(help="A detector.", show_default=Fa
         typer.echo(f"paper    {info.paper}")
     for key, value in info.defaults.items():
         typer.echo(f"prefers  {key} = {value}")
-    columns = ("option", "type", "default", "limits", "meaning")
-    console.options(columns, option_rows(info.config, "options"), title=f"options of {info.name}")
-    console.options(columns, option_rows(Config, ""), title="options of the host")
+    typer.echo(f"\noptions of {info.name}")
+    console.options(describe_options(info.config, "options"))
+    typer.echo("\noptions of the host")
+    console.options(describe_options(Config))
+    typer.echo("")
     typer.echo(f"example  anomalib-lite train {info.name} DATA --out MODEL --set options.NAME=VALUE")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import os
 import time
 from collections.abc import Mapping
@@ -57,6 +58,12 @@ class Model:
     def model_id(self) -> str:
         """First 12 characters of the SHA-256 of the manifest."""
         return self.bundle.model_id
+
+    def _repr_html_(self) -> str:
+        """For notebooks: what the model is, and what its thresholds promise."""
+        manifest = self.bundle.manifest
+        said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in manifest["calibration"]["statement"])
+        return f"<p><b>{html.escape(manifest['detector']['name'])}</b> {self.model_id}</p><ul>{said}</ul>"
 
     def inspect(self, image: Source, *, reference: Source | None = None, name: str | None = None) -> Result:
         """Judge one image. Whatever cannot be measured gets the verdict ERROR; nothing is raised for an image.

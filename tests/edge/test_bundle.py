@@ -37,7 +37,7 @@ def test_a_changed_byte_anywhere_is_refused(copy: Path):
             changed = whole.replace(b'"mode": "stretch"', b'"mode": "letterbox"')
         else:
             middle = len(whole) // 2
-            changed = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+            changed = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :] if whole else b"x"
         target.write_bytes(changed)
         with pytest.raises(ModelError):
             Model(copy)

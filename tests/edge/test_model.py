@@ -38,7 +38,7 @@ def test_path_bytes_and_array_give_the_same_result(model: Model, tmp_path: Path)
 @pytest.mark.parametrize(
     ("image", "code"),
     [
-        (np.zeros((48, 48), np.uint8), "wrong_size"),
+        (np.zeros((48, 48), np.uint8), "wrong_channels"),
         (np.zeros((48, 48, 1), np.float32), "wrong_dtype"),
         (np.zeros((48, 48, 1), np.uint16), "wrong_dtype"),
         (np.zeros((48, 48, 3), np.uint8), "wrong_channels"),

@@ -1,0 +1,78 @@
+"""The same in Python: train, load, evaluate."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite import pipeline
+from anomalib_lite.edge.model import Model
+from anomalib_lite.preparation import Request
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    detector: str,
+    data: PathLike,
+    *,
+    out: PathLike,
+    config: PathLike | None = None,
+    settings: Mapping[str, Any] | None = None,
+    group: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+) -> Model:
+    r"""Learn from good images and certify the thresholds.
+
+    Args:
+        detector: Name of a detector: `anomalib-lite plugins list`.
+        data: A folder of images, a folder in the MVTec layout, or a CSV file.
+        out: The model to write, a folder.
+        config: A YAML file.
+        settings: Dotted options to values, over the file: {"training.minutes": 2, "calibration.max_false_reject": 0.05}.
+        group: Regular expression whose first capture is the physical part: r"part(\d+)".
+        columns: Renamed CSV columns: {"group": "board"}.
+        overwrite: Replace `out`.
+        resume: Continue an interrupted training.
+
+    Raises:
+        AnomalibLiteError: What is wrong and what to do about it.
+    """
+    request = Request(
+        detector=detector,
+        data=Path(data),
+        out=Path(out),
+        config=None if config is None else Path(config),
+        overrides=dict(settings or {}),
+        group=group,
+        columns=columns or {},
+        overwrite=overwrite,
+        resume=resume,
+    )
+    pipeline.train(request)
+    return load(out)
+
+
+def load(path: PathLike, *, provider: str = "cpu", threads: int = 0) -> Model:
+    """A trained model, ready to `inspect`. See `anomalib_lite.edge.model.Model`."""
+    return Model(path, provider=provider, threads=threads)
+
+
+def evaluate(
+    model: Model | PathLike,
+    data: PathLike,
+    *,
+    out: PathLike | None = None,
+    group: str | None = None,
+    columns: Mapping[str, str] | None = None,
+) -> Mapping[str, Any]:
+    """The metrics of a model on labelled images, as in metrics.json. See `anomalib_lite.pipeline.evaluate`."""
+    loaded = model if isinstance(model, Model) else load(model)
+    done = pipeline.evaluate(
+        loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns
+    )
+    return done.metrics

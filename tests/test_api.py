@@ -1,0 +1,30 @@
+"""The public names of the package."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import anomalib_lite as al
+
+
+def test_every_public_name_is_there():
+    assert sorted(al.__all__) == al.__all__
+    assert all(getattr(al, name) is not None for name in al.__all__)
+    assert set(al._HOME) == set(al.__all__) - {"__version__"}
+
+
+def test_importing_the_package_imports_nothing_else():
+    code = "import sys, anomalib_lite; assert not {'numpy', 'torch', 'pydantic', 'PIL'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_train_load_and_evaluate(parts: Path, tmp_path: Path):
+    settings = {"image.height": 48, "image.width": 48, "calibration.max_false_reject": 0.3}
+    model = al.train("gauss", parts, out=tmp_path / "model", settings=settings, group=r"part(\d+)")
+    assert "good parts are rejected" in model._repr_html_()
+    result = al.load(tmp_path / "model").inspect(next((parts / "test/hole").iterdir()))
+    assert result.verdict is al.Verdict.NG
+    assert "<img" in result._repr_html_()
+    assert al.evaluate(model, parts, group=r"part(\d+)")["image_auroc"] == 1.0

@@ -1,0 +1,39 @@
+"""Every ready configuration trains on the samples, briefly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anomalib_lite import pipeline
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import replay
+from anomalib_lite.preparation import Request
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
+
+
+def test_there_are_configurations():
+    assert CONFIGS
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path):
+    detector = yaml.safe_load(path.read_text())["detector"]
+    trained = pipeline.train(
+        Request(
+            detector=detector,
+            data=ROOT / "data_samples" / "part",
+            out=tmp_path / "model",
+            config=path,
+            overrides={"training.steps": 2, "image.height": 128, "image.width": 128},
+            group=r"part(\d+)",
+        )
+    )
+    assert trained is not None
+    assert trained.calibration.n == 24
+    assert not any(one.flipped for one in replay(Model(tmp_path / "model")))
