@@ -147,7 +147,7 @@ def largest_residue(path: Path) -> float:
     """A simple score: the largest difference between a photograph and its median-filtered self, in grey levels."""
     with Image.open(path) as image:
         grey = image.convert("L")
-    smooth = grey.filter(ImageFilter.MedianFilter(5))
+    smooth = grey.filter(ImageFilter.MedianFilter(3))
     return float(np.abs(np.asarray(grey, np.int16) - np.asarray(smooth, np.int16)).max())
 
 
