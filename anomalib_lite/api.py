@@ -33,7 +33,7 @@ def train(
         data: A folder of images, a folder in the MVTec layout, or a CSV file.
         out: The model to write, a folder.
         config: A YAML file.
-        settings: Dotted options to values, over the file: {"training.minutes": 2, "calibration.max_false_reject": 0.05}.
+        settings: Dotted options to values, over the file: {"training.minutes": 2, "score.sigma": 4}.
         group: Regular expression whose first capture is the physical part: r"part(\d+)".
         columns: Renamed CSV columns: {"group": "board"}.
         overwrite: Replace `out`.
@@ -72,7 +72,5 @@ def evaluate(
 ) -> Mapping[str, Any]:
     """The metrics of a model on labelled images, as in metrics.json. See `anomalib_lite.pipeline.evaluate`."""
     loaded = model if isinstance(model, Model) else load(model)
-    done = pipeline.evaluate(
-        loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns
-    )
+    done = pipeline.evaluate(loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns)
     return done.metrics

@@ -276,5 +276,13 @@ def _fault(model: type[BaseModel], item: Any) -> str:
 
 
 def _limit(constraint: Any) -> str:
-    signs = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<", "min_length": "length >=", "max_length": "length <=", "multiple_of": "a multiple of"}
+    signs = {
+        "ge": ">=",
+        "gt": ">",
+        "le": "<=",
+        "lt": "<",
+        "min_length": "length >=",
+        "max_length": "length <=",
+        "multiple_of": "a multiple of",
+    }
     return ", ".join(f"{sign} {getattr(constraint, name)}" for name, sign in signs.items() if hasattr(constraint, name))

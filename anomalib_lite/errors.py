@@ -62,7 +62,7 @@ class ExportError(ModelError):
     """A detector cannot be turned into a graph of standard operators."""
 
 
-class ParityFailed(ExportError):
+class ParityFailed(ExportError):  # noqa: N818
     """The exported graph does not compute what torch computes. Nothing was written."""
 
 

@@ -1,4 +1,4 @@
-"""Fits one detector to good images and turns it into a graph whose parity is proved: all of torch that training needs."""
+"""Fits one detector to good images and turns it into a graph that is proved to compute the same."""
 
 from __future__ import annotations
 

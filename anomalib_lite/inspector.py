@@ -33,7 +33,9 @@ class Inspector(nn.Module):
 
     gaussian: Tensor
 
-    def forward(self, image: Tensor, reference: Tensor | None = None, valid: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, reference: Tensor | None = None, valid: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Measure a batch.
 
         Args:

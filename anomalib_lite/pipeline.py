@@ -325,7 +325,9 @@ def _test_samples(dataset: DataSet) -> list[Sample]:
     chosen = [sample for sample in dataset.samples if not dataset.is_split or sample.split == TEST]
     labelled = [sample for sample in chosen if sample.label is not None]
     if not labelled:
-        raise DataError(f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, or a CSV with labels.")
+        raise DataError(
+            f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, or a CSV with labels."
+        )
     return labelled
 
 
@@ -378,9 +380,7 @@ def _refuse_fitted(model: Model, dataset: DataSet) -> Callable[[str, Sample], No
 def _recalibrated(model: Model, calibration: Calibration, out: Path) -> Bundle:
     """The same bundle with another calibration."""
     before = model.bundle
-    expected = selfcheck.judged_again(
-        [Expected(**one) for one in before.manifest["selfcheck"]], calibration.thresholds
-    )
+    expected = selfcheck.judged_again([Expected(**one) for one in before.manifest["selfcheck"]], calibration.thresholds)
     manifest = {key: value for key, value in before.manifest.items() if key not in ("files", "graph_sha256")}
     manifest |= {
         "calibration": calibration.to_json(),

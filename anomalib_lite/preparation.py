@@ -58,7 +58,9 @@ class Plan:
         """What the user should know before training starts."""
         lines = [f"{self.dataset.root}: {self.dataset.layout}, {count(len(self.fit), 'image')} to fit"]
         if self.held_out:
-            lines[0] += f", {count(len(self.held_out), 'image')} of {count(len(groups(self.held_out)), 'part')} to calibrate"
+            lines[0] += (
+                f", {count(len(self.held_out), 'image')} of {count(len(groups(self.held_out)), 'part')} to calibrate"
+            )
         lines += self.dataset.notes
         lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
@@ -85,7 +87,9 @@ def prepare(request: Request) -> Plan:
         roi=None if roi is None else region_of_interest(roi),
     )
     if config.image.mode == "tile" and info.positional:
-        raise ConfigError(f"image.mode=tile: the map of '{info.name}' depends on the place in the image. Use stretch or letterbox.")
+        raise ConfigError(
+            f"image.mode=tile: the map of '{info.name}' depends on the place in the image. Use stretch or letterbox."
+        )
     if config.calibration.crossfit:
         fit, held_out = found.usable, list[Sample]()
     else:
@@ -132,7 +136,9 @@ def _read_roi(path: Path | None) -> bytes | None:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise DataError(f"image.roi: {path} cannot be read ({error.strerror}). Give a mask image, or leave it out.") from error
+        raise DataError(
+            f"image.roi: {path} cannot be read ({error.strerror}). Give a mask image, or leave it out."
+        ) from error
 
 
 def _image_spec(config: Config, found: Survey) -> ImageSpec:

@@ -59,7 +59,9 @@ class Registry:
         wanted = name.replace("-", "_")
         for problem in self.problems:
             if problem.provider.entry_point == wanted:
-                raise PluginError(f"detector '{name}': {problem.provider} is broken: {problem.reason}\n{problem.details}".rstrip())
+                raise PluginError(
+                    f"detector '{name}': {problem.provider} is broken: {problem.reason}\n{problem.details}".rstrip()
+                )
         if wanted not in self.detectors:
             installed = ", ".join(sorted(self.detectors)) or "none"
             raise PluginError(f"no detector '{name}'. Installed: {installed}.{nearest(wanted, self.detectors)}")
@@ -106,7 +108,9 @@ def resolve(target: str, what: str) -> Any:
     try:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise PluginError(f"{what}: '{target}' cannot be imported ({error}). Reinstall the package that provides it.") from error
+        raise PluginError(
+            f"{what}: '{target}' cannot be imported ({error}). Reinstall the package that provides it."
+        ) from error
 
 
 def _entry_points() -> Iterable[EntryPoint]:
@@ -146,7 +150,9 @@ def _checked(answer: Any, hook: str, kind: type) -> list[Any]:
         raise PluginError(f"{hook} returned {answer!r}, expected a list of {kind.__name__}")
     for item in answer:
         if item.api != API_VERSION:
-            raise PluginError(f"{hook} speaks plugin API {item.api}, this host speaks {API_VERSION}: install a matching version")
+            raise PluginError(
+                f"{hook} speaks plugin API {item.api}, this host speaks {API_VERSION}: install a matching version"
+            )
     return answer
 
 
@@ -160,7 +166,10 @@ def _unique(
             by_name.setdefault(name, []).append((provider, info))
     unique = {name: found[0] for name, found in by_name.items() if len(found) == 1}
     clashes = [
-        Problem(Provider(name, provider.package, provider.version), f"'{name}' is provided by {_listed(found)}: uninstall one")
+        Problem(
+            Provider(name, provider.package, provider.version),
+            f"'{name}' is provided by {_listed(found)}: uninstall one",
+        )
         for name, found in by_name.items()
         if len(found) > 1
         for provider, _ in found

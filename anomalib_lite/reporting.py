@@ -134,12 +134,13 @@ def _identity(model: Model) -> dict[str, str]:
     manifest, spec = model.bundle.manifest, model.framing.spec
     detector, training = manifest["detector"], manifest["training"]
     depth = f"{spec.dtype}, white {spec.white:g}"
+    colour = "grey" if spec.channels == 1 else "RGB"
     return {
         "detector": f"{detector['name']} ({detector['plugin']} {detector['version']})",
         "model": model.model_id or "see manifest.json beside this report",
         "method": detector["paper"] or detector["summary"],
         "created": manifest["created"],
-        "input": f"{spec.width} x {spec.height}, {'grey' if spec.channels == 1 else 'RGB'}, {depth}, {model.framing.mode}",
+        "input": f"{spec.width} x {spec.height}, {colour}, {depth}, {model.framing.mode}",
         "fitted on": f"{training['images']:,} images, {training['steps']:,} steps, on {training['device']}",
         "options": ", ".join(f"{key} {value}" for key, value in manifest["config"]["options"].items()),
         "score": ", ".join(f"{key} {value}" for key, value in manifest["config"]["score"].items()),

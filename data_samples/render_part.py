@@ -13,9 +13,10 @@ Mask = NDArray[np.bool_]  # (H, W)
 Defect = Callable[["Surface", np.random.Generator], Mask]
 
 NOMINAL = 256  # pixels: the image height to which the measures below belong
-OUTER, BORE, BOLT_CIRCLE, BOLT, RING = 110.0, 26.0, 82.0, 9.5, (54.0, 58.0)  # radii
+BORE, BOLT_CIRCLE, BOLT, RING = 36.0, 70.0, 12.0, 96.0  # radii
 BOLTS = 6
-BACKGROUND = np.array([30.0, 32.0, 37.0])
+ROUNDING = 5.0  # width of machined edges, which are deburred; broken ones are sharp
+BACKGROUND = np.array([66.0, 69.0, 76.0])
 
 
 @dataclass(frozen=True)
@@ -28,31 +29,36 @@ class Pose:
     zoom: float
     light: float  # radians, where the light comes from
     gain: float
+    fall: float  # brightness lost from the lit side of the picture to the other, share of the whole
+    gloss: float  # how bright the bow tie of light is
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Pose:
         """A part put down by hand: a few degrees, a few pixels, the lamp moved a little."""
         x, y = rng.uniform(-5.0, 5.0, 2)
         angle, zoom = np.radians(rng.uniform(-5.0, 5.0)), rng.uniform(0.985, 1.015)
-        return cls(x, y, angle, zoom, rng.uniform(-1.1, -0.4), rng.uniform(0.86, 1.12))
+        light, gain, fall, gloss = rng.uniform([-1.5, 0.72, 0.1, 0.15], [-0.1, 1.16, 0.6, 0.55])
+        return cls(x, y, angle, zoom, light, gain, fall, gloss)
 
 
 @dataclass
 class Surface:
-    """One part before the camera; defects edit `edge`, `gain` and `tint`."""
+    """One part before the camera; defects edit `metal`, `gain` and `tint`."""
 
     u: Field  # pixels right of the part's centre, in the part's own frame
     v: Field  # pixels below it
     light: float  # radians in the part's frame
     unit: float  # pixels per nominal pixel
-    edge: Field  # signed distance to the metal's edge in pixels, negative in the metal
+    edge: Field  # signed distance to the metal's machined edges in pixels, negative in the metal
+    metal: Field  # share of each pixel that is metal
     gain: Field  # brightness of the metal, 1 = plain
     tint: Field  # (H, W, 3) colour of the metal, 1 = neutral
 
 
-def coverage(distance: Field) -> Field:
-    """Share of each pixel that lies inside an edge given as a signed distance, in [0, 1]."""
-    return np.clip(0.5 - distance, 0.0, 1.0)
+def coverage(distance: Field, width: float = 1.0) -> Field:
+    """Share of each pixel inside an edge, given the signed distance and how many pixels the edge is wide; in [0, 1]."""
+    share = np.clip(0.5 - distance / width, 0.0, 1.0)
+    return share * share * (3.0 - 2.0 * share) if width > 1.0 else share
 
 
 def blob(u: Field, v: Field, radius: float, rng: np.random.Generator, rough: float = 0.2) -> Field:
@@ -73,32 +79,23 @@ def lay_out(height: int, width: int, pose: Pose, part: np.random.Generator) -> S
     light = pose.light - pose.angle
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
 
-    edge = np.maximum(radius - OUTER * unit, BORE * unit - radius)
-    gain = 0.72 + 0.42 * np.exp(-(np.sin(angle - light) ** 2) / 0.2)  # turned metal: a bow tie of light
-    gain += _bevel(radius - OUTER * unit, np.cos(angle - light), unit)
-    gain -= _bevel(BORE * unit - radius, np.cos(angle - light), unit)
+    gain = 0.75 + pose.gloss * np.exp(-(np.sin(angle - light) ** 2) / 0.3)  # turned metal: a bow tie of light
+    gain *= 1.0 - 0.3 * _engraving(radius, u, v, unit)
+    gain *= 1.0 + _tool_marks(radius, angle, part)
+    edge = BORE * unit - radius
     for k in range(BOLTS):
         turn = 2 * np.pi * k / BOLTS
         hu, hv = u - BOLT_CIRCLE * unit * np.cos(turn), v - BOLT_CIRCLE * unit * np.sin(turn)
-        hole = BOLT * unit - np.hypot(hu, hv)
-        edge = np.maximum(edge, hole)
-        gain -= _bevel(hole, np.cos(np.arctan2(hv, hu) - light), unit)
-    gain *= 1.0 - 0.45 * _engraving(radius, u, v, unit)
-    gain *= 1.0 + _tool_marks(radius, angle, part)
+        edge = np.maximum(edge, BOLT * unit - np.hypot(hu, hv))
     tint = np.ones((height, width, 3)) * (1.0 + part.uniform(-0.015, 0.015, 3))
-    return Surface(u, v, light, unit, edge, gain, tint)
-
-
-def _bevel(distance: Field, facing: Field, unit: float) -> Field:
-    """Chamfer inside an edge: bright where it faces the light, dark where it turns away."""
-    return 0.28 * facing * coverage(np.abs(distance + 2.0 * unit) - 1.6 * unit)
+    return Surface(u, v, light, unit, edge, coverage(edge, ROUNDING * unit), gain, tint)
 
 
 def _engraving(radius: Field, u: Field, v: Field, unit: float) -> Field:
-    """Ring and index tick cut into the face: 1 at the bottom of the cut, 0 outside."""
-    ring = np.maximum(RING[0] * unit - radius, radius - RING[1] * unit)
-    tick = np.maximum(np.abs(v) - 1.5 * unit, np.abs(u - 62.0 * unit) - 5.0 * unit)
-    return np.maximum(coverage(ring), coverage(tick))
+    """Ring and index mark cut into the face with a round tool: 1 at the bottom of the cut, 0 outside."""
+    ring = np.abs(radius - RING * unit)
+    tick = np.hypot(v, np.maximum(np.abs(u - (RING + 14.0) * unit) - 7.0 * unit, 0.0))
+    return coverage(np.minimum(ring, tick) - 2.5 * unit, ROUNDING * unit)
 
 
 def _tool_marks(radius: Field, angle: Field, rng: np.random.Generator) -> Field:
@@ -116,9 +113,9 @@ def photograph(surface: Surface, pose: Pose, rng: np.random.Generator) -> NDArra
     """The surface as 8-bit RGB (H, W, 3): light falling off across the picture, sensor noise."""
     height, width = surface.u.shape
     y, x = np.mgrid[0:height, 0:width] / height - 0.5
-    fall = pose.gain * (1.0 + 0.22 * (x * np.cos(pose.light) + y * np.sin(pose.light)))
-    metal = 158.0 * surface.gain[..., None] * surface.tint
-    inside = coverage(surface.edge)[..., None]
+    fall = pose.gain * (1.0 + pose.fall * (x * np.cos(pose.light) + y * np.sin(pose.light)))
+    metal = 150.0 * surface.gain[..., None] * surface.tint
+    inside = surface.metal[..., None]
     colour = fall[..., None] * (inside * metal + (1.0 - inside) * BACKGROUND)
     colour += rng.normal(0.0, 1.3, (height, width, 1)) + rng.normal(0.0, 0.5, (height, width, 3))
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
@@ -126,8 +123,8 @@ def photograph(surface: Surface, pose: Pose, rng: np.random.Generator) -> NDArra
 
 def _place(rng: np.random.Generator, unit: float) -> tuple[float, float]:
     """A spot on the face, clear of ring, bores and edges."""
-    radius = rng.choice([rng.uniform(36.0, 45.0), rng.uniform(68.0, 98.0)])
-    turn = 2 * np.pi / BOLTS * (rng.integers(BOLTS) + (rng.uniform(0.33, 0.67) if radius > 60 else rng.uniform()))
+    radius = rng.choice([rng.uniform(56.0, 82.0), rng.uniform(106.0, 112.0)])
+    turn = 2 * np.pi / BOLTS * (rng.integers(BOLTS) + rng.uniform(0.36, 0.64))
     return radius * unit * np.cos(turn), radius * unit * np.sin(turn)
 
 
@@ -148,49 +145,49 @@ def scratch(s: Surface, rng: np.random.Generator) -> Mask:
     turn = np.arctan2(cv, cu) + rng.uniform(-0.7, 0.7)
     along = (s.u - cu) * np.cos(turn) + (s.v - cv) * np.sin(turn)
     across = (s.v - cv) * np.cos(turn) - (s.u - cu) * np.sin(turn) + rng.uniform(-0.006, 0.006) * along**2 / s.unit
-    half, width = rng.uniform(11.0, 20.0) * s.unit, rng.uniform(1.0, 1.5) * s.unit
+    half, width = rng.uniform(13.0, 22.0) * s.unit, rng.uniform(1.2, 1.8) * s.unit
     line = np.maximum(np.abs(across) - width, np.abs(along) - half)
     lip = np.maximum(np.abs(across - 1.9 * width) - 0.7 * width, np.abs(along) - half)
     s.gain *= (1.0 - 0.55 * coverage(line)) * (1.0 + 0.4 * coverage(lip))
-    return (np.minimum(line, lip) < 0.0) & (s.edge < 0.0)
+    both = np.maximum(np.abs(across - 0.8 * width) - 1.8 * width, np.abs(along) - half)
+    return (both < 0.0) & (s.edge < 0.0)
 
 
 def dent(s: Surface, rng: np.random.Generator) -> Mask:
     """A pit pressed into the face."""
     cu, cv = _place(rng, s.unit)
-    return pit(s, rng, cu, cv, rng.uniform(3.5, 6.0) * s.unit, shadow=0.3)
+    return pit(s, rng, cu, cv, rng.uniform(4.5, 7.5) * s.unit, shadow=0.35)
 
 
 def stain(s: Surface, rng: np.random.Generator) -> Mask:
     """Rust where a drop dried: brown, with a darker rim."""
     cu, cv = _place(rng, s.unit)
-    drop = blob(s.u - cu, s.v - cv, rng.uniform(6.0, 10.5) * s.unit, rng)
+    drop = blob(s.u - cu, s.v - cv, rng.uniform(8.0, 12.0) * s.unit, rng)
     strength = 0.65 * coverage(drop) + 0.35 * coverage(np.abs(drop + 1.5 * s.unit) - 1.5 * s.unit)
     s.tint *= 1.0 - strength[..., None] * np.array([0.3, 0.5, 0.66])
     return (drop < 0.0) & (s.edge < 0.0)
 
 
 def chip(s: Surface, rng: np.random.Generator) -> Mask:
-    """Metal broken out of the rim or of the bore, with a bright fracture."""
-    turn, radius = rng.uniform(0, 2 * np.pi), rng.choice([OUTER - 1.0, BORE + 1.0]) * s.unit
-    bite = blob(s.u - radius * np.cos(turn), s.v - radius * np.sin(turn), rng.uniform(5.5, 9.0) * s.unit, rng, 0.3)
-    fracture = coverage(bite - 2.0 * s.unit)
-    gone = (bite < 2.0 * s.unit) & (s.edge < 0.0)
-    s.gain *= 1.0 + 0.35 * fracture
-    s.edge = np.maximum(s.edge, -bite)
-    return gone
+    """Metal broken out of the bore, with a bright and sharp fracture."""
+    turn, radius = rng.uniform(0, 2 * np.pi), (BORE + 2.0) * s.unit
+    bite = blob(s.u - radius * np.cos(turn), s.v - radius * np.sin(turn), rng.uniform(9.0, 12.0) * s.unit, rng, 0.3)
+    broken = (bite < 2.0 * s.unit) & (s.metal > 0.1)
+    s.gain *= 1.0 + 0.3 * coverage(bite - 2.0 * s.unit)
+    s.metal = np.minimum(s.metal, coverage(-bite))
+    return broken
 
 
 def burr(s: Surface, rng: np.random.Generator) -> Mask:
     """Metal that the drill left standing in a bolt hole."""
     turn, side = 2 * np.pi * rng.integers(BOLTS) / BOLTS, rng.uniform(0, 2 * np.pi)
-    cu = s.unit * (BOLT_CIRCLE * np.cos(turn) + 0.9 * BOLT * np.cos(side))
-    cv = s.unit * (BOLT_CIRCLE * np.sin(turn) + 0.9 * BOLT * np.sin(side))
-    flake = blob(s.u - cu, s.v - cv, rng.uniform(4.5, 6.5) * s.unit, rng, 0.3)
-    added = (flake < 0.0) & (s.edge > -0.5)
-    lit = coverage(flake) * coverage(-s.edge)
-    s.gain = (1.0 - lit) * s.gain + lit * rng.uniform(0.95, 1.15)
-    s.edge = np.minimum(s.edge, flake)
+    cu = s.unit * (BOLT_CIRCLE * np.cos(turn) + 0.8 * BOLT * np.cos(side))
+    cv = s.unit * (BOLT_CIRCLE * np.sin(turn) + 0.8 * BOLT * np.sin(side))
+    flake = blob(s.u - cu, s.v - cv, rng.uniform(6.5, 9.0) * s.unit, rng, 0.3)
+    added = (flake < 0.0) & (s.metal < 0.9)
+    lit = coverage(flake) * (1.0 - s.metal)
+    s.gain = (1.0 - lit) * s.gain + lit * rng.uniform(1.1, 1.3)
+    s.metal = np.maximum(s.metal, coverage(flake))
     return added
 
 

@@ -49,7 +49,7 @@ def gauss_is_installed() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """40 good images of 20 parts to train on; 10 good and 2 x 5 defective ones with masks to test, in MVTec's layout."""
+    """MVTec layout: 40 good images of 20 parts to train on; 10 good and 2 x 5 defective ones to test."""
     root = tmp_path_factory.mktemp("data") / "parts"
     for part in range(20):
         for shot in range(2):

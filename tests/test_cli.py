@@ -56,7 +56,10 @@ def test_the_module_is_the_command():
 
 
 def test_listing_plugins_imports_no_torch():
-    code = "import sys\nfrom anomalib_lite.cli import main\ntry: main(['plugins', 'list'])\nexcept SystemExit: pass\nassert 'torch' not in sys.modules"
+    code = (
+        "import sys\nfrom anomalib_lite.cli import main\ntry: main(['plugins', 'list'])\n"
+        "except SystemExit: pass\nassert 'torch' not in sys.modules"
+    )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert "inpainting" in done.stdout
 
@@ -82,7 +85,9 @@ def test_no_plugins_means_none(capsys: pytest.CaptureFixture[str], monkeypatch: 
 def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     model = tmp_path / "model"
     size = ("--set", "image.height=48", "--set", "image.width=48")
-    assert call("train", "gauss", parts, "--out", model, "--group", r"part(\d+)", "--max-false-reject", "5%", *size) == 0
+    assert (
+        call("train", "gauss", parts, "--out", model, "--group", r"part(\d+)", "--max-false-reject", "5%", *size) == 0
+    )
     assert "from 6 held-out parts" in " ".join(capsys.readouterr().out.split())
     assert call("verify", model) == 0
     assert "5 of 5 verdicts are the same" in capsys.readouterr().out

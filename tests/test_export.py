@@ -122,7 +122,9 @@ def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callab
     small = {"image.height": 96, "image.width": 96, "training.steps": 30}
     train(table, tmp_path / "model", small, detector="inpainting", group=None, settings=["options.widths=[8, 16]"])
     model = Model(tmp_path / "model")
-    request = Request(detector="inpainting", data=table, out=tmp_path, overrides=small, settings=["options.widths=[8, 16]"])
+    request = Request(
+        detector="inpainting", data=table, out=tmp_path, overrides=small, settings=["options.widths=[8, 16]"]
+    )
     info, _, options, config = configure(request)
     assert info == registry.load().detector("inpainting")
     wrapped = build(info, options, config, model.framing)

@@ -24,7 +24,8 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 def test_evaluating_ten_times_the_images_takes_no_more_memory(model_path: Path, tmp_path: Path):
     good = [save(tmp_path / f"good{seed}.png", picture(seed, size=200)) for seed in range(10)]
     bad = [save(tmp_path / f"bad{seed}.png", picture(seed, defect=True, size=200)) for seed in range(10)]
-    masks = [save(tmp_path / f"mask{seed}.png", ((picture(seed, defect=True, size=200) < 30) * 255).astype("uint8")) for seed in range(10)]
+    dark = [picture(seed, defect=True, size=200) < 30 for seed in range(10)]
+    masks = [save(tmp_path / f"mask{seed}.png", (one * 255).astype("uint8")) for seed, one in enumerate(dark)]
     peaks = []
     for count in (200, 2000):
         folder = tmp_path / str(count)
@@ -33,7 +34,7 @@ def test_evaluating_ten_times_the_images_takes_no_more_memory(model_path: Path, 
         for number in range(count):
             source, mask = (bad, masks) if number % 2 else (good, [None] * 10)
             link = folder / f"{number}.png"
-            link.symlink_to(source[number // 2 % 10])
+            link.hardlink_to(source[number // 2 % 10])
             rows.append(f"{link.name},{'dent' if number % 2 else 'good'},{mask[number // 2 % 10] or ''}")
         (folder / "samples.csv").write_text("\n".join(rows) + "\n")
         arguments = [str(model_path), str(folder / "samples.csv"), str(folder / "out"), str(count)]

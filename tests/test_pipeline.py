@@ -62,7 +62,12 @@ def test_predict_counts_everything_and_writes_every_row(model_path: Path, parts:
     shutil.copytree(parts / "test", inputs)
     (inputs / "broken.png").write_bytes(b"not an image")
     (inputs / "empty.png").write_bytes(b"")
-    done = pipeline.predict(Model(model_path), [inputs / "good", inputs / "dent", inputs / "broken.png", inputs / "empty.png"], out=tmp_path / "out", heatmaps=True)
+    done = pipeline.predict(
+        Model(model_path),
+        [inputs / "good", inputs / "dent", inputs / "broken.png", inputs / "empty.png"],
+        out=tmp_path / "out",
+        heatmaps=True,
+    )
     assert done.counts == {Verdict.OK: 10, Verdict.REVIEW: 0, Verdict.NG: 5, Verdict.ERROR: 2}
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert len(rows) == 17

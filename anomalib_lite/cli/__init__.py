@@ -39,7 +39,9 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def everywhere(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere on the line.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere on the line.")
+    ] = False,
     no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Load no plugins. Anywhere on the line.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
@@ -64,5 +66,7 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if "--debug" in common:
             raise
-        typer.secho(f"This is a bug: {type(error).__name__}: {error}. Run again with --debug and report it.", fg="red", err=True)
+        typer.secho(
+            f"This is a bug: {type(error).__name__}: {error}. Run again with --debug and report it.", fg="red", err=True
+        )
         sys.exit(BUG)

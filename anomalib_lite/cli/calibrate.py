@@ -18,9 +18,12 @@ def calibrate(
     review: options.Review = None,
     confidence: options.Confidence = None,
     exclude: Annotated[
-        list[str] | None, typer.Option(metavar="FILE", help="Leave an image out, with --because. May be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Leave an image out, with --because. May be repeated.", show_default=False),
     ] = None,
-    because: Annotated[str | None, typer.Option(metavar="TEXT", help="Why the excluded are not good; recorded.", show_default=False)] = None,
+    because: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Why the excluded are not good; recorded.", show_default=False)
+    ] = None,
     group: options.Group = None,
     column: options.Column = None,
     overwrite: options.Overwrite = False,

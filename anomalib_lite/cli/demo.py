@@ -13,8 +13,12 @@ from anomalib_lite.cli import console
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the model and the evaluation.")] = Path("demo"),
     detector: Annotated[str, typer.Option(help="Detector to train.")] = "inpainting",
-    minutes: Annotated[float | None, typer.Option(help="Time budget of the training; default 2.", show_default=False)] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps instead of a time budget.", show_default=False)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time budget of the training; default 2.", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps instead of a time budget.", show_default=False)
+    ] = None,
 ) -> None:
     """Train, certify and evaluate on rendered parts: offline, in a few minutes."""
     from anomalib_lite import pipeline
@@ -51,6 +55,7 @@ def demo(
         [(label, *(str(counts[verdict]) for verdict in Verdict)) for label, counts in sorted(done.verdicts.items())],
     )
     evaluate.show(done.metrics)
-    typer.echo(f"image AUROC {done.metrics['image_auroc']:.3f}; the difference from the mean good image reaches {mean_image_auroc(parts):.3f}")
+    auroc = done.metrics["image_auroc"]
+    typer.echo(f"image AUROC {auroc:.3f}; the difference from the mean good image: {mean_image_auroc(parts):.3f}")
     typer.echo(f"model   {out / 'model'}")
     typer.echo(f"report  {out / 'evaluation' / 'report.html'}")

@@ -23,21 +23,34 @@ Group: TypeAlias = Annotated[
 ]
 Column: TypeAlias = Annotated[
     list[str] | None,
-    typer.Option("--column", metavar="NAME=CSVNAME", help="Read a field from another CSV column: group=board.", show_default=False),
+    typer.Option(
+        "--column",
+        metavar="NAME=CSVNAME",
+        help="Read a field from another CSV column: group=board.",
+        show_default=False,
+    ),
 ]
 MaxFalseReject: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="RATE", help="Largest share of good parts that may be rejected, such as 1%.", show_default=False),
+    typer.Option(
+        metavar="RATE", help="Largest share of good parts that may be rejected, such as 1%.", show_default=False
+    ),
 ]
 Confidence: TypeAlias = Annotated[
     str | None, typer.Option(metavar="RATE", help="Confidence of the bounds, such as 95%.", show_default=False)
 ]
 Review: TypeAlias = Annotated[
     str | None,
-    typer.Option(metavar="RATE", help="Largest share of good parts that are not OK; default max(5 %, 5 x max-false-reject).", show_default=False),
+    typer.Option(
+        metavar="RATE",
+        help="Largest share of good parts that are not OK; default max(5 %, 5 x max-false-reject).",
+        show_default=False,
+    ),
 ]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
-Provider: TypeAlias = Annotated[str, typer.Option(help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml, directml.")]
+Provider: TypeAlias = Annotated[
+    str, typer.Option(help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml, directml.")
+]
 
 
 def rate(text: str | None, option: str) -> float | None:

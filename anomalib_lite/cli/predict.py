@@ -15,13 +15,19 @@ if TYPE_CHECKING:
 
 def predict(
     model: options.Model,
-    inputs: Annotated[list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.", show_default=False)],
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Images, or folders of images.", show_default=False)
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder for results.csv, results.jsonl and report.html.", show_default=False)
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object per image.")] = False,
-    heatmaps: Annotated[bool, typer.Option("--heatmaps", help="Write a picture with the heat map per image to OUT/heatmaps.")] = False,
-    reference: Annotated[Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)] = None,
+    heatmaps: Annotated[
+        bool, typer.Option("--heatmaps", help="Write a picture with the heat map per image to OUT/heatmaps.")
+    ] = False,
+    reference: Annotated[
+        Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
+    ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if any image could not be measured.")] = False,
     fail_on_ng: Annotated[bool, typer.Option("--fail-on-ng", help="Exit with 1 if any image is NG.")] = False,
     provider: options.Provider = "cpu",

@@ -11,33 +11,53 @@ from anomalib_lite.cli import options
 
 
 def train(
-    detector: Annotated[str, typer.Argument(help="Name of a detector: anomalib-lite plugins list.", show_default=False)],
+    detector: Annotated[
+        str, typer.Argument(help="Name of a detector: anomalib-lite plugins list.", show_default=False)
+    ],
     data: options.Data,
     out: Annotated[Path, typer.Option(help="The model to write, a folder.", show_default=False)],
     config: Annotated[Path | None, typer.Option(help="A YAML file.", show_default=False)] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="One setting, over the file: score.sigma=2.", show_default=False),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="One setting, over the file: score.sigma=2.", show_default=False
+        ),
     ] = None,
     max_false_reject: options.MaxFalseReject = None,
     review: options.Review = None,
     confidence: options.Confidence = None,
     holdout: Annotated[
-        str | None, typer.Option(metavar="SHARE", help="Share of the good parts kept for calibration; default 0.3.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="SHARE", help="Share of the good parts kept for calibration; default 0.3.", show_default=False
+        ),
     ] = None,
     crossfit: Annotated[
-        int | None, typer.Option(metavar="K", help="Small sets: calibrate on every good image through K sibling models. Approximate.", show_default=False)
+        int | None,
+        typer.Option(
+            metavar="K",
+            help="Small sets: calibrate on every good image through K sibling models. Approximate.",
+            show_default=False,
+        ),
     ] = None,
     group: options.Group = None,
     column: options.Column = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget of all fitting.", show_default=False)] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimiser steps; default: the detector's own.", show_default=False)] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps; default: the detector's own.", show_default=False)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random; default 0.", show_default=False)] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default=False)] = None,
-    devices: Annotated[int | None, typer.Option(help="Processes on this machine, one per device.", show_default=False)] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="Processes on this machine, one per device.", show_default=False)
+    ] = None,
     nodes: Annotated[int | None, typer.Option(help="Machines that train together.", show_default=False)] = None,
     selfcheck: Annotated[
-        str | None, typer.Option(help="What the model carries for `verify`: images, rendered (where images must not travel) or none.", show_default=False)
+        str | None,
+        typer.Option(
+            help="What the model carries for `verify`: images, rendered (where images must not travel) or none.",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
     overwrite: options.Overwrite = False,

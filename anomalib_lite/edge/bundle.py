@@ -55,7 +55,9 @@ def load(path: Path) -> Bundle:
         manifest = json.loads(raw)
         version, files = manifest["schema_version"], manifest["files"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin.") from error
+        raise ModelError(
+            f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin."
+        ) from error
     if version > SCHEMA_VERSION:
         raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
     for name in files:
@@ -142,7 +144,9 @@ def _manifest_bytes(path: Path) -> bytes:
         old = path.with_name(path.name + ".old")
         if not path.exists() and old.exists():
             raise ModelError(f"{path} is missing, and {old} was kept: rename it back to {path.name}.") from error
-        raise ModelError(f"{path}: no model bundle here ({MANIFEST}: {error.strerror}). Give a folder that `train` made.") from error
+        raise ModelError(
+            f"{path}: no model bundle here ({MANIFEST}: {error.strerror}). Give a folder that `train` made."
+        ) from error
 
 
 def _checked(path: Path, name: str, hashes: Mapping[str, str]) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal, NamedTuple, Self
 
 import numpy as np
@@ -34,7 +35,9 @@ class Framing:
     mode: Mode = "stretch"
     overlap: int = 0  # tile: pixels of context around each core
     convert: bool = False  # to the spec's channels; otherwise other channels are refused
-    roi: NDArray[np.bool_] | None = field(default=None, repr=False)  # (H, W); stretched over the image where sizes differ
+    roi: NDArray[np.bool_] | None = field(
+        default=None, repr=False
+    )  # (H, W); stretched over the image where sizes differ
 
     @property
     def masks(self) -> bool:
@@ -135,7 +138,7 @@ def _cores(length: int, step: int) -> list[slice]:
     """Partition `length` pixels into the fewest cores of at most `step`, of equal length within one pixel."""
     count = -(-length // step)
     edges = [length * index // count for index in range(count + 1)]
-    return [slice(a, b) for a, b in zip(edges, edges[1:], strict=False)]
+    return [slice(a, b) for a, b in pairwise(edges)]
 
 
 class _Window(NamedTuple):

@@ -51,7 +51,9 @@ class Model:
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
             inputs = manifest["graph"]["inputs"]
         except (KeyError, TypeError) as error:
-            raise ModelError(f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin.") from error
+            raise ModelError(
+                f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin."
+            ) from error
         self.runtime = Runtime(self.bundle.graph, self.framing, inputs, provider=provider, threads=threads)
 
     @property

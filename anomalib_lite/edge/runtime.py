@@ -125,7 +125,7 @@ def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.Inference
     options.log_severity_level = 4
     try:
         return onnxruntime.InferenceSession(graph, options, providers=[name])
-    except Exception as error:  # noqa: BLE001 - onnxruntime raises a type of its own for each failure
+    except Exception as error:
         raise ModelError(f"onnxruntime refuses the graph: {error}. Train or export the model again.") from error
 
 

@@ -52,14 +52,14 @@ def replay(model: Model) -> list[Replayed]:
     """
     listed: Sequence[Mapping[str, Any]] = model.bundle.manifest.get("selfcheck", [])
     if not listed:
-        raise ModelError(f"{model.bundle.path}: carries no self-check images; train with --selfcheck images or rendered.")
+        raise ModelError(
+            f"{model.bundle.path}: carries no self-check images; train with --selfcheck images or rendered."
+        )
     return [_replay_one(model, Expected(**item)) for item in listed]
 
 
 def _replay_one(model: Model, expected: Expected) -> Replayed:
     result = model.inspect(model.bundle.read(expected.file), name=expected.file)
     score = float("nan") if result.score is None else result.score
-    flipped = decision.flipped(
-        Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol
-    )
+    flipped = decision.flipped(Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol)
     return Replayed(expected, result.score, result.verdict, flipped, result.error)

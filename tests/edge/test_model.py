@@ -109,9 +109,7 @@ def test_a_graph_with_other_inputs_is_refused(model_path: Path):
 
 
 @pytest.mark.parametrize("mode", ["letterbox", "tile"])
-def test_other_framings_find_the_defect_as_well(
-    train: Callable[..., Any], parts: Path, tmp_path: Path, mode: str
-):
+def test_other_framings_find_the_defect_as_well(train: Callable[..., Any], parts: Path, tmp_path: Path, mode: str):
     train(parts, tmp_path / "model", {"image.mode": mode, "image.overlap": 8, "image.height": 48})
     model = Model(tmp_path / "model")
     assert model.runtime.framing.masks
