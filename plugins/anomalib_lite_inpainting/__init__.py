@@ -13,12 +13,8 @@ def register_detectors() -> list[DetectorInfo]:
             summary="Hides parts of the image, predicts them from the rest, and scores how surprising they are.",
             target="anomalib_lite_inpainting.detector:Inpainting",
             config=InpaintingConfig,
-            defaults={
-                "score.sigma": 1.0,
-                "score.reduction": "top",
-                "score.top_share": 0.003,
-                "training.batch_size": 4,
-            },  # `window` smoothes already; small batches give more steps in the same time
+            # `window` smoothes already; small batches give more steps in the same time
+            defaults={"score.sigma": 1.0, "score.reduction": "max", "training.batch_size": 4},
             paper="Zavrtanik, Kristan, Skocaj: Reconstruction by inpainting for visual anomaly detection, 2021",
         )
     ]
