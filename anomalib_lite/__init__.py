@@ -1,7 +1,7 @@
 """Anomaly and change detection for industrial and medical images, with a certified false-reject rate.
 
 >>> import anomalib_lite as al
->>> model = al.train("inpainting", "parts/", out="model")  # doctest: +SKIP
+>>> model = al.train(detector, "parts/", out="model")  # doctest: +SKIP
 >>> al.load("model").inspect("part.png").verdict  # doctest: +SKIP
 <Verdict.OK: 'OK'>
 

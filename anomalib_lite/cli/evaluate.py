@@ -67,4 +67,5 @@ def rate(value: Mapping[str, Any] | None) -> str:
     text = f"{value['value']:.1%} ({value['count']} of {value['n']} {unit})"
     if value.get("low") is not None:
         text += f", {value['confidence']:.0%} interval {value['low']:.1%} to {value['high']:.1%}"
-    return text
+    images = value["images"]
+    return text + f"; {images['count']} of {images['n']} images"
