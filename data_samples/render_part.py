@@ -68,6 +68,13 @@ def blob(u: Field, v: Field, radius: float, rng: np.random.Generator, rough: flo
     return np.hypot(u, v) - radius * (1.0 + np.sum(waves, axis=0))
 
 
+def grain(s: Surface, rng: np.random.Generator) -> Field:
+    """Random grains of two pixels, fixed to the part, in [0, 1]: rust and broken metal have no tool marks."""
+    table = rng.uniform(0.0, 1.0, (256, 256))
+    column, row = (np.floor(c / (2.0 * s.unit)).astype(np.int64) % 256 for c in (s.u, s.v))
+    return table[row, column]
+
+
 def lay_out(height: int, width: int, pose: Pose, part: np.random.Generator) -> Surface:
     """A sound part in its pose. `part` seeds what belongs to the piece: its tool marks and its hue."""
     unit = height / NOMINAL
@@ -156,24 +163,24 @@ def scratch(s: Surface, rng: np.random.Generator) -> Mask:
 def dent(s: Surface, rng: np.random.Generator) -> Mask:
     """A pit pressed into the face."""
     cu, cv = _place(rng, s.unit)
-    return pit(s, rng, cu, cv, rng.uniform(4.5, 7.5) * s.unit, shadow=0.35)
+    return pit(s, rng, cu, cv, rng.uniform(4.5, 7.5) * s.unit, shadow=0.25)
 
 
 def stain(s: Surface, rng: np.random.Generator) -> Mask:
-    """Rust where a drop dried: brown, with a darker rim."""
+    """Rust where a drop dried: brown and grainy."""
     cu, cv = _place(rng, s.unit)
     drop = blob(s.u - cu, s.v - cv, rng.uniform(8.0, 12.0) * s.unit, rng)
-    strength = 0.65 * coverage(drop) + 0.35 * coverage(np.abs(drop + 1.5 * s.unit) - 1.5 * s.unit)
-    s.tint *= 1.0 - strength[..., None] * np.array([0.3, 0.5, 0.66])
+    strength = coverage(drop) * (0.25 + 0.75 * grain(s, rng))
+    s.tint *= 1.0 - strength[..., None] * np.array([0.45, 0.7, 0.85])
     return (drop < 0.0) & (s.edge < 0.0)
 
 
 def chip(s: Surface, rng: np.random.Generator) -> Mask:
-    """Metal broken out of the bore, with a bright and sharp fracture."""
+    """Metal broken out of the bore, with a grainy fracture."""
     turn, radius = rng.uniform(0, 2 * np.pi), (BORE + 2.0) * s.unit
     bite = blob(s.u - radius * np.cos(turn), s.v - radius * np.sin(turn), rng.uniform(9.0, 12.0) * s.unit, rng, 0.3)
-    broken = (bite < 2.0 * s.unit) & (s.metal > 0.1)
-    s.gain *= 1.0 + 0.3 * coverage(bite - 2.0 * s.unit)
+    broken = (bite < 4.0 * s.unit) & (s.metal > 0.1)
+    s.gain *= 1.0 + coverage(bite - 4.0 * s.unit) * (0.8 * grain(s, rng) - 0.35)
     s.metal = np.minimum(s.metal, coverage(-bite))
     return broken
 
@@ -186,7 +193,7 @@ def burr(s: Surface, rng: np.random.Generator) -> Mask:
     flake = blob(s.u - cu, s.v - cv, rng.uniform(6.5, 9.0) * s.unit, rng, 0.3)
     added = (flake < 0.0) & (s.metal < 0.9)
     lit = coverage(flake) * (1.0 - s.metal)
-    s.gain = (1.0 - lit) * s.gain + lit * rng.uniform(1.1, 1.3)
+    s.gain = (1.0 - lit) * s.gain + lit * (0.65 + 0.7 * grain(s, rng))
     s.metal = np.maximum(s.metal, coverage(flake))
     return added
 
