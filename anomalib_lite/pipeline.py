@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -159,7 +158,7 @@ class Evaluated:
     """Metrics of a model on labelled images, and what must be known to read them."""
 
     metrics: Mapping[str, Any]
-    verdicts: Mapping[str, Counter[Verdict]]  # label -> verdict -> number of images
+    verdicts: Mapping[str, Mapping[str, int]]  # label, and "all" -> verdict -> number of images
     notes: list[str]
     out: Path | None
 
@@ -190,20 +189,18 @@ def evaluate(
     samples = _test_samples(dataset)
     fit_hashes = model.bundle.manifest["data"]["fit"]
     evaluation, overlap = Evaluation(grouped=dataset.grouped), 0
-    verdicts: dict[str, Counter[Verdict]] = {}
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in watch(samples, "evaluating"):
             result = model.inspect(sample.path, reference=sample.reference, name=sample.name)
             overlap += result.sha256 in fit_hashes
             evaluation.add(**_judged(model, sample, result))
-            verdicts.setdefault(str(sample.label), Counter())[result.verdict] += 1
             writer.write(result)
             report.add(result, sample.path, sample)
         metrics = report.metrics = evaluation.metrics()
         notes = report.notes = [*dataset.notes, *_overlap_notes(overlap, samples, fit_hashes, dataset)]
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-    return Evaluated(metrics, verdicts, notes, out)
+    return Evaluated(metrics, evaluation.verdicts(), notes, out)
 
 
 def calibrate(

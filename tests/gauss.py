@@ -48,12 +48,21 @@ class Broken(Gauss):
         return super().forward(image) * float("nan")
 
 
+class Contrast(Detector):
+    """Distance from the local mean: knows nothing, and does not care for the place."""
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        blurred = torch.nn.functional.avg_pool2d(image, 25, 1, 12, count_include_pad=False)
+        return (image - blurred).abs().amax(1, keepdim=True)
+
+
 @hookimpl
 def register_detectors() -> list[DetectorInfo]:
     return [
         DetectorInfo(name="gauss", summary="A Gaussian per pixel.", target="gauss:Gauss", config=GaussConfig,
                      defaults={"score.sigma": 1.0}),
         DetectorInfo(name="broken", summary="Not a number.", target="gauss:Broken", config=GaussConfig),
+        DetectorInfo(name="contrast", summary="Local contrast.", target="gauss:Contrast", config=DetectorConfig),
         DetectorInfo(name="placed", summary="Knows its place.", target="gauss:Gauss", config=GaussConfig,
                      positional=True),
     ]  # fmt: skip

@@ -84,7 +84,7 @@ def test_evaluate_reports_the_metrics_of_every_kind(model_path: Path, parts: Pat
     assert set(metrics["per_kind"]) == {"dent", "hole"}
     assert metrics["false_reject_rate"]["n"] == 10
     assert metrics["escape_rate"]["count"] == 0
-    assert sum(counts[Verdict.NG] for counts in done.verdicts.values()) == 10
+    assert done.verdicts["all"]["NG"] == 10
     assert not done.notes
 
 

@@ -52,7 +52,7 @@ def demo(
     typer.echo("")
     console.table(
         ("images", *Verdict),
-        [(label, *(str(counts[verdict]) for verdict in Verdict)) for label, counts in sorted(done.verdicts.items())],
+        [(label, *(str(counts[verdict]) for verdict in Verdict)) for label, counts in done.verdicts.items()],
     )
     evaluate.show(done.metrics)
     auroc = done.metrics["image_auroc"]
