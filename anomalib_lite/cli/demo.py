@@ -9,6 +9,8 @@ import typer
 
 from anomalib_lite.cli import console
 
+SIZE = 128
+
 
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the model and the evaluation.")] = Path("demo"),
@@ -30,12 +32,14 @@ def demo(
 
     parts = sample_parts(out, console.say)
     budget = {"training.steps": steps} if steps else {"training.minutes": minutes or 2.0}
+    small = {"image.height": SIZE, "image.width": SIZE}  # what two minutes on a laptop can train
+    options = {"options.cells": [8, 16, 32], "options.window": 7} if detector == "inpainting" else {}
     trained = pipeline.train(
         Request(
             detector=detector,
             data=parts,
             out=out / "model",
-            overrides=budget,
+            overrides=budget | small | options,
             group=r"part(\d+)",
             overwrite=True,
             show_progress=True,
