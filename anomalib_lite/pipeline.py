@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -254,7 +255,7 @@ def calibrate(
         exclusions=exclusions,
         history=before.as_history(),
     )
-    written = _recalibrated(loaded, calibration, out or model)
+    written = _recalibrated(loaded, calibration, scored, out or model)
     return Trained(written, calibration, scored.errors)
 
 
@@ -374,8 +375,8 @@ def _refuse_fitted(model: Model, dataset: DataSet) -> Callable[[str, Sample], No
     return refuse
 
 
-def _recalibrated(model: Model, calibration: Calibration, out: Path) -> Bundle:
-    """The same bundle with another calibration."""
+def _recalibrated(model: Model, calibration: Calibration, scored: Scored, out: Path) -> Bundle:
+    """The same bundle with another calibration, and the report on it."""
     before = model.bundle
     expected = selfcheck.judged_again([Expected(**one) for one in before.manifest["selfcheck"]], calibration.thresholds)
     manifest = {key: value for key, value in before.manifest.items() if key not in ("files", "graph_sha256")}
@@ -386,4 +387,13 @@ def _recalibrated(model: Model, calibration: Calibration, out: Path) -> Bundle:
     }
     dropped = {one["file"] for one in before.manifest["selfcheck"]} - {one.file for one in expected}
     kept = [name for name in before.manifest["files"] if name not in dropped | {"report.html"}]
-    return bundle.write(out, manifest, {name: before.read(name) for name in kept}, overwrite=True)
+    files = {name: before.read(name) for name in kept}
+    unwritten = Model(Bundle(out, manifest, "", files))
+    files["report.html"] = reporting.training(unwritten, scored, _curve(files["training.csv"]), [])
+    return bundle.write(out, manifest, files, overwrite=True)
+
+
+def _curve(log: bytes) -> list[tuple[int, float]]:
+    """(step, loss) of a training.csv."""
+    rows = csv.DictReader(log.decode("utf-8").splitlines())
+    return [(int(row["step"]), float(row["loss"])) for row in rows if row.get("step") and row.get("loss")]

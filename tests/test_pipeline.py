@@ -110,6 +110,7 @@ def test_calibrate_changes_thresholds_and_nothing_else(model_path: Path, tmp_pat
     assert len(after.bundle.manifest["calibration"]["history"]) == 1
     assert all(not one.flipped for one in replay(after))
     assert not copy.with_name("model.old").exists()
+    assert "At most 10 % of good parts are rejected" in (copy / "report.html").read_text()
 
 
 def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
