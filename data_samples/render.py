@@ -1,4 +1,4 @@
-"""Render the pictures of this folder: `python data_samples/render.py [--out DIR]`. The same bytes every time.
+"""Render the pictures of this folder: `python data_samples/render.py [--out DIR]`. The same pictures every time.
 
 `part/` is in the MVTec layout, `board/pairs.csv` names golden and inspected boards. See README.md beside it.
 """

@@ -16,7 +16,7 @@ NOMINAL = 256  # pixels: the image height to which the measures below belong
 BORE, BOLT_CIRCLE, BOLT, RING = 36.0, 70.0, 12.0, 96.0  # radii
 BOLTS = 6
 ROUNDING = 5.0  # width of machined edges, which are deburred; broken ones are sharp
-FLOOR = 0.82  # brightness of what lies deeper, the floor of bore and holes, share of the face's
+BACKGROUND = np.array([66.0, 69.0, 76.0])
 
 
 @dataclass(frozen=True)
@@ -31,16 +31,14 @@ class Pose:
     gain: float
     fall: float  # brightness lost from the lit side of the picture to the other, share of the whole
     gloss: float  # how bright the bow tie of light is
-    glare: tuple[float, float, float]  # the lamp's reflection: x, y in picture heights from the middle, grey levels
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Pose:
         """A part put down by hand: a few degrees, a few pixels, the lamp moved a little."""
         x, y = rng.uniform(-5.0, 5.0, 2)
         angle, zoom = np.radians(rng.uniform(-5.0, 5.0)), rng.uniform(0.985, 1.015)
-        light, gain, fall, gloss = rng.uniform([-1.5, 0.75, 0.1, 0.05], [-0.1, 1.1, 0.5, 0.25])
-        glare = (rng.uniform(-0.45, 0.45), rng.uniform(-0.45, 0.45), rng.uniform(30.0, 110.0))
-        return cls(x, y, angle, zoom, light, gain, fall, gloss, glare)
+        light, gain, fall, gloss = rng.uniform([-1.5, 0.72, 0.1, 0.15], [-0.1, 1.16, 0.6, 0.55])
+        return cls(x, y, angle, zoom, light, gain, fall, gloss)
 
 
 @dataclass
@@ -71,9 +69,9 @@ def blob(u: Field, v: Field, radius: float, rng: np.random.Generator, rough: flo
 
 
 def grain(s: Surface, rng: np.random.Generator) -> Field:
-    """Random grains of three pixels, fixed to the part, in [0, 1]: rust and broken metal have no tool marks."""
+    """Random grains of two pixels, fixed to the part, in [0, 1]: rust and broken metal have no tool marks."""
     table = rng.uniform(0.0, 1.0, (256, 256))
-    column, row = (np.floor(c / (3.0 * s.unit)).astype(np.int64) % 256 for c in (s.u, s.v))
+    column, row = (np.floor(c / (2.0 * s.unit)).astype(np.int64) % 256 for c in (s.u, s.v))
     return table[row, column]
 
 
@@ -88,16 +86,16 @@ def lay_out(height: int, width: int, pose: Pose, part: np.random.Generator) -> S
     light = pose.light - pose.angle
     radius, angle = np.hypot(u, v), np.arctan2(v, u)
 
+    gain = 0.75 + pose.gloss * np.exp(-(np.sin(angle - light) ** 2) / 0.3)  # turned metal: a bow tie of light
+    gain *= 1.0 - 0.3 * _engraving(radius, u, v, unit)
+    gain *= 1.0 + _tool_marks(radius, angle, part)
     edge = BORE * unit - radius
     for k in range(BOLTS):
         turn = 2 * np.pi * k / BOLTS
         hu, hv = u - BOLT_CIRCLE * unit * np.cos(turn), v - BOLT_CIRCLE * unit * np.sin(turn)
         edge = np.maximum(edge, BOLT * unit - np.hypot(hu, hv))
-    metal = coverage(edge, ROUNDING * unit)
-    gain = 0.85 + pose.gloss * metal * np.exp(-(np.sin(angle - light) ** 2) / 0.4)  # turned metal: a bow tie of light
-    gain *= (1.0 - 0.15 * _engraving(radius, u, v, unit)) * (1.0 + _tool_marks(radius, angle, part))
     tint = np.ones((height, width, 3)) * (1.0 + part.uniform(-0.015, 0.015, 3))
-    return Surface(u, v, light, unit, edge, metal, gain, tint)
+    return Surface(u, v, light, unit, edge, coverage(edge, ROUNDING * unit), gain, tint)
 
 
 def _engraving(radius: Field, u: Field, v: Field, unit: float) -> Field:
@@ -109,9 +107,9 @@ def _engraving(radius: Field, u: Field, v: Field, unit: float) -> Field:
 
 def _tool_marks(radius: Field, angle: Field, rng: np.random.Generator) -> Field:
     """What the lathe leaves: rings, and arcs of a dozen pixels; in pixels of the image, whatever its size."""
-    rings = rng.normal(0.0, 0.028, int(radius.max()) + 3)
+    rings = rng.normal(0.0, 0.035, int(radius.max()) + 3)
     rings = np.convolve(rings, [0.25, 0.5, 0.25], mode="same")
-    arcs = rng.normal(0.0, 0.016, (256, 256))
+    arcs = rng.normal(0.0, 0.02, (256, 256))
     row = np.floor(radius).astype(np.int64)
     along = [arcs[(row + i) % 256, np.floor(angle * (row + i) / 12.0).astype(np.int64) % 256] for i in (0, 1)]
     share = radius - row
@@ -123,9 +121,9 @@ def photograph(surface: Surface, pose: Pose, rng: np.random.Generator) -> NDArra
     height, width = surface.u.shape
     y, x = np.mgrid[0:height, 0:width] / height - 0.5
     fall = pose.gain * (1.0 + pose.fall * (x * np.cos(pose.light) + y * np.sin(pose.light)))
-    spot = np.exp(-((x - pose.glare[0]) ** 2 + (y - pose.glare[1]) ** 2) / 0.08)
-    lit = (118.0 * fall + pose.glare[2] * spot) * surface.gain * (FLOOR + (1.0 - FLOOR) * surface.metal)
-    colour = lit[..., None] * surface.tint
+    metal = 150.0 * surface.gain[..., None] * surface.tint
+    inside = surface.metal[..., None]
+    colour = fall[..., None] * (inside * metal + (1.0 - inside) * BACKGROUND)
     colour += rng.normal(0.0, 1.3, (height, width, 1)) + rng.normal(0.0, 0.5, (height, width, 3))
     return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
 
@@ -154,10 +152,10 @@ def scratch(s: Surface, rng: np.random.Generator) -> Mask:
     turn = np.arctan2(cv, cu) + rng.uniform(-0.7, 0.7)
     along = (s.u - cu) * np.cos(turn) + (s.v - cv) * np.sin(turn)
     across = (s.v - cv) * np.cos(turn) - (s.u - cu) * np.sin(turn) + rng.uniform(-0.006, 0.006) * along**2 / s.unit
-    half, width = rng.uniform(13.0, 22.0) * s.unit, rng.uniform(1.5, 2.1) * s.unit
+    half, width = rng.uniform(13.0, 22.0) * s.unit, rng.uniform(1.2, 1.8) * s.unit
     line = np.maximum(np.abs(across) - width, np.abs(along) - half)
     lip = np.maximum(np.abs(across - 1.9 * width) - 0.7 * width, np.abs(along) - half)
-    s.gain *= (1.0 - 0.7 * coverage(line)) * (1.0 + 0.5 * coverage(lip))
+    s.gain *= (1.0 - 0.55 * coverage(line)) * (1.0 + 0.4 * coverage(lip))
     both = np.maximum(np.abs(across - 0.8 * width) - 1.8 * width, np.abs(along) - half)
     return (both < 0.0) & (s.edge < 0.0)
 
@@ -182,7 +180,7 @@ def chip(s: Surface, rng: np.random.Generator) -> Mask:
     turn, radius = rng.uniform(0, 2 * np.pi), (BORE + 2.0) * s.unit
     bite = blob(s.u - radius * np.cos(turn), s.v - radius * np.sin(turn), rng.uniform(9.0, 12.0) * s.unit, rng, 0.3)
     broken = (bite < 4.0 * s.unit) & (s.metal > 0.1)
-    s.gain *= 1.0 - coverage(bite - 4.0 * s.unit) * (0.8 * grain(s, rng) - 0.1)
+    s.gain *= 1.0 + coverage(bite - 4.0 * s.unit) * (0.8 * grain(s, rng) - 0.35)
     s.metal = np.minimum(s.metal, coverage(-bite))
     return broken
 
@@ -195,7 +193,7 @@ def burr(s: Surface, rng: np.random.Generator) -> Mask:
     flake = blob(s.u - cu, s.v - cv, rng.uniform(6.5, 9.0) * s.unit, rng, 0.3)
     added = (flake < 0.0) & (s.metal < 0.9)
     lit = coverage(flake) * (1.0 - s.metal)
-    s.gain = (1.0 - lit) * s.gain + lit * (0.9 + 1.0 * grain(s, rng))
+    s.gain = (1.0 - lit) * s.gain + lit * (0.65 + 0.7 * grain(s, rng))
     s.metal = np.maximum(s.metal, coverage(flake))
     return added
 

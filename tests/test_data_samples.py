@@ -54,7 +54,8 @@ def test_the_script_renders_the_committed_images(render: ModuleType, tmp_path: P
         if path.suffix == ".csv":
             assert (tmp_path / path).read_bytes() == (SAMPLES / path).read_bytes()
         else:
-            np.testing.assert_array_equal(read(tmp_path / path), read(SAMPLES / path), err_msg=str(path))
+            rendered, kept = read(tmp_path / path), read(SAMPLES / path)
+            assert np.mean(rendered != kept) < 1e-3, path  # another processor may round a pixel otherwise
 
 
 def test_together_they_are_below_8_megabytes() -> None:
