@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from anomalib_lite.data import find, training_samples
+from anomalib_lite.data import TEST, find, training_samples
 from anomalib_lite.edge import imaging
 from anomalib_lite.metrics import auroc
-from anomalib_lite.samples import TEST
 
 _PACKAGE = Path(__file__).parent
 

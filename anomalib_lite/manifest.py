@@ -14,8 +14,8 @@ from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
-    from anomalib_lite.fitting import Fitted
     from anomalib_lite.preparation import Plan
+    from anomalib_lite.training.fitting import Fitted
 
 
 def describe(

@@ -9,13 +9,13 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anomalib_lite import manifest as manifests
-from anomalib_lite import partial, reporting, selfcheck
+from anomalib_lite import selfcheck
 from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.data import DataSet, Sample, find, fingerprint, folds, groups, images_below, training_samples
+from anomalib_lite.data import Sample, find, fingerprint, images_of, test_samples, training_samples
 from anomalib_lite.edge import bundle, imaging
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
@@ -23,14 +23,14 @@ from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import Expected
-from anomalib_lite.errors import ConfigError, DataError, MissingExtra
-from anomalib_lite.evaluation import Evaluation
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.fits import crossfit, fit
+from anomalib_lite.independence import overlap_notes, refuse_fitted
+from anomalib_lite.metrics import Evaluation
 from anomalib_lite.preparation import Plan, Request, prepare
-from anomalib_lite.samples import TEST, some
+from anomalib_lite.report import writing as reporting
 from anomalib_lite.scoring import Scored, score
-
-if TYPE_CHECKING:
-    from anomalib_lite.fitting import Fitted
+from anomalib_lite.training import partial
 
 Say = Callable[[str], None]
 Watch = Callable[[Iterable[Any], str], Iterator[Any]]  # passes items through and shows how far they are
@@ -71,12 +71,12 @@ def train(request: Request, *, say: Say = _silent) -> Trained | None:
     for line in plan.notes():
         say(line)
     place = partial.enter(request, plan)
-    fitted = _fit(plan, plan.fit, place / "fit", request)
+    fitted = fit(plan, plan.fit, place / "fit", request)
     if fitted is None:
         return None
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
     runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)
-    scored = score(runtime, plan.held_out) if plan.held_out else _crossfit(plan, place, request, say)
+    scored = score(runtime, plan.held_out) if plan.held_out else crossfit(plan, place, request, say)
     calibration = calibrate_scores(
         scored.images,
         _rates(plan),
@@ -140,7 +140,7 @@ def predict(
     """
     if heatmaps and out is None:
         raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
-    paths = [path for one in inputs for path in _images(one)]
+    paths = [path for one in inputs for path in images_of(one)]
     done, root = Predicted(out=out), _root(inputs)
     with ResultWriter(out) as writer, reporting.Inspected(model, out) as report:
         for path in watch(paths, "inspecting"):
@@ -187,7 +187,7 @@ def evaluate(
         DataError: No labelled images.
     """
     dataset = find(data, group=group, columns=columns or {})
-    samples = _test_samples(dataset)
+    samples = test_samples(dataset)
     fit_hashes = model.bundle.manifest["data"]["fit"]
     evaluation, overlap = Evaluation(grouped=dataset.grouped), 0
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
@@ -198,7 +198,7 @@ def evaluate(
             writer.write(result)
             report.add(result, sample.path, sample)
         metrics = report.metrics = evaluation.metrics()
-        notes = report.notes = [*dataset.notes, *_overlap_notes(overlap, samples, fit_hashes, dataset)]
+        notes = report.notes = [*dataset.notes, *overlap_notes(overlap, samples, fit_hashes, dataset)]
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return Evaluated(metrics, evaluation.verdicts(), notes, out)
@@ -241,7 +241,7 @@ def calibrate(
         bundle.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {})
     samples = training_samples(dataset)
-    scored = score(loaded.runtime, watch(samples, "measuring"), refuse=_refuse_fitted(loaded, dataset))
+    scored = score(loaded.runtime, watch(samples, "measuring"), refuse=refuse_fitted(loaded, dataset))
     before = Calibration.from_json(loaded.bundle.manifest["calibration"])
     calibration = calibrate_scores(
         scored.images,
@@ -259,74 +259,14 @@ def calibrate(
     return Trained(written, calibration, scored.errors)
 
 
-def _fit(plan: Plan, samples: Sequence[Sample], folder: Path, request: Request) -> Fitted | None:
-    """One fit of the plan's detector, in its share of the time."""
-    try:
-        from anomalib_lite.fitting import fit
-        from anomalib_lite.training import LightningRun
-    except ImportError as error:
-        raise MissingExtra(error.name or "torch", "train", "training") from error
-    asked = plan.config.training
-    shares = 1 + (plan.config.calibration.crossfit or 0)
-    run = LightningRun(
-        folder=folder,
-        seed=asked.seed,
-        device=asked.device,
-        devices=asked.devices,
-        nodes=asked.nodes,
-        precision=asked.precision,
-        minutes=asked.minutes / shares if asked.minutes else None,
-        steps=asked.steps,
-        resume=request.resume,
-        show_progress=request.show_progress,
-    )
-    try:
-        return fit(plan.info, plan.options, plan.config, plan.framing, samples, run)
-    finally:
-        run.close()
-
-
-def _crossfit(plan: Plan, place: Path, request: Request, say: Say) -> Scored:
-    """Scores of every good image, each by a sibling model that was fitted without its part."""
-    scored = Scored()
-    number = plan.config.calibration.crossfit or 0
-    for fold, (others, held_out) in enumerate(folds(plan.fit, number, plan.config.training.seed), start=1):
-        say(f"sibling model {fold} of {number}")
-        sibling = _fit(plan, others, place / f"fold-{fold}", request)
-        if sibling is not None:
-            scored.extend(score(Runtime(sibling.graph, plan.framing, sibling.inputs), held_out))
-    return scored
-
-
 def _rates(plan: Plan) -> CalibrationRequest:
     asked = plan.config.calibration
     return CalibrationRequest(asked.max_false_reject, asked.confidence, asked.review)
 
 
-def _images(one: Path) -> list[Path]:
-    """A file as it is; of a folder, all images below it."""
-    if not one.is_dir():
-        return [one]
-    names, _ = images_below(one)
-    if not names:
-        raise DataError(f"{one}: no images found. Give images, or a folder that holds some.")
-    return [one / name for name in names]
-
-
 def _root(inputs: Sequence[Path]) -> Path:
     """The folder that all inputs lie in."""
     return Path(os.path.commonpath([(one if one.is_dir() else one.parent).absolute() for one in inputs]))
-
-
-def _test_samples(dataset: DataSet) -> list[Sample]:
-    """The labelled samples of the test split, or all labelled ones where nothing is split."""
-    chosen = [sample for sample in dataset.samples if not dataset.is_split or sample.split == TEST]
-    labelled = [sample for sample in chosen if sample.label is not None]
-    if not labelled:
-        raise DataError(
-            f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, or a CSV with labels."
-        )
-    return labelled
 
 
 def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
@@ -346,33 +286,6 @@ def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
     if sample.mask:
         judged["mask"] = imaging.read(sample.mask).pixels.any(axis=2)
     return judged
-
-
-def _overlap_notes(overlap: int, samples: Sequence[Sample], fitted: Mapping[str, str], dataset: DataSet) -> list[str]:
-    """Say where the evaluation is not independent of the training."""
-    notes = []
-    if overlap:
-        notes.append(f"warning: {overlap} of {len(samples)} images were fitted on: these figures flatter the model")
-    shared = set(fitted.values()) & groups(samples) if dataset.grouped else set()
-    if shared:
-        notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
-    return notes
-
-
-def _refuse_fitted(model: Model, dataset: DataSet) -> Callable[[str, Sample], None]:
-    """Raise for images, and for parts, that the model was fitted on."""
-    data = model.bundle.manifest["data"]
-    hashes, parts = data["fit"], set(data["fit"].values()) if data["grouped"] and dataset.grouped else set()
-
-    def refuse(sha256: str, sample: Sample) -> None:
-        if sha256 in hashes or sample.group in parts:
-            what = "image" if sha256 in hashes else f"part {sample.group}"
-            raise DataError(
-                f"{sample.name}: the model was fitted on this {what}, so its score says nothing of new ones. "
-                "Calibrate on good images that took no part in training."
-            )
-
-    return refuse
 
 
 def _recalibrated(model: Model, calibration: Calibration, scored: Scored, out: Path) -> Bundle:

@@ -11,13 +11,13 @@ from anomalib_lite import config as configuration
 from anomalib_lite import registry
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
+from anomalib_lite.data.samples import count, groups
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import Provider
-from anomalib_lite.samples import count, groups
 
 DEFAULT_SIZE = 256
 

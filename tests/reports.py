@@ -10,8 +10,8 @@ from anomalib_lite.calibration import Calibration, CalibrationRequest, ScoredIma
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.regions import find_regions
 from anomalib_lite.edge.results import Result
-from anomalib_lite.evaluation import Evaluation
-from anomalib_lite.report import Gallery, Report, ScoredRow
+from anomalib_lite.metrics import Evaluation
+from anomalib_lite.report.page import Gallery, Report, ScoredRow
 
 HOSTILE = (
     "images/</script><script>document.title='owned'</script>\"'><img src=x onerror=alert(1)>{{ 7*7 }}"

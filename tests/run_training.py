@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from anomalib_lite import descent
-from anomalib_lite.batches import Frame, FrameBatches
 from anomalib_lite.detector import Batch
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.training import LightningRun
+from anomalib_lite.training import descent
+from anomalib_lite.training.batches import Frame, FrameBatches
+from anomalib_lite.training.run import LightningRun
 
 
 class Noise:

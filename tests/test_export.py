@@ -23,8 +23,8 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.export import MAP_TOLERANCE, check_parity, to_onnx
-from anomalib_lite.fitting import build
 from anomalib_lite.inspector import Inspector, gaussian_kernel
+from anomalib_lite.training.fitting import build
 
 TILES = Path(__file__).parents[2] / "shared" / "data" / "magnetic_tile"
 

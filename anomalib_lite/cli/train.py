@@ -64,9 +64,9 @@ def train(
 ) -> None:
     """Learn from good images and certify the thresholds: DATA -> a model."""
     from anomalib_lite.cli import console
-    from anomalib_lite.partial import is_first_process
     from anomalib_lite.pipeline import train as run
     from anomalib_lite.preparation import Request
+    from anomalib_lite.training.partial import is_first_process
 
     overrides = {
         "training.minutes": minutes,

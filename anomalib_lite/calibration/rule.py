@@ -1,0 +1,216 @@
+"""Thresholds from good images, with a guarantee.
+
+The rule: the scores of n good parts that took no part in fitting, sorted, s_1 <= ... <= s_n. Reject what lies above
+s_(n-r). The true false-reject rate is then at most Beta(r + 1, n - r) in distribution, whatever the shape of the
+scores (equal to it where they are continuous), so the largest r is taken with P(Beta(r + 1, n - r) <= asked) >=
+confidence. Where no r qualifies, r = 0 is taken and the bound it does certify is stated, 1 - (1 - confidence)^(1 / n),
+with the number of parts missing for what was asked.
+
+One value per part, its largest, because images of one part are not independent: the statement is per part. The
+stored threshold is s_(n-r) + tol (`edge.decision.tolerance`): raising it keeps the guarantee. `reject` bounds how
+often a good part is NG; `review` how often it is not OK, so it includes NG. The thresholds of the anomaly map follow
+the same rule on the largest pixel of each part.
+
+Sources: Bates, Candes, Lei, Romano, Sesia, "Testing for outliers with conformal p-values", Annals of Statistics 2023,
+section 2.3 (calibration-conditional guarantee); Wilks, "Determination of sample sizes for setting tolerance limits",
+Annals of Mathematical Statistics 1941 (r = 0).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed
+from anomalib_lite.calibration.certificate import Calibration, Exclusion, Threshold
+from anomalib_lite.edge.decision import tolerance
+from anomalib_lite.errors import ConfigError, DataError
+
+__all__ = ["Calibration", "CalibrationRequest", "Exclusion", "ScoredImage", "Threshold", "calibrate"]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredImage:
+    """A measured good image: its name, its part, its score, and the largest pixel of its anomaly map (raw units)."""
+
+    image: str
+    group: str
+    score: float
+    map_peak: float
+
+
+@dataclass(frozen=True, slots=True)
+class CalibrationRequest:
+    """What is asked: rates in (0, 1), at a confidence in (0, 1).
+
+    `review` None stands for max(5 %, 5 x max_false_reject), at most one half unless reject itself is above that.
+
+    Raises:
+        ConfigError: a value outside its range, or review below max_false_reject.
+    """
+
+    max_false_reject: float = 0.01
+    confidence: float = 0.95
+    review: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_false_reject", "confidence", "review"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < 1:
+                raise ConfigError(
+                    f"calibration.{name} is {value}: expected a share between 0 and 1, such as 0.01 for 1 %."
+                )
+        if self.review is not None and self.review < self.max_false_reject:
+            raise ConfigError(
+                f"calibration.review is {self.review}, below max_false_reject {self.max_false_reject}: it bounds how "
+                "often a good part is REVIEW or NG, so ask for at least as much, or leave it out."
+            )
+
+    @property
+    def review_rate(self) -> float:
+        """The rate asked of the review threshold."""
+        if self.review is not None:
+            return self.review
+        return max(self.max_false_reject, min(0.5, max(0.05, 5 * self.max_false_reject)))
+
+
+def calibrate(
+    scores: Sequence[ScoredImage],
+    request: CalibrationRequest,
+    *,
+    grouped: bool,
+    errors: int = 0,
+    approximate: bool = False,
+    exclusions: Sequence[Exclusion] = (),
+    history: Sequence[dict[str, Any]] = (),
+) -> Calibration:
+    """Thresholds from good images that took no part in fitting.
+
+    Args:
+        scores: the images that could be measured, those to exclude among them.
+        request: rates and confidence.
+        grouped: whether `group` is known to be the physical part. Otherwise it is ignored: each image counts as its own
+            part, and the bound holds "if images are independent".
+        errors: number of further images that could not be measured.
+        approximate: whether the scores come from cross-fitting.
+        exclusions: images of `scores` that a person leaves out.
+        history: `Calibration.as_history` of the calibration that this one replaces.
+
+    Raises:
+        DataError: nothing to calibrate on, a score that is not finite, an image named twice, or an excluded image
+            that is not among the scores.
+    """
+    used = _select(scores, exclusions, errors)
+    if not grouped:
+        used = [replace(image, group=image.image) for image in used]
+    per_part = [len(images) for images in _by_group(used).values()]
+    return Calibration(
+        reject=_threshold(used, _score, request.max_false_reject, request.confidence),
+        review=_threshold(used, _score, request.review_rate, request.confidence),
+        map_reject=_threshold(used, _map_peak, request.max_false_reject, request.confidence),
+        map_review=_threshold(used, _map_peak, request.review_rate, request.confidence),
+        confidence=request.confidence,
+        unit="group" if grouped else "image",
+        sorted_scores=tuple(_part_values(used, _score)),
+        images=len(used),
+        median_images=statistics.median(per_part),
+        max_images=max(per_part),
+        errors=errors,
+        approximate=approximate,
+        exclusions=tuple(exclusions),
+        history=tuple(history),
+    )
+
+
+Value = Callable[[ScoredImage], float]
+
+
+def _score(image: ScoredImage) -> float:
+    return image.score
+
+
+def _map_peak(image: ScoredImage) -> float:
+    return image.map_peak
+
+
+def _select(scores: Sequence[ScoredImage], exclusions: Sequence[Exclusion], errors: int) -> list[ScoredImage]:
+    """The images to calibrate on, checked."""
+    names = [image.image for image in scores]
+    known = set(names)
+    if len(known) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"Calibration: '{twice}' is given more than once; each image counts once.")
+    for image in scores:
+        if not (math.isfinite(image.score) and math.isfinite(image.map_peak)):
+            raise DataError(
+                f"Calibration: '{image.image}' has the score {image.score} and the map peak {image.map_peak}, expected "
+                "finite numbers. Count it as an ERROR instead."
+            )
+    for exclusion in exclusions:
+        if exclusion.image not in known:
+            raise DataError(
+                f"Calibration: '{exclusion.image}' is to be excluded but is not among the {len(names)} measured "
+                "calibration images. Give its name relative to the data folder."
+            )
+    left_out = {exclusion.image for exclusion in exclusions}
+    used = [image for image in scores if image.image not in left_out]
+    if not used:
+        raise DataError(
+            f"Calibration: no good image is left to calibrate on ({len(left_out)} excluded, {errors} could not be "
+            "measured). Hold out more good images (--holdout), or calibrate on a folder of other good parts."
+        )
+    return used
+
+
+def _by_group(images: Sequence[ScoredImage]) -> dict[str, list[ScoredImage]]:
+    groups: dict[str, list[ScoredImage]] = {}
+    for image in images:
+        groups.setdefault(image.group, []).append(image)
+    return groups
+
+
+def _part_values(images: Sequence[ScoredImage], value: Value) -> list[float]:
+    """One value per part, the largest of its images; ascending."""
+    return sorted(max(map(value, members)) for members in _by_group(images).values())
+
+
+def _rule(n: int, asked: float, confidence: float) -> tuple[int, float, int]:
+    """(r, certified bound, parts missing) for n parts."""
+    allowed = largest_allowed(n, asked, confidence)
+    if allowed is None:
+        return 0, bound_of_maximum(n, confidence), needed(asked, confidence) - n
+    return allowed, asked, 0
+
+
+def _threshold(images: Sequence[ScoredImage], value: Value, asked: float, confidence: float) -> Threshold:
+    values = _part_values(images, value)
+    allowed, bound, missing = _rule(len(values), asked, confidence)
+    base = values[len(values) - 1 - allowed]
+    tol = tolerance(base, values)
+    set_by = {
+        image.image
+        for members in _by_group(images).values()
+        for image in members
+        if value(image) == base == max(map(value, members))
+    }
+    rest = _part_values([image for image in images if image.image not in set_by], value)
+    return Threshold(
+        value=base + tol,
+        base=base,
+        tol=tol,
+        asked=asked,
+        bound=bound,
+        allowed=allowed,
+        missing=missing,
+        set_by=tuple(sorted(set_by)),
+        without=_stored_value(rest, asked, confidence) if rest else None,
+    )
+
+
+def _stored_value(values: Sequence[float], asked: float, confidence: float) -> float:
+    """s_(n-r) + tol of sorted values."""
+    base = values[len(values) - 1 - _rule(len(values), asked, confidence)[0]]
+    return base + tolerance(base, values)

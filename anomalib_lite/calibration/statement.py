@@ -1,0 +1,117 @@
+"""The guarantee in plain words: what screen, manifest and report print, and nothing that the data cannot carry."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anomalib_lite.calibration.certificate import Calibration, Threshold
+
+NAMED = 3  # images named in a sentence; all of them are in the manifest
+
+
+def percent_up(rate: float) -> str:
+    """A share in percent, three digits, rounded up: an upper bound stays one. 0.08203 -> '8.21 %'."""
+    return _percent(rate, ROUND_CEILING)
+
+
+def percent_down(rate: float) -> str:
+    """A share in percent, rounded down to three digits, four where it is close to all: 0.95 -> '95 %'."""
+    return _percent(rate, ROUND_FLOOR)
+
+
+def _percent(rate: float, rounding: str) -> str:
+    exact = Decimal(repr(float(rate))) * 100  # the shortest decimal, so that 0.07 is 7 and not 7.000000000000001
+    if exact == 0:
+        return "0 %"
+    digits = 2 - exact.adjusted() if exact < 99 else 2
+    rounded = exact.quantize(Decimal(1).scaleb(-digits), rounding=rounding)
+    return f"{rounded.normalize():f} %"
+
+
+def sentences(calibration: Calibration) -> list[str]:
+    """All that has to be said of a calibration, most important first; one sentence or two per entry."""
+    said = [_bound(calibration), _scope(calibration), _review(calibration)]
+    if calibration.approximate:
+        said.insert(0, "Approximate: thresholds come from sibling models, so the bound is not exact.")
+    said += _setters(calibration)
+    if calibration.errors:
+        said.append(
+            f"{_count(calibration.errors, 'further image')} could not be measured (ERROR, "
+            f"{percent_up(calibration.error_rate)} of all): the bound is about images that could be measured."
+        )
+    for exclusion in calibration.exclusions:
+        said.append(f"Excluded: {exclusion.image}, because {exclusion.because}.")
+    if calibration.exclusions:
+        said.append("The bound holds if the excluded are confirmed not good.")
+    if calibration.history:
+        said.append(f"Calibrated {_count(len(calibration.history), 'time')} before: see the history in the manifest.")
+    return said
+
+
+def _bound(calibration: Calibration) -> str:
+    reject, unit = calibration.reject, _unit(calibration)
+    condition = "" if calibration.unit == "group" else " if images are independent"
+    text = (
+        f"At most {percent_up(reject.bound)} of good {unit}s are rejected{condition} "
+        f"(confidence {percent_down(calibration.confidence)}), from {_count(calibration.n, f'held-out {unit}')}, "
+        f"{_allowed(reject)}"
+    )
+    if reject.missing:
+        more = "is" if reject.missing == 1 else "are"
+        text += f"; asked for {percent_up(reject.asked)}: {_count(reject.missing, f'more good {unit}')} {more} needed"
+    return text + "."
+
+
+def _scope(calibration: Calibration) -> str:
+    if calibration.unit == "image":
+        return "For parts made and photographed like these."
+    median = f"{calibration.median_images:g}"
+    return (
+        f"For parts made and photographed like these, at most {_count(calibration.max_images, 'image')} each "
+        f"(median {median}): fewer images per part are on the safe side, more void the bound."
+    )
+
+
+def _review(calibration: Calibration) -> str:
+    review, unit = calibration.review, _unit(calibration)
+    if not calibration.has_review_band:
+        return f"No review band: with {_count(calibration.n, unit)} the review threshold is the reject threshold."
+    return (
+        f"At most {percent_up(review.bound)} of good {unit}s are not OK, that is REVIEW or NG "
+        f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}. "
+        "Each of the two statements holds at its confidence, not both jointly."
+    )
+
+
+def _setters(calibration: Calibration) -> list[str]:
+    named = [("reject", calibration.reject), ("map reject", calibration.map_reject)]
+    if calibration.has_review_band:
+        named.insert(1, ("review", calibration.review))
+    if calibration.map_review.value < calibration.map_reject.value:
+        named.append(("map review", calibration.map_review))
+    return [_setter(name, threshold) for name, threshold in named]
+
+
+def _setter(name: str, threshold: Threshold) -> str:
+    shown = ", ".join(threshold.set_by[:NAMED])
+    if len(threshold.set_by) > NAMED:
+        shown += f" and {len(threshold.set_by) - NAMED} more"
+    without = "there would be none" if threshold.without is None else f"it would be {threshold.without:.6g}"
+    them = "it" if len(threshold.set_by) == 1 else "them"
+    return f"The {name} threshold {threshold.value:.6g} is set by {shown}; without {them} {without}."
+
+
+def _allowed(threshold: Threshold) -> str:
+    return (
+        f"{threshold.allowed} of them allowed above the threshold" if threshold.allowed else "none above the threshold"
+    )
+
+
+def _unit(calibration: Calibration) -> str:
+    return "part" if calibration.unit == "group" else "image"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

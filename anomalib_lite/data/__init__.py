@@ -1,0 +1,36 @@
+"""Data sets: finds samples, checks their images, and splits them by physical part."""
+
+from anomalib_lite.data.finding import find, images_below, images_of
+from anomalib_lite.data.inventory import describe
+from anomalib_lite.data.samples import TEST, DataSet, Sample, groups, some
+from anomalib_lite.data.splits import (
+    Overlap,
+    fingerprint,
+    folds,
+    overlap,
+    split_for_calibration,
+    test_samples,
+    training_samples,
+)
+from anomalib_lite.data.survey import Survey, survey
+
+__all__ = [
+    "TEST",
+    "DataSet",
+    "Overlap",
+    "Sample",
+    "Survey",
+    "describe",
+    "find",
+    "fingerprint",
+    "folds",
+    "groups",
+    "images_below",
+    "images_of",
+    "overlap",
+    "some",
+    "split_for_calibration",
+    "survey",
+    "test_samples",
+    "training_samples",
+]

@@ -1,0 +1,141 @@
+"""Divides good samples for fitting and calibration: a group, the physical part, is never on both sides."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from anomalib_lite.data.samples import CALIBRATE, TEST, TRAIN, DataSet, Sample, count, groups, some
+from anomalib_lite.errors import DataError
+
+MORE_GROUPS = "Add images of other parts, or correct the groups if they lump parts together."
+
+
+def training_samples(dataset: DataSet) -> list[Sample]:
+    """The good images of a data set: its splits `train` and `calibrate`, or everything where it is not split.
+
+    Raises:
+        DataError: One of them is labelled as a defect, or there is none.
+    """
+    kept = [sample for sample in dataset.samples if not dataset.is_split or sample.split in (TRAIN, CALIBRATE)]
+    if not kept:
+        raise DataError(
+            f"{dataset.root}: no images for training, all {count(len(dataset.samples), 'image')} are for testing."
+        )
+    defective = [f"{sample.name} ({sample.label})" for sample in kept if sample.is_good is False]
+    if defective:
+        remedy = (
+            "Move them to the test split" if dataset.is_split else "Mark them split=test, the good ones split=train"
+        )
+        raise DataError(
+            f"{dataset.root}: {len(defective)} of {count(len(kept), 'training image')} labelled otherwise than good: "
+            f"{some(defective)}. {remedy}."
+        )
+    return kept
+
+
+def test_samples(dataset: DataSet) -> list[Sample]:
+    """The labelled samples of the test split, or all labelled ones where nothing is split.
+
+    Raises:
+        DataError: None is labelled.
+    """
+    chosen = [sample for sample in dataset.samples if not dataset.is_split or sample.split == TEST]
+    labelled = [sample for sample in chosen if sample.label is not None]
+    if not labelled:
+        raise DataError(
+            f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, or a CSV with labels."
+        )
+    return labelled
+
+
+def split_for_calibration(samples: Sequence[Sample], holdout: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Good samples to fit on, and those held out for calibration: a share of the groups, or what is marked so.
+
+    The choice depends on the names of the groups and the seed alone: not on the order of samples, and a part that is
+    added moves few others.
+
+    Args:
+        samples: Good samples.
+        holdout: Share of the groups to hold out, in (0, 1), rounded; at least one group on each side. Samples with
+            split=calibrate, where there are any, are taken instead.
+        seed: Another seed holds out other groups.
+
+    Raises:
+        DataError: A group is marked for both sides, or there are too few groups.
+    """
+    marked = groups(sample for sample in samples if sample.split == CALIBRATE)
+    if marked:
+        both = sorted(marked & groups(sample for sample in samples if sample.split != CALIBRATE))
+        if both:
+            raise DataError(
+                f"groups are both in split=calibrate and outside of it: {some(both)}. "
+                "Images of one part are not independent: put each part on one side."
+            )
+        held_out = marked
+    else:
+        shuffled = _shuffled(samples, seed)
+        held_out = set(shuffled[: max(1, min(len(shuffled) - 1, round(holdout * len(shuffled))))])
+    fit, calibrate = _divide(samples, held_out)
+    if not fit or not calibrate:
+        found = count(len(groups(samples)), "group")
+        raise DataError(f"{found} of good images cannot be split into one to fit and one to calibrate. {MORE_GROUPS}")
+    return fit, calibrate
+
+
+def folds(samples: Sequence[Sample], k: int, seed: int) -> list[tuple[list[Sample], list[Sample]]]:
+    """K pairs (fit, held out) for cross-fitting; every sample is held out once, with its whole group.
+
+    Raises:
+        DataError: There are fewer than k groups.
+    """
+    shuffled = _shuffled(samples, seed)
+    if k < 2 or len(shuffled) < k:
+        found = count(len(shuffled), "group")
+        raise DataError(f"{k} folds need at least two folds and a group for each, found {found}. {MORE_GROUPS}")
+    return [_divide(samples, set(shuffled[fold::k])) for fold in range(k)]
+
+
+def _divide(samples: Iterable[Sample], held_out: set[str]) -> tuple[list[Sample], list[Sample]]:
+    fit: list[Sample] = []
+    rest: list[Sample] = []
+    for sample in samples:
+        (rest if sample.group in held_out else fit).append(sample)
+    return fit, rest
+
+
+def _shuffled(samples: Iterable[Sample], seed: int) -> list[str]:
+    """Groups in an order that is random, and the same everywhere."""
+    return sorted(
+        groups(samples), key=lambda group: hashlib.sha256(f"{seed}:{group}".encode(errors="surrogateescape")).digest()
+    )
+
+
+def fingerprint(samples: Iterable[Sample]) -> dict[str, str]:
+    """SHA-256 of each image file -> its group: what a model remembers of the images that it was fitted on."""
+    found = {}
+    for sample in samples:
+        with sample.path.open("rb") as file:
+            found[hashlib.file_digest(file, "sha256").hexdigest()] = sample.group
+    return found
+
+
+class Overlap(NamedTuple):
+    """What two sets of images have in common."""
+
+    images: int
+    groups: list[str]  # sorted; of shared images, and shared by name where groups mean parts
+
+
+def overlap(fitted: Mapping[str, str], others: Mapping[str, str], *, grouped: bool) -> Overlap:
+    """What a model's fingerprint has in common with another one.
+
+    Args:
+        fitted: As `fingerprint` gives it.
+        others: Likewise, of the images in question.
+        grouped: Whether the groups of both are physical parts, so that an equal name is the same part.
+    """
+    shared = fitted.keys() & others.keys()
+    parts = {others[image] for image in shared}
+    return Overlap(len(shared), sorted(parts | (set(fitted.values()) & set(others.values()) if grouped else set())))

@@ -1,0 +1,151 @@
+"""Reads every image of a data set once: which are usable, and what they are like."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomalib_lite.data.samples import Sample, count, some
+from anomalib_lite.edge.imaging import read
+from anomalib_lite.errors import DataError, ImageError
+
+KINDS = {("uint8", 1): "8-bit grey", ("uint8", 3): "8-bit colour", ("uint16", 1): "16-bit grey"}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What one decoded image is like."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str
+    maximum: int
+    sha256: str
+
+    @property
+    def kind(self) -> str:
+        """Depth and channels in words."""
+        return KINDS.get((self.dtype, self.channels), f"{self.dtype}, {self.channels} channels")
+
+
+Looked = list[tuple[Sample, list[Facts]]]  # facts of the image and, where there is one, of its reference
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the images of a data set are like. `usable` and `unreadable` together are all that were given."""
+
+    usable: list[Sample]
+    unreadable: list[tuple[str, str]]  # name, reason
+    dtype: str  # "uint8" | "uint16"
+    channels: int  # 1 | 3: as the images are, or as asked
+    sizes: Counter[tuple[int, int]]  # (height, width) -> number of images
+    warnings: list[str]
+
+
+def survey(samples: Sequence[Sample], *, channels: int | None = None, white: float | None = None) -> Survey:
+    """Decode all images, and their references, to the last byte: what passes here can be trained on.
+
+    Args:
+        samples: The images.
+        channels: `image.channels` of the configuration; None where images are taken as they are.
+        white: `image.white`; None for the largest value of the type.
+
+    Raises:
+        DataError: None is usable, or bit depths or channels are mixed.
+    """
+    looked, unreadable = look(samples)
+    if not looked:
+        raise DataError(nothing_usable(unreadable))
+    usable = [sample for sample, _ in looked]
+    facts = [fact for _, pictures in looked for fact in pictures]
+    mixture = mixed(looked, channels)
+    if mixture:
+        raise DataError(mixture)
+    return Survey(
+        usable=usable,
+        unreadable=unreadable,
+        dtype=facts[0].dtype,
+        channels=channels or facts[0].channels,
+        sizes=Counter((pictures[0].height, pictures[0].width) for _, pictures in looked),
+        warnings=suspicions(looked, white),
+    )
+
+
+def look(samples: Sequence[Sample]) -> tuple[Looked, list[tuple[str, str]]]:
+    """Facts of every readable sample; name and reason of the others."""
+    paths = list(dict.fromkeys(path for s in samples for path in (s.path, s.reference) if path is not None))
+    with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # decoders release the interpreter's lock
+        facts = dict(zip(paths, pool.map(_facts, paths), strict=True))
+    looked: Looked = []
+    unreadable = []
+    for sample in samples:
+        pictures = [facts[path] for path in (sample.path, sample.reference) if path is not None]
+        reasons = [fact for fact in pictures if isinstance(fact, str)]
+        if reasons:
+            unreadable.append((sample.name, reasons[0]))
+        else:
+            looked.append((sample, [fact for fact in pictures if isinstance(fact, Facts)]))
+    return looked, unreadable
+
+
+def _facts(path: Path) -> Facts | str:
+    """Facts of an image file, or why it cannot be read."""
+    try:
+        picture = read(path)
+    except ImageError as error:
+        return str(error)
+    height, width, channels = picture.pixels.shape
+    return Facts(height, width, channels, str(picture.pixels.dtype), int(picture.pixels.max()), picture.sha256)
+
+
+def nothing_usable(unreadable: Sequence[tuple[str, str]]) -> str:
+    """The message where no image can be used."""
+    reasons = some([reason for _, reason in unreadable], 3)
+    return f"none of {count(len(unreadable), 'image')} can be used: {reasons}"
+
+
+def mixed(looked: Looked, channels: int | None) -> str | None:
+    """What keeps these images from being inspected by one model, and the way out; None where nothing does."""
+    examples: dict[tuple[str, int], str] = {}
+    files: dict[tuple[str, int], set[Path | None]] = {}
+    for sample, pictures in looked:
+        for path, fact in zip((sample.path, sample.reference), pictures, strict=False):
+            examples.setdefault((fact.dtype, fact.channels), f"{path} is {fact.kind}")
+            files.setdefault((fact.dtype, fact.channels), set()).add(path)
+    found = "; ".join(f"{example} (as {len(files[kind]):,} are)" for kind, example in examples.items())
+    if len({dtype for dtype, _ in examples}) > 1:
+        return f"bit depths are mixed: {found}. Record or convert all images with one depth."
+    if len(examples) > 1 and channels is None:
+        return f"grey and colour are mixed: {found}. Set image.channels to 1 or 3 to convert them."
+    return None
+
+
+def suspicions(looked: Looked, white: float | None) -> list[str]:
+    """What may be wrong with images that can be read: far too dark, or copies under another group."""
+    warnings = []
+    deep = [fact.maximum for _, pictures in looked for fact in pictures if fact.dtype == "uint16"]
+    level = white or 65535.0
+    if deep and max(deep) <= level / 8:
+        warnings.append(
+            f"the largest value of all 16-bit images is {max(deep):,}, not above an eighth of the white level "
+            f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, "
+            "1023 or 4095 for 10 or 12 bits."
+        )
+    first: dict[str, Sample] = {}
+    copies = []
+    for sample, pictures in looked:
+        original = first.setdefault(pictures[0].sha256, sample)
+        if original.group != sample.group:
+            copies.append(f"{sample.name} of {original.name}")
+    if copies:
+        warnings.append(
+            f"{count(len(copies), 'image')} copied byte by byte under another group: {some(copies, 3)}. Remove them: "
+            "fitted on one and calibrated on the other, the bound would be void."
+        )
+    return warnings

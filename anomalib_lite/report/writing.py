@@ -1,0 +1,169 @@
+"""Gathers what a report shows while images stream by, and writes it beside the results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+from PIL import Image
+
+from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.decision import decide
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import Result, colour_range, overlay
+from anomalib_lite.report.gallery import Gallery
+from anomalib_lite.report.page import Report, ScoredRow, render, write
+from anomalib_lite.scoring import Scored
+
+SHOWN = 24  # held-out images of a training report
+
+
+def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], notes: Sequence[str]) -> bytes:
+    """The report of a training, to go into the bundle.
+
+    Args:
+        model: The new model, not yet written.
+        scored: The held-out good images; with cross-fitting, measured by sibling models.
+        curve: (step, loss).
+        notes: What was found in the data.
+    """
+    manifest = model.bundle.manifest
+    approximate = manifest["calibration"]["approximate"]
+    ranked = sorted(zip(scored.images, scored.paths, strict=True), key=lambda one: -one[0].score)
+    gallery = _gallery(model)
+    for image, path in [] if approximate else ranked[:SHOWN]:
+        gallery.consider(model.inspect(path, name=image.image), GOOD, imaging.read(path).pixels)
+    rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one, _ in ranked]
+    rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
+    report = _report(model, "train", _data(manifest), rows, notes)
+    report.gallery, report.curve = gallery, curve
+    return render(report)
+
+
+class Inspected:
+    """The report on a prediction or an evaluation, written to `out` on leaving; without `out`, nothing is kept."""
+
+    def __init__(self, model: Model, out: Path | None, dataset: DataSet | None = None) -> None:
+        self.metrics: Mapping[str, Any] | None = None
+        self.notes: list[str] = []
+        self._model, self._out, self._dataset = model, out, dataset
+        self._rows: list[ScoredRow] = []
+        self._gallery = _gallery(model)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, result: Result, path: Path, sample: Sample | None = None) -> None:
+        """One more result, of the image at `path`."""
+        if self._out is None:
+            return
+        label = sample.label if sample else None
+        group = sample.group if sample else result.image
+        self._rows.append(ScoredRow(result.image, label, group, result.verdict.value, result.score, result.error))
+        if result.anomaly_map is not None:
+            self._gallery.consider(result, label, lambda: imaging.read(path).pixels)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._out is None or error is not None:
+            return
+        if self._dataset is None:
+            purpose: Literal["predict", "evaluate"] = "predict"
+            data = {"images": f"{len(self._rows):,}"}
+        else:
+            purpose, data = "evaluate", _found(self._dataset)
+        report = _report(self._model, purpose, data, self._rows, self.notes)
+        report.gallery, report.metrics = self._gallery, self.metrics
+        write(self._out / "report.html", report)
+
+
+def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: Path) -> None:
+    """Write the image with its heat map and outlines as FOLDER/<path relative to root>.png; nothing for an ERROR."""
+    if result.anomaly_map is None:
+        return
+    target = folder / path.absolute().relative_to(root)
+    target = target.with_name(target.name + ".png")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    low, high = _colours(model)
+    picture = overlay(
+        imaging.read(path).pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white
+    )
+    Image.fromarray(picture).save(target)
+
+
+def _gallery(model: Model) -> Gallery:
+    return Gallery(*_colours(model), model.framing.spec.white)
+
+
+def _colours(model: Model) -> tuple[float, float]:
+    return colour_range(model.thresholds.map_review, model.thresholds.map_reject)
+
+
+def _verdict(model: Model, score: float) -> str:
+    return decide(score, model.thresholds).value
+
+
+def _report(
+    model: Model,
+    purpose: Literal["train", "evaluate", "predict"],
+    data: Mapping[str, str],
+    rows: list[ScoredRow],
+    notes: Sequence[str],
+) -> Report:
+    manifest = model.bundle.manifest
+    calibration = manifest["calibration"]
+    title = f"{manifest['detector']['name']} on {manifest['data']['root']}"
+    return Report(
+        title=title,
+        purpose=purpose,
+        model=_identity(model),
+        data=data,
+        calibration=calibration,
+        sentences=list(calibration["statement"]),
+        rows=rows,
+        notes=list(notes),
+    )
+
+
+def _identity(model: Model) -> dict[str, str]:
+    """What identifies a model, in words."""
+    manifest, spec = model.bundle.manifest, model.framing.spec
+    detector, training = manifest["detector"], manifest["training"]
+    depth = f"{spec.dtype}, white {spec.white:g}"
+    colour = "grey" if spec.channels == 1 else "RGB"
+    return {
+        "detector": f"{detector['name']} ({detector['plugin']} {detector['version']})",
+        "model": model.model_id or "see manifest.json beside this report",
+        "method": detector["paper"] or detector["summary"],
+        "created": manifest["created"],
+        "input": f"{spec.width} x {spec.height}, {colour}, {depth}, {model.framing.mode}",
+        "fitted on": f"{training['images']:,} images, {training['steps']:,} steps, on {training['device']}",
+        "options": ", ".join(f"{key} {value}" for key, value in manifest["config"]["options"].items()),
+        "score": ", ".join(f"{key} {value}" for key, value in manifest["config"]["score"].items()),
+        "graph": manifest.get("graph_sha256", "")[:12] or "see manifest.json",
+    }
+
+
+def _data(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The training data, in words."""
+    data = manifest["data"]
+    return {
+        "name": data["root"],
+        "layout": data["layout"],
+        "images": f"{data['images']:,}, of which fitted {len(data['fit']):,}",
+        "parts": f"{data['groups']:,}" if data["grouped"] else "not known: each image counts as a part",
+        "unreadable": ", ".join(name for name, _ in data["unreadable"]) or "none",
+    }
+
+
+def _found(dataset: DataSet) -> dict[str, str]:
+    return {
+        "name": dataset.root.name,
+        "layout": dataset.layout,
+        "images": f"{len(dataset.samples):,}",
+        "parts": f"{len(groups(dataset.samples)):,}" if dataset.grouped else "not known: each image counts as a part",
+    }

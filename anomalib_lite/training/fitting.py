@@ -1,0 +1,159 @@
+"""Fits one detector to good images and turns it into a graph that is proved to compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import save
+
+from anomalib_lite import registry
+from anomalib_lite.config import Config, DetectorConfig
+from anomalib_lite.data import Sample
+from anomalib_lite.detector import Detector
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.errors import PluginError
+from anomalib_lite.export import Parity, check_parity, to_onnx
+from anomalib_lite.hookspecs import DetectorInfo
+from anomalib_lite.inspector import Inspector
+from anomalib_lite.training.batches import Frame, FrameBatches, FrameCache
+from anomalib_lite.training.run import LightningRun
+
+PARITY_IMAGES = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A graph that computes what torch computes, and how it came about."""
+
+    graph: bytes
+    inputs: tuple[str, ...]
+    parity: Parity
+    weights: bytes  # safetensors of the inspector's state
+    steps: int
+    curve: list[tuple[int, float]]  # (step, loss)
+    log: bytes  # training.csv
+    device: str
+
+
+class TrainingFrames:
+    """The frames of all training images by index; with tiles, an image gives several."""
+
+    def __init__(self, samples: Sequence[Sample], framing: Framing) -> None:
+        self._framing = framing
+        self._samples = list(samples)
+        self._places = [
+            (number, part)
+            for number, sample in enumerate(samples)
+            for part in range(_count(framing, sample) if framing.mode == "tile" else 1)
+        ]
+        self._cut = lru_cache(maxsize=2)(self._cut_image)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __getitem__(self, index: int, /) -> Frame:
+        number, part = self._places[index]
+        frames, references = self._cut(number)
+        frame = frames[part]
+        reference = references[part].image if references else None
+        return frame.image, reference, frame.region if self._framing.masks else None
+
+    def _cut_image(self, number: int) -> tuple[list[Any], list[Any]]:
+        sample = self._samples[number]
+        frames = self._framing.frames(imaging.read(sample.path).pixels)
+        references = self._framing.frames(imaging.read(sample.reference).pixels) if sample.reference else []
+        return frames, references
+
+
+def fit(
+    info: DetectorInfo,
+    options: DetectorConfig,
+    config: Config,
+    framing: Framing,
+    samples: Sequence[Sample],
+    run: LightningRun,
+) -> Fitted | None:
+    """Train a detector on good images and export it.
+
+    Args:
+        info: The detector.
+        options: Its validated options.
+        config: The host's configuration: score and training are read.
+        framing: How images become frames.
+        samples: Good images, all readable.
+        run: Where and how long; closed by the caller.
+
+    Returns:
+        The exported graph, or None in every process but the first.
+
+    Raises:
+        PluginError: The detector cannot be built.
+        ExportError: It cannot be exported, or the graph does not compute what torch does.
+    """
+    inspector = build(info, options, config, framing)
+    inspector.detector.to(run.device)
+    batches = FrameBatches(
+        FrameCache(TrainingFrames(samples, framing)),
+        white=framing.spec.white,
+        batch_size=config.training.batch_size,
+        seed=config.training.seed,
+        device=run.device,
+        rank=run.rank,
+        world=run.world,
+    )
+    inspector.detector.fit(batches, run)
+    if not run.is_main:
+        return None
+    inspector.fitted.fill_(True)
+    graph = to_onnx(inspector)
+    runtime = Runtime(graph, framing, inspector.inputs)
+    parity = check_parity(inspector, runtime, (_pictures(sample) for sample in _spread(samples)))
+    log = run.folder / "training.csv"
+    return Fitted(
+        graph=graph,
+        inputs=inspector.inputs,
+        parity=parity,
+        weights=save({name: tensor.contiguous() for name, tensor in inspector.state_dict().items()}),
+        steps=run.steps_done,
+        curve=[(step, loss) for _, step, loss in run.curve],
+        log=log.read_bytes() if log.is_file() else b"",
+        device=str(run.device),
+    )
+
+
+def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: Framing) -> Inspector:
+    """The untrained inspector around a new detector.
+
+    Raises:
+        PluginError: The plugin's class cannot be imported, or is no Detector.
+    """
+    factory = registry.resolve(info.target, f"detector '{info.name}'")
+    detector = factory(options, framing.spec)
+    if not isinstance(detector, Detector):
+        raise PluginError(f"detector '{info.name}': {info.target} is not an anomalib_lite.Detector.")
+    return Inspector(
+        detector, framing.spec, config.score, reference="reference" in info.inputs, valid=framing.masks or info.align
+    )
+
+
+def _count(framing: Framing, sample: Sample) -> int:
+    header = imaging.read_header(sample.path)
+    return framing.count(header.height, header.width)
+
+
+def _pictures(sample: Sample) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    reference = imaging.read(sample.reference).pixels if sample.reference else None
+    return imaging.read(sample.path).pixels, reference
+
+
+def _spread(samples: Sequence[Sample]) -> list[Sample]:
+    """A few samples, evenly over the list."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, min(PARITY_IMAGES, len(samples))).round().astype(int))
+    return [samples[index] for index in chosen]
