@@ -104,6 +104,8 @@ class Inpainting(Detector):
         height, width = image.shape[2:]
         count = visible.sum((2, 3), keepdim=True)
         mean = (image * visible).sum((2, 3), keepdim=True) / count
+        # once more from there: a long sum in float32 is off by more than a faint image's contrast tolerates
+        mean = mean + ((image - mean) * visible).sum((2, 3), keepdim=True) / count
         variance = ((image - mean) * visible).square().sum((2, 3), keepdim=True) / count
         spread = (variance.mean(1, keepdim=True) + _NOISE**2).sqrt()
         inputs = F.pad((image - mean) / spread * visible, self.padding)
