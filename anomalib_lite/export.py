@@ -112,7 +112,11 @@ def _example(inspector: Inspector) -> dict[str, torch.Tensor]:
     spec = inspector.spec
     shape = (2, spec.height, spec.width)
     pixels = torch.zeros((*shape, spec.channels), dtype=getattr(torch, spec.dtype))
-    tensors = {"image": pixels, "reference": pixels, "valid": torch.ones((*shape, 1), dtype=torch.uint8)}
+    tensors = {
+        "image": pixels,
+        "reference": pixels.clone(),  # the same tensor twice would be exported as one input
+        "valid": torch.ones((*shape, 1), dtype=torch.uint8),
+    }
     return {name: tensors[name] for name in inspector.inputs}
 
 
