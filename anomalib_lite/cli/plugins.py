@@ -6,7 +6,10 @@ from typing import Annotated
 
 import typer
 
+from anomalib_lite.cli import plugins_new
+
 app = typer.Typer(help="Detectors that are installed.", no_args_is_help=True, rich_markup_mode=None)
+app.command("new")(plugins_new.new)
 
 
 @app.command("list")

@@ -1,0 +1,164 @@
+"""`plugins new`: what it writes, and the names it refuses without writing anything."""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from anomalib_lite import scaffold
+from anomalib_lite.cli import main
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.hookspecs import API_VERSION
+from anomalib_lite.version import __version__
+
+FILES = [
+    ".github/workflows/ci.yml",
+    ".gitignore",
+    "LICENSE",
+    "README.md",
+    "pyproject.toml",
+    "src/acme_gauss/__init__.py",
+    "src/acme_gauss/config.py",
+    "src/acme_gauss/detector.py",
+    "tests/test_acme_gauss.py",
+]
+BOTH = pytest.mark.parametrize("reference", [False, True], ids=["image", "reference"])
+
+
+def written(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["acme-gauss", "acme_gauss"])
+def test_the_package_has_all_its_files(name: str, reference: bool, tmp_path: Path):
+    folder = scaffold.create(name, tmp_path / "new", reference=reference)
+    assert folder == tmp_path / "new" / "acme-gauss"
+    assert written(folder.parent) == [f"acme-gauss/{file}" for file in FILES]
+    assert [path.name for path in folder.parent.iterdir()] == ["acme-gauss"]
+
+
+@BOTH
+def test_a_detector_takes_at_most_60_lines(reference: bool, tmp_path: Path):
+    """All lines count, empty ones too."""
+    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    lines = sum(len(path.read_text().splitlines()) for path in (folder / "src").rglob("*.py"))
+    assert 0 < lines <= 60
+
+
+@BOTH
+def test_the_metadata_names_the_host_the_entry_point_and_the_api(reference: bool, tmp_path: Path):
+    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
+    assert project["name"] == "acme-gauss"
+    assert project["entry-points"] == {"anomalib_lite": {"acme_gauss": "acme_gauss"}}
+    assert project["dependencies"] == [f"anomalib-lite>={__version__}"]
+    assert "anomalib-lite[train]" in project["optional-dependencies"]["test"]
+    tree = ast.parse((folder / "src/acme_gauss/__init__.py").read_text())
+    stated = {key.arg: key.value for call in ast.walk(tree) if isinstance(call, ast.Call) for key in call.keywords}
+    assert ast.literal_eval(stated["api"]) == API_VERSION  # the number: the host's constant would always agree
+    assert ("inputs" in stated) == reference
+
+
+@BOTH
+def test_a_tag_is_tested_and_published_without_a_password(reference: bool, tmp_path: Path):
+    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    jobs = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())["jobs"]
+    assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
+    assert [step["with"]["python-version"] for step in jobs["test"]["steps"] if "with" in step] == [
+        "${{ matrix.python }}"
+    ]
+    publish = jobs["publish"]
+    assert (jobs["build"]["needs"], publish["needs"]) == ("test", "build")
+    assert publish["permissions"] == {"id-token": "write"}
+    assert "refs/tags/v" in publish["if"]
+    actions = [step.get("uses", "").split("@")[0] for step in publish["steps"]]
+    assert actions == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
+
+
+@BOTH
+def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_path: Path):
+    folder = scaffold.create("other_name", tmp_path, reference=reference)
+    for file in written(folder):
+        text = (folder / file).read_text().replace("${{ matrix.python }}", "3.13")
+        assert not [mark for mark in ("{{", "{%", "acme", " \n", "\n\n\n\n") if mark in text], file
+        assert text.endswith("\n"), file
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("Acme-Gauss", "such as 'acme_gauss'"),
+        ("9lives", "such as 'lives'"),
+        ("acme gauss", "such as 'acme_gauss'"),
+        ("acme__gauss", "such as 'acme_gauss'"),
+        ("acme.gauss", "such as 'acme_gauss'"),
+        ("../acme", "such as 'acme'"),
+        ("_", "such as 'acme_gauss'"),
+        ("", "such as 'acme_gauss'"),
+        ("class", "as 'acme_class'"),
+        ("statistics", "as 'acme_statistics'"),
+        ("gauss", "detector 'gauss' is installed already"),
+        ("numpy", "package 'numpy' is installed already"),
+        ("anomalib-lite", "package 'anomalib_lite' is installed already"),
+    ],
+)
+def test_a_name_that_would_not_work_is_refused(name: str, message: str, tmp_path: Path):
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        scaffold.create(name, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_folder_of_the_same_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "acme_gauss").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert scaffold.package_name("acme-gauss") == "acme_gauss"
+
+
+def test_what_exists_is_left_as_it_is(tmp_path: Path):
+    (tmp_path / "acme-gauss").mkdir()
+    (tmp_path / "acme-gauss" / "mine.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="exists already"):
+        scaffold.create("acme_gauss", tmp_path)
+    assert written(tmp_path) == ["acme-gauss/mine.txt"]
+
+
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write = Path.write_text
+
+    def until_full(path: Path, *arguments: str, **options: str) -> int:
+        if path.name == "config.py":
+            raise OSError(28, "No space left on device")
+        return write(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "write_text", until_full)
+    with pytest.raises(ConfigError, match="No space left on device"):
+        scaffold.create("acme_gauss", tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_to_do_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["plugins", "new", "acme-gauss"])
+    assert not ended.value.code
+    assert "cd acme-gauss\n" in capsys.readouterr().out
+    assert written(tmp_path / "acme-gauss") == FILES
+
+
+@pytest.mark.parametrize(("arguments", "message"), [(["class"], "Python itself"), (["x", "--out", "FILE"], "--out")])
+def test_the_command_exits_with_2(
+    arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SystemExit) as ended:
+        main(["plugins", "new", *(str(tmp_path / "file") if word == "FILE" else word for word in arguments)])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
