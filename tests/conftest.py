@@ -12,6 +12,7 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import numpy as np
 import pytest
+from environments import ROOT, build_wheel
 from PIL import Image
 
 from anomalib_lite import pipeline, registry
@@ -84,3 +85,9 @@ def model_path(train: Callable[..., pipeline.Trained], parts: Path, tmp_path_fac
     out = tmp_path_factory.mktemp("models") / "gauss"
     train(parts, out)
     return out
+
+
+@pytest.fixture(scope="session")
+def host_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The host as users install it."""
+    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))

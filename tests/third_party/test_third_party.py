@@ -1,0 +1,102 @@
+"""A detector of somebody else: written, built, installed beside the wheel of the host, and used, the host as it was."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+from conftest import picture, save
+from environments import ROOT, Environment, build_wheel
+
+pytestmark = pytest.mark.slow
+SIZE = ("--set", "image.height=48", "--set", "image.width=48")
+
+
+@pytest.fixture(scope="module")
+def environment(host_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
+    """The host's wheel beside lent packages; nothing of the checkout."""
+    fresh = Environment(tmp_path_factory.mktemp("third_party") / "venv")
+    fresh.install("--no-deps", host_wheel)
+    fresh.lend()
+    modules = "anomalib_lite, anomalib_lite_inpainting"
+    found = fresh.run("python", "-c", f"import {modules}\nfor one in ({modules}): print(one.__file__)").out
+    assert all(Path(line).is_relative_to(fresh.site_packages) for line in found.splitlines())
+    return fresh
+
+
+def scaffolded(environment: Environment, name: str, out: Path, *options: str) -> Path:
+    """A package that the installed host writes, built and installed; its folder."""
+    environment.run("anomalib-lite", "plugins", "new", name, "--out", out, *options)
+    folder = out / name
+    environment.install(build_wheel(folder, out / f"{name}-wheel"))  # its dependencies are there: nothing is fetched
+    return folder
+
+
+def assert_it_keeps_the_rules(environment: Environment, folder: Path, name: str) -> None:
+    """Its own tests, and the command that checks a plugin."""
+    where = environment.run("python", "-c", f"import {name}; print({name}.__file__)", cwd=folder).out
+    assert Path(where.strip()).is_relative_to(environment.site_packages)
+    tested = environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder).out
+    assert "passed" in tested
+    assert not [word for word in ("failed", "skipped", "xfailed", "warning") if word in tested], tested
+    environment.run("anomalib-lite", "plugins", "check", name)
+
+
+def verdicts(environment: Environment, model: Path, *arguments: str | Path) -> list[str]:
+    predicted = environment.run("anomalib-lite", "predict", model, *arguments, "--json").out
+    return [json.loads(line)["verdict"] for line in predicted.splitlines()]
+
+
+def test_a_detector_that_learns(environment: Environment, parts: Path, tmp_path: Path):
+    folder = scaffolded(environment, "acme-gauss", tmp_path)
+    assert_it_keeps_the_rules(environment, folder, "acme_gauss")
+    listed = environment.run("anomalib-lite", "plugins", "list").out
+    assert "acme_gauss" in listed
+    assert "acme-gauss 0.1.0" in listed
+    assert "options.floor" in environment.run("anomalib-lite", "plugins", "show", "acme-gauss").out
+    model = tmp_path / "model"
+    group = ("--group", r"part(\d+)", "--max-false-reject", "30%")
+    environment.run("anomalib-lite", "train", "acme_gauss", parts, "--out", model, *group, *SIZE)
+    assert json.loads((model / "manifest.json").read_text())["plugin"]["package"] == "acme-gauss"
+    assert "verdicts are the same" in environment.run("anomalib-lite", "verify", model).out
+    assert set(verdicts(environment, model, parts / "test" / "good")) <= {"OK", "REVIEW"}
+    assert verdicts(environment, model, parts / "test" / "dent", parts / "test" / "hole") == ["NG"] * 10
+
+
+def test_a_detector_that_compares(environment: Environment, tmp_path: Path):
+    folder = scaffolded(environment, "acme-difference", tmp_path, "--reference")
+    assert_it_keeps_the_rules(environment, folder, "acme_difference")
+    golden = save(tmp_path / "golden.png", picture(0))
+    good = [save(tmp_path / f"good/{number}.png", picture(number)) for number in range(1, 31)]
+    with (tmp_path / "pairs.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerows([("image", "reference"), *((image.relative_to(tmp_path), golden.name) for image in good)])
+    model = tmp_path / "model"
+    pairs = tmp_path / "pairs.csv"
+    environment.run(
+        "anomalib-lite", "train", "acme-difference", pairs, "--out", model, "--max-false-reject", "30%", *SIZE
+    )
+    assert "verdicts are the same" in environment.run("anomalib-lite", "verify", model).out
+    bad = save(tmp_path / "bad.png", picture(99, defect=True))
+    assert verdicts(environment, model, bad, "--reference", golden) == ["NG"]
+
+
+def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: Path):
+    code = (
+        "from pathlib import Path\nfrom anomalib_lite.demo import sample_parts\nprint(sample_parts(Path('out'), str))"
+    )
+    where = environment.run("python", "-c", code, cwd=tmp_path).out.strip()
+    rendered = {path.relative_to(tmp_path / where).as_posix() for path in (tmp_path / where).rglob("*.*")}
+    assert where == str(Path("out/samples/part"))
+    assert rendered == {
+        path.relative_to(ROOT / "data_samples/part").as_posix() for path in (ROOT / "data_samples/part").rglob("*.*")
+    }
+
+
+def test_an_editable_installation_is_the_checkout(tmp_path: Path):
+    environment = Environment(tmp_path / "venv")
+    environment.install("--no-deps", "--editable", ROOT)
+    found = environment.run("python", "-c", "import anomalib_lite; print(anomalib_lite.__file__)", cwd=tmp_path).out
+    assert Path(found.strip()) == ROOT / "anomalib_lite" / "__init__.py"
