@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.errors import PluginError
 
 __all__ = ["Batch", "Batches", "Detector", "ImageSpec", "Prediction", "TrainingRun"]
 
@@ -99,6 +100,22 @@ class Detector(nn.Module, ABC):
         super().__init__()
         self.config = config
         self.image = image
+
+    def __call__(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
+        """`forward`, for images of the size and the channels that the detector was built for.
+
+        Raises:
+            PluginError: They are others.
+        """
+        expected = (self.image.channels, self.image.height, self.image.width)
+        for one in (image, reference):
+            if one is not None and tuple(one.shape[1:]) != expected:
+                raise PluginError(
+                    f"{type(self).__name__} was built for images of (B, {', '.join(map(str, expected))}), "
+                    f"but got {tuple(one.shape)}: frame them with the model's image specification."
+                )
+        prediction: Prediction = super().__call__(image) if reference is None else super().__call__(image, reference)
+        return prediction
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
         """Learn from good images alone. Default: there is nothing to learn."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -61,9 +62,8 @@ def to_onnx(inspector: Inspector) -> bytes:
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
-        cause = error.__cause__ or error
         raise ExportError(
-            f"{type(inspector.detector).__name__} cannot be exported: {cause}. "
+            f"{type(inspector.detector).__name__} cannot be exported: {_cause(error)}. "
             "Compute what cannot be traced in fit and keep it as a buffer."
         ) from error
     assert program is not None
@@ -135,9 +135,20 @@ def _stripped(model: onnx.ModelProto) -> bytes:
     for item in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info):
         del item.metadata_props[:]
         item.doc_string = ""
-    onnx.checker.check_model(model, full_check=True)
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise ExportError(f"the exported graph is not valid: {error}. Are all tensors of forward float32?") from error
     content: bytes = model.SerializeToString(deterministic=True)
     return content
+
+
+def _cause(error: BaseException) -> str:
+    """The exporter's first sentence, and the line of the detector that it is about, of a page of advice."""
+    text = str(error.__cause__ or error)
+    sentence = text.strip().partition("\n")[0].strip().rstrip(".")
+    place = re.search(r'File "[^"]*?([^"/\\]+)", line (\d+), in forward\n\s*(.+)', text)
+    return f"{sentence}, in {place[1]}, line {place[2]}: {place[3].strip()}" if place else sentence
 
 
 @contextlib.contextmanager

@@ -1,0 +1,26 @@
+"""Checks of the exported graph: it exists, it is standard, and it computes what torch computes."""
+
+from __future__ import annotations
+
+from anomalib_lite.errors import ExportError, ParityFailed
+from anomalib_lite.export import check_parity
+from anomalib_lite.testing.images import defective, golden, good
+from anomalib_lite.testing.subject import SPEC, Subject
+
+
+def check_the_detector_can_be_exported(subject: Subject) -> None:
+    """`forward` becomes one ONNX graph of standard operators, for any number of images."""
+    try:
+        subject.graph  # noqa: B018
+    except ExportError as error:
+        raise AssertionError(str(error)) from error
+
+
+def check_the_graph_computes_the_same(subject: Subject) -> None:
+    """The graph agrees with torch on good and defective images, within the host's tolerance."""
+    reference = golden(SPEC) if subject.compares else None
+    images = [make(SPEC, 2000 + number) for make in (good, defective) for number in range(4)]
+    try:
+        check_parity(subject.fitted, subject.runtime, [(image, reference) for image in images])
+    except ParityFailed as error:
+        raise AssertionError(str(error)) from error

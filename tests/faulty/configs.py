@@ -1,0 +1,37 @@
+"""Options that break a rule."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, field_serializer
+
+from anomalib_lite.config import DetectorConfig
+
+
+class Undescribed(DetectorConfig):
+    window: int = 9
+
+
+class Required(DetectorConfig):
+    window: int
+    """Side of the neighbourhood, in pixels."""
+
+
+class Changing(DetectorConfig):
+    """Comes back from a file as something else."""
+
+    window: int = 9
+    """Side of the neighbourhood, in pixels."""
+
+    @field_serializer("window")
+    def _doubled(self, window: int) -> int:
+        return 2 * window
+
+
+class Lenient(BaseModel):
+    """Takes any option."""
+
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
+    window: int = 9
+    """Side of the neighbourhood, in pixels."""
+    unused: dict[str, Any] = {}
+    """Nothing."""
