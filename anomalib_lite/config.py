@@ -18,11 +18,14 @@ M = TypeVar("M", bound=BaseModel)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
 
 
 class DetectorConfig(_Section):
-    """Base of a plugin's options: unknown keys are refused, values are frozen, attribute docstrings describe them."""
+    """Base of a plugin's options: unknown keys are refused, values are frozen, attribute docstrings describe them.
+
+    Every option has a default, checked as any other value.
+    """
 
 
 class ImageConfig(_Section):
@@ -169,8 +172,12 @@ def validate(model: type[M], data: Mapping[str, Any], *, where: str, help_comman
     try:
         return model.model_validate(data)
     except ValidationError as error:
-        faults = [_fault(model, item) for item in error.errors()]
-        raise ConfigError(f"{where}: {'; '.join(faults)}. See: {help_command}") from error
+        raise ConfigError(f"{where}: {'; '.join(faults(model, error))}. See: {help_command}") from error
+
+
+def faults(model: type[BaseModel], error: ValidationError) -> list[str]:
+    """What pydantic found, half a sentence per fault: 'score.sigmma is not an option. Did you mean 'sigma'?'."""
+    return [_fault(model, item) for item in error.errors()]
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -262,7 +269,6 @@ def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
 
 
 def _fault(model: type[BaseModel], item: Any) -> str:
-    """One pydantic fault as half a sentence: 'score.sigmma is not an option. Did you mean 'sigma'?'."""
     location = ".".join(str(part) for part in item["loc"])
     if item["type"] == "extra_forbidden":
         owner = model

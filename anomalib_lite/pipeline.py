@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite import manifest as manifests
-from anomalib_lite import selfcheck
+from anomalib_lite import registry, selfcheck
 from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.data import Sample, find, fingerprint, images_of, test_samples, training_samples
@@ -28,6 +28,7 @@ from anomalib_lite.fits import crossfit, fit
 from anomalib_lite.independence import overlap_notes, refuse_fitted
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.preparation import Plan, Request, prepare
+from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.scoring import Scored, score
 from anomalib_lite.training import partial
@@ -53,11 +54,12 @@ class Trained:
     errors: list[tuple[str, str]]  # held-out images that could not be measured: name, reason
 
 
-def train(request: Request, *, say: Say = _silent) -> Trained | None:
+def train(request: Request, *, plugins: Registry | None = None, say: Say = _silent) -> Trained | None:
     """From good images to a bundle with certified thresholds.
 
     Args:
         request: What is asked.
+        plugins: What is installed, where that was loaded already.
         say: Gets a line at each stage.
 
     Returns:
@@ -67,7 +69,7 @@ def train(request: Request, *, say: Say = _silent) -> Trained | None:
         AnomalibLiteError: Anything the user can mend; nothing is written then, and an interrupted fit can be resumed.
     """
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
-    plan = prepare(request)
+    plan = prepare(request, plugins or registry.load())
     for line in plan.notes():
         say(line)
     place = partial.enter(request, plan)

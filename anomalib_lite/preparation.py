@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite import config as configuration
-from anomalib_lite import registry
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
 from anomalib_lite.data.samples import count, groups
@@ -17,7 +16,8 @@ from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.registry import Provider
+from anomalib_lite.plugin import Provider
+from anomalib_lite.registry import Registry
 
 DEFAULT_SIZE = 256
 
@@ -66,15 +66,19 @@ class Plan:
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
 
-def prepare(request: Request) -> Plan:
+def prepare(request: Request, plugins: Registry) -> Plan:
     """Check everything that can be checked before training.
+
+    Args:
+        request: What is asked.
+        plugins: What is installed.
 
     Raises:
         ConfigError: An unknown or illegal option.
         PluginError: No such detector.
         DataError: No usable images, mixed images, a defect among the training images, too few groups.
     """
-    info, provider, options, config = configure(request)
+    info, provider, options, config = configure(request, plugins)
     dataset = find(request.data, group=request.group, columns=request.columns)
     good = training_samples(dataset)
     found = survey(good, channels=config.image.channels, white=config.image.white)
@@ -108,9 +112,8 @@ def prepare(request: Request) -> Plan:
     )
 
 
-def configure(request: Request) -> tuple[DetectorInfo, Provider, DetectorConfig, Config]:
+def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Provider, DetectorConfig, Config]:
     """The detector and the validated configuration: its defaults, then the file, then settings, then options."""
-    plugins = registry.load()
     info = plugins.detector(request.detector)
     merged = configuration.load(request.config, request.settings, info.defaults)
     for key, other in (("training.minutes", "steps"), ("training.steps", "minutes")):

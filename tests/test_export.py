@@ -140,7 +140,7 @@ def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callab
     request = Request(
         detector="inpainting", data=table, out=tmp_path, overrides=small, settings=["options.widths=[8, 16]"]
     )
-    info, _, options, config = configure(request)
+    info, _, options, config = configure(request, registry.load())
     assert info == registry.load().detector("inpainting")
     wrapped = build(info, options, config, model.framing)
     wrapped.load_state_dict(load_file(tmp_path / "model/weights.safetensors"))

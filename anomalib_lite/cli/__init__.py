@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import traceback
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -59,14 +60,15 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(common + [word for word in given if word not in EVERYWHERE])
     except AnomalibLiteError as error:
-        if "--debug" in common:
-            raise
-        typer.secho(f"error: {error}", fg="red", err=True)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if "--debug" in common:
-            raise
-        typer.secho(
-            f"This is a bug: {type(error).__name__}: {error}. Run again with --debug and report it.", fg="red", err=True
-        )
-        sys.exit(BUG)
+        _fail(f"error: {error}", error.exit_code, debug="--debug" in common)
+    except Exception as error:  # noqa: BLE001 - told as what it is, with a code of its own
+        said = f"This is a bug: {type(error).__name__}: {error}. Run again with --debug and report it."
+        _fail(said, BUG, debug="--debug" in common)
+
+
+def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
+    """Say what went wrong, after its traceback where that is asked for, and exit."""
+    if debug:
+        traceback.print_exc()
+    typer.secho(message, fg="red", err=True)
+    sys.exit(code)

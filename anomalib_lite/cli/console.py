@@ -12,11 +12,28 @@ if TYPE_CHECKING:
 
     from anomalib_lite.calibration import Calibration
     from anomalib_lite.config import Option
+    from anomalib_lite.registry import Registry
 
 
 def say(message: str) -> None:
     """One line on standard error, where progress belongs; standard output is for results."""
     typer.echo(message, err=True)
+
+
+def plugins(asked: str | None = None) -> Registry:
+    """What is installed. On standard error, each plugin that cannot be used is named, with the reason.
+
+    Args:
+        asked: A detector that is used next: if it is broken, the error that follows says so.
+    """
+    from anomalib_lite import registry
+
+    found = registry.load()
+    told = found.problems_of(asked) if asked and asked.replace("-", "_") not in found.detectors else []
+    for problem in found.problems:
+        if problem not in told:
+            say(f"warning: plugin {problem}")
+    return found
 
 
 def watch(items: Iterable[Any], label: str) -> Iterator[Any]:

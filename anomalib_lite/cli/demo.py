@@ -44,6 +44,7 @@ def demo(
             overwrite=True,
             show_progress=True,
         ),
+        plugins=console.plugins(detector),
         say=console.say,
     )
     if trained is None:

@@ -36,8 +36,9 @@ def doctor() -> None:
         typer.echo(f"{'accelerator':<18}{_accelerator()}")
     found = registry.load()
     typer.echo(f"{'detectors':<18}{', '.join(sorted(found.detectors)) or 'none'}")
-    for problem in found.problems:
-        typer.echo(f"{'problem':<18}{problem.provider.entry_point} ({problem.provider}): {problem.reason}")
+    for title, remarks in (("problem", found.problems), ("note", found.notes)):
+        for remark in remarks:
+            typer.echo(f"{title:<18}{remark}")
 
 
 def _accelerator() -> str:

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from anomalib_lite.cli import plugins_new
+from anomalib_lite.cli import plugins_check, plugins_new
+
+if TYPE_CHECKING:
+    from anomalib_lite.plugin import Provider
+    from anomalib_lite.registry import Registry
 
 app = typer.Typer(help="Detectors that are installed.", no_args_is_help=True, rich_markup_mode=None)
 app.command("new")(plugins_new.new)
+app.command("check")(plugins_check.check)
 
 
 @app.command("list")
-def list_plugins() -> None:
-    """List detectors, and plugins that cannot be used with the reason."""
+def list_plugins(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
+    """List what plugins provide, and plugins that cannot be used with the reason."""
+    from json import dumps
+
     from anomalib_lite import registry
     from anomalib_lite.cli import console
 
     found = registry.load()
+    if json:
+        typer.echo(dumps(_listed(found), indent=1, allow_nan=False))
+        return
     console.table(
         ("detector", "inputs", "package", "summary"),
         [
@@ -26,8 +36,34 @@ def list_plugins() -> None:
             for name, info in sorted(found.detectors.items())
         ],
     )
+    for suffix in sorted(found.readers):
+        typer.echo(f"reader   {suffix} ({found.providers[suffix]})")
     for problem in found.problems:
-        typer.echo(f"problem  {problem.provider.entry_point} ({problem.provider}): {problem.reason}")
+        typer.echo(f"problem  {problem}")
+    for note in found.notes:
+        typer.echo(f"note     {note}")
+    if found.restriction is not None:
+        typer.echo(f"loaded   only what {registry.PLUGINS_VARIABLE} names: '{found.restriction}'")
+    if found.problems:
+        typer.echo("help     update or uninstall what has a problem; its traceback: plugins show NAME --debug")
+
+
+def _listed(found: Registry) -> dict[str, Any]:
+    """What `plugins list` tells, as JSON."""
+
+    def by(provider: Provider) -> dict[str, str]:
+        return {"entry_point": provider.entry_point, "package": provider.package, "version": provider.version}
+
+    return {
+        "detectors": [
+            {"name": name, "summary": info.summary, "inputs": list(info.inputs)} | by(found.providers[name])
+            for name, info in sorted(found.detectors.items())
+        ],
+        "readers": [{"suffix": suffix} | by(found.providers[suffix]) for suffix in sorted(found.readers)],
+        "problems": [by(one.provider) | {"names": list(one.names), "reason": one.reason} for one in found.problems],
+        "notes": [by(one.provider) | {"text": one.text} for one in found.notes],
+        "restriction": found.restriction,
+    }
 
 
 @app.command()

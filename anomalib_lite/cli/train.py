@@ -63,6 +63,7 @@ def train(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Learn from good images and certify the thresholds: DATA -> a model."""
+    from anomalib_lite import registry
     from anomalib_lite.cli import console
     from anomalib_lite.pipeline import train as run
     from anomalib_lite.preparation import Request
@@ -96,8 +97,9 @@ def train(
         show_progress=True,
     )
     first = is_first_process()
+    plugins = console.plugins(detector) if first else registry.load()
     try:
-        trained = run(request, say=console.say if first else lambda message: None)
+        trained = run(request, plugins=plugins, say=console.say if first else lambda message: None)
     except KeyboardInterrupt:
         if first:
             console.say(f"interrupted; nothing is lost: run the same command with --resume to continue {out}.partial")

@@ -18,10 +18,11 @@ from anomalib_lite.detector import Detector
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.errors import PluginError
+from anomalib_lite.errors import AnomalibLiteError, PluginError
 from anomalib_lite.export import Parity, check_parity, to_onnx
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.inspector import Inspector
+from anomalib_lite.plugin import reason
 from anomalib_lite.training.batches import Frame, FrameBatches, FrameCache
 from anomalib_lite.training.run import LightningRun
 
@@ -132,10 +133,15 @@ def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: 
     """The untrained inspector around a new detector.
 
     Raises:
-        PluginError: The plugin's class cannot be imported, or is no Detector.
+        PluginError: The plugin's class cannot be imported, raises, or is no Detector.
     """
     factory = registry.resolve(info.target, f"detector '{info.name}'")
-    detector = factory(options, framing.spec)
+    try:
+        detector = factory(options, framing.spec)
+    except AnomalibLiteError:
+        raise
+    except Exception as error:
+        raise PluginError(f"detector '{info.name}' cannot be built: {reason(error, info.target)}") from error
     if not isinstance(detector, Detector):
         raise PluginError(f"detector '{info.name}': {info.target} is not an anomalib_lite.Detector.")
     return Inspector(

@@ -1,0 +1,99 @@
+"""Whether what a plugin's hooks return is what `anomalib_lite.hookspecs` describes: found on loading, not in use."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from anomalib_lite import config as configuration
+from anomalib_lite.config import Config, DetectorConfig
+from anomalib_lite.edge.imaging import IMAGE_SUFFIXES
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+SUFFIX = re.compile(r"(\.[a-z0-9_+-]+)+")
+INPUTS = (("image",), ("image", "reference"))
+HOST_SUFFIXES = (*IMAGE_SUFFIXES, ".csv", ".tsv")
+
+
+def faults(info: DetectorInfo | ReaderInfo) -> list[str]:
+    """What is wrong with a description, half a sentence each; nothing else is looked at where the API differs."""
+    if info.api != API_VERSION:
+        return [f"it speaks plugin API {info.api!r}, this host speaks {API_VERSION}: install a matching version"]
+    return list(_detector(info) if isinstance(info, DetectorInfo) else _reader(info))
+
+
+def _detector(info: DetectorInfo) -> Iterator[str]:
+    if not _matches(NAME, info.name):
+        yield f"name {_shown(info.name)}: expected lower-case letters, digits and underscores, such as 'acme_gauss'"
+    if not isinstance(info.summary, str) or not info.summary.strip() or "\n" in info.summary:
+        yield f"summary {_shown(info.summary)}: expected a line of text"
+    if not _matches(TARGET, info.target):
+        yield f"target {_shown(info.target)}: expected 'package.module:Class'"
+    if info.inputs not in INPUTS:
+        yield f"inputs {_shown(info.inputs)}: expected {INPUTS[0]} or {INPUTS[1]}"
+    elif info.align and "reference" not in info.inputs:
+        yield "align: there is no reference among the inputs to align with"
+    for name, value in (("align", info.align), ("positional", info.positional)):
+        if not isinstance(value, bool):
+            yield f"{name} {_shown(value)}: expected True or False"
+    if not isinstance(info.paper, str | None):
+        yield f"paper {_shown(info.paper)}: expected text or None"
+    yield from _config(info.config)
+    yield from _defaults(info.defaults)
+
+
+def _config(config: Any) -> Iterator[str]:
+    if not isinstance(config, type) or not issubclass(config, DetectorConfig):
+        yield f"config {_shown(config)}: expected a subclass of anomalib_lite.config.DetectorConfig"
+        return
+    try:
+        config()
+    except ValidationError as error:
+        found = "; ".join(configuration.faults(config, error))
+        yield f"config {config.__name__}: its defaults are not legal, and every option needs one: {found}"
+
+
+def _defaults(defaults: Any) -> Iterator[str]:
+    """Preferences for the host's own sections: dotted keys to values."""
+    if not isinstance(defaults, Mapping) or not all(isinstance(key, str) for key in defaults):
+        yield f"defaults {_shown(defaults)}: expected dotted keys of the host's configuration: {{'score.sigma': 2}}"
+        return
+    own = sorted(key for key in defaults if key.partition(".")[0] in ("detector", "options"))
+    if own:
+        yield f"defaults {_shown(own)}: the detector's own options have their defaults in its config"
+        return
+    try:
+        Config.model_validate(configuration.load(None, defaults={"detector": "any", **defaults}))
+    except ValidationError as error:
+        yield f"defaults: {'; '.join(configuration.faults(Config, error))}"
+    except ConfigError as error:
+        yield f"defaults: {error}"
+
+
+def _reader(info: ReaderInfo) -> Iterator[str]:
+    if not _matches(TARGET, info.target):
+        yield f"target {_shown(info.target)}: expected 'package.module:function'"
+    if not isinstance(info.suffixes, tuple) or not info.suffixes:
+        yield f"suffixes {_shown(info.suffixes)}: expected a tuple such as ('.dcm',)"
+        return
+    for suffix in info.suffixes:
+        if not _matches(SUFFIX, suffix):
+            yield f"suffix {_shown(suffix)}: expected a dot and lower-case letters or digits, such as '.dcm'"
+        elif suffix.endswith(HOST_SUFFIXES):
+            yield f"suffix '{suffix}': the host reads these files itself; leave it out"
+
+
+def _matches(pattern: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _shown(value: Any) -> str:
+    """A value of any kind in a few characters, even one that cannot show itself."""
+    return reprlib.repr(value)
