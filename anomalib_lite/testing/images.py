@@ -53,7 +53,7 @@ def _plate(spec: ImageSpec) -> NDArray[np.float64]:
     y = np.arange(spec.height)[:, None, None] / spec.height
     x = np.arange(spec.width)[None, :, None] / spec.width
     hue = np.linspace(-0.03, 0.03, spec.channels)
-    bands = 0.12 * np.sin(2 * np.pi * x) * np.cos(2 * np.pi * y)
+    bands = 0.2 * np.sin(2 * np.pi * x) * np.cos(2 * np.pi * y)
     grid = 0.02 * (np.cos(16 * np.pi * x) + np.cos(12 * np.pi * y))
     return np.asarray(0.5 + bands + grid + hue, dtype=np.float64)
 

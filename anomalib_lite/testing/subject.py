@@ -146,8 +146,9 @@ class Subject:
 
     def predict(self, images: Sequence[Pixels], inspector: Inspector | None = None) -> tuple[Tensor, Tensor]:
         """Scores (N,) and maps (N, 1, H, W) of images of `SPEC`, as the host's graph gives them."""
+        inspector = inspector or self.fitted
         with torch.no_grad():
-            score, anomaly_map = (inspector or self.fitted)(**self.feed(images))
+            score, anomaly_map = inspector(**self.feed(images))
         return score, anomaly_map
 
     def detect(self, detector: Detector, images: Sequence[Pixels], spec: ImageSpec = SPEC) -> tuple[Tensor, ...]:

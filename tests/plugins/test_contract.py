@@ -1,0 +1,27 @@
+"""Every bundled detector keeps the whole contract: the checks that third parties run on theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.metadata import entry_points
+
+import pytest
+
+from anomalib_lite.hookspecs import PROJECT
+from anomalib_lite.testing import parametrize_with_checks
+
+# Options that train in seconds on images of 96 x 128; everything else as it is shipped.
+SMALL = {
+    "inpainting": {"cells": [4, 8], "widths": [8, 16]},
+}
+
+
+@pytest.mark.slow
+@parametrize_with_checks(SMALL, options=SMALL)
+def test_the_contract_is_kept(check: Callable[[], None]):
+    check()
+
+
+def test_no_bundled_detector_is_left_out():
+    bundled = {point.name for point in entry_points(group=PROJECT) if point.module.startswith(f"{PROJECT}_")}
+    assert bundled == set(SMALL)
