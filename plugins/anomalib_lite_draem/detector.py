@@ -18,7 +18,7 @@ _STEPS = 3000
 _PUBLISHED_EPOCHS = 700
 _RECALL, _PRESENCE = 0.3, 0.3  # weights of the terms that are not the paper's
 _HIGHEST = 2e-4  # share of the pixels that stands for the image's score
-_FAR = 20.0  # a margin that tells nothing
+_FAR = 50.0  # a margin that tells nothing
 _FEW = 8  # good images below which what is learnt is mostly those images by heart
 
 

@@ -63,7 +63,7 @@ def presence(margin: Tensor, mask: Tensor, share: float) -> Tensor:
     Returns:
         (B,), at least 0.
     """
-    smooth = F.avg_pool2d(margin, 3, 1, 1).flatten(1)
+    smooth = F.avg_pool2d(margin, 3, 1, 1, count_include_pad=False).flatten(1)
     highest = smooth.topk(max(1, round(share * smooth.shape[1])), 1).values.mean(1)
     return F.binary_cross_entropy_with_logits(highest, mask.flatten(1).amax(1), reduction="none")
 
