@@ -153,7 +153,7 @@ def read_published(path: Path, reconstruction: nn.Module, segmentation: nn.Modul
 def _read_tensors(file: Path) -> Mapping[str, Tensor]:
     try:
         state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001  torch.load names no common base of what it raises
+    except Exception as error:  # torch.load names no common base of what it raises
         raise ConfigError(f"{file} cannot be read as a checkpoint of tensors: {error}") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise ConfigError(f"{file} is no state dict: expected a mapping from names to tensors.")
