@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from anomalib_lite.errors import ConfigError
@@ -17,8 +16,7 @@ from anomalib_lite.synthesis.noise import procedural_textures
 __all__ = ["SOURCES", "Anomalies"]
 
 SOURCES = ("texture", "patch", "photometric", "filtered", "scratch", "spot", "edge")
-_VISIBLE = 0.5  # mean change inside, in units of the image's own grain, below which nothing counts as anomalous
-_GRAIN = 9  # pixels within which the grain is measured
+_VISIBLE = 0.5  # mean change inside, in steps between neighbouring pixels, below which nothing counts as anomalous
 
 
 @dataclass(frozen=True)
@@ -83,8 +81,8 @@ class Anomalies:
 
 
 def _change(image: Tensor, planted: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute change inside the mask in units of the image's grain, (B, 1, 1, 1)."""
+    """Mean absolute change inside the mask in units of the mean step between neighbouring pixels, (B, 1, 1, 1)."""
     difference = ((planted - image).abs().mean(1, keepdim=True) * mask).sum((1, 2, 3), keepdim=True)
-    grain = image - F.avg_pool2d(image, _GRAIN, 1, _GRAIN // 2, count_include_pad=False)
-    strength = grain.abs().mean((1, 2, 3), keepdim=True).clamp_min(1 / 255)
-    return difference / mask.sum((1, 2, 3), keepdim=True).clamp_min(1) / strength
+    steps = [(image[:, :, 1:] - image[:, :, :-1]), (image[:, :, :, 1:] - image[:, :, :, :-1])]
+    grain = torch.stack([step.abs().mean((1, 2, 3)) for step in steps]).mean(0).clamp_min(1 / 255)
+    return difference / mask.sum((1, 2, 3), keepdim=True).clamp_min(1) / grain.view(-1, 1, 1, 1)

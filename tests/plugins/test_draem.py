@@ -16,16 +16,15 @@ import torch
 from anomalib_lite_draem.config import DraemConfig, Mix
 from anomalib_lite_draem.contrast import LocalContrast
 from anomalib_lite_draem.detector import Draem, published_schedule
-from anomalib_lite_draem.losses import dissimilarity, focal, presence, recall
+from anomalib_lite_draem.losses import dissimilarity, focal
 from anomalib_lite_draem.networks import Averaged
-from anomalib_lite_draem.published import PublishedReconstruction, PublishedSegmentation, read_published
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.edge.imaging import ImageSpec
-from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.errors import DataError
 from anomalib_lite.synthesis import SOURCES, Anomalies
 
 T = TypeVar("T")
@@ -103,51 +102,7 @@ def test_the_mix_has_a_weight_for_every_source() -> None:
     assert set(Mix.model_fields) == set(SOURCES)
 
 
-# The terms of the loss
-
-
-def test_focal_loss_of_two_logits() -> None:
-    logits = torch.randn(4, 2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 5
-    mask = torch.rand(4, 5, 6) > 0.7
-    p = torch.exp(logits) / torch.exp(logits).sum(1, keepdim=True)  # by the definition: softmax, then (1 - p)^2 log p
-    right = torch.where(mask, p[:, 1], p[:, 0])
-    expected = -((1 - right) ** 2) * right.log()
-    torch.testing.assert_close(focal(logits[:, 1] - logits[:, 0], mask), expected, rtol=0, atol=1e-6)
-    assert focal(torch.tensor([0.0]), torch.tensor([True])).item() == pytest.approx(0.25 * math.log(2))
-
-
-def test_focal_loss_is_finite_where_a_softmax_is_not() -> None:
-    margin = torch.tensor([-200.0, 200.0], requires_grad=True)
-    value = focal(margin, torch.tensor([True, False])).sum()
-    value.backward()
-    assert value.item() == pytest.approx(400)
-    assert margin.grad is not None
-    torch.testing.assert_close(margin.grad, torch.tensor([-1.0, 1.0]))
-
-
-def test_structural_similarity_against_an_independent_implementation() -> None:
-    metrics = pytest.importorskip("skimage.metrics")
-    a, b = np.random.default_rng(0).random((2, 40, 33))
-    _, oracle = metrics.structural_similarity(
-        a, b, data_range=1.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, full=True
-    )
-    mine = dissimilarity(torch.from_numpy(a)[None, None], torch.from_numpy(b)[None, None])[0, 0].numpy()
-    np.testing.assert_allclose(1 - mine[5:-5, 5:-5], oracle[5:-5, 5:-5], atol=1e-6)
-
-
-def test_structural_similarity_at_the_edge_counts_zeros_outside() -> None:
-    # both images have the same mean m there, m = the window's share inside: flat images are alike, whatever it is
-    flat = torch.full((1, 2, 16, 20), 0.5)
-    torch.testing.assert_close(dissimilarity(flat, flat), torch.zeros(1, 2, 16, 20), atol=1e-6, rtol=0)
-    weights = np.exp(-(np.arange(-5, 6) ** 2) / 4.5)
-    inside = weights[5:].sum() / weights.sum()  # half of the window, and its middle
-    mean_a, mean_b, square_a, square_b, product = (inside**2 * one for one in (0.5, 0.25, 0.25, 0.0625, 0.125))
-    c1, c2 = 1e-4, 9e-4
-    luminance = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
-    variances = square_a - mean_a**2 + square_b - mean_b**2
-    structure = (2 * (product - mean_a * mean_b) + c2) / (variances + c2)
-    corner = dissimilarity(flat.double(), flat.double() / 2)[0, 0, 0, 0].item()
-    assert corner == pytest.approx(1 - luminance * structure, abs=1e-6)
+# The loss
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -164,17 +119,6 @@ def test_the_published_loss_is_the_sum_of_its_three_terms(channels: int) -> None
     assert terms["ssim"].item() == pytest.approx(dissimilarity(found, target).mean().item(), abs=1e-6)
     right = torch.sigmoid(torch.where(mask, margin, -margin))
     assert terms["focal"].item() == pytest.approx((-((1 - right) ** 2) * right.log()).mean().item(), abs=1e-6)
-
-
-def test_presence_and_recall_by_hand() -> None:
-    margin = torch.full((2, 1, 10, 10), -3.0)
-    margin[0, 0, 4:7, 4:7] = 2.0  # one pixel has a mean of 2 over its 3 x 3
-    mask = margin > 0
-    expected = [math.log(1 + math.exp(-2)), math.log(1 + math.exp(-3))]
-    found = presence(margin, mask.float(), share=0.01)
-    assert found.tolist() == pytest.approx(expected, abs=1e-6)
-    losses = torch.arange(100.0).view(1, 1, 10, 10).expand(2, 1, 10, 10)
-    assert recall(losses, mask.float()).tolist() == pytest.approx([55.0, 0.0])
 
 
 def test_pixels_outside_the_region_do_not_train() -> None:
@@ -278,94 +222,6 @@ def test_large_is_as_large_as_published() -> None:
     )
     assert reconstruction == pytest.approx(69.1, abs=0.06)
     assert segmentation == pytest.approx(28.4, abs=0.06)
-
-
-# The authors' checkpoints
-
-
-def authors_shapes(width: int, encoder: str, decoder: str, skips: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes as the authors' code gives them, written out: block, up, db, fin_out."""
-    w, shapes = width, dict[str, tuple[int, ...]]()
-
-    def layer(prefix: str, at: int, inputs: int, outputs: int) -> None:
-        shapes[f"{prefix}.{at}.weight"] = (outputs, inputs, 3, 3)
-        shapes[f"{prefix}.{at}.bias"] = (outputs,)
-        for name in ("weight", "bias", "running_mean", "running_var"):
-            shapes[f"{prefix}.{at + 1}.{name}"] = (outputs,)
-        shapes[f"{prefix}.{at + 1}.num_batches_tracked"] = ()
-
-    def pair(prefix: str, inputs: int, between: int, outputs: int) -> None:
-        layer(prefix, 0, inputs, between)
-        layer(prefix, 3, between, outputs)
-
-    first = 6 if skips else 3
-    for number, (before, after) in enumerate([(first, w), (w, 2 * w), (2 * w, 4 * w), (4 * w, 8 * w), (8 * w, 8 * w)]):
-        pair(f"{encoder}.block{number + 1}", before, after, after)
-    if skips:
-        pair(f"{encoder}.block6", 8 * w, 8 * w, 8 * w)
-        stages = [("_b", 8, 8, 8), ("1", 8, 8, 4), ("2", 4, 4, 2), ("3", 2, 2, 1), ("4", 1, 1, 1)]
-        for name, before, skip, after in stages:
-            layer(f"{decoder}.up{name}", 1, before * w, after * w)
-            pair(f"{decoder}.db{name}", (after + skip) * w, after * w, after * w)
-    else:
-        for number, (before, after) in enumerate([(8, 4), (4, 2), (2, 1), (1, 1)]):
-            layer(f"{decoder}.up{number + 1}", 1, before * w, before * w)
-            pair(f"{decoder}.db{number + 1}", before * w, before * w, after * w)
-    shapes[f"{decoder}.fin_out.0.weight"] = (2 if skips else 3, w, 3, 3)
-    shapes[f"{decoder}.fin_out.0.bias"] = (2 if skips else 3,)
-    return shapes
-
-
-def authors_state(width: int, encoder: str, decoder: str, skips: bool) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(width)
-    return {
-        name: torch.rand(shape, generator=generator) if shape else torch.tensor(7)
-        for name, shape in authors_shapes(width, encoder, decoder, skips).items()
-    }
-
-
-def save_authors(folder: Path, width: int, segmentation_width: int) -> Path:
-    """A pair of files as the authors publish them."""
-    path = folder / "DRAEM_seg_large_ae_large_0.0001_800_bs8_carpet_.pckl"
-    torch.save(authors_state(width, "encoder", "decoder", False), path)
-    seg = authors_state(segmentation_width, "encoder_segment", "decoder_segment", True)
-    torch.save(seg, folder / "DRAEM_seg_large_ae_large_0.0001_800_bs8_carpet__seg.pckl")
-    return path
-
-
-def test_checkpoints_of_the_authors_load_by_name(tmp_path: Path) -> None:
-    path = save_authors(tmp_path, 8, 4)  # their names at a narrower width
-    pair = PublishedReconstruction(3, 8), PublishedSegmentation(6, 4)
-    read_published(path, *pair)
-    for module, state in zip(pair, (authors_state(8, "encoder", "decoder", False), None), strict=True):
-        if state is not None:
-            assert set(module.state_dict()) == set(state)
-            assert all(torch.equal(module.state_dict()[name], value) for name, value in state.items())
-    assert pair[1].state_dict()["decoder_segment.db_b.0.weight"].shape == (32, 64, 3, 3)
-
-
-@pytest.mark.slow
-def test_the_authors_checkpoint_makes_a_detector_of_the_full_size(tmp_path: Path) -> None:
-    path = save_authors(tmp_path, 128, 64)
-    made = detector(32, 32, 1, DraemConfig(size="large", checkpoint=path))  # grey images are shown in three channels
-    run = PlainRun()
-    made.fit([], run)  # type: ignore[arg-type]
-    assert run.asked == 0
-    with torch.no_grad():
-        assert made(torch.rand(2, 1, 32, 32)).shape == (2, 1, 32, 32)
-    assert not made.networks.standardise
-
-
-def test_what_is_no_checkpoint_of_the_authors_is_refused(tmp_path: Path) -> None:
-    path = save_authors(tmp_path, 8, 4)
-    with pytest.raises(ConfigError, match=r"carpet_\.pckl: .* layers differ"):
-        read_published(path, PublishedReconstruction(3, 16), PublishedSegmentation(6, 4))
-    (tmp_path / "DRAEM_seg_large_ae_large_0.0001_800_bs8_carpet__seg.pckl").unlink()
-    with pytest.raises(ConfigError, match=r"_seg.*cannot be read"):
-        read_published(path, PublishedReconstruction(3, 8), PublishedSegmentation(6, 4))
-    path.write_bytes(b"nothing")
-    with pytest.raises(ConfigError, match="cannot be read"):
-        read_published(path, PublishedReconstruction(3, 8), PublishedSegmentation(6, 4))
 
 
 # Training
