@@ -13,15 +13,15 @@ from anomalib_lite.config import DetectorConfig
 class Mix(DetectorConfig):
     """How often each source of synthetic anomalies is drawn, as weights: 0 for never."""
 
-    texture: float = Field(1.0, ge=0, le=100)
+    texture: float = Field(0.5, ge=0, le=100)
     """Textures that show through clouds of Perlin noise (the paper's)."""
-    patch: float = Field(1.0, ge=0, le=100)
+    patch: float = Field(2.0, ge=0, le=100)
     """Places of other good images, blended in."""
-    photometric: float = Field(1.0, ge=0, le=100)
+    photometric: float = Field(2.0, ge=0, le=100)
     """Parts made darker, brighter, flatter or richer in contrast."""
-    filtered: float = Field(1.0, ge=0, le=100)
+    filtered: float = Field(1.5, ge=0, le=100)
     """Parts blurred, sharpened, or with noise in the place of their grain."""
-    scratch: float = Field(1.0, ge=0, le=100)
+    scratch: float = Field(1.5, ge=0, le=100)
     """Thin lines, dark or bright."""
     spot: float = Field(1.0, ge=0, le=100)
     """Small irregular spots, dark or bright."""

@@ -16,7 +16,7 @@ from anomalib_lite_draem.published import read_published
 
 _STEPS = 3000
 _PUBLISHED_EPOCHS = 700
-_RECALL, _PRESENCE = 0.3, 0.3  # weights of the terms that are not the paper's
+_RECONSTRUCTION, _RECALL, _PRESENCE = 0.1, 0.3, 0.3  # weights of the terms where they are not the paper's
 _HIGHEST = 2e-4  # share of the pixels that stands for the image's score
 _FAR = 50.0  # a margin that tells nothing
 _FEW = 8  # good images below which what is learnt is mostly those images by heart
@@ -77,7 +77,7 @@ class Draem(Detector):
         return margin
 
     def _loss(self, trainer: Averaged, anomalies: Anomalies, batch: Batch, run: TrainingRun) -> Tensor:
-        """The paper's three terms, each of weight 1, and the term of the image's score."""
+        """Plant, reconstruct and outline; the terms are those of `_terms`."""
         trainer.update()  # by the step before: this is called once in each
         good, allowed = batch.image, batch.valid
         if self.config.foreground:
@@ -95,18 +95,20 @@ class Draem(Detector):
     def _terms(
         self, reconstruction: Tensor, margin: Tensor, target: Tensor, mask: Tensor, valid: Tensor | None
     ) -> dict[str, Tensor]:
-        """Scalars by name, weighted. `large` has the paper's three terms; the others two more: see README.md."""
+        """Scalars by name, weighted. `large` has the paper's three, of weight 1; for the others see README.md."""
         counted = torch.ones_like(mask) if valid is None else valid
         outline, planted = focal(margin, mask), mask.to(margin.dtype)
+        published = self.config.size == "large"
+        weight = 1.0 if published else _RECONSTRUCTION
         terms = {
-            "l2": _average((reconstruction - target).square(), counted),
-            "ssim": _average(dissimilarity(reconstruction, target), counted),
+            "l2": weight * _average((reconstruction - target).square(), counted),
+            "ssim": weight * _average(dissimilarity(reconstruction, target), counted),
             "focal": _average(outline, counted),
         }
-        if self.config.size != "large":
-            lowest = torch.where(counted, margin, torch.full_like(margin, -_FAR))
+        if not published:
+            highest = torch.where(counted, margin, torch.full_like(margin, -_FAR))
             terms["recall"] = _RECALL * recall(outline, planted).mean()
-            terms["presence"] = _PRESENCE * presence(lowest, planted, _HIGHEST).mean()
+            terms["presence"] = _PRESENCE * presence(highest, planted, _HIGHEST).mean()
         return terms
 
 
