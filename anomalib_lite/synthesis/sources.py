@@ -23,7 +23,7 @@ def texture(draw: Draw, image: Tensor, textures: Tensor) -> tuple[Tensor, Tensor
 
 
 def patch(draw: Draw, image: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
-    """Another place of another good image, mirrored or turned, half of the time brought to the part's own mean."""
+    """Another place of another good image, mirrored or turned; half of the time brought to the part's own mean."""
     cover = _area(draw, image)
     count, _, height, width = image.shape
     moved = torch.stack(
@@ -33,7 +33,7 @@ def patch(draw: Draw, image: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
         ]
     )
     turned = moved.transpose(2, 3) if height == width else moved.flip(2, 3)
-    moved = torch.where(draw.coin(0.5, count, 1, 1, 1), turned, moved.flip(2))
+    moved = torch.where(draw.coin(0.2, count, 1, 1, 1), turned, moved.flip(2))
     matched = moved + _inside(image, cover) - _inside(moved, cover)
     moved = torch.where(draw.coin(0.5, count, 1, 1, 1), matched, moved)
     return torch.lerp(moved, image, draw.uniform(0, 0.5, count, 1, 1, 1)), cover
@@ -45,7 +45,7 @@ def photometric(draw: Draw, image: Tensor) -> tuple[Tensor, Tensor]:
     shape = (len(image), 1, 1, 1)
     mean = _inside(image, cover)
     gain = torch.where(draw.coin(0.5, *shape), draw.logarithmic(0.4, 2.5, *shape), draw.logarithmic(0.8, 1.25, *shape))
-    contrast = torch.where(draw.coin(0.5, *shape), draw.uniform(0, 2.5, *shape), torch.ones(shape))
+    contrast = torch.where(draw.coin(0.5, *shape), draw.uniform(0, 2.5, *shape), 1.0)
     return gain * (mean + contrast * (image - mean)), cover
 
 
