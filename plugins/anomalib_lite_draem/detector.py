@@ -44,7 +44,7 @@ class Draem(Detector):
         _warn_of_few(batches)
         textures = procedural_textures if self.config.textures is None else TextureFolder(self.config.textures)
         anomalies = Anomalies(self.config.mix.model_dump(), textures=textures)
-        trainer = Averaged(self.networks)
+        trainer = Averaged(self.networks.to(memory_format=torch.channels_last))
         large = self.config.size == "large"
         run.minimise(
             lambda batch: self._loss(trainer, anomalies, batch, run),
