@@ -26,12 +26,10 @@ def patch(draw: Draw, image: Tensor, donors: Tensor) -> tuple[Tensor, Tensor]:
     """Another place of another good image, mirrored or turned; half of the time brought to the part's own mean."""
     cover = _area(draw, image)
     count, _, height, width = image.shape
-    moved = torch.stack(
-        [
-            one.roll((int(down), int(across)), (1, 2))
-            for one, (down, across) in zip(donors, draw.integers(0, max(height, width), count, 2), strict=True)
-        ]
-    )
+    rows = (torch.arange(height, device=image.device) + draw.integers(0, height - 1, count, 1)) % height
+    columns = (torch.arange(width, device=image.device) + draw.integers(0, width - 1, count, 1)) % width
+    which = torch.arange(count, device=image.device).view(-1, 1, 1)
+    moved = donors.permute(0, 2, 3, 1)[which, rows.unsqueeze(2), columns.unsqueeze(1)].permute(0, 3, 1, 2)
     turned = moved.transpose(2, 3) if height == width else moved.flip(2, 3)
     moved = torch.where(draw.coin(0.2, count, 1, 1, 1), turned, moved.flip(2))
     matched = moved + _inside(image, cover) - _inside(moved, cover)
