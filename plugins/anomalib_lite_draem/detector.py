@@ -63,7 +63,7 @@ class Draem(Detector):
         """Tell how anomalous each place is.
 
         Args:
-            image: (B, C, H, W) in [0, 1], of any size.
+            image: (B, C, H, W) in [0, 1], of the size of the specification.
             reference: Not used.
 
         Returns:

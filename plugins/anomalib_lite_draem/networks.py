@@ -50,7 +50,7 @@ class Networks(nn.Module):
         """Reconstruct and outline, both in the networks' units: see `units`.
 
         Args:
-            image: (B, C, H, W) of any size.
+            image: (B, C, H, W), of any size that `contrast` takes; padded to a multiple of the strides.
 
         Returns:
             The reconstruction (B, C, H, W), and the margin (B, 1, H, W): logit of anomalous less logit of normal.
@@ -82,7 +82,7 @@ def build(size: str, image: ImageSpec, *, as_published: bool) -> Networks:
 
     Args:
         size: `tiny`, `small`, or `large`: the published architecture.
-        image: Its size and channels count.
+        image: Size and channels of what they are to see.
         as_published: Three channels, and each image seen as it is, as the authors' weights expect it.
     """
     channels = 3 if as_published else image.channels
