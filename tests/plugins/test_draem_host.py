@@ -15,12 +15,12 @@ from PIL import Image
 from torch import Tensor
 
 from anomalib_lite import pipeline
-from anomalib_lite.batches import Frame, FrameBatches
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.preparation import Request
-from anomalib_lite.training import LightningRun
+from anomalib_lite.training.batches import Frame, FrameBatches
+from anomalib_lite.training.run import LightningRun
 
 
 class Noise:
