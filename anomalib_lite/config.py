@@ -27,6 +27,11 @@ class DetectorConfig(_Section):
     Every option has a default, checked as any other value.
     """
 
+    @property
+    def positional(self) -> bool:
+        """Whether these options make the map depend on the place: as `DetectorInfo.positional`, for some options only."""
+        return False
+
 
 class ImageConfig(_Section):
     """How images reach the model."""

@@ -163,8 +163,8 @@ def check_scores_do_not_saturate(subject: Subject) -> None:
 
 
 def check_a_map_of_the_place_is_declared(subject: Subject) -> None:
-    """A detector whose map depends on the place says `positional=True`, so that it is refused for tiles."""
-    if subject.info.positional or subject.compares:
+    """A detector whose map depends on the place says so, in its description or its options: tiles are refused then."""
+    if subject.info.positional or subject.options.positional or subject.compares:
         return
     images = [good(SPEC, 500 + number) for number in range(IMAGES)]
     maps = subject.predict(images)[1]
@@ -174,7 +174,8 @@ def check_a_map_of_the_place_is_declared(subject: Subject) -> None:
     excess = float(elsewhere[inside].mean() - maps[inside].mean())
     assert excess <= OF_THE_PLACE * float(peaks[1] - peaks[0]), (
         "good images moved by a quarter of their size score high all over: the map depends on the place. "
-        "Declare DetectorInfo(positional=True), or learn what does not depend on it"
+        "Declare DetectorInfo(positional=True), or have the options say so where only some make it so "
+        "(DetectorConfig.positional), or learn what does not depend on it"
     )
 
 

@@ -2,9 +2,18 @@
 
 from typing import Any
 
+from faulty import SoundConfig
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from anomalib_lite.config import DetectorConfig
+
+
+class Placed(SoundConfig):
+    """Breaks none: says that the map depends on the place."""
+
+    @property
+    def positional(self) -> bool:
+        return True
 
 
 class Undescribed(DetectorConfig):
