@@ -29,7 +29,7 @@ class DetectorConfig(_Section):
 
     @property
     def positional(self) -> bool:
-        """Whether these options make the map depend on the place: as `DetectorInfo.positional`, for some options only."""
+        """Whether with these options the map depends on the place; `DetectorInfo.positional` is for all options."""
         return False
 
 

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from faulty import SoundConfig
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from anomalib_lite.config import DetectorConfig
+from faulty import SoundConfig
 
 
 class Placed(SoundConfig):
