@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.preprocessing import StandardScaler
@@ -27,7 +28,7 @@ HEADS = ("logits", "bounded")
 MAX_DIMENSIONS = 128
 PUBLISHED_NP_STEPS = 300
 BATCH = 64
-ROWS = 8192  # scored at a time
+ROWS = 1024  # scored at a time
 
 Loss = Callable[[TimeNetwork, Tensor], Tensor]
 
@@ -159,8 +160,9 @@ class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
         return distance / dimensions
 
     def _network_score(self, network: TimeNetwork, vectors: Tensor) -> Tensor:
-        with torch.inference_mode():
-            outputs = torch.cat([network(part) for part in torch.split(vectors, ROWS)])
+        with torch.inference_mode():  # always as many rows: few of them are multiplied otherwise, to other last bits
+            padded = F.pad(vectors, (0, 0, 0, -len(vectors) % ROWS))
+            outputs = torch.cat([network(part) for part in torch.split(padded, ROWS)])[: len(vectors)]
         if self.variant == "c":
             return expected_bin(outputs)
         root = outputs.squeeze(1)
