@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 SMALL, LARGE = 1_000, 10_000
-SEEDS = range(5)
+SEEDS = 5
+PAPER = ("np", "ig", "c")
+Rows = dict[tuple[str, ...], float]  # (set, protocol, method, seed) -> AUROC in percent
 METHODS: dict[str, dict[str, Any]] = {
     "np published": {"variant": "np", "published": True},
     "np": {"variant": "np"},
@@ -113,54 +115,56 @@ def name_of(path: Path) -> str:
     return path.stem.split("_", 1)[1].lower() if path.stem[0].isdigit() else path.stem.lower()
 
 
-def tasks(paths: list[Path], protocols: list[str], methods: list[str]) -> Iterator[tuple[Path, str, str, int]]:
+def tasks(
+    paths: list[Path], protocols: list[str], methods: list[str], seeds: int
+) -> Iterator[tuple[Path, str, str, int]]:
     """Small sets first; seeds outermost but one, so that an interrupted run has every set."""
     ordered = sorted(paths, key=lambda path: path.stat().st_size)
     for method in methods:
         for protocol in protocols:
-            for seed in SEEDS:
+            for seed in range(seeds):
                 for path in ordered:
                     yield path, protocol, method, seed
 
 
-def table(rows: dict[tuple[str, ...], float], protocol: str, methods: list[str]) -> str:
-    """Markdown: a set per row, mean (standard deviation, number of seeds) per method."""
+def table(rows: Rows, protocol: str, methods: list[str]) -> str:
+    """Markdown: a set per row, mean (standard deviation) of the paper and of each method; means over sets below."""
     names = sorted({key[0] for key in rows}, key=lambda name: (name.startswith("mvtec"), name))
-    lines = [f"| {protocol} | paper NP | paper IG | paper C | " + " | ".join(methods) + " |"]
-    lines.append("|" + "---|" * (len(methods) + 4))
+    lines = [f"| {protocol} | " + " | ".join([*(f"paper {one}" for one in PAPER), *methods]) + " |"]
+    lines.append("|---" * (1 + len(PAPER) + len(methods)) + "|")
     for name in names:
-        paper = (
-            [f"{m:.1f} ({s:.1f})" for m, s in (PUBLISHED[name][v] for v in ("np", "ig", "c"))]
-            if name in PUBLISHED
-            else ["-"] * 3
-        )
-        ours = [_cell([value for key, value in rows.items() if key[:3] == (name, protocol, m)]) for m in methods]
+        paper = [_shown(*PUBLISHED[name][one]) if name in PUBLISHED else "-" for one in PAPER]
+        ours = [_cell(_values(rows, name, protocol, method)) for method in methods]
         lines.append(f"| {name} | " + " | ".join(paper + ours) + " |")
-    for label, chosen in (
-        ("mean of the 12", [n for n in names if n in PUBLISHED]),
-        ("mean of MVTec", [n for n in names if n.startswith("mvtec")]),
-    ):
-        paper = (
-            [f"{np.mean([PUBLISHED[n][v][0] for n in chosen]):.2f}" for v in ("np", "ig", "c")]
-            if label.endswith("12") and chosen
-            else ["-"] * 3
-        )
-        ours = []
-        for method in methods:
-            means = [
-                np.mean(found)
-                for n in chosen
-                if (found := [v for k, v in rows.items() if k[:3] == (n, protocol, method)])
-            ]
-            ours.append(f"{np.mean(means):.2f}" if len(means) == len(chosen) and means else "-")
+    tabular = [name for name in names if name in PUBLISHED]
+    embedded = [name for name in names if name.startswith("mvtec")]
+    for label, chosen in ((f"mean of {len(tabular)}", tabular), (f"mean of {len(embedded)} mvtec-ad", embedded)):
+        paper = [
+            f"{np.mean([PUBLISHED[n][one][0] for n in chosen]):.2f}" if chosen == tabular else "-" for one in PAPER
+        ]
+        ours = [_mean([_values(rows, name, protocol, method) for name in chosen]) for method in methods]
         lines.append(f"| {label} | " + " | ".join(paper + ours) + " |")
     return "\n".join(lines)
+
+
+def _values(rows: Rows, *key: str) -> list[float]:
+    return [value for found, value in rows.items() if found[:3] == key]
+
+
+def _shown(mean: float, spread: float) -> str:
+    return f"{mean:.1f} ({spread:.1f})"
 
 
 def _cell(values: list[float]) -> str:
     if not values:
         return "-"
-    return f"{np.mean(values):.1f} ({np.std(values):.1f})" + ("" if len(values) == len(SEEDS) else f" [{len(values)}]")
+    number = "" if len(values) == SEEDS else f" [{len(values)}]"
+    return _shown(float(np.mean(values)), float(np.std(values))) + number
+
+
+def _mean(values: list[list[float]]) -> str:
+    """Mean over sets of their means, where every set was measured."""
+    return f"{np.mean([np.mean(one) for one in values]):.2f}" if values and all(values) else "-"
 
 
 def main() -> None:
@@ -170,13 +174,14 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=list(METHODS)[:6], choices=METHODS)
     parser.add_argument("--protocols", nargs="*", default=list(PROTOCOLS), choices=PROTOCOLS)
     parser.add_argument("--sets", nargs="*", help="names, such as thyroid; default: all")
+    parser.add_argument("--seeds", type=int, default=SEEDS, help="how many")
     options = parser.parse_args()
     torch.set_num_threads(1)
     paths = [path for path in options.data.glob("*.npz") if not options.sets or name_of(path) in options.sets]
     known = [json.loads(line) for line in options.results.read_text().splitlines()] if options.results.exists() else []
     rows = {tuple(line["key"]): line["auroc"] for line in known}
     with options.results.open("a") as file:
-        for path, protocol, method, seed in tasks(paths, options.protocols, options.methods):
+        for path, protocol, method, seed in tasks(paths, options.protocols, options.methods, options.seeds):
             key = (name_of(path), protocol, method, str(seed))
             if key not in rows:
                 result = measure(path, protocol, method, seed)

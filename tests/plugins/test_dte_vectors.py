@@ -17,6 +17,7 @@ from anomalib_lite_dte.diffusion import time_posterior, variances  # noqa: E402
 from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
 from anomalib_lite_dte.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
 from anomalib_lite_dte.whitening import principal_components  # noqa: E402
+from benchmarks.dte_vectors import PROTOCOLS, table  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
@@ -279,6 +280,33 @@ def test_the_inverse_gamma_variant_needs_three_features(features: int):
 def test_illegal_parameters_are_named(options: dict[str, Any], message: str):
     with pytest.raises(ValueError, match=message):
         DiffusionTimeEstimator(**options).fit(cloud(20))
+
+
+def test_the_published_protocol_leaks_and_the_other_does_not():
+    points, labels = cloud(90), np.repeat([0, 1], [80, 10])
+    leaking, distinct = (PROTOCOLS[name](points, labels, 0) for name in ("published", "distinct"))
+    assert len(leaking.train) + len(leaking.test) == 1000
+    assert len(set(map(tuple, leaking.train)) & set(map(tuple, leaking.test))) > 10
+    assert (len(distinct.train), len(distinct.test)) == (40, 50)
+    assert not set(map(tuple, distinct.train)) & set(map(tuple, distinct.test))
+    assert distinct.anomalous.tolist() == [0] * 40 + [1] * 10
+    assert {tuple(one) for one in distinct.test[40:]} == {tuple(one) for one in points[80:]}
+
+
+def test_large_sets_stay_in_file_order():
+    points, labels = cloud(2000), np.tile([0, 0, 0, 1], 500)
+    for protocol in PROTOCOLS.values():
+        split = protocol(points, labels, 3)
+        np.testing.assert_array_equal(split.train, points[labels == 0][:750])
+        np.testing.assert_array_equal(split.test[:750], points[labels == 0][750:])
+
+
+def test_the_table_says_how_many_seeds_it_is_of():
+    rows = {("wilt", "distinct", "np", str(seed)): 60.0 + seed for seed in range(5)}
+    rows |= {("wilt", "distinct", "c", str(seed)): 80.0 + 2 * seed for seed in range(2)}
+    assert "| wilt | 62.9 (5.6) | 93.8 (3.2) | 85.1 (1.1) | 62.0 (1.4) | 81.0 (1.0) [2] |" in table(
+        rows, "distinct", ["np", "c"]
+    )
 
 
 TWO_FEATURES = (  # checks of scikit-learn that fit 2 features or fewer, and expect that to work
