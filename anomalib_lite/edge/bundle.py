@@ -18,6 +18,7 @@ from anomalib_lite.errors import ModelError
 SCHEMA_VERSION = 1
 MANIFEST, GRAPH = "manifest.json", "model.onnx"
 METADATA_KEY = "anomalib_lite"
+MAX_BYTES = 512 * 2**20  # of a graph, and of any other file of a bundle
 _METADATA_FIELD = 14  # ModelProto.metadata_props, onnx.proto
 
 
