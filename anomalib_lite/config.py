@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from anomalib_lite.errors import ConfigError
 
-__all__ = ["Config", "DetectorConfig", "faults", "load", "nearest", "put", "validate"]
+__all__ = ["Config", "DetectorConfig"]  # what plugins may use
 
 M = TypeVar("M", bound=BaseModel)
 

@@ -14,6 +14,18 @@ A message is one or two sentences: what happened, where, what was expected, what
 Only `anomalib_lite.cli` turns errors into exit codes; a bug exits with 70.
 """
 
+__all__ = [
+    "AnomalibLiteError",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "ImageError",
+    "MissingExtra",
+    "ModelError",
+    "ParityFailed",
+    "PluginError",
+]
+
 
 class AnomalibLiteError(Exception):
     """Base of every error raised on purpose."""

@@ -22,6 +22,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.selfcheck import FOLDER as SELFCHECK
 from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.fits import crossfit, fit
@@ -88,9 +89,9 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
     )
     expected, files = selfcheck.choose(
         plan.config.calibration.selfcheck,
-        [(one.score, path) for one, path in zip(scored.images, scored.paths, strict=True)],
+        [(one.score, sample) for one, sample in zip(scored.images, scored.samples, strict=True)],
         plan.framing.spec,
-        lambda content: runtime.measure(imaging.read(content).pixels).score,
+        lambda *pair: runtime.measure(*(imaging.read(one).pixels for one in pair)).score,
         calibration.thresholds,
     )
     manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit))
@@ -300,8 +301,12 @@ def _recalibrated(model: Model, calibration: Calibration, scored: Scored, out: P
         "calibrated": manifests.now(),
         "selfcheck": [one.to_json() for one in expected],
     }
-    dropped = {one["file"] for one in before.manifest["selfcheck"]} - {one.file for one in expected}
-    kept = [name for name in before.manifest["files"] if name not in dropped | {"report.html"}]
+    replayed = {name for one in expected for name in one.files}
+    kept = [
+        name
+        for name in before.manifest["files"]
+        if name != "report.html" and (name in replayed or not name.startswith(f"{SELFCHECK}/"))
+    ]
     files = {name: before.read(name) for name in kept}
     unwritten = Model(Bundle(out, manifest, "", files))
     files["report.html"] = reporting.training(unwritten, scored, _curve(files["training.csv"]), [])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
@@ -18,14 +17,14 @@ class Scored:
     """Measured good images, and those that could not be measured."""
 
     images: list[ScoredImage] = field(default_factory=list)
-    paths: list[Path] = field(default_factory=list)  # of `images`
+    samples: list[Sample] = field(default_factory=list)  # of `images`
     hashes: dict[str, str] = field(default_factory=dict)  # SHA-256 of the file -> group
     errors: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
     def extend(self, other: Scored) -> None:
         """Add what another graph measured."""
         self.images += other.images
-        self.paths += other.paths
+        self.samples += other.samples
         self.hashes |= other.hashes
         self.errors += other.errors
 
@@ -52,6 +51,6 @@ def score(
             scored.errors.append((sample.name, str(error)))
             continue
         scored.images.append(ScoredImage(sample.name, sample.group, measured.score, measured.peak))
-        scored.paths.append(sample.path)
+        scored.samples.append(sample)
         scored.hashes[picture.sha256] = sample.group
     return scored

@@ -5,31 +5,41 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
+from hashlib import sha256
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anomalib_lite.data import Sample
 from anomalib_lite.edge import decision, imaging
 from anomalib_lite.edge.decision import Thresholds
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.selfcheck import FOLDER, Expected
 
-Candidate = tuple[str, str, bytes]  # what, suffix, file bytes
-Score = Callable[[bytes], float]
+Score = Callable[..., float]  # of the bytes of an image file, and of its golden sample where there is one
+
+
+class Candidate(NamedTuple):
+    """An image that may be carried, as a file."""
+
+    what: str
+    suffix: str
+    content: bytes
+    golden: tuple[str, bytes] | None  # suffix and bytes of its golden sample
 
 
 def choose(
-    kind: str, scored: Sequence[tuple[float, Path]], spec: ImageSpec, score: Score, thresholds: Thresholds
+    kind: str, scored: Sequence[tuple[float, Sample]], spec: ImageSpec, score: Score, thresholds: Thresholds
 ) -> tuple[list[Expected], dict[str, bytes]]:
     """Choose self-check images whose verdict is the same on every machine.
 
     Args:
         kind: "images" (held-out images and planted patches), "rendered" (where images must not travel) or "none".
-        scored: Score and path of each held-out good image, not empty.
+        scored: Each held-out good image with its score, not empty.
         spec: What the model takes.
-        score: Measures the bytes of an image file, as the device will.
+        score: Measures the bytes of an image file, or of an image and its golden sample, as the device will.
         thresholds: Images whose score is within the tolerance of one are passed over.
 
     Returns:
@@ -37,16 +47,20 @@ def choose(
     """
     if kind == "none":
         return [], {}
-    candidates = _rendered(spec) if kind == "rendered" else _held_out(sorted(scored, key=lambda one: one[0]), spec)
+    ranked = [sample for _, sample in sorted(scored, key=lambda one: one[0])]
+    compares = ranked[0].reference is not None
     expected: dict[str, Expected] = {}
     files: dict[str, bytes] = {}
-    for what, suffix, content in candidates:
-        value = score(content)
+    for what, suffix, content, golden in _rendered(spec, compares) if kind == "rendered" else _held_out(ranked, spec):
+        value = score(content) if golden is None else score(content, golden[1])
         if what in expected or not decision.is_decisive(value, thresholds):
             continue
-        name = f"{FOLDER}/{what.replace(' ', '-')}{suffix}"
-        expected[what] = Expected(name, what, value, decision.decide(value, thresholds).value)
+        name, reference = f"{FOLDER}/{what.replace(' ', '-')}{suffix}", None
         files[name] = content
+        if golden is not None:  # shared by all images that are compared with it
+            reference = f"{FOLDER}/reference-{sha256(golden[1]).hexdigest()[:8]}{golden[0]}"
+            files[reference] = golden[1]
+        expected[what] = Expected(name, what, value, decision.decide(value, thresholds).value, reference)
     return list(expected.values()), files
 
 
@@ -59,22 +73,30 @@ def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[E
     ]
 
 
-def _held_out(scored: Sequence[tuple[float, Path]], spec: ImageSpec) -> Iterator[Candidate]:
+def _held_out(ranked: Sequence[Sample], spec: ImageSpec) -> Iterator[Candidate]:
     """Low, median, highest, and two with a patch planted into the median; each with its neighbours as substitutes."""
-    last = len(scored) - 1
-    for what, place in (("low", 0), ("median", len(scored) // 2), ("highest", last)):
+    last = len(ranked) - 1
+    for what, place in (("low", 0), ("median", len(ranked) // 2), ("highest", last)):
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
-            path = scored[index][1]
-            yield what, path.suffix.lower(), path.read_bytes()
-    pixels = imaging.read(scored[len(scored) // 2][1]).pixels
+            sample = ranked[index]
+            yield Candidate(what, sample.path.suffix.lower(), sample.path.read_bytes(), _golden(sample))
+    median = ranked[len(ranked) // 2]
+    pixels = imaging.read(median.path).pixels
     for what, dark in (("planted dark patch", True), ("planted bright patch", False)):
         for size in (8, 6, 4, 3):
-            yield what, ".png", encode(planted(pixels, spec.white, dark=dark, share=size))
+            patched = encode(planted(pixels, spec.white, dark=dark, share=size))
+            yield Candidate(what, ".png", patched, _golden(median))
 
 
-def _rendered(spec: ImageSpec) -> Iterator[Candidate]:
+def _golden(sample: Sample) -> tuple[str, bytes] | None:
+    path = sample.reference
+    return None if path is None else (path.suffix.lower(), path.read_bytes())
+
+
+def _rendered(spec: ImageSpec, compares: bool) -> Iterator[Candidate]:
+    golden = (".png", encode(rendered(spec, 0))) if compares else None
     for number in range(1, 6):
-        yield f"rendered {number}", ".png", encode(rendered(spec, number))
+        yield Candidate(f"rendered {number}", ".png", encode(rendered(spec, number)), golden)
 
 
 def planted(pixels: NDArray[np.generic], white: float, *, dark: bool, share: int) -> NDArray[np.generic]:

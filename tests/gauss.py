@@ -56,6 +56,14 @@ class Contrast(Detector):
         return (image - blurred).abs().amax(1, keepdim=True)
 
 
+class Difference(Detector):
+    """Distance from the golden sample."""
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        assert reference is not None
+        return (image - reference).abs().amax(1, keepdim=True)
+
+
 @hookimpl
 def register_detectors() -> list[DetectorInfo]:
     return [
@@ -65,4 +73,6 @@ def register_detectors() -> list[DetectorInfo]:
         DetectorInfo(name="contrast", summary="Local contrast.", target="gauss:Contrast", config=DetectorConfig),
         DetectorInfo(name="placed", summary="Knows its place.", target="gauss:Gauss", config=GaussConfig,
                      positional=True),
+        DetectorInfo(name="difference", summary="Compares.", target="gauss:Difference", config=DetectorConfig,
+                     inputs=("image", "reference")),
     ]  # fmt: skip

@@ -12,11 +12,11 @@ import onnx
 import pytest
 import torch
 from conftest import picture
-from gauss import Gauss, GaussConfig
+from gauss import Difference, Gauss, GaussConfig
 from needs import need
 
 from anomalib_lite.config import ScoreConfig
-from anomalib_lite.detector import Detector, ImageSpec
+from anomalib_lite.detector import ImageSpec
 from anomalib_lite.edge import decision, imaging
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.model import Model
@@ -48,12 +48,6 @@ def test_every_form_of_the_graph_agrees_with_torch(reduction: Any, valid: bool, 
     parity = check_parity(wrapped, runtime, pictures)
     assert parity.frames == 4
     assert parity.score < 1e-5
-
-
-class Difference(Detector):
-    def forward(self, image: torch.Tensor, reference: torch.Tensor | None = None) -> torch.Tensor:
-        assert reference is not None
-        return (image - reference).abs().amax(1, keepdim=True)
 
 
 def test_the_graph_tells_image_and_reference_apart():

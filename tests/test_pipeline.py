@@ -236,6 +236,29 @@ def test_selfcheck_images_need_not_travel(train: Train, parts: Path, tmp_path: P
         assert not any(one.flipped for one in replay(model))
 
 
+@pytest.mark.parametrize("kind", ["images", "rendered"])
+def test_a_model_that_compares_carries_its_golden_samples(train: Train, parts: Path, tmp_path: Path, kind: str):
+    goldens = [save(tmp_path / f"golden{number}.png", picture(number)).name for number in range(2)]
+
+    def pairs(folder: str) -> Path:
+        images = sorted((parts / folder).iterdir())
+        table = tmp_path / f"{folder.replace('/', '_')}.csv"
+        rows = [f"{image},{goldens[number % 2]}" for number, image in enumerate(images)]
+        table.write_text("\n".join(["image,reference", *rows]))
+        return table
+
+    train(pairs("train/good"), tmp_path / "model", {"calibration.selfcheck": kind}, detector="difference")
+    model = Model(tmp_path / "model")
+    assert len(replay(model)) == 5
+    assert not any(one.flipped or one.score is None for one in replay(model))
+    carried = {path.name for path in (tmp_path / "model/selfcheck").glob("reference-*")}
+    assert len(carried) == (2 if kind == "images" else 1)
+    bad = save(tmp_path / "bad.png", picture(1, defect=True))
+    assert model.inspect(bad, reference=tmp_path / goldens[1]).verdict is Verdict.NG
+    pipeline.calibrate(tmp_path / "model", pairs("test/good"), out=tmp_path / "again", group=r"part(\d+)")
+    assert not any(one.flipped or one.score is None for one in replay(Model(tmp_path / "again")))
+
+
 def test_a_region_of_interest_hides_defects_outside_of_it(train: Train, parts: Path, tmp_path: Path):
     inside = np.zeros((24, 24), np.uint8)  # another size than the images: stretched over them
     inside[:, :12] = 255

@@ -22,6 +22,12 @@ class Expected:
     what: str  # "low", "median", "highest", "planted dark patch", "rendered 1", ...
     score: float
     verdict: str
+    reference: str | None = None  # the golden sample within the bundle, for models that compare
+
+    @property
+    def files(self) -> list[str]:
+        """What it needs of the bundle."""
+        return [self.file] if self.reference is None else [self.file, self.reference]
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -59,7 +65,8 @@ def replay(model: Model) -> list[Replayed]:
 
 
 def _replay_one(model: Model, expected: Expected) -> Replayed:
-    result = model.inspect(model.bundle.read(expected.file), name=expected.file)
+    reference = None if expected.reference is None else model.bundle.read(expected.reference)
+    result = model.inspect(model.bundle.read(expected.file), reference=reference, name=expected.file)
     score = float("nan") if result.score is None else result.score
     flipped = decision.flipped(Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol)
     return Replayed(expected, result.score, result.verdict, flipped, result.error)

@@ -32,10 +32,11 @@ def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], n
     """
     manifest = model.bundle.manifest
     approximate = manifest["calibration"]["approximate"]
-    ranked = sorted(zip(scored.images, scored.paths, strict=True), key=lambda one: -one[0].score)
+    ranked = sorted(zip(scored.images, scored.samples, strict=True), key=lambda one: -one[0].score)
     gallery = _gallery(model)
-    for image, path in [] if approximate else ranked[:SHOWN]:
-        gallery.consider(model.inspect(path, name=image.image), GOOD, imaging.read(path).pixels)
+    for image, sample in [] if approximate else ranked[:SHOWN]:
+        result = model.inspect(sample.path, reference=sample.reference, name=image.image)
+        gallery.consider(result, GOOD, imaging.read(sample.path).pixels)
     rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one, _ in ranked]
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
     report = _report(model, "train", _data(manifest), rows, notes)
