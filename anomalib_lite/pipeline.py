@@ -309,7 +309,7 @@ def _recalibrated(model: Model, calibration: Calibration, scored: Scored, out: P
     ]
     files = {name: before.read(name) for name in kept}
     unwritten = Model(Bundle(out, manifest, "", files))
-    files["report.html"] = reporting.training(unwritten, scored, _curve(files["training.csv"]), [])
+    files["report.html"] = reporting.training(unwritten, scored, _curve(files.get("training.csv", b"")), [])
     return bundle.write(out, manifest, files, overwrite=True)
 
 

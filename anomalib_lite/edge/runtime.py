@@ -134,7 +134,7 @@ def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.Inference
 def _signature(framing: Framing, inputs: Sequence[str]) -> tuple[Signature, Signature]:
     """Inputs and outputs of the graph that a manifest describes."""
     spec = framing.spec
-    pixels = (spec.dtype, (None, spec.height, spec.width, spec.channels))
+    pixels = (spec.dtype, (None, *(framing.source or (spec.height, spec.width)), spec.channels))
     known = {"image": pixels, "reference": pixels, "valid": ("uint8", (None, spec.height, spec.width, 1))}
     if strange := [name for name in inputs if name not in known]:
         raise ModelError(f"the manifest describes the unknown input '{strange[0]}'. Restore the bundle, or upgrade.")

@@ -1,0 +1,117 @@
+"""Makes of a model what a device carries: graph, manifest and self-check, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite.edge import bundle, decision, imaging
+from anomalib_lite.edge.bundle import GRAPH, Bundle
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.imaging import Pixels
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import Expected
+from anomalib_lite.embedding import embed_resize
+from anomalib_lite.errors import ConfigError, ExportError
+from anomalib_lite.selfcheck import encode
+from anomalib_lite.version import __version__
+
+TRAINING_FILES = ("weights.safetensors", "report.html", "training.csv")
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """What was written, and what there is to say about it."""
+
+    bundle: Bundle
+    notes: list[str]
+
+
+def export(model: Path, out: Path, *, source_size: tuple[int, int] | None = None, overwrite: bool = False) -> Exported:
+    """Write what a device needs.
+
+    Args:
+        model: The bundle.
+        out: A zip where the name ends so, otherwise a folder.
+        source_size: (height, width) of a camera's images: the graph then takes these, and resizes them itself.
+        overwrite: Replace `out`.
+
+    Raises:
+        ModelError: The model is refused, or `out` cannot be written.
+        ConfigError: The model cannot have its resize embedded.
+        ExportError: The graph with the resize gives another result.
+    """
+    bundle.refuse_existing(out, overwrite=overwrite)
+    loaded = Model(model)
+    manifest, files = _for_a_device(loaded)
+    notes = []
+    if source_size is not None:
+        difference = _embed(loaded, manifest, files, source_size)
+        notes.append(f"the graph takes {source_size[1]} x {source_size[0]} pixels and resizes them; largest difference "
+                     f"of a self-check score {difference:.1e}, tolerance {loaded.thresholds.tol:.1e}")  # fmt: skip
+    return Exported(bundle.write(out, manifest, files, overwrite=overwrite), notes)
+
+
+def _for_a_device(model: Model) -> tuple[dict[str, Any], Files]:
+    """Manifest and files of a model, without what only training and its machine need."""
+    manifest = {key: value for key, value in model.bundle.manifest.items() if key not in ("files", "graph_sha256")}
+    manifest["data"] = manifest["data"] | {"unreadable": []}  # names of files on the training machine
+    manifest["exported"] = {"from": model.model_id, "with": __version__}
+    names = [name for name in model.bundle.manifest["files"] if name not in TRAINING_FILES]
+    return manifest, {name: model.bundle.read(name) for name in names}
+
+
+def _embed(model: Model, manifest: dict[str, Any], files: Files, size: tuple[int, int]) -> float:
+    """Replace the graph by one that resizes, and the self-check by one of that size.
+
+    Returns:
+        The largest difference of a self-check score from that of the graph that was calibrated.
+    """
+    _refuse_unsuitable(model, size)
+    files[GRAPH] = embed_resize(files[GRAPH], model.framing.spec, *size)
+    manifest["framing"] = manifest["framing"] | {"source": list(size)}
+    before = [Expected(**one) for one in manifest["selfcheck"]]
+    for one in before:
+        files.pop(one.file)
+    resized = [(one, imaging.resize(imaging.read(model.bundle.read(one.file)).pixels, *size)) for one in before]
+    embedded = Model(Bundle(model.bundle.path, manifest, "", dict(files)))
+    expected, largest = [], 0.0
+    for one, pixels in resized:
+        moved, difference = _compared(model, embedded, one, pixels)
+        largest = max(largest, difference)
+        if moved is not None:
+            expected.append(moved)
+            files[moved.file] = encode(pixels)
+    manifest["selfcheck"] = [one.to_json() for one in expected]
+    return largest
+
+
+def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
+    if model.framing.mode != "stretch" or model.framing.source:
+        what = "resizes within its graph already" if model.framing.source else f"has image.mode={model.framing.mode}"
+        raise ConfigError(f"--source-size: this model {what}; only a model that stretches its images can embed that.")
+    if "reference" in model.bundle.manifest["graph"]["inputs"]:
+        raise ConfigError("--source-size: a model that compares with a golden sample takes images of its size already.")
+    if min(size) < 1 or size[0] * size[1] > imaging.Limits().pixels:
+        raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
+
+
+def _compared(model: Model, embedded: Model, one: Expected, pixels: Pixels) -> tuple[Expected | None, float]:
+    """The self-check image at the camera's size, or None where it is too close to a threshold; and the difference."""
+    calibrated, here = model.inspect(pixels), embedded.inspect(pixels)
+    if calibrated.score is None or here.score is None:
+        raise ExportError(f"{one.file}: cannot be measured at that size ({calibrated.error or here.error}).")
+    difference = abs(here.score - calibrated.score)
+    tol = model.thresholds.tol
+    if not difference <= tol:
+        raise ExportError(
+            f"{one.file}: with the resize in the graph the score moves by {difference:.1e}, more than the tolerance "
+            f"{tol:.1e}. Nothing was written; export without --source-size."
+        )
+    if not decision.is_decisive(calibrated.score, model.thresholds):
+        return None, difference
+    file = str(Path(one.file).with_suffix(".png").as_posix())
+    return replace(one, file=file, score=calibrated.score, verdict=Verdict(calibrated.verdict).value), difference
