@@ -25,6 +25,7 @@ COMMANDS = (
     "calibrate",
     "export",
     "verify",
+    "bench",
     "watch",
     "serve",
     "doctor",

@@ -1,0 +1,157 @@
+"""How fast a model is on this machine: from file bytes to verdict, and what of it is decoding and the bare graph."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from itertools import cycle, islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.model import Model
+from anomalib_lite.errors import DataError
+from anomalib_lite.version import __version__
+
+WARM_UP = 5
+START = (
+    "import sys, time\nstarted = time.perf_counter()\nfrom anomalib_lite.edge.model import Model\n"
+    "imported = time.perf_counter()\nmodel = Model(sys.argv[1])\nloaded = time.perf_counter()\n"
+    "assert model.inspect(sys.argv[2]).score is not None\n"
+    "judged = time.perf_counter()\nprint(imported - started, loaded - imported, judged - loaded)"
+)
+
+
+def bench(model: Path, images: Sequence[Path], *, runs: int = 100, threads: Sequence[int] = ()) -> dict[str, Any]:
+    """Measure a model.
+
+    Args:
+        model: The bundle.
+        images: Files to measure with; default: the bundle's self-check images.
+        runs: Inspections for each number of threads.
+        threads: Numbers of threads; default: 1, 2, 4, ... up to the processor's.
+
+    Returns:
+        For `json.dumps`: times in milliseconds, memory in MB (10^6 bytes), and the machine.
+
+    Raises:
+        DataError: There are no images, or one cannot be measured.
+    """
+    loaded = Model(model)
+    contents = _contents(loaded, images)
+    return {
+        "model_id": loaded.model_id,
+        "detector": loaded.bundle.manifest["detector"]["name"],
+        "version": __version__,
+        "machine": _machine(),
+        "images": len(contents),
+        "runs": runs,
+        "start": _start(model, contents),
+        "threads": {str(count): _timed(Model(model, threads=count), contents, runs) for count in threads or _counts()},
+        "memory": _memory(),
+    }
+
+
+def _contents(model: Model, images: Sequence[Path]) -> list[tuple[bytes, bytes | None]]:
+    """Bytes of images, and of golden samples; each is measured once to know that it can be."""
+    read = model.bundle.read
+    listed = model.bundle.manifest.get("selfcheck", [])
+    carried = [(read(one["file"]), read(one["reference"]) if one.get("reference") else None) for one in listed]
+    chosen = [(path.read_bytes(), None) for path in images] or carried
+    if not chosen:
+        raise DataError(f"{model.bundle.path}: carries no self-check images: give images to measure with.")
+    for content, reference in chosen:
+        result = model.inspect(content, reference=reference)
+        if result.score is None:
+            raise DataError(f"an image cannot be measured: {result.error}. Give images that the model takes.")
+    return chosen
+
+
+def _timed(model: Model, contents: Sequence[tuple[bytes, bytes | None]], runs: int) -> dict[str, Any]:
+    """Percentiles of the whole, of decoding alone and of the graph alone, taken in turn so that a busy moment hits all.
+
+    `overhead` is what is ours: the median whole over the median of decoding plus graph, less 1.
+    """
+    prepared = []
+    for content, reference in contents:
+        pixels = [imaging.read(one).pixels for one in (content, reference) if one is not None]
+        prepared.append((content, reference, list(model.runtime.feeds(*pixels))))
+    whole, decoding, graph = [], [], []
+    for content, reference, feeds in islice(cycle(prepared), WARM_UP + runs):
+        whole.append(_ms(lambda: model.inspect(content, reference=reference)))  # noqa: B023 - called at once
+        decoding.append(_ms(lambda: [imaging.read(one) for one in (content, reference) if one is not None]))  # noqa: B023
+        graph.append(_ms(lambda: [model.runtime.run(feed) for feed in feeds]))  # noqa: B023
+    parts = {"total_ms": whole, "decode_ms": decoding, "graph_ms": graph}
+    measured: dict[str, Any] = {name: _percentiles(times[WARM_UP:]) for name, times in parts.items()}
+    bare = measured["decode_ms"]["p50"] + measured["graph_ms"]["p50"]
+    return measured | {"overhead": round(measured["total_ms"]["p50"] / bare - 1, 4)}
+
+
+def _ms(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - started)
+
+
+def _percentiles(times: Iterable[float]) -> dict[str, float]:
+    values = np.percentile(list(times), [50, 95, 99])
+    return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
+
+
+def _start(model: Path, contents: Sequence[tuple[bytes, bytes | None]]) -> dict[str, float] | None:
+    """Seconds in a fresh process: import, load, first verdict; None for models that compare."""
+    content, reference = contents[0]
+    if reference is not None:
+        return None
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        image = Path(folder) / "image"
+        image.write_bytes(content)
+        done = subprocess.run(
+            [sys.executable, "-c", START, str(model), str(image)], capture_output=True, text=True, check=True
+        )
+    names = ("import_s", "load_s", "first_verdict_s")
+    return {name: round(float(value), 3) for name, value in zip(names, done.stdout.split(), strict=True)}
+
+
+def _memory() -> dict[str, float]:
+    """Of this process: now where the system says it, and its peak."""
+    measured = {}
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text().splitlines():
+            name = {"VmRSS": "resident_mb", "VmHWM": "peak_mb"}.get(line.partition(":")[0])
+            if name:
+                measured[name] = round(int(line.split()[1]) * 1024 / 1e6, 1)
+    return measured
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "onnxruntime": onnxruntime.__version__,
+    }
+
+
+def _processor() -> str:
+    listed = Path("/proc/cpuinfo")
+    lines = listed.read_text().splitlines() if listed.is_file() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _counts() -> list[int]:
+    """1, 2, 4, ... and all cores."""
+    cores = os.cpu_count() or 1
+    return sorted({*(2**power for power in range(cores.bit_length()) if 2**power <= cores), cores})
