@@ -10,15 +10,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
 
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.readers import NO_READERS, Readers, suffix_of
+from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import DataError
 from anomalib_lite.version import __version__
+
+Pair: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden sample where the model compares
 
 WARM_UP = 5
 START = (
@@ -29,7 +34,14 @@ START = (
 )
 
 
-def bench(model: Path, images: Sequence[Path], *, runs: int = 100, threads: Sequence[int] = ()) -> dict[str, Any]:
+def bench(
+    model: Path,
+    images: Sequence[Path],
+    *,
+    runs: int = 100,
+    threads: Sequence[int] = (),
+    readers: Readers = NO_READERS,
+) -> dict[str, Any]:
     """Measure a model.
 
     Args:
@@ -37,6 +49,7 @@ def bench(model: Path, images: Sequence[Path], *, runs: int = 100, threads: Sequ
         images: Files to measure with; default: the bundle's self-check images.
         runs: Inspections for each number of threads.
         threads: Numbers of threads; default: 1, 2, 4, ... up to the processor's.
+        readers: For file types that the host does not read itself.
 
     Returns:
         For `json.dumps`: times in milliseconds, memory in MB (10^6 bytes), and the machine.
@@ -44,7 +57,7 @@ def bench(model: Path, images: Sequence[Path], *, runs: int = 100, threads: Sequ
     Raises:
         DataError: There are no images, or one cannot be measured.
     """
-    loaded = Model(model)
+    loaded = Model(model, readers=readers)
     contents = _contents(loaded, images)
     return {
         "model_id": loaded.model_id,
@@ -53,18 +66,24 @@ def bench(model: Path, images: Sequence[Path], *, runs: int = 100, threads: Sequ
         "machine": _machine(),
         "images": len(contents),
         "runs": runs,
-        "start": _start(model, contents),
-        "threads": {str(count): _timed(Model(model, threads=count), contents, runs) for count in threads or _counts()},
+        "start": _start(loaded, model, contents),
+        "threads": {
+            str(count): _timed(Model(model, threads=count, readers=readers), contents, runs)
+            for count in threads or _counts()
+        },
         "memory": _memory(),
     }
 
 
-def _contents(model: Model, images: Sequence[Path]) -> list[tuple[bytes, bytes | None]]:
-    """Bytes of images, and of golden samples; each is measured once to know that it can be."""
-    read = model.bundle.read
-    listed = model.bundle.manifest.get("selfcheck", [])
-    carried = [(read(one["file"]), read(one["reference"]) if one.get("reference") else None) for one in listed]
-    chosen = [(path.read_bytes(), None) for path in images] or carried
+def _contents(model: Model, images: Sequence[Path]) -> list[Pair]:
+    """Images in memory, and golden samples; each is measured once to know that it can be."""
+
+    def carried(name: str) -> FileBytes:
+        return FileBytes(name, model.bundle.read(name))
+
+    listed = [Expected(**one) for one in model.bundle.manifest.get("selfcheck", [])]
+    chosen: list[Pair] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]
+    chosen = chosen or [(carried(one.file), carried(one.reference) if one.reference else None) for one in listed]
     if not chosen:
         raise DataError(f"{model.bundle.path}: carries no self-check images: give images to measure with.")
     for content, reference in chosen:
@@ -74,19 +93,20 @@ def _contents(model: Model, images: Sequence[Path]) -> list[tuple[bytes, bytes |
     return chosen
 
 
-def _timed(model: Model, contents: Sequence[tuple[bytes, bytes | None]], runs: int) -> dict[str, Any]:
+def _timed(model: Model, contents: Sequence[Pair], runs: int) -> dict[str, Any]:
     """Percentiles of the whole, of decoding alone and of the graph alone, taken in turn so that a busy moment hits all.
 
     `overhead` is what is ours: the median whole over the median of decoding plus graph, less 1.
     """
     prepared = []
     for content, reference in contents:
-        pixels = [imaging.read(one).pixels for one in (content, reference) if one is not None]
+        pixels = [imaging.read(one, readers=model.readers).pixels for one in (content, reference) if one is not None]
         prepared.append((content, reference, list(model.runtime.feeds(*pixels))))
     whole, decoding, graph = [], [], []
     for content, reference, feeds in islice(cycle(prepared), WARM_UP + runs):
+        files = [one for one in (content, reference) if one is not None]
         whole.append(_ms(lambda: model.inspect(content, reference=reference)))  # noqa: B023 - called at once
-        decoding.append(_ms(lambda: [imaging.read(one) for one in (content, reference) if one is not None]))  # noqa: B023
+        decoding.append(_ms(lambda: [imaging.read(one, readers=model.readers) for one in files]))  # noqa: B023
         graph.append(_ms(lambda: [model.runtime.run(feed) for feed in feeds]))  # noqa: B023
     parts = {"total_ms": whole, "decode_ms": decoding, "graph_ms": graph}
     measured: dict[str, Any] = {name: _percentiles(times[WARM_UP:]) for name, times in parts.items()}
@@ -105,18 +125,18 @@ def _percentiles(times: Iterable[float]) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
 
 
-def _start(model: Path, contents: Sequence[tuple[bytes, bytes | None]]) -> dict[str, float] | None:
-    """Seconds in a fresh process: import, load, first verdict; None for models that compare."""
+def _start(model: Model, path: Path, contents: Sequence[Pair]) -> dict[str, float] | None:
+    """Seconds in a fresh process: import, load, first verdict; None where it takes a golden sample or a reader."""
     content, reference = contents[0]
-    if reference is not None:
+    if reference is not None or suffix_of(content.name, model.readers):
         return None
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
         image = Path(folder) / "image"
-        image.write_bytes(content)
+        image.write_bytes(content.content)
         done = subprocess.run(
-            [sys.executable, "-c", START, str(model), str(image)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", START, str(path), str(image)], capture_output=True, text=True, check=True
         )
     names = ("import_s", "load_s", "first_verdict_s")
     return {name: round(float(value), 3) for name, value in zip(names, done.stdout.split(), strict=True)}

@@ -9,8 +9,9 @@ from typing import Any
 from anomalib_lite.edge import bundle, decision, imaging
 from anomalib_lite.edge.bundle import GRAPH, Bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.imaging import Pixels
+from anomalib_lite.edge.imaging import FileBytes, Pixels
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.embedding import embed_resize
 from anomalib_lite.errors import ConfigError, ExportError
@@ -30,7 +31,14 @@ class Exported:
     notes: list[str]
 
 
-def export(model: Path, out: Path, *, source_size: tuple[int, int] | None = None, overwrite: bool = False) -> Exported:
+def export(
+    model: Path,
+    out: Path,
+    *,
+    source_size: tuple[int, int] | None = None,
+    overwrite: bool = False,
+    readers: Readers = NO_READERS,
+) -> Exported:
     """Write what a device needs.
 
     Args:
@@ -38,6 +46,7 @@ def export(model: Path, out: Path, *, source_size: tuple[int, int] | None = None
         out: A zip where the name ends so, otherwise a folder.
         source_size: (height, width) of a camera's images: the graph then takes these, and resizes them itself.
         overwrite: Replace `out`.
+        readers: For file types that the host does not read itself.
 
     Raises:
         ModelError: The model is refused, or `out` cannot be written.
@@ -45,7 +54,7 @@ def export(model: Path, out: Path, *, source_size: tuple[int, int] | None = None
         ExportError: The graph with the resize gives another result.
     """
     bundle.refuse_existing(out, overwrite=overwrite)
-    loaded = Model(model)
+    loaded = Model(model, readers=readers)
     manifest, files = _for_a_device(loaded)
     notes = []
     if source_size is not None:
@@ -76,7 +85,9 @@ def _embed(model: Model, manifest: dict[str, Any], files: Files, size: tuple[int
     before = [Expected(**one) for one in manifest["selfcheck"]]
     for one in before:
         files.pop(one.file)
-    resized = [(one, imaging.resize(imaging.read(model.bundle.read(one.file)).pixels, *size)) for one in before]
+    files_before = [FileBytes(one.file, model.bundle.read(one.file)) for one in before]
+    pictures = [imaging.read(one, readers=model.readers).pixels for one in files_before]
+    resized = [(one, imaging.resize(pixels, *size)) for one, pixels in zip(before, pictures, strict=True)]
     embedded = Model(Bundle(model.bundle.path, manifest, "", dict(files)))
     expected, largest = [], 0.0
     for one, pixels in resized:

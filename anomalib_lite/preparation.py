@@ -17,7 +17,7 @@ from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.plugin import Provider
-from anomalib_lite.registry import Registry
+from anomalib_lite.registry import Reader, Registry
 
 DEFAULT_SIZE = 256
 
@@ -53,6 +53,7 @@ class Plan:
     fit: list[Sample]  # good images to learn from
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
+    readers: Mapping[str, Reader]  # for file types that the host does not read itself, by suffix
 
     def notes(self) -> list[str]:
         """What the user should know before training starts."""
@@ -79,9 +80,10 @@ def prepare(request: Request, plugins: Registry) -> Plan:
         DataError: No usable images, mixed images, a defect among the training images, too few groups.
     """
     info, provider, options, config = configure(request, plugins)
-    dataset = find(request.data, group=request.group, columns=request.columns)
+    readers = plugins.readers
+    dataset = find(request.data, group=request.group, columns=request.columns, readers=readers)
     good = training_samples(dataset)
-    found = survey(good, channels=config.image.channels, white=config.image.white)
+    found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
     roi = _read_roi(config.image.roi)
     framing = Framing(
         spec=_image_spec(config, found),
@@ -109,6 +111,7 @@ def prepare(request: Request, plugins: Registry) -> Plan:
         fit=fit,
         held_out=held_out,
         survey=found,
+        readers=readers,
     )
 
 

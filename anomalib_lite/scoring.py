@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
 
@@ -30,22 +31,27 @@ class Scored:
 
 
 def score(
-    runtime: Runtime, samples: Iterable[Sample], *, refuse: Callable[[str, Sample], None] | None = None
+    runtime: Runtime,
+    samples: Iterable[Sample],
+    *,
+    readers: Readers = NO_READERS,
+    refuse: Callable[[str, Sample], None] | None = None,
 ) -> Scored:
     """Measure samples one after the other.
 
     Args:
         runtime: The graph that will be shipped.
         samples: Good images.
+        readers: For file types that the host does not read itself.
         refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
     """
     scored = Scored()
     for sample in samples:
         try:
-            picture = imaging.read(sample.path)
+            picture = imaging.read(sample.path, readers=readers)
             if refuse:
                 refuse(picture.sha256, sample)
-            reference = imaging.read(sample.reference).pixels if sample.reference else None
+            reference = imaging.read(sample.reference, readers=readers).pixels if sample.reference else None
             measured = runtime.measure(picture.pixels, reference)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))

@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,23 +16,28 @@ from PIL import Image
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import decision, imaging
 from anomalib_lite.edge.decision import Thresholds
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.imaging import FileBytes, ImageSpec
+from anomalib_lite.edge.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.edge.selfcheck import FOLDER, Expected
 
-Score = Callable[..., float]  # of the bytes of an image file, and of its golden sample where there is one
+Score = Callable[..., float]  # of an image as FileBytes, and of its golden sample where there is one
 
 
 class Candidate(NamedTuple):
-    """An image that may be carried, as a file."""
+    """An image that may be carried."""
 
     what: str
-    suffix: str
-    content: bytes
-    golden: tuple[str, bytes] | None  # suffix and bytes of its golden sample
+    image: FileBytes
+    golden: FileBytes | None
 
 
 def choose(
-    kind: str, scored: Sequence[tuple[float, Sample]], spec: ImageSpec, score: Score, thresholds: Thresholds
+    kind: str,
+    scored: Sequence[tuple[float, Sample]],
+    spec: ImageSpec,
+    score: Score,
+    thresholds: Thresholds,
+    readers: Readers = NO_READERS,
 ) -> tuple[list[Expected], dict[str, bytes]]:
     """Choose self-check images whose verdict is the same on every machine.
 
@@ -39,8 +45,9 @@ def choose(
         kind: "images" (held-out images and planted patches), "rendered" (where images must not travel) or "none".
         scored: Each held-out good image with its score, not empty.
         spec: What the model takes.
-        score: Measures the bytes of an image file, or of an image and its golden sample, as the device will.
+        score: Measures an image file, or an image and its golden sample, as the device will.
         thresholds: Images whose score is within the tolerance of one are passed over.
+        readers: For file types that the host does not read itself.
 
     Returns:
         What is expected, for the manifest, and the files of the bundle.
@@ -51,15 +58,16 @@ def choose(
     compares = ranked[0].reference is not None
     expected: dict[str, Expected] = {}
     files: dict[str, bytes] = {}
-    for what, suffix, content, golden in _rendered(spec, compares) if kind == "rendered" else _held_out(ranked, spec):
-        value = score(content) if golden is None else score(content, golden[1])
+    candidates = _rendered(spec, compares) if kind == "rendered" else _held_out(ranked, spec, readers)
+    for what, image, golden in candidates:
+        value = score(image) if golden is None else score(image, golden)
         if what in expected or not decision.is_decisive(value, thresholds):
             continue
-        name, reference = f"{FOLDER}/{what.replace(' ', '-')}{suffix}", None
-        files[name] = content
+        name, reference = f"{FOLDER}/{what.replace(' ', '-')}{_suffix(image, readers)}", None
+        files[name] = image.content
         if golden is not None:  # shared by all images that are compared with it
-            reference = f"{FOLDER}/reference-{sha256(golden[1]).hexdigest()[:8]}{golden[0]}"
-            files[reference] = golden[1]
+            reference = f"{FOLDER}/reference-{sha256(golden.content).hexdigest()[:8]}{_suffix(golden, readers)}"
+            files[reference] = golden.content
         expected[what] = Expected(name, what, value, decision.decide(value, thresholds).value, reference)
     return list(expected.values()), files
 
@@ -73,30 +81,36 @@ def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[E
     ]
 
 
-def _held_out(ranked: Sequence[Sample], spec: ImageSpec) -> Iterator[Candidate]:
+def _held_out(ranked: Sequence[Sample], spec: ImageSpec, readers: Readers) -> Iterator[Candidate]:
     """Low, median, highest, and two with a patch planted into the median; each with its neighbours as substitutes."""
     last = len(ranked) - 1
     for what, place in (("low", 0), ("median", len(ranked) // 2), ("highest", last)):
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
-            sample = ranked[index]
-            yield Candidate(what, sample.path.suffix.lower(), sample.path.read_bytes(), _golden(sample))
+            yield Candidate(what, _file(ranked[index].path), _golden(ranked[index]))
     median = ranked[len(ranked) // 2]
-    pixels = imaging.read(median.path).pixels
+    pixels = imaging.read(median.path, readers=readers).pixels
     for what, dark in (("planted dark patch", True), ("planted bright patch", False)):
         for size in (8, 6, 4, 3):
             patched = encode(planted(pixels, spec.white, dark=dark, share=size))
-            yield Candidate(what, ".png", patched, _golden(median))
+            yield Candidate(what, FileBytes("planted.png", patched), _golden(median))
 
 
-def _golden(sample: Sample) -> tuple[str, bytes] | None:
-    path = sample.reference
-    return None if path is None else (path.suffix.lower(), path.read_bytes())
+def _file(path: Path) -> FileBytes:
+    return FileBytes(path.name, path.read_bytes())
+
+
+def _golden(sample: Sample) -> FileBytes | None:
+    return None if sample.reference is None else _file(sample.reference)
+
+
+def _suffix(image: FileBytes, readers: Readers) -> str:
+    return suffix_of(image.name, readers) or Path(image.name).suffix.lower()
 
 
 def _rendered(spec: ImageSpec, compares: bool) -> Iterator[Candidate]:
-    golden = (".png", encode(rendered(spec, 0))) if compares else None
-    for number in range(1, 6):
-        yield Candidate(f"rendered {number}", ".png", encode(rendered(spec, number)), golden)
+    first, *others = (FileBytes("rendered.png", encode(rendered(spec, number))) for number in range(6))
+    for number, image in enumerate(others, start=1):
+        yield Candidate(f"rendered {number}", image, first if compares else None)
 
 
 def planted(pixels: NDArray[np.generic], white: float, *, dark: bool, share: int) -> NDArray[np.generic]:

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from anomalib_lite.edge import selfcheck
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import Model, Source
 from anomalib_lite.edge.results import Result
 from anomalib_lite.version import __version__
@@ -148,7 +149,7 @@ def application(
         if unready:
             raise HTTPException(503, unready)
         body = await read_body(request, max_body, body_seconds)
-        judge = lambda: model.inspect(body, reference=reference, name=name)  # noqa: E731
+        judge = lambda: model.inspect(FileBytes(name, body), reference=reference, name=name)  # noqa: E731
         result = await asyncio.get_running_loop().run_in_executor(pool, judge)
         metrics.add(result)
         row = Row.model_validate(result.row()).model_dump_json()

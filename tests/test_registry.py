@@ -281,8 +281,9 @@ def test_streams_are_what_they_were_and_still_open(alone: Any, capfd: pytest.Cap
     [
         "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')\nprint('wrapped')\n",
         "import logging\nlogging.basicConfig(level='INFO')\nlogging.info('early')\n",
+        "import io, sys\nsys.stdout = io.StringIO()\nprint('early', file=sys.stderr)\n",
     ],
-    ids=["wraps stdout", "configures logging"],
+    ids=["wraps stdout", "configures logging", "replaces stdout"],
 )
 def test_what_a_plugin_does_to_the_streams_does_not_break_them(tmp_path: Path, prefix: str):
     """In a process of its own, where descriptors stand behind the streams."""

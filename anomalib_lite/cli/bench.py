@@ -26,6 +26,8 @@ def bench(
     import json
 
     from anomalib_lite import benchmark
+    from anomalib_lite.cli import console
 
-    measured = benchmark.bench(model, images or [], runs=runs, threads=threads or [])
+    readers = console.plugins().readers
+    measured = benchmark.bench(model, images or [], runs=runs, threads=threads or [], readers=readers)
     typer.echo(json.dumps(measured, indent=1, allow_nan=False))

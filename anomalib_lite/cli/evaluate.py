@@ -26,16 +26,14 @@ def evaluate(
     from json import dumps
 
     from anomalib_lite import pipeline
+    from anomalib_lite.capture import stdout_for_results
     from anomalib_lite.edge.model import Model
 
-    done = pipeline.evaluate(
-        Model(model, provider=provider),
-        data,
-        out=out,
-        group=group,
-        columns=options.columns(column),
-        watch=console.watch,
-    )
+    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    with stdout_for_results():
+        done = pipeline.evaluate(
+            loaded, data, out=out, group=group, columns=options.columns(column), watch=console.watch
+        )
     for note in done.notes:
         console.say(note)
     if json:

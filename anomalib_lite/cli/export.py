@@ -27,7 +27,9 @@ def export(
     from anomalib_lite import deployment
     from anomalib_lite.cli import console
 
-    done = deployment.export(model, out, source_size=_size(source_size), overwrite=overwrite)
+    done = deployment.export(
+        model, out, source_size=_size(source_size), overwrite=overwrite, readers=console.plugins().readers
+    )
     for note in done.notes:
         console.say(note)
     typer.echo(f"model   {out}  ({done.bundle.model_id})")

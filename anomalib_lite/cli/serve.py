@@ -21,6 +21,7 @@ def serve(
     provider: options.Provider = "cpu",
 ) -> None:
     """Answer HTTP requests: POST an image to /inspect and get its result row. Also /healthz, /readyz, /metrics."""
+    from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
     from anomalib_lite.errors import MissingExtra
 
@@ -30,6 +31,7 @@ def serve(
         from anomalib_lite.serve import application
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
-    app = application(Model(model, provider=provider), reference=reference, max_body=max_megabytes * 2**20)
+    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
                 timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip

@@ -37,7 +37,7 @@ def watch(
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    loaded = Model(model, provider=provider)
+    loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with watching.Watcher(loaded, folder, settle=settle, reference=reference) as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)

@@ -17,13 +17,14 @@ from anomalib_lite.edge import bundle, decision, imaging, regions
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Thresholds, Verdict
 from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec, Picture
+from anomalib_lite.edge.imaging import File, FileBytes, ImageSpec, Picture
+from anomalib_lite.edge.readers import NO_READERS, Readers, complete
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
 from anomalib_lite.errors import ImageError, ModelError
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.generic]
+Source: TypeAlias = File | NDArray[np.generic]
 
 ROI = "roi.png"
 
@@ -31,17 +32,26 @@ ROI = "roi.png"
 class Model:
     """An inspection model. `inspect` may be called from several threads at once."""
 
-    def __init__(self, source: str | os.PathLike[str] | Bundle, *, provider: str = "cpu", threads: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Bundle,
+        *,
+        provider: str = "cpu",
+        threads: int = 0,
+        readers: Readers = NO_READERS,
+    ) -> None:
         """Load and verify a bundle.
 
         Args:
             source: The folder that `anomalib-lite train` made, a zip that `export` made, or a bundle loaded already.
             provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
             threads: For one image; 0 lets onnxruntime choose.
+            readers: For file types that the host does not read itself, by suffix: {".dcm": read}. `read` gets an open
+                file and returns (H, W, C), uint8 or uint16; it is called from every thread that calls `inspect`.
 
         Raises:
             ModelError: The bundle is missing, damaged, altered or too new.
-            ConfigError: The provider is not installed.
+            ConfigError: The provider is not installed, or a reader cannot have its suffix.
         """
         self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
         manifest = self.bundle.manifest
@@ -50,6 +60,7 @@ class Model:
             self.thresholds = Thresholds.from_calibration(manifest["calibration"])
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
             inputs = manifest["graph"]["inputs"]
+            self.readers = complete(readers, manifest.get("readers", []))
         except (KeyError, TypeError) as error:
             raise ModelError(
                 f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin."
@@ -71,7 +82,8 @@ class Model:
         """Judge one image. Whatever cannot be measured gets the verdict ERROR; nothing is raised for an image.
 
         Args:
-            image: A path, the bytes of an image file, or an array (H, W, C), RGB, of the model's dtype.
+            image: A path, the bytes of an image file (`FileBytes` where a reader has to know its name), or an array
+                (H, W, C), RGB, of the model's dtype.
             reference: The golden sample, for models that compare.
             name: What the result calls the image; default: the path, or "array" or "bytes".
         """
@@ -85,11 +97,10 @@ class Model:
             "map_thresholds": (self.thresholds.map_review, self.thresholds.map_reject),
         }
         try:
-            picture = imaging.read(image)
+            picture = imaging.read(image, readers=self.readers)
             known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
-            measurement = self.runtime.measure(
-                picture.pixels, None if reference is None else imaging.read(reference).pixels
-            )
+            golden = None if reference is None else imaging.read(reference, readers=self.readers).pixels
+            measurement = self.runtime.measure(picture.pixels, golden)
             known |= self._judge(picture, measurement)
         except ImageError as error:
             known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
@@ -146,6 +157,8 @@ def region_of_interest(source: Source) -> NDArray[np.bool_]:
 
 
 def _name(image: Source) -> str:
+    if isinstance(image, FileBytes):
+        return image.name
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
     return "bytes" if isinstance(image, bytes) else "array"

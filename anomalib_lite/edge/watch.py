@@ -17,8 +17,8 @@ from threading import Event
 from typing import Any, Self
 
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.imaging import IMAGE_SUFFIXES
 from anomalib_lite.edge.model import Model, Source
+from anomalib_lite.edge.readers import is_image
 from anomalib_lite.errors import DataError
 
 try:
@@ -105,7 +105,7 @@ class Watcher:
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                if entry.name.lower().endswith(IMAGE_SUFFIXES) and not entry.name.startswith("."):
+                if is_image(entry.name, self._model.readers) and not entry.name.startswith("."):
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:  # vanished meanwhile

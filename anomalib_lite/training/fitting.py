@@ -17,6 +17,7 @@ from anomalib_lite.data import Sample
 from anomalib_lite.detector import Detector
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, PluginError
 from anomalib_lite.export import Parity, check_parity, to_onnx
@@ -46,13 +47,14 @@ class Fitted:
 class TrainingFrames:
     """The frames of all training images by index; with tiles, an image gives several."""
 
-    def __init__(self, samples: Sequence[Sample], framing: Framing) -> None:
+    def __init__(self, samples: Sequence[Sample], framing: Framing, readers: Readers = NO_READERS) -> None:
         self._framing = framing
+        self._readers = readers
         self._samples = list(samples)
         self._places = [
             (number, part)
             for number, sample in enumerate(samples)
-            for part in range(_count(framing, sample) if framing.mode == "tile" else 1)
+            for part in range(_count(framing, sample, readers) if framing.mode == "tile" else 1)
         ]
         self._cut = lru_cache(maxsize=2)(self._cut_image)
 
@@ -67,10 +69,8 @@ class TrainingFrames:
         return frame.image, reference, frame.region if self._framing.masks else None
 
     def _cut_image(self, number: int) -> tuple[list[Any], list[Any]]:
-        sample = self._samples[number]
-        frames = self._framing.frames(imaging.read(sample.path).pixels)
-        references = self._framing.frames(imaging.read(sample.reference).pixels) if sample.reference else []
-        return frames, references
+        image, reference = _pictures(self._samples[number], self._readers)
+        return self._framing.frames(image), [] if reference is None else self._framing.frames(reference)
 
 
 def fit(
@@ -80,6 +80,7 @@ def fit(
     framing: Framing,
     samples: Sequence[Sample],
     run: LightningRun,
+    readers: Readers = NO_READERS,
 ) -> Fitted | None:
     """Train a detector on good images and export it.
 
@@ -90,6 +91,7 @@ def fit(
         framing: How images become frames.
         samples: Good images, all readable.
         run: Where and how long; closed by the caller.
+        readers: For file types that the host does not read itself.
 
     Returns:
         The exported graph, or None in every process but the first.
@@ -101,7 +103,7 @@ def fit(
     inspector = build(info, options, config, framing)
     inspector.detector.to(run.device)
     batches = FrameBatches(
-        FrameCache(TrainingFrames(samples, framing)),
+        FrameCache(TrainingFrames(samples, framing, readers)),
         white=framing.spec.white,
         batch_size=config.training.batch_size,
         seed=config.training.seed,
@@ -115,7 +117,7 @@ def fit(
     inspector.fitted.fill_(True)
     graph = to_onnx(inspector)
     runtime = Runtime(graph, framing, inspector.inputs)
-    parity = check_parity(inspector, runtime, (_pictures(sample) for sample in _spread(samples)))
+    parity = check_parity(inspector, runtime, (_pictures(sample, readers) for sample in _spread(samples)))
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,
@@ -149,14 +151,14 @@ def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: 
     )
 
 
-def _count(framing: Framing, sample: Sample) -> int:
-    header = imaging.read_header(sample.path)
+def _count(framing: Framing, sample: Sample, readers: Readers) -> int:
+    header = imaging.read_header(sample.path, readers=readers)
     return framing.count(header.height, header.width)
 
 
-def _pictures(sample: Sample) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    reference = imaging.read(sample.reference).pixels if sample.reference else None
-    return imaging.read(sample.path).pixels, reference
+def _pictures(sample: Sample, readers: Readers) -> tuple[NDArray[Any], NDArray[Any] | None]:
+    reference = imaging.read(sample.reference, readers=readers).pixels if sample.reference else None
+    return imaging.read(sample.path, readers=readers).pixels, reference
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:

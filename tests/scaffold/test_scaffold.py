@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
+from needs import need
 
 from anomalib_lite import scaffold
 from anomalib_lite.cli import main
@@ -88,6 +93,19 @@ def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_pat
         text = (folder / file).read_text().replace("${{ matrix.python }}", "3.13")
         assert not [mark for mark in ("{{", "{%", "acme", " \n", "\n\n\n\n") if mark in text], file
         assert text.endswith("\n"), file
+
+
+@BOTH
+@pytest.mark.slow
+def test_the_code_is_formatted_and_typed(reference: bool, tmp_path: Path):
+    """By the rules that its author meets first: those of ruff and mypy without a configuration, and strict."""
+    need(find_spec("ruff") and find_spec("mypy"), "ruff and mypy: pip install 'anomalib-lite[dev]'")
+    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    for command in ("ruff format --isolated --check .", "ruff check --isolated --select E,F,I,B,UP,N,RET,SIM ."):
+        subprocess.run([sys.executable, "-m", *command.split()], cwd=folder, check=True)
+    environment = os.environ | {"MYPYPATH": "src"}
+    command = "mypy --strict --no-incremental src tests"
+    subprocess.run([sys.executable, "-m", *command.split()], cwd=folder, check=True, env=environment)
 
 
 @pytest.mark.parametrize(
