@@ -21,14 +21,32 @@ def export(
             show_default=False,
         ),
     ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Try 8-bit arithmetic on --data; kept only where it is faster and agrees.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="For --int8: the data that the model was trained with.", show_default=False)
+    ] = None,
+    group: options.Group = None,
+    column: options.Column = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write what a device needs, and nothing else: graph, manifest, self-check."""
     from anomalib_lite import deployment
     from anomalib_lite.cli import console
+    from anomalib_lite.errors import ConfigError
 
+    if int8 != (data is not None):
+        raise ConfigError("--int8 and --data go together: ranges and thresholds come from the training's data.")
     done = deployment.export(
-        model, out, source_size=_size(source_size), overwrite=overwrite, readers=console.plugins().readers
+        model,
+        out,
+        source_size=_size(source_size),
+        int8=data,
+        group=group,
+        columns=options.columns(column),
+        overwrite=overwrite,
+        readers=console.plugins().readers,
     )
     for note in done.notes:
         console.say(note)

@@ -68,7 +68,7 @@ def load(path: Path) -> Bundle:
     graph = _checked(path, GRAPH, files) if held is None else held[GRAPH]
     if graph_digest(graph) != manifest.get("graph_sha256"):
         raise ModelError(f"{path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
-    if metadata(graph) != _described(manifest):
+    if _described(metadata(graph)) != _described(manifest):
         raise ModelError(f"{path / GRAPH}: its metadata differ from {MANIFEST}. Restore the bundle from its origin.")
     kept = {GRAPH: graph} if held is None else {name: held[name] for name in files}
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], kept)
@@ -139,24 +139,26 @@ def with_metadata(graph: bytes, described: Mapping[str, Any]) -> bytes:
     return protobuf.without(graph, _METADATA_FIELD) + protobuf.field(_METADATA_FIELD, entry)
 
 
-def metadata(graph: bytes) -> Any:
-    """What `with_metadata` put into an ONNX file, or None."""
+def metadata(graph: bytes) -> dict[str, Any]:
+    """What `with_metadata` put into an ONNX file; empty where there is nothing."""
     for number, _, content in protobuf.fields(graph):
         if number == _METADATA_FIELD:
             entry = {key: value for key, _, value in protobuf.fields(content)}
             if entry.get(1) == METADATA_KEY.encode():
                 try:
-                    return json.loads(entry[2])
-                except (KeyError, ValueError, RecursionError) as error:
-                    raise ModelError(
-                        f"the graph's metadata are no manifest ({error!r}). Restore the bundle."
-                    ) from error
-    return None
+                    return dict(json.loads(entry[2]))
+                except (KeyError, ValueError, TypeError, RecursionError) as error:
+                    raise ModelError(f"the graph's metadata are no manifest ({error!r}): restore it.") from error
+    return {}
 
 
 def _described(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest without file hashes, which cannot be inside a file that they cover."""
-    return {key: value for key, value in manifest.items() if key != "files"}
+    """The manifest as a graph carries it.
+
+    Without file hashes, which cannot be inside a file that they cover; and without times, so that training twice gives
+    the same graph file, byte for byte.
+    """
+    return {key: value for key, value in manifest.items() if key not in ("files", "created", "calibrated")}
 
 
 def _manifest_bytes(path: Path) -> bytes:
