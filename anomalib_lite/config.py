@@ -163,7 +163,7 @@ def validate(model: type[M], data: Mapping[str, Any], *, where: str, help_comman
     Args:
         model: The pydantic model.
         data: What was merged by `load`.
-        where: Named at the head of an error: a file, or "options of 'draem'".
+        where: Named at the head of an error: a file, or "options of 'gauss'".
         help_command: What to run to see the legal keys.
 
     Raises:

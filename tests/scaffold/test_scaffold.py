@@ -10,15 +10,17 @@ import sys
 import tomllib
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
 from needs import need
 
-from anomalib_lite import scaffold
+from anomalib_lite import registry, scaffold
 from anomalib_lite.cli import main
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import API_VERSION
+from anomalib_lite.plugin import Problem, Provider
 from anomalib_lite.version import __version__
 
 FILES = [
@@ -130,6 +132,15 @@ def test_a_name_that_would_not_work_is_refused(name: str, message: str, tmp_path
     with pytest.raises(ConfigError, match=re.escape(message)):
         scaffold.create(name, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["acme_broken", "acme-named"])
+def test_the_name_of_a_broken_plugin_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    problem = Problem(Provider("acme_broken", "acme-broken", "2.0"), "it fails", ("acme_named",))
+    monkeypatch.setattr(registry, "load", lambda: SimpleNamespace(detectors={}, providers={}, problems=(problem,)))
+    with pytest.raises(ConfigError, match=r"installed already, from acme-broken 2\.0"):
+        scaffold.create(name, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_the_same_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
