@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -26,12 +28,26 @@ from anomalib_lite.version import __version__
 Pair: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden sample where the model compares
 
 WARM_UP = 5
-START = (
-    "import sys, time\nstarted = time.perf_counter()\nfrom anomalib_lite.edge.model import Model\n"
-    "imported = time.perf_counter()\nmodel = Model(sys.argv[1])\nloaded = time.perf_counter()\n"
-    "assert model.inspect(sys.argv[2]).score is not None\n"
-    "judged = time.perf_counter()\nprint(imported - started, loaded - imported, judged - loaded)"
-)
+START = """
+import json, sys, time
+started = time.perf_counter()
+from anomalib_lite.edge.model import Model
+imported = time.perf_counter()
+model = Model(sys.argv[1], threads=1)
+loaded = time.perf_counter()
+result = model.inspect(*sys.argv[2:3], reference=sys.argv[3] if len(sys.argv) > 3 else None)
+judged = time.perf_counter()
+assert result.score is not None, result.error
+told = {"import_s": imported - started, "load_s": loaded - imported, "first_verdict_s": judged - loaded}
+try:
+    for line in open("/proc/self/status"):
+        name = {"VmRSS": "resident_mb", "VmHWM": "peak_mb"}.get(line.partition(":")[0])
+        if name:
+            told[name] = int(line.split()[1]) * 1024 / 1e6
+except OSError:
+    pass
+print(json.dumps(told))
+"""
 
 
 def bench(
@@ -52,7 +68,7 @@ def bench(
         readers: For file types that the host does not read itself.
 
     Returns:
-        For `json.dumps`: times in milliseconds, memory in MB (10^6 bytes), and the machine.
+        For `json.dumps`: a fresh process' start (seconds, MB of 10^6 bytes), times in milliseconds, the machine.
 
     Raises:
         DataError: There are no images, or one cannot be measured.
@@ -71,7 +87,6 @@ def bench(
             str(count): _timed(Model(model, threads=count, readers=readers), contents, runs)
             for count in threads or _counts()
         },
-        "memory": _memory(),
     }
 
 
@@ -126,32 +141,20 @@ def _percentiles(times: Iterable[float]) -> dict[str, float]:
 
 
 def _start(model: Model, path: Path, contents: Sequence[Pair]) -> dict[str, float] | None:
-    """Seconds in a fresh process: import, load, first verdict; None where it takes a golden sample or a reader."""
-    content, reference = contents[0]
-    if reference is not None or suffix_of(content.name, model.readers):
+    """A fresh process with one thread: seconds to import, load and judge first; its memory then, where it is told.
+
+    None where files need a plugin's reader.
+    """
+    files = [one for one in contents[0] if one is not None]
+    if any(suffix_of(one.name, model.readers) for one in files):
         return None
-    from tempfile import TemporaryDirectory
-
     with TemporaryDirectory() as folder:
-        image = Path(folder) / "image"
-        image.write_bytes(content.content)
-        done = subprocess.run(
-            [sys.executable, "-c", START, str(path), str(image)], capture_output=True, text=True, check=True
-        )
-    names = ("import_s", "load_s", "first_verdict_s")
-    return {name: round(float(value), 3) for name, value in zip(names, done.stdout.split(), strict=True)}
-
-
-def _memory() -> dict[str, float]:
-    """Of this process: now where the system says it, and its peak."""
-    measured = {}
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text().splitlines():
-            name = {"VmRSS": "resident_mb", "VmHWM": "peak_mb"}.get(line.partition(":")[0])
-            if name:
-                measured[name] = round(int(line.split()[1]) * 1024 / 1e6, 1)
-    return measured
+        paths = [Path(folder) / str(number) for number, _ in enumerate(files)]
+        for target, one in zip(paths, files, strict=True):
+            target.write_bytes(one.content)
+        command = [sys.executable, "-c", START, str(path), *map(str, paths)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return {name: round(value, 3) for name, value in json.loads(done.stdout).items()}
 
 
 def _machine() -> dict[str, Any]:

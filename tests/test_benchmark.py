@@ -22,8 +22,8 @@ def test_every_figure_is_there_and_in_order(model_path: Path, capsys: pytest.Cap
             assert 0 < times[part]["p50"] <= times[part]["p95"] <= times[part]["p99"]
         parts = times["decode_ms"]["p50"] + times["graph_ms"]["p50"]
         assert times["overhead"] == pytest.approx(times["total_ms"]["p50"] / parts - 1, abs=0.01)
-    assert set(measured["start"]) == {"import_s", "load_s", "first_verdict_s"}
-    assert 0 < measured["memory"]["resident_mb"] <= measured["memory"]["peak_mb"]
+    assert set(measured["start"]) == {"import_s", "load_s", "first_verdict_s", "resident_mb", "peak_mb"}
+    assert 10 < measured["start"]["resident_mb"] <= measured["start"]["peak_mb"] < 1000
     assert measured["machine"]["processor"]
     assert measured["images"] == 5
 

@@ -242,6 +242,24 @@ def test_a_resize_that_changes_scores_is_not_exported(
     assert not (tmp_path / "x.zip").exists()
 
 
+def test_a_model_that_compares_needs_its_golden_samples(parts: Path, train: Any, tmp_path: Path):
+    """A bundle without them is refused; an image without one is an ERROR, never OK."""
+    good = sorted((parts / "train/good").iterdir())
+    table = tmp_path / "pairs.csv"
+    table.write_text("image,reference,group\n" + "".join(f"{one},{good[0]},{one.stem[:6]}\n" for one in good))
+    train(table, tmp_path / "model", detector="difference", group=None)
+    path = export(tmp_path / "model", tmp_path / "part.zip").bundle.path
+    golden = next(name for name in archive.unpack(path) if "reference-" in name)
+    with pytest.raises(ModelError, match="is missing"):
+        Model(rezipped(path, tmp_path / "without.zip", lambda files: files.pop(golden)))
+    model = Model(path)
+    assert not any(one.flipped for one in selfcheck.replay(model))
+    result = model.inspect(good[1])
+    assert (result.verdict, result.error_code) == (Verdict.ERROR, "missing")
+    with pytest.raises(ConfigError, match="golden sample"):
+        export(path, tmp_path / "x.zip", source_size=(100, 100))
+
+
 def test_the_export_of_an_export_is_the_same_model(zipped: Path, tmp_path: Path):
     again = export(zipped, tmp_path / "again.zip").bundle
     first = bundle.load(zipped)
