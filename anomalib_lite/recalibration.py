@@ -51,7 +51,7 @@ def recalibrate(
     ]
     files = {name: before.read(name) for name in kept}
     unwritten = Model(Bundle(out, manifest, "", files), readers=readers)
-    files["report.html"] = reporting.training(unwritten, scored, _curve(files["training.csv"]), [])
+    files["report.html"] = reporting.training(unwritten, scored, _curve(files.get("training.csv", b"")), [])
     return bundle.write(out, manifest, files, overwrite=True)
 
 

@@ -30,7 +30,7 @@ def test_a_bundle_holds_what_the_design_names(model_path: Path):
     assert len(manifest["data"]["fit"]) == 28
     assert manifest["config"]["score"]["sigma"] == 1.0  # what the detector prefers
     assert bundle.metadata((model_path / "model.onnx").read_bytes()) == {
-        key: value for key, value in manifest.items() if key != "files"
+        key: value for key, value in manifest.items() if key not in ("files", "created")
     }
 
 
@@ -277,3 +277,19 @@ def test_a_region_of_interest_hides_defects_outside_of_it(train: Train, parts: P
     right[20:28, 34:42] = 0
     assert model.inspect(left).verdict is Verdict.NG
     assert model.inspect(right).verdict is Verdict.OK
+
+
+@pytest.mark.slow
+def test_training_twice_gives_the_same_graph_byte_for_byte(parts: Path, tmp_path: Path):
+    """In processes of their own, a second apart, under other names: no time, path or chance in the file."""
+    import subprocess
+    import sys
+
+    small = ("--set", "image.height=48", "--set", "image.width=48", "--set", "options.widths=[8, 8]", "--set",
+             "options.cells=[8]")  # fmt: skip
+    for name in ("one", "other"):
+        command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "6", "--seed",
+                   "3", "--device", "cpu", "--group", r"part(\d+)", "--out", str(tmp_path / name), *small]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+    one, other = ((tmp_path / name / "model.onnx").read_bytes() for name in ("one", "other"))
+    assert one == other

@@ -43,7 +43,7 @@ class Model:
         """Load and verify a bundle.
 
         Args:
-            source: The folder that `anomalib-lite train` made, or a bundle that was loaded already.
+            source: The folder that `anomalib-lite train` made, a zip that `export` made, or a bundle loaded already.
             provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
             threads: For one image; 0 lets onnxruntime choose.
             readers: For file types that the host does not read itself, by suffix: {".dcm": read}. `read` gets an open
@@ -139,6 +139,7 @@ def framing(manifest: Mapping[str, Any], roi: bytes | None) -> Framing:
         mode=described["mode"],
         overlap=described["overlap"],
         convert=described["convert"],
+        source=tuple(described["source"]) if described.get("source") else None,
         roi=None if roi is None else region_of_interest(roi),
     )
 
