@@ -78,6 +78,5 @@ def test_inspecting_for_long_takes_no_more_memory_and_no_file_handles(train: Any
     arguments = [str(tmp_path / "model"), str(tmp_path / "in"), str(count)]
     done = subprocess.run([sys.executable, "-c", INSPECT, *arguments], capture_output=True, text=True, check=True)
     megabytes, handles = map(float, done.stdout.split())
-    print(f"{count:,} inspections: {megabytes:+.2f} MB after the first thousand")
     assert megabytes < 5
     assert handles == 0
