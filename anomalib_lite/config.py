@@ -27,6 +27,11 @@ class DetectorConfig(_Section):
     Every option has a default, checked as any other value.
     """
 
+    @property
+    def positional(self) -> bool:
+        """Whether with these options the map depends on the place; `DetectorInfo.positional` is for all options."""
+        return False
+
 
 class ImageConfig(_Section):
     """How images reach the model."""

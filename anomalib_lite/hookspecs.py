@@ -34,7 +34,7 @@ class DetectorInfo:
     config: type[DetectorConfig]
     inputs: tuple[str, ...] = ("image",)  # or ("image", "reference")
     align: bool = False  # warp the inspected image onto the reference first
-    positional: bool = False  # the map depends on the place: tiling is refused
+    positional: bool = False  # the map depends on the place, whatever the options: tiling is refused
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the host's configuration: {"score.sigma": 4}
     paper: str | None = None
     weights: str | None = None  # pretrained weights: which, whence, and their licence; None: it learns from scratch

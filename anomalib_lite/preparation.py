@@ -92,9 +92,11 @@ def prepare(request: Request, plugins: Registry) -> Plan:
         convert=config.image.channels is not None,
         roi=None if roi is None else region_of_interest(roi),
     )
-    if config.image.mode == "tile" and info.positional:
+    if config.image.mode == "tile" and (info.positional or options.positional):
+        with_these = "" if info.positional else " with these options"
         raise ConfigError(
-            f"image.mode=tile: the map of '{info.name}' depends on the place in the image. Use stretch or letterbox."
+            f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
+            "Use stretch or letterbox."
         )
     if config.calibration.crossfit:
         fit, held_out = found.usable, list[Sample]()

@@ -205,8 +205,15 @@ def test_unknown_options_are_named_with_the_nearest(train: Train, parts: Path, t
         train(parts, tmp_path / "model", settings=["options.flor=2"])
     with pytest.raises(PluginError, match="Did you mean 'gauss'"):
         train(parts, tmp_path / "model", detector="guass")
-    with pytest.raises(ConfigError, match="depends on the place"):
-        train(parts, tmp_path / "model", {"image.mode": "tile", "image.overlap": 8}, detector="placed")
+
+
+def test_a_map_of_the_place_is_never_tiled(train: Train, parts: Path, tmp_path: Path):
+    tiles = {"image.mode": "tile", "image.overlap": 8}
+    with pytest.raises(ConfigError, match="'placed' depends on the place"):
+        train(parts, tmp_path / "model", tiles, detector="placed")
+    with pytest.raises(ConfigError, match="'aligned' with these options depends on the place"):
+        train(parts, tmp_path / "model", tiles, detector="aligned")
+    train(parts, tmp_path / "model", tiles, detector="aligned", settings=["options.aligned=false"])
 
 
 def test_an_interrupted_training_is_not_trampled_on(train: Train, parts: Path, tmp_path: Path):

@@ -165,8 +165,8 @@ def check_scores_do_not_saturate(subject: Subject) -> None:
 
 
 def check_a_map_of_the_place_is_declared(subject: Subject) -> None:
-    """A detector whose map depends on the place says `positional=True`, so that it is refused for tiles."""
-    if subject.info.positional or subject.compares:
+    """A detector whose map depends on the place says so, in its description or its options: tiles are refused then."""
+    if subject.info.positional or subject.options.positional or subject.compares:
         return
     goods, defects = (
         subject.predict([make(SPEC, 500 + number) for number in range(IMAGES)])[1] for make in (good, defective)
@@ -177,7 +177,8 @@ def check_a_map_of_the_place_is_declared(subject: Subject) -> None:
     varies = float(avg_pool2d(inside, 8).std())
     assert varies <= OF_THE_PLACE * rise, (
         "images without any feature get a map with features: it depends on the place. "
-        "Declare DetectorInfo(positional=True), or learn what does not depend on it"
+        "Declare DetectorInfo(positional=True), or have the options say so where only some make it so "
+        "(DetectorConfig.positional), or learn what does not depend on it"
     )
 
 
