@@ -35,6 +35,11 @@ def test_the_base_package_predicts_evaluates_calibrates_and_verifies(
     assert "pip install 'anomalib-lite[train]'" in run("doctor")
     refused = environment.run("anomalib-lite", "train", "inpainting", parts, "--out", "new", cwd=tmp_path, code=2)
     assert "pip install 'anomalib-lite[train]'" in refused.err
+    run("export", model, "--out", tmp_path / "part.zip")
+    refused = environment.run("anomalib-lite", "serve", tmp_path / "part.zip", cwd=tmp_path, code=2)
+    assert "pip install 'anomalib-lite[serve]'" in refused.err
+    sized = ("export", model, "--out", "sized.zip", "--source-size", "90x90")
+    assert "pip install 'anomalib-lite[train]'" in environment.run("anomalib-lite", *sized, cwd=tmp_path, code=2).err
 
 
 def test_a_bare_device_inspects(host_wheel: Path, model_path: Path, parts: Path, tmp_path: Path):

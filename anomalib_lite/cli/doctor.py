@@ -24,6 +24,7 @@ def doctor() -> None:
         ("device", ("numpy", "pillow", "onnxruntime"), None),
         ("training", ("torch", "torchvision", "lightning", "onnx", "onnxscript", "safetensors"), "train"),
         ("reference images", ("opencv-python-headless",), "reference"),
+        ("service", ("fastapi", "uvicorn"), "serve"),
     ):
         typer.echo(f"{title:<18}" + "  ".join(f"{name} {installed(name)}" for name in packages))
         missing = [name for name in packages if installed(name) == "-"]

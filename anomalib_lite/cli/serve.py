@@ -13,7 +13,7 @@ from anomalib_lite.cli import options
 def serve(
     model: options.Model,
     host: Annotated[str, typer.Option(help="Address to listen on; there is no access control.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
     reference: Annotated[
         Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
     ] = None,
@@ -32,6 +32,7 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    console.say(f"serving http://{host}:{port}/inspect  ({loaded.model_id})")
     app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
                 timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip

@@ -51,7 +51,10 @@ SUBGRAPHS = {
     6: "a subgraph", 11: "subgraphs", 14: "a type", 15: "types", 21: "a reference to a function's attribute",
     22: "a sparse tensor", 23: "sparse tensors",
 }  # fmt: skip
-ONCE = {"model": (1, 7), "node": (4, 7), "tensor": (2, 9), "value": (1, 2)}
+ONCE = {  # what readers would merge, or take the first or the last of
+    "model": (1, 7), "opset": (1, 2), "metadata": (1, 2), "node": (4, 7), "attribute": (1, 5, 20),
+    "tensor": (2, 8, 9, 14), "value": (1, 2), "type": (1, 2), "size": (1, 2),
+}  # fmt: skip
 
 
 @dataclass

@@ -407,6 +407,17 @@ def two_graphs(model):
     return model.SerializeToString() + protobuf.field(7, model.graph.SerializeToString())
 
 
+@crafted("field 2 of a type is given twice")
+def two_shapes(model):
+    """Protobuf joins them: the image would have more axes than a reader of the last one sees."""
+    image = model.graph.input[0]
+    shape = protobuf.field(2, image.type.tensor_type.shape.SerializeToString())
+    tensor_type = protobuf.field(1, image.type.tensor_type.SerializeToString() + shape)
+    content = protobuf.field(1, b"image") + protobuf.field(2, tensor_type)
+    del model.graph.input[:]
+    return in_graph(model, protobuf.field(11, content))
+
+
 @crafted("there is no graph in it")
 def no_graph(model):
     return retyped(model, 7, b"")

@@ -292,6 +292,34 @@ def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: py
         subprocess.run(["umount", str(disk)], check=True)
 
 
+class Killed(BaseException):
+    """Nothing in the watcher may catch it, as nothing catches SIGKILL."""
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("call", ["row", "move"])
+def test_killed_around_each_step_nothing_is_lost_or_done_twice(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, when: str
+):
+    """The moments between two system calls are too short to be hit by chance."""
+    save(folder / "a.png", picture(2000))
+    target, name = (os, "write") if call == "row" else (Path, "rename")
+    real = getattr(target, name)
+
+    def killed(*arguments: Any) -> Any:
+        if when == "after":
+            real(*arguments)
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(target, name, killed)
+        with pytest.raises(Killed):
+            run(model, folder)
+    run(model, folder)
+    assert list(places(folder)) == ["ok/a.png"]
+    assert [row["moved_to"] for row in rows(folder)] == ["ok/a.png"]
+
+
 CODE = """
 import sys
 from pathlib import Path
