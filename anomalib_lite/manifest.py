@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.edge.bundle import SCHEMA_VERSION
+from anomalib_lite.edge.comparison import FOLDER
 from anomalib_lite.edge.model import ROI
 from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.version import __version__
@@ -54,13 +55,18 @@ def describe(
             "overlap": plan.framing.overlap,
             "convert": plan.framing.convert,
             "roi": None if plan.roi is None else ROI,
+            "align": plan.framing.align,
         },
+        "reference": None
+        if plan.goldens is None
+        else {"files": [f"{FOLDER}/{name}" for name in plan.goldens.names], "pattern": plan.goldens.pattern},
         "graph": {"inputs": list(fitted.inputs), "parity": asdict(fitted.parity)},
         "training": {"steps": fitted.steps, "device": fitted.device, "images": len(fit_hashes)},
         "calibration": calibration.to_json(),
         "data": {
             "root": plan.dataset.root.name,
             "layout": plan.dataset.layout,
+            "simulated": plan.simulated,
             "images": len(plan.dataset.samples),
             "grouped": plan.dataset.grouped,
             "groups": len({sample.group for sample in plan.dataset.samples}),

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from anomalib_lite import manifest as manifests
@@ -69,7 +70,12 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
         AnomalibLiteError: Anything the user can mend; nothing is written then, and an interrupted fit can be resumed.
     """
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
-    plan = prepare(request, plugins or registry.load())
+    with TemporaryDirectory(prefix="anomalib-lite-") as scratch:  # holds simulated images, if any
+        return _train(request, prepare(request, plugins or registry.load(), Path(scratch)), say)
+
+
+def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
+    """Fit, calibrate and write what was planned."""
     for line in plan.notes():
         say(line)
     place = partial.enter(request, plan)
@@ -77,25 +83,30 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
     if fitted is None:
         return None
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
+    for reason in fitted.left_out:
+        say(f"left out of the fit: {reason}")
     runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)
-    scored = score(runtime, plan.held_out) if plan.held_out else crossfit(plan, place, request, say)
+    scored = score(runtime, plan.held_out, plan.goldens) if plan.held_out else crossfit(plan, place, request, say)
     calibration = calibrate_scores(
         scored.images,
         _rates(plan),
         grouped=plan.dataset.grouped,
         errors=len(scored.errors),
         approximate=not plan.held_out,
+        simulated=plan.simulated,
     )
     expected, files = selfcheck.choose(
-        plan.config.calibration.selfcheck,
+        plan.replayed,
         [(one.score, path) for one, path in zip(scored.images, scored.paths, strict=True)],
         plan.framing.spec,
-        lambda content: runtime.measure(imaging.read(content).pixels).score,
+        lambda content: runtime.measure(imaging.read(content).pixels, plan.goldens.views if plan.goldens else ()).score,
         calibration.thresholds,
+        plan.goldens,
     )
     manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit))
     files |= {bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights, "training.csv": fitted.log}
     files |= {ROI: plan.roi} if plan.roi else {}
+    files |= plan.goldens.files if plan.goldens else {}
     unwritten = Model(Bundle(request.out, manifest, "", files))
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(request.out, manifest, files, overwrite=request.overwrite)
@@ -243,7 +254,7 @@ def calibrate(
         bundle.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {})
     samples = training_samples(dataset)
-    scored = score(loaded.runtime, watch(samples, "measuring"), refuse=refuse_fitted(loaded, dataset))
+    scored = score(loaded.runtime, watch(samples, "measuring"), loaded.goldens, refuse=refuse_fitted(loaded, dataset))
     before = Calibration.from_json(loaded.bundle.manifest["calibration"])
     calibration = calibrate_scores(
         scored.images,

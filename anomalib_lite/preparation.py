@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from anomalib_lite import config as configuration
+from anomalib_lite import references
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
 from anomalib_lite.data.samples import count, groups
+from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
@@ -18,6 +20,7 @@ from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.plugin import Provider
 from anomalib_lite.registry import Registry
+from anomalib_lite.simulation import simulate
 
 DEFAULT_SIZE = 256
 
@@ -34,6 +37,9 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
     group: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    golden: Sequence[Path] = ()  # golden images, where `data` names none
+    golden_pattern: str | None = None  # which of them an image is compared with: see `edge.comparison.Goldens`
+    simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
     resume: bool = False
     overwrite: bool = False
     show_progress: bool = False
@@ -53,6 +59,14 @@ class Plan:
     fit: list[Sample]  # good images to learn from
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
+    goldens: Goldens | None  # where the detector compares
+    simulated: bool  # whether the good images are simulated
+
+    @property
+    def replayed(self) -> Literal["images", "rendered", "none"]:
+        """What the model carries for `verify`: nothing where it carries no golden images to compare with."""
+        bare = self.goldens is not None and not self.goldens.names
+        return "none" if bare else self.config.calibration.selfcheck
 
     def notes(self) -> list[str]:
         """What the user should know before training starts."""
@@ -62,16 +76,21 @@ class Plan:
                 f", {count(len(self.held_out), 'image')} of {count(len(groups(self.held_out)), 'part')} to calibrate"
             )
         lines += self.dataset.notes
+        if self.goldens is not None and not self.goldens.names:
+            lines.append(
+                f"more than {MAX_GOLDENS} golden images: the model carries none, so each inspection needs --reference"
+            )
         lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
 
-def prepare(request: Request, plugins: Registry) -> Plan:
+def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     """Check everything that can be checked before training.
 
     Args:
         request: What is asked.
         plugins: What is installed.
+        scratch: An empty folder for simulated images, which must outlive the plan.
 
     Raises:
         ConfigError: An unknown or illegal option.
@@ -81,14 +100,19 @@ def prepare(request: Request, plugins: Registry) -> Plan:
     info, provider, options, config = configure(request, plugins)
     dataset = find(request.data, group=request.group, columns=request.columns)
     good = training_samples(dataset)
+    if request.simulate and "reference" in info.inputs:
+        dataset = simulate(replace(dataset, samples=good), request.simulate, config.training.seed, scratch)
+        good = dataset.samples
+    goldens = references.collect(request, info, good)
     found = survey(good, channels=config.image.channels, white=config.image.white)
     roi = _read_roi(config.image.roi)
     framing = Framing(
-        spec=_image_spec(config, found),
+        spec=_image_spec(config, found, goldens, good),
         mode=config.image.mode,
         overlap=config.image.overlap,
         convert=config.image.channels is not None,
         roi=None if roi is None else region_of_interest(roi),
+        align=info.align,
     )
     if config.image.mode == "tile" and info.positional:
         raise ConfigError(
@@ -109,6 +133,8 @@ def prepare(request: Request, plugins: Registry) -> Plan:
         fit=fit,
         held_out=held_out,
         survey=found,
+        goldens=goldens,
+        simulated=bool(request.simulate),
     )
 
 
@@ -144,12 +170,15 @@ def _read_roi(path: Path | None) -> bytes | None:
         ) from error
 
 
-def _image_spec(config: Config, found: Survey) -> ImageSpec:
-    height = config.image.height or config.image.width or DEFAULT_SIZE
+def _image_spec(config: Config, found: Survey, goldens: Goldens | None, good: Sequence[Sample]) -> ImageSpec:
+    size = (DEFAULT_SIZE, DEFAULT_SIZE)
+    if goldens is not None:
+        size = goldens.candidates(good[0].name, good[0].reference)[0].pixels.shape[:2]
+    height = config.image.height or config.image.width or size[0]
     white = config.image.white or (255 if found.dtype == "uint8" else 65535)
     return ImageSpec(
         height=height,
-        width=config.image.width or height,
+        width=config.image.width or config.image.height or size[1],
         channels=config.image.channels or found.channels,
         dtype=found.dtype,
         white=float(white),

@@ -9,6 +9,7 @@ from pathlib import Path
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
 
@@ -31,13 +32,18 @@ class Scored:
 
 
 def score(
-    runtime: Runtime, samples: Iterable[Sample], *, refuse: Callable[[str, Sample], None] | None = None
+    runtime: Runtime,
+    samples: Iterable[Sample],
+    goldens: Goldens | None = None,
+    *,
+    refuse: Callable[[str, Sample], None] | None = None,
 ) -> Scored:
     """Measure samples one after the other.
 
     Args:
         runtime: The graph that will be shipped.
         samples: Good images.
+        goldens: What they are compared with, where the model compares.
         refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
     """
     scored = Scored()
@@ -46,8 +52,8 @@ def score(
             picture = imaging.read(sample.path)
             if refuse:
                 refuse(picture.sha256, sample)
-            reference = imaging.read(sample.reference).pixels if sample.reference else None
-            measured = runtime.measure(picture.pixels, reference)
+            candidates = goldens.candidates(sample.name, sample.reference) if goldens else ()
+            measured = runtime.measure(picture.pixels, candidates)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))
             continue

@@ -12,16 +12,23 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.selfcheck import FOLDER, Expected
+from anomalib_lite.errors import ImageError
 
 Candidate = tuple[str, str, bytes]  # what, suffix, file bytes
 Score = Callable[[bytes], float]
 
 
 def choose(
-    kind: str, scored: Sequence[tuple[float, Path]], spec: ImageSpec, score: Score, thresholds: Thresholds
+    kind: str,
+    scored: Sequence[tuple[float, Path]],
+    spec: ImageSpec,
+    score: Score,
+    thresholds: Thresholds,
+    goldens: Goldens | None = None,
 ) -> tuple[list[Expected], dict[str, bytes]]:
     """Choose self-check images whose verdict is the same on every machine.
 
@@ -31,17 +38,24 @@ def choose(
         spec: What the model takes.
         score: Measures the bytes of an image file, as the device will.
         thresholds: Images whose score is within the tolerance of one are passed over.
+        goldens: What the model compares with; the first one stands in where images must not travel.
 
     Returns:
         What is expected, for the manifest, and the files of the bundle.
     """
     if kind == "none":
         return [], {}
-    candidates = _rendered(spec) if kind == "rendered" else _held_out(sorted(scored, key=lambda one: one[0]), spec)
+    if kind == "images":
+        candidates = _held_out(sorted(scored, key=lambda one: one[0]), spec)
+    else:
+        candidates = _rendered(spec) if goldens is None else _golden(goldens.views[0].pixels, spec)
     expected: dict[str, Expected] = {}
     files: dict[str, bytes] = {}
     for what, suffix, content in candidates:
-        value = score(content)
+        try:
+            value = score(content)
+        except ImageError:  # a patch may hide what an alignment needs
+            continue
         if what in expected or not decision.is_decisive(value, thresholds):
             continue
         name = f"{FOLDER}/{what.replace(' ', '-')}{suffix}"
@@ -66,7 +80,15 @@ def _held_out(scored: Sequence[tuple[float, Path]], spec: ImageSpec) -> Iterator
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
             path = scored[index][1]
             yield what, path.suffix.lower(), path.read_bytes()
-    pixels = imaging.read(scored[len(scored) // 2][1]).pixels
+    yield from _planted(imaging.read(scored[len(scored) // 2][1]).pixels, spec)
+
+
+def _golden(pixels: NDArray[np.generic], spec: ImageSpec) -> Iterator[Candidate]:
+    yield "golden", ".png", encode(pixels)
+    yield from _planted(pixels, spec)
+
+
+def _planted(pixels: NDArray[np.generic], spec: ImageSpec) -> Iterator[Candidate]:
     for what, dark in (("planted dark patch", True), ("planted bright patch", False)):
         for size in (8, 6, 4, 3):
             yield what, ".png", encode(planted(pixels, spec.white, dark=dark, share=size))

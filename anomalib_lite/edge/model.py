@@ -7,14 +7,16 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import bundle, decision, imaging, regions
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec, Picture
@@ -48,6 +50,7 @@ class Model:
         try:
             self.framing = framing(manifest, self.bundle.read(ROI) if manifest["framing"]["roi"] else None)
             self.thresholds = Thresholds.from_calibration(manifest["calibration"])
+            self.goldens = goldens(manifest, self.bundle)
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
             inputs = manifest["graph"]["inputs"]
         except (KeyError, TypeError) as error:
@@ -72,7 +75,7 @@ class Model:
 
         Args:
             image: A path, the bytes of an image file, or an array (H, W, C), RGB, of the model's dtype.
-            reference: The golden sample, for models that compare.
+            reference: The golden image, for models that compare: instead of those in the bundle.
             name: What the result calls the image; default: the path, or "array" or "bytes".
         """
         started = time.perf_counter()
@@ -87,9 +90,12 @@ class Model:
         try:
             picture = imaging.read(image)
             known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
-            measurement = self.runtime.measure(
-                picture.pixels, None if reference is None else imaging.read(reference).pixels
-            )
+            if reference is not None:
+                candidates = [View(imaging.read(reference).pixels)]
+            else:
+                named = name or (None if isinstance(image, (bytes, np.ndarray)) else os.fspath(image))
+                candidates = self.goldens.candidates(named)
+            measurement = self.runtime.measure(picture.pixels, candidates)
             known |= self._judge(picture, measurement)
         except ImageError as error:
             known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
@@ -105,6 +111,7 @@ class Model:
             "p_value": decision.p_value(measurement.score, self._scores),
             "regions": self._regions(verdict, measurement.anomaly_map, picture.pixels.shape[:2]),
             "anomaly_map": measurement.anomaly_map,
+            "comparison": measurement.comparison,
         }
 
     def _regions(
@@ -129,7 +136,21 @@ def framing(manifest: Mapping[str, Any], roi: bytes | None) -> Framing:
         overlap=described["overlap"],
         convert=described["convert"],
         roi=None if roi is None else region_of_interest(roi),
+        align=described.get("align", False),
     )
+
+
+def goldens(manifest: Mapping[str, Any], files: Bundle) -> Goldens:
+    """The golden images that a bundle carries.
+
+    Raises:
+        ModelError: One of them cannot be read.
+    """
+    described = manifest.get("reference") or {"files": [], "pattern": None}
+    try:
+        return Goldens({PurePosixPath(one).name: files.read(one) for one in described["files"]}, described["pattern"])
+    except ImageError as error:
+        raise ModelError(f"{files.path}: a golden image is damaged: {error}. Restore the bundle.") from error
 
 
 def region_of_interest(source: Source) -> NDArray[np.bool_]:

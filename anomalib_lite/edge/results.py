@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
+from anomalib_lite.edge.runtime import Comparison
 from anomalib_lite.errors import DataError
 
 COLUMNS = (
@@ -58,6 +59,7 @@ class Result:
     error: str | None = None
     note: str = ""  # what was done to the image on reading
     anomaly_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (h, w), the whole source
+    comparison: Comparison | None = field(default=None, compare=False, repr=False)  # where the model compares
     shape: tuple[int, int] | None = None  # (H, W) of the source image
     map_thresholds: tuple[float, float] | None = None  # (review, reject) of the map: what the colours are fixed to
 

@@ -59,7 +59,7 @@ def replay(model: Model) -> list[Replayed]:
 
 
 def _replay_one(model: Model, expected: Expected) -> Replayed:
-    result = model.inspect(model.bundle.read(expected.file), name=expected.file)
+    result = model.inspect(model.bundle.read(expected.file))
     score = float("nan") if result.score is None else result.score
     flipped = decision.flipped(Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol)
     return Replayed(expected, result.score, result.verdict, flipped, result.error)
