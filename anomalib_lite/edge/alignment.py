@@ -33,7 +33,8 @@ RANSAC_PIXELS = 2.0  # of the reduced image
 FEW_INLIERS = 8  # that make a first guess
 GUIDE_PIXELS = 10.0  # between where the first guess predicts a feature and where its match may be
 NEAR_ALIKE = 0.6  # cosine of the descriptors of such a match
-MIN_SPREAD = 0.5  # share of the frame that they must span, lest a homography is guessed outside
+MANY_INLIERS = 40  # fewer carry a similarity only, not a homography
+MIN_SPREAD = 0.5  # share of the frame that they span: likewise
 MIN_INLIERS = 15  # of the final pose
 MIN_INLIER_RATIO = 0.3
 AREA_RANGE = (0.5, 2.0)
@@ -151,7 +152,7 @@ class _Pose(NamedTuple):
     matrix: Matrix
     residual: float  # median distance of the matches that agree
     inliers: int
-    spread: float  # share of the golden frame that they span, of the two axes the smaller
+    rigid: bool  # whether they carry a similarity only, not a homography
 
 
 def _homography(image: View, golden: View) -> tuple[Matrix, float, int]:
@@ -164,7 +165,7 @@ def _homography(image: View, golden: View) -> tuple[Matrix, float, int]:
             pose = pose if moved is None else _guided(moved, image, golden)
             up = [scaling(view.small.shape, view.grey.shape) for view in (image, golden)]
             matrix = up[1] @ pose.matrix @ np.linalg.inv(up[0])
-            matrix = _refined(matrix, image.grey, golden.grey, rigid=pose.spread < MIN_SPREAD)
+            matrix = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
             _check_alike(matrix, image.grey, golden.grey)
             homography = np.linalg.inv(golden.scale) @ matrix @ image.scale
             homography /= homography[2, 2]
@@ -209,8 +210,8 @@ def _pose(
 ) -> _Pose | None:
     """The pose that most of these matches agree on; None where fewer than `least` do.
 
-    A homography; a similarity where the matches that agree span so little of the frame that tilt and shear would be
-    guessed outside of it.
+    A homography; a similarity where the matches that agree are so few, or span so little of the frame, that tilt and
+    shear would be guessed.
     """
     cv2 = opencv()
     if len(pairs) < max(4, least):
@@ -221,13 +222,14 @@ def _pose(
         return None
     low, high = np.percentile(there[agree], (5, 95), axis=0)
     spread = float(((high - low) / (size[1], size[0])).min())
-    if spread < MIN_SPREAD:
+    rigid = spread < MIN_SPREAD or int(agree.sum()) < MANY_INLIERS
+    if rigid:
         found, inside = cv2.estimateAffinePartial2D(here, there, ransacReprojThreshold=RANSAC_PIXELS)
         if found is None or (agree := inside.ravel() > 0).sum() < least:
             return None
         found = np.vstack([found, [0, 0, 1]])
     distance = np.linalg.norm(transformed(found, here[agree]) - there[agree], axis=1)
-    return _Pose(np.asarray(found, np.float64), float(np.median(distance)), int(agree.sum()), spread)
+    return _Pose(np.asarray(found, np.float64), float(np.median(distance)), int(agree.sum()), rigid)
 
 
 def _pairs(
