@@ -30,7 +30,7 @@ from anomalib_lite.preparation import Request
 
 MARGIN = 9.0  # pixels
 IOU = 0.33
-TAUGHT, SIMULATED = 24, 2  # references that the model learns from, evenly over the boards; inspections of each
+TAUGHT, SIMULATED = 12, 2  # references that the model learns from, evenly over the boards; inspections of each
 
 Box = tuple[float, float, float, float]  # x1, y1, x2, y2
 Pixels = NDArray[np.uint8]
