@@ -6,7 +6,6 @@ fraction of a pixel). They cannot know how real parts differ: a bound from them 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +70,7 @@ def _places(height: int, width: int, random: np.random.Generator) -> tuple[NDArr
     shift = random.uniform(-SHIFT, SHIFT, 2) * min(height, width)
     y, x = np.mgrid[0:height, 0:width] - np.array([(height - 1) / 2, (width - 1) / 2])[:, None, None]
     coarse = (max(2, height // WAVELENGTH), max(2, width // WAVELENGTH))
-    wander = [
-        imaging.resize_map(random.normal(0, WANDER, coarse).astype(np.float32), height, width) for _ in range(2)
-    ]
+    wander = [imaging.resize_map(random.normal(0, WANDER, coarse).astype(np.float32), height, width) for _ in range(2)]
     turned_x = scale * (np.cos(angle) * x + np.sin(angle) * y) + shift[0] + (width - 1) / 2 + wander[0]
     turned_y = scale * (np.cos(angle) * y - np.sin(angle) * x) + shift[1] + (height - 1) / 2 + wander[1]
     return turned_x.clip(0, width - 1), turned_y.clip(0, height - 1)

@@ -60,7 +60,10 @@ def train(
     simulate: Annotated[
         int | None,
         typer.Option(
-            metavar="N", min=2, help="DATA holds golden images alone: simulate N inspections of each.", show_default=False
+            metavar="N",
+            min=2,
+            help="DATA holds golden images alone: simulate N inspections of each.",
+            show_default=False,
         ),
     ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget of all fitting.", show_default=False)] = None,

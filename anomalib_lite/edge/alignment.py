@@ -325,7 +325,9 @@ def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.ui
     covered = cv2.warpPerspective(np.ones_like(image), matrix, (width, height), flags=cv2.INTER_NEAREST)
     target, side = golden.astype(np.float32), max(9, min(height, width) // 24) | 1
     means = [cv2.boxFilter(one, -1, (side, side)) for one in (warped, target)]
-    products = [cv2.boxFilter(a * b, -1, (side, side)) for a, b in ((warped, warped), (target, target), (warped, target))]
+    products = [
+        cv2.boxFilter(a * b, -1, (side, side)) for a, b in ((warped, warped), (target, target), (warped, target))
+    ]
     own, other = products[0] - means[0] ** 2, products[1] - means[1] ** 2
     correlation = (products[2] - means[0] * means[1]) / np.sqrt(np.maximum(own * other, 1.0))
     textured = (other > 0.1 * float(other.mean())) & (cv2.erode(covered, np.ones((side, side), np.uint8)) > 0)

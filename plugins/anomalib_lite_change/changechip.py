@@ -74,7 +74,7 @@ def _orthonormal(axes: Tensor) -> Tensor:
     for column in axes.unbind(2):
         for _ in range(2):  # twice is enough: Giraud et al. 2005
             for other in done:
-                column = column - (other * column).sum(1, keepdim=True) * other  # noqa: PLW2901
+                column = column - (other * column).sum(1, keepdim=True) * other
         done.append(column / (column.square().sum(1, keepdim=True) + TINY).sqrt())
     return torch.stack(done, 2)
 

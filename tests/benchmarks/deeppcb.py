@@ -60,7 +60,9 @@ class Tally:
 
     def add(self, predicted: list[Box], truth: list[Box]) -> None:
         """Match greedily, the best overlap first."""
-        candidates = sorted(((iou(p, t), i, j) for i, p in enumerate(predicted) for j, t in enumerate(truth)), reverse=True)
+        candidates = sorted(
+            ((iou(p, t), i, j) for i, p in enumerate(predicted) for j, t in enumerate(truth)), reverse=True
+        )
         used: set[int] = set()
         hit: set[int] = set()
         for overlap, i, j in candidates:
@@ -98,7 +100,9 @@ def widened(box: Box, margin: float) -> Box:
 def baseline(image: Pixels, reference: Pixels) -> list[Box]:
     """Absolute difference above half of white, opened and dilated."""
     changed = (cv2.absdiff(image[..., 0], reference[..., 0]) > 127).astype(np.uint8)
-    changed = cv2.dilate(cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.ones((15, 15), np.uint8))
+    changed = cv2.dilate(
+        cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.ones((15, 15), np.uint8)
+    )
     _, _, boxes, _ = cv2.connectedComponentsWithStats(changed)
     return [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _ in boxes[1:]]
 
@@ -139,7 +143,9 @@ def main() -> None:
     margins = (0.0, 7.0, MARGIN, 11.0) if options.curve else (0.0, MARGIN)
     with tempfile.TemporaryDirectory() as folder:
         model = trained(options.dataset, rows, Path(folder))
-        tested = [row for row in rows if not options.boards or row["board"] in options.boards.split(",")][:: options.every]
+        tested = [row for row in rows if not options.boards or row["board"] in options.boards.split(",")][
+            :: options.every
+        ]
         tallies: dict[str, Tally] = defaultdict(Tally)
         refused = 0
         for number, row in enumerate(tested):

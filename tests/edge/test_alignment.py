@@ -108,7 +108,9 @@ def test_what_cannot_be_aligned_says_so(image: np.ndarray):
 
 def test_another_size_and_aspect_are_aligned():
     golden = board()
-    image = cv2.copyMakeBorder(cv2.resize(golden, (288, 288), interpolation=cv2.INTER_AREA), 0, 0, 30, 10, cv2.BORDER_REPLICATE)
+    image = cv2.copyMakeBorder(
+        cv2.resize(golden, (288, 288), interpolation=cv2.INTER_AREA), 0, 0, 30, 10, cv2.BORDER_REPLICATE
+    )
     found = align(View(image), View(golden))
     expected = scaling((288, 288), (256, 256)) @ np.array([[1, 0, -30], [0, 1, 0], [0, 0, 1]])
     corners = np.array([[40, 10], [300, 10], [300, 270], [40, 270]], float)
