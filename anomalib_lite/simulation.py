@@ -51,7 +51,7 @@ def simulate(dataset: DataSet, number: int, seed: int, folder: Path) -> DataSet:
 
 
 def inspection(golden: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:
-    """One simulated inspection of a golden image (H, W, C), of its size and dtype; edges of the image are replicated."""
+    """One simulated inspection of a golden image (H, W, C), of its size and dtype; its border is replicated."""
     height, width = golden.shape[:2]
     top = float(np.iinfo(golden.dtype).max)
     x, y = _places(height, width, random)

@@ -80,7 +80,7 @@ def _orthonormal(axes: Tensor) -> Tensor:
 
 
 def cluster(points: Tensor, clusters: int) -> Tensor:
-    """Centres (B, K, D) of K-means on points (B, S, D), from points spread evenly over the lengths up to the longest."""
+    """Centres (B, K, D) of K-means on points (B, S, D), started from points of all lengths, more of the long ones."""
     batch, number, dimensions = points.shape
     order = points.square().sum(2).argsort(1)
     # the quantiles draw near 1: changes are rare, and must start with centres of their own

@@ -1,4 +1,4 @@
-"""What differs between two images beyond a shift of an edge, and how much good pairs differ in the same kind of place."""
+"""What differs between two images beyond a shift of an edge, and the kinds of places where good pairs differ alike."""
 
 from __future__ import annotations
 
