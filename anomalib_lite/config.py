@@ -5,14 +5,14 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self, TypeVar, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from anomalib_lite.errors import ConfigError
 
-__all__ = ["Config", "DetectorConfig", "Option", "describe_options", "load", "nearest", "put", "validate"]
+__all__ = ["Config", "DetectorConfig", "faults", "load", "nearest", "put", "validate"]
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -201,51 +201,6 @@ def put(target: dict[str, Any], dotted: str, value: Any) -> None:
     target[last] = value
 
 
-class Option(NamedTuple):
-    """One option, in words."""
-
-    name: str  # dotted: "score.sigma"
-    kind: str  # "float or none", "stretch | letterbox | tile"
-    default: str
-    limits: str  # ">= 0, <= 64"
-    meaning: str
-
-
-def describe_options(model: type[BaseModel], prefix: str = "") -> list[Option]:
-    """Every option of a model and of its sections."""
-    described: list[Option] = []
-    for name, field in model.model_fields.items():
-        dotted = f"{prefix}.{name}" if prefix else name
-        inner = field.annotation
-        if isinstance(inner, type) and issubclass(inner, BaseModel):
-            described += describe_options(inner, dotted)
-            continue
-        default = "required" if field.is_required() else str(field.get_default(call_default_factory=True))
-        limits = ", ".join(limit for one in field.metadata if (limit := _limit(one)))
-        meaning = " ".join((field.description or "").split())
-        described.append(Option(dotted, _kind(inner), default, limits, meaning))
-    return described
-
-
-def _kind(annotation: Any) -> str:
-    """A type in words: 'tuple of int', 'stretch | letterbox | tile', 'float or none'."""
-    origin, inner = get_origin(annotation), get_args(annotation)
-    if annotation is type(None):
-        return "none"
-    if origin is Annotated:
-        limits = ", ".join(limit for one in getattr(inner[1], "metadata", ()) if (limit := _limit(one)))
-        return _kind(inner[0]) + (f" ({limits})" if limits else "")
-    if origin is Literal:
-        return " | ".join(str(one) for one in inner)
-    if origin in (tuple, list):
-        return f"{origin.__name__} of {_kind(inner[0])}"
-    if origin is dict:
-        return "mapping"
-    if inner:
-        return " or ".join(_kind(one) for one in inner)
-    return {"Path": "path", "str": "text"}.get(annotation.__name__, str(annotation.__name__))
-
-
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -279,16 +234,3 @@ def _fault(model: type[BaseModel], item: Any) -> str:
         return f"{location} is not an option.{nearest(str(item['loc'][-1]), owner.model_fields)}"
     message = item["msg"].removeprefix("Value error, ")
     return f"{location or 'configuration'}: {message[0].lower()}{message[1:]} (found {item['input']!r})"
-
-
-def _limit(constraint: Any) -> str:
-    signs = {
-        "ge": ">=",
-        "gt": ">",
-        "le": "<=",
-        "lt": "<",
-        "min_length": "length >=",
-        "max_length": "length <=",
-        "multiple_of": "a multiple of",
-    }
-    return ", ".join(f"{sign} {getattr(constraint, name)}" for name, sign in signs.items() if hasattr(constraint, name))

@@ -35,6 +35,7 @@ class DetectorInfo:
     positional: bool = False  # the map depends on the place: tiling is refused
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the host's configuration: {"score.sigma": 4}
     paper: str | None = None
+    weights: str | None = None  # pretrained weights: which, whence, and their licence; None: it learns from scratch
     api: int = API_VERSION
 
 

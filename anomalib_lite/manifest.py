@@ -45,6 +45,7 @@ def describe(
             "name": plan.info.name,
             "summary": plan.info.summary,
             "paper": plan.info.paper,
+            "weights": plan.info.weights,
             "plugin": plan.provider.package,
             "version": plan.provider.version,
         },

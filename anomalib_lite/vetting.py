@@ -43,8 +43,9 @@ def _detector(info: DetectorInfo) -> Iterator[str]:
     for name, value in (("align", info.align), ("positional", info.positional)):
         if not isinstance(value, bool):
             yield f"{name} {_shown(value)}: expected True or False"
-    if not isinstance(info.paper, str | None):
-        yield f"paper {_shown(info.paper)}: expected text or None"
+    for name, text in (("paper", info.paper), ("weights", info.weights)):
+        if not isinstance(text, str | None):
+            yield f"{name} {_shown(text)}: expected text or None"
     yield from _config(info.config)
     yield from _defaults(info.defaults)
 

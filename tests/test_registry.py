@@ -373,6 +373,7 @@ class Contradicting(DetectorConfig):
         ({"align": True}, "no reference among the inputs"),
         ({"positional": "no"}, "positional 'no'"),
         ({"paper": 2021}, "paper 2021"),
+        ({"weights": ["a"]}, "weights ['a']"),
         ({"defaults": {"score.sigmma": 1}}, "Did you mean 'sigma'"),
         ({"defaults": {"score.sigma": -1}}, "score.sigma: input should be greater"),
         ({"defaults": {"sigma": 1}}, "sigma is not an option"),

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from anomalib_lite.calibration import Calibration
-    from anomalib_lite.config import Option
+    from anomalib_lite.describing import Option
     from anomalib_lite.registry import Registry
 
 

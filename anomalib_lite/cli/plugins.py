@@ -67,24 +67,35 @@ def _listed(found: Registry) -> dict[str, Any]:
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="A detector.", show_default=False)]) -> None:
-    """Show a detector: what it does, and every option with type, default, limits and meaning."""
-    from anomalib_lite import registry
+def show(
+    name: Annotated[str, typer.Argument(help="A detector.", show_default=False)],
+    json_schema: Annotated[
+        bool, typer.Option("--json-schema", help="Print a JSON Schema (draft-07) of its configuration files.")
+    ] = False,
+) -> None:
+    """Show a detector: what it does, every option with type, default, limits and meaning, and an example file."""
+    from json import dumps
+
+    from anomalib_lite import describing, registry
     from anomalib_lite.cli import console
-    from anomalib_lite.config import Config, describe_options
 
     found = registry.load()
     info = found.detector(name)
+    if json_schema:
+        typer.echo(dumps(describing.json_schema(info), indent=1, allow_nan=False))
+        return
     typer.echo(f"{info.name}: {info.summary}")
     typer.echo(f"package  {found.providers[info.name]}")
-    typer.echo(f"inputs   {', '.join(info.inputs)}")
-    if info.paper:
-        typer.echo(f"paper    {info.paper}")
+    typer.echo(f"inputs   {', '.join(info.inputs)}" + (", aligned" if info.align else ""))
+    typer.echo(f"paper    {info.paper or '-'}")
+    typer.echo(f"weights  {info.weights or 'none are pretrained'}")
+    if info.positional:
+        typer.echo("places   the map depends on the place in the image: image.mode=tile is refused")
     for key, value in info.defaults.items():
         typer.echo(f"prefers  {key} = {value}")
     typer.echo(f"\noptions of {info.name}")
-    console.options(describe_options(info.config, "options"))
+    console.options(describing.options_of(info))
     typer.echo("\noptions of the host")
-    console.options(describe_options(Config))
-    typer.echo("")
-    typer.echo(f"example  anomalib-lite train {info.name} DATA --out MODEL --set options.NAME=VALUE")
+    console.options(describing.options_of_host(info))
+    typer.echo(f"\n# example: anomalib-lite train {info.name} DATA --config FILE --out MODEL")
+    typer.echo(describing.example(info))
