@@ -93,5 +93,5 @@ def _blurred(plane: NDArray[np.float32], sigma: float) -> NDArray[np.float32]:
     for axis in (0, 1):
         padded = np.pad(plane, [(2, 2) if one == axis else (0, 0) for one in (0, 1)], mode="edge")
         length = plane.shape[axis]
-        plane = sum(tap * padded.take(range(k, k + length), axis) for k, tap in enumerate(taps))  # type: ignore[assignment]
+        plane = sum(tap * padded.take(range(k, k + length), axis) for k, tap in enumerate(taps))
     return plane

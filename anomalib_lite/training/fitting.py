@@ -18,7 +18,6 @@ from anomalib_lite.data import Sample
 from anomalib_lite.detector import Detector
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens, Pair, pairs
-from anomalib_lite.edge.framing import Frame as EdgeFrame
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, PluginError
@@ -71,7 +70,7 @@ class TrainingFrames:
         reference = references[part].image if references else None
         return frame.image, reference, frame.region if self._framing.masks else None
 
-    def _cut_image(self, number: int) -> tuple[list[EdgeFrame], list[EdgeFrame]]:
+    def _cut_image(self, number: int) -> tuple[list[Any], list[Any]]:
         sample = self._samples[number]
         pixels = imaging.read(sample.path).pixels
         if self._goldens is None:

@@ -56,8 +56,8 @@ def test_an_edge_may_lie_elsewhere_by_the_tolerance(offset: int):
 
 def test_an_edge_further_away_differs_where_it_leaves_the_tolerance():
     changed = tolerance.difference(striped(3), striped(), 2)[0, 0, 16]
-    # white in column 22 lies 3 from the last white one, black in column 10 is 3 from the last black one
-    assert torch.nonzero(changed).flatten().tolist() == [10, 22]
+    # of the image (white 13 to 22): 12 is black amid white, 22 white amid black; of the golden one (10 to 19): 10 and 20
+    assert torch.nonzero(changed).flatten().tolist() == [10, 12, 20, 22]
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -189,7 +189,10 @@ def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses
     inspected = tmp_path / "inspected"
     inspected.mkdir()
     for number in (1, 7, 13, 19, 2, 8, 14, 20):  # designs 2, 2, 2, 2, 3, 3, 3, 3
-        shutil.copy(BOARDS / f"inspected/board{number:03}.jpg", inspected / f"design{2 + (number in (2, 8, 14, 20))}_{number}.jpg")
+        shutil.copy(
+            BOARDS / f"inspected/board{number:03}.jpg",
+            inspected / f"design{2 + (number in (2, 8, 14, 20))}_{number}.jpg",
+        )
     request = Request(detector="change", data=inspected, out=tmp_path / "any", golden=GOLDENS[1:3])
     assert pipeline.train(request)
     model = Model(tmp_path / "any")
