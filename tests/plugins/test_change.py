@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from anomalib_lite_change import changechip, tolerance
+from anomalib_lite_change.config import ChangeConfig
+from anomalib_lite_change.detector import Change
 from PIL import Image
 
 from anomalib_lite import pipeline
@@ -18,9 +21,6 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.preparation import Request
-from anomalib_lite_change import changechip, tolerance
-from anomalib_lite_change.config import ChangeConfig
-from anomalib_lite_change.detector import Change
 
 ROOT = Path(__file__).parents[2]
 BOARDS = ROOT / "data_samples/board"
@@ -56,7 +56,7 @@ def test_an_edge_may_lie_elsewhere_by_the_tolerance(offset: int):
 
 def test_an_edge_further_away_differs_where_it_leaves_the_tolerance():
     changed = tolerance.difference(striped(3), striped(), 2)[0, 0, 16]
-    # of the image (white 13 to 22): 12 is black amid white, 22 white amid black; of the golden one (10 to 19): 10 and 20
+    # image, white 13 to 22: 12 is black amid white, 22 white amid black; golden, white 10 to 19: 10 and 20 likewise
     assert torch.nonzero(changed).flatten().tolist() == [10, 12, 20, 22]
 
 
