@@ -22,7 +22,7 @@ benchmark: $(READY)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,test,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,serve,test,dev]"
 	touch $(READY)
 
 clean:

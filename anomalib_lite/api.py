@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite import pipeline
+from anomalib_lite import pipeline, registry
 from anomalib_lite.edge.model import Model
 from anomalib_lite.preparation import Request
 
@@ -67,8 +67,8 @@ def train(
 
 
 def load(path: PathLike, *, provider: str = "cpu", threads: int = 0) -> Model:
-    """A trained model, ready to `inspect`. See `anomalib_lite.edge.model.Model`."""
-    return Model(path, provider=provider, threads=threads)
+    """A trained model, ready to `inspect`, with the readers of installed plugins. See `anomalib_lite.edge.Model`."""
+    return Model(path, provider=provider, threads=threads, readers=registry.load().readers)
 
 
 def evaluate(

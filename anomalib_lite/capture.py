@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 STREAMS = (("stdout", 1, redirect_stdout), ("stderr", 2, redirect_stderr))
 _replaced: list[Any] = []  # never collected: a wrapper that is collected closes the stream that it wraps
@@ -40,6 +40,29 @@ def captured() -> Iterator[StringIO]:
             sys.stdout, sys.stderr = before
             held.seek(0)
             written.write(held.read().decode("utf-8", "replace"))
+
+
+@contextmanager
+def stdout_for_results() -> Iterator[TextIO]:
+    """Keep standard output for results: what a reader or a library writes to it meanwhile goes to standard error.
+
+    Yields:
+        Where results are written to.
+    """
+    out = sys.stdout
+    if not _stands_behind(1, out):
+        with redirect_stdout(sys.stderr):
+            yield out
+        return
+    out.flush()
+    with os.fdopen(os.dup(1), "w", encoding=out.encoding, errors=out.errors) as results:
+        os.dup2(2, 1)
+        try:
+            yield results
+        finally:
+            out.flush()
+            results.flush()
+            os.dup2(results.fileno(), 1)
 
 
 @contextmanager

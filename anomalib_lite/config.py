@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from anomalib_lite.errors import ConfigError
 
-__all__ = ["Config", "DetectorConfig", "faults", "load", "nearest", "put", "validate"]
+__all__ = ["Config", "DetectorConfig"]  # what plugins may use
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -26,6 +26,11 @@ class DetectorConfig(_Section):
 
     Every option has a default, checked as any other value.
     """
+
+    @property
+    def positional(self) -> bool:
+        """Whether with these options the map depends on the place; `DetectorInfo.positional` is for all options."""
+        return False
 
 
 class ImageConfig(_Section):
@@ -163,7 +168,7 @@ def validate(model: type[M], data: Mapping[str, Any], *, where: str, help_comman
     Args:
         model: The pydantic model.
         data: What was merged by `load`.
-        where: Named at the head of an error: a file, or "options of 'draem'".
+        where: Named at the head of an error: a file, or "options of 'gauss'".
         help_command: What to run to see the legal keys.
 
     Raises:

@@ -14,6 +14,18 @@ A message is one or two sentences: what happened, where, what was expected, what
 Only `anomalib_lite.cli` turns errors into exit codes; a bug exits with 70.
 """
 
+__all__ = [
+    "AnomalibLiteError",
+    "ConfigError",
+    "DataError",
+    "ExportError",
+    "ImageError",
+    "MissingExtra",
+    "ModelError",
+    "ParityFailed",
+    "PluginError",
+]
+
 
 class AnomalibLiteError(Exception):
     """Base of every error raised on purpose."""
@@ -45,7 +57,7 @@ class ImageError(DataError):
 
     `code` is stable and short, for result rows: `missing`, `empty`, `unreadable`, `truncated`, `too_large`,
     `unsupported_mode`, `several_frames`, `wrong_dtype`, `wrong_channels`, `wrong_size`, `alignment_failed`,
-    `not_finite`, `internal`.
+    `no_reader`, `reader_failed`, `not_finite`, `internal`.
     """
 
     def __init__(self, message: str, code: str) -> None:

@@ -84,7 +84,7 @@ def check_parity(inspector: Inspector, runtime: Runtime, pictures: Iterable[Pict
     """
     scores, maps = [], []
     for image, reference in pictures:
-        for feed in runtime.feeds(image, None if reference is None else View(reference)):
+        for feed in runtime.feeds(image, [] if reference is None else [View(reference)]):
             with torch.no_grad():
                 expected = inspector(**{name: torch.from_numpy(array) for name, array in feed.items()})
             found = runtime.run(feed)

@@ -15,6 +15,8 @@ import pluggy
 if TYPE_CHECKING:
     from anomalib_lite.config import DetectorConfig
 
+__all__ = ["API_VERSION", "DetectorInfo", "ReaderInfo", "hookimpl"]
+
 PROJECT = "anomalib_lite"
 API_VERSION = 1
 
@@ -32,20 +34,26 @@ class DetectorInfo:
     config: type[DetectorConfig]
     inputs: tuple[str, ...] = ("image",)  # or ("image", "reference")
     align: bool = False  # warp the inspected image onto the reference first
-    positional: bool = False  # the map depends on the place: tiling is refused
+    positional: bool = False  # the map depends on the place, whatever the options: tiling is refused
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the host's configuration: {"score.sigma": 4}
     paper: str | None = None
     weights: str | None = None  # pretrained weights: which, whence, and their licence; None: it learns from scratch
-    api: int = API_VERSION
+    api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReaderInfo:
-    """A reader for file types that the host cannot open."""
+    """A reader for file types that the host cannot open.
 
-    suffixes: tuple[str, ...]  # (".dcm",)
-    target: str  # "package.module:read"; read(file: BinaryIO) -> (H, W, C) uint8 | uint16
-    api: int = API_VERSION
+    `read(file: BinaryIO)` gets the whole file, seekable, and returns a numpy array (H, W, C) as it is stored: uint8
+    with 1 or 3 channels (RGB), or uint16 with 1. It keeps to limits of its own before it allocates, may raise any error
+    (`anomalib_lite.errors.ImageError` to say which), and is called from several threads at once. On a device it is
+    handed over by name: `Model(path, readers={".dcm": read})`, so its module needs nothing of the host but errors.
+    """
+
+    suffixes: tuple[str, ...]  # lower case, not those of the host: (".dcm", ".nii.gz")
+    target: str  # "package.module:read"
+    api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
 
 
 @hookspec

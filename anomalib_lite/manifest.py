@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from anomalib_lite.calibration import Calibration
+from anomalib_lite.data import Sample
 from anomalib_lite.edge.bundle import SCHEMA_VERSION
 from anomalib_lite.edge.comparison import FOLDER
 from anomalib_lite.edge.model import ROI
+from anomalib_lite.edge.readers import suffix_of
 from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
     from anomalib_lite.preparation import Plan
+    from anomalib_lite.registry import Reader
     from anomalib_lite.training.fitting import Fitted
 
 
@@ -61,6 +64,7 @@ def describe(
         "reference": None
         if plan.goldens is None
         else {"files": [f"{FOLDER}/{name}" for name in plan.goldens.names], "pattern": plan.goldens.pattern},
+        "readers": readers_of([*plan.fit, *plan.held_out], plan.readers, plan.goldens.names if plan.goldens else ()),
         "graph": {"inputs": list(fitted.inputs), "parity": asdict(fitted.parity)},
         "training": {"steps": fitted.steps, "device": fitted.device, "images": len(fit_hashes)},
         "calibration": calibration.to_json(),
@@ -76,6 +80,16 @@ def describe(
         },
         "selfcheck": [one.to_json() for one in selfcheck],
     }
+
+
+def readers_of(
+    samples: Iterable[Sample], readers: Mapping[str, Reader], goldens: Iterable[str] = ()
+) -> list[dict[str, str]]:
+    """Who reads these samples and golden images, where the host does not: for messages, never to be imported."""
+    names = [path.name for sample in samples for path in (sample.path, sample.reference) if path is not None]
+    used = sorted({suffix for name in (*names, *goldens) if (suffix := suffix_of(name, readers))})
+    found = [(suffix, readers[suffix].provider) for suffix in used]
+    return [{"suffix": suffix, "package": one.package, "version": one.version} for suffix, one in found]
 
 
 def now() -> str:

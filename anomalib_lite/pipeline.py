@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -18,20 +17,22 @@ from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.data import Sample, find, fingerprint, images_of, test_samples, training_samples
 from anomalib_lite.edge import bundle, imaging
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.fits import crossfit, fit
 from anomalib_lite.independence import overlap_notes, refuse_fitted
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.preparation import Plan, Request, prepare
+from anomalib_lite.recalibration import recalibrate
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
-from anomalib_lite.scoring import Scored, score
+from anomalib_lite.scoring import score
 from anomalib_lite.training import partial
 
 Say = Callable[[str], None]
@@ -86,7 +87,10 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
     for reason in fitted.left_out:
         say(f"left out of the fit: {reason}")
     runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)
-    scored = score(runtime, plan.held_out, plan.goldens) if plan.held_out else crossfit(plan, place, request, say)
+    if plan.held_out:
+        scored = score(runtime, plan.held_out, plan.goldens, readers=plan.readers)
+    else:
+        scored = crossfit(plan, place, request, say)
     calibration = calibrate_scores(
         scored.images,
         _rates(plan),
@@ -96,18 +100,19 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
         simulated=plan.simulated,
     )
     expected, files = selfcheck.choose(
-        plan.replayed,
-        [(one.score, path) for one, path in zip(scored.images, scored.paths, strict=True)],
+        plan.config.calibration.selfcheck,
+        [(one.score, sample) for one, sample in zip(scored.images, scored.samples, strict=True)],
         plan.framing.spec,
-        lambda content: runtime.measure(imaging.read(content).pixels, plan.goldens.views if plan.goldens else ()).score,
+        lambda *files: _score(runtime, plan, *files),
         calibration.thresholds,
-        plan.goldens,
+        plan.readers,
+        plan.goldens if plan.framing.align else None,
     )
     manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit))
     files |= {bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights, "training.csv": fitted.log}
     files |= {ROI: plan.roi} if plan.roi else {}
     files |= plan.goldens.files if plan.goldens else {}
-    unwritten = Model(Bundle(request.out, manifest, "", files))
+    unwritten = Model(Bundle(request.out, manifest, "", files), readers=plan.readers)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(request.out, manifest, files, overwrite=request.overwrite)
     shutil.rmtree(place, ignore_errors=True)
@@ -153,7 +158,7 @@ def predict(
     """
     if heatmaps and out is None:
         raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
-    paths = [path for one in inputs for path in images_of(one)]
+    paths = [path for one in inputs for path in images_of(one, model.readers)]
     done, root = Predicted(out=out), _root(inputs)
     with ResultWriter(out) as writer, reporting.Inspected(model, out) as report:
         for path in watch(paths, "inspecting"):
@@ -199,7 +204,7 @@ def evaluate(
     Raises:
         DataError: No labelled images.
     """
-    dataset = find(data, group=group, columns=columns or {})
+    dataset = find(data, group=group, columns=columns or {}, readers=model.readers)
     samples = test_samples(dataset)
     fit_hashes = model.bundle.manifest["data"]["fit"]
     evaluation, overlap = Evaluation(grouped=dataset.grouped), 0
@@ -229,6 +234,7 @@ def calibrate(
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
     overwrite: bool = False,
+    plugins: Registry | None = None,
     watch: Watch = _unwatched,
 ) -> Trained:
     """New thresholds for a trained model, from good images that it has not seen. The graph is not touched.
@@ -244,17 +250,25 @@ def calibrate(
         group: Regular expression for the physical part.
         columns: Renamed CSV columns.
         overwrite: Replace `out`.
+        plugins: What is installed, where that was loaded already.
         watch: Shows progress.
 
     Raises:
         DataError: The model was fitted on some of these images or parts, or none is usable.
     """
-    loaded = Model(model)
+    installed = (plugins or registry.load()).readers
+    loaded = Model(model, readers=installed)
     if out is not None:
         bundle.refuse_existing(out, overwrite=overwrite)
-    dataset = find(data, group=group, columns=columns or {})
+    dataset = find(data, group=group, columns=columns or {}, readers=loaded.readers)
     samples = training_samples(dataset)
-    scored = score(loaded.runtime, watch(samples, "measuring"), loaded.goldens, refuse=refuse_fitted(loaded, dataset))
+    scored = score(
+        loaded.runtime,
+        watch(samples, "measuring"),
+        loaded.goldens,
+        readers=loaded.readers,
+        refuse=refuse_fitted(loaded, dataset),
+    )
     before = Calibration.from_json(loaded.bundle.manifest["calibration"])
     calibration = calibrate_scores(
         scored.images,
@@ -268,8 +282,15 @@ def calibrate(
         exclusions=exclusions,
         history=before.as_history(),
     )
-    written = _recalibrated(loaded, calibration, scored, out or model)
+    written = recalibrate(loaded, calibration, scored, installed, out or model)
     return Trained(written, calibration, scored.errors)
+
+
+def _score(runtime: Runtime, plan: Plan, image: FileBytes, golden: FileBytes | None = None) -> float:
+    """Of an image beside its own golden one, or beside those that the model carries, where it compares."""
+    pixels = [imaging.read(one, readers=plan.readers).pixels for one in (image, golden) if one is not None]
+    carried = plan.goldens.views if plan.goldens else []
+    return runtime.measure(pixels[0], [View(one) for one in pixels[1:]] or carried).score
 
 
 def _rates(plan: Plan) -> CalibrationRequest:
@@ -297,29 +318,5 @@ def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
     judged["anomaly_map"] = imaging.resize_map(result.anomaly_map, height, width)
     judged["valid"] = model.framing.region(height, width) if model.framing.roi is not None else None
     if sample.mask:
-        judged["mask"] = imaging.read(sample.mask).pixels.any(axis=2)
+        judged["mask"] = imaging.read(sample.mask, readers=model.readers).pixels.any(axis=2)
     return judged
-
-
-def _recalibrated(model: Model, calibration: Calibration, scored: Scored, out: Path) -> Bundle:
-    """The same bundle with another calibration, and the report on it."""
-    before = model.bundle
-    expected = selfcheck.judged_again([Expected(**one) for one in before.manifest["selfcheck"]], calibration.thresholds)
-    manifest = {key: value for key, value in before.manifest.items() if key not in ("files", "graph_sha256")}
-    manifest |= {
-        "calibration": calibration.to_json(),
-        "calibrated": manifests.now(),
-        "selfcheck": [one.to_json() for one in expected],
-    }
-    dropped = {one["file"] for one in before.manifest["selfcheck"]} - {one.file for one in expected}
-    kept = [name for name in before.manifest["files"] if name not in dropped | {"report.html"}]
-    files = {name: before.read(name) for name in kept}
-    unwritten = Model(Bundle(out, manifest, "", files))
-    files["report.html"] = reporting.training(unwritten, scored, _curve(files["training.csv"]), [])
-    return bundle.write(out, manifest, files, overwrite=True)
-
-
-def _curve(log: bytes) -> list[tuple[int, float]]:
-    """(step, loss) of a training.csv."""
-    rows = csv.DictReader(log.decode("utf-8").splitlines())
-    return [(int(row["step"]), float(row["loss"])) for row in rows if row.get("step") and row.get("loss")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from anomalib_lite import config as configuration
 from anomalib_lite import references
@@ -19,7 +19,7 @@ from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.plugin import Provider
-from anomalib_lite.registry import Registry
+from anomalib_lite.registry import Reader, Registry
 from anomalib_lite.simulation import simulate
 
 DEFAULT_SIZE = 256
@@ -59,14 +59,9 @@ class Plan:
     fit: list[Sample]  # good images to learn from
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
+    readers: Mapping[str, Reader]  # for file types that the host does not read itself, by suffix
     goldens: Goldens | None  # where the detector compares
     simulated: bool  # whether the good images are simulated
-
-    @property
-    def replayed(self) -> Literal["images", "rendered", "none"]:
-        """What the model carries for `verify`: nothing where it carries no golden images to compare with."""
-        bare = self.goldens is not None and not self.goldens.names
-        return "none" if bare else self.config.calibration.selfcheck
 
     def notes(self) -> list[str]:
         """What the user should know before training starts."""
@@ -77,9 +72,8 @@ class Plan:
             )
         lines += self.dataset.notes
         if self.goldens is not None and not self.goldens.names:
-            lines.append(
-                f"more than {MAX_GOLDENS} golden images: the model carries none, so each inspection needs --reference"
-            )
+            many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""
+            lines.append(f"{many}the model carries no golden image, so each inspection needs --reference")
         lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
@@ -98,13 +92,14 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         DataError: No usable images, mixed images, a defect among the training images, too few groups.
     """
     info, provider, options, config = configure(request, plugins)
-    dataset = find(request.data, group=request.group, columns=request.columns)
+    readers = plugins.readers
+    dataset = find(request.data, group=request.group, columns=request.columns, readers=readers)
     good = training_samples(dataset)
     if request.simulate and "reference" in info.inputs:
-        dataset = simulate(replace(dataset, samples=good), request.simulate, config.training.seed, scratch)
+        dataset = simulate(replace(dataset, samples=good), request.simulate, config.training.seed, scratch, readers)
         good = dataset.samples
-    goldens = references.collect(request, info, good)
-    found = survey(good, channels=config.image.channels, white=config.image.white)
+    goldens = references.collect(request, info, good, readers)
+    found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
     roi = _read_roi(config.image.roi)
     framing = Framing(
         spec=_image_spec(config, found, goldens, good),
@@ -114,9 +109,11 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         roi=None if roi is None else region_of_interest(roi),
         align=info.align,
     )
-    if config.image.mode == "tile" and info.positional:
+    if config.image.mode == "tile" and (info.positional or options.positional):
+        with_these = "" if info.positional else " with these options"
         raise ConfigError(
-            f"image.mode=tile: the map of '{info.name}' depends on the place in the image. Use stretch or letterbox."
+            f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
+            "Use stretch or letterbox."
         )
     if config.calibration.crossfit:
         fit, held_out = found.usable, list[Sample]()
@@ -133,6 +130,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         fit=fit,
         held_out=held_out,
         survey=found,
+        readers=readers,
         goldens=goldens,
         simulated=bool(request.simulate),
     )

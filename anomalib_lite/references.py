@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from anomalib_lite.data import Sample, some
 from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import ConfigError, DataError, ImageError
 from anomalib_lite.hookspecs import DetectorInfo
 
@@ -15,13 +16,19 @@ if TYPE_CHECKING:
     from anomalib_lite.preparation import Request
 
 
-def collect(request: Request, info: DetectorInfo, samples: Sequence[Sample]) -> Goldens | None:
+def collect(
+    request: Request, info: DetectorInfo, samples: Sequence[Sample], readers: Readers = NO_READERS
+) -> Goldens | None:
     """The golden images that good images are compared with; None where the detector does not compare.
+
+    They are none to be carried where each image brings its own: where the detector does not align, or there are more
+    than `MAX_GOLDENS`.
 
     Args:
         request: What was asked.
         info: The detector.
         samples: Good images.
+        readers: For file types that the host does not read itself.
 
     Raises:
         ConfigError: Golden images for a detector that takes none, or from two sources.
@@ -40,10 +47,11 @@ def collect(request: Request, info: DetectorInfo, samples: Sequence[Sample]) -> 
             "'reference', or, where all images are golden ones, --simulate N."
         )
     files = list(request.golden) or _distinct(sample.reference for sample in samples)
-    if not request.golden and len(files) > MAX_GOLDENS:
-        return Goldens({})
+    brought = not (request.golden or request.simulate or info.align)
+    if brought or (len(files) > MAX_GOLDENS and not request.golden):
+        return Goldens({}, readers=readers)
     try:
-        return Goldens(_named(files), request.golden_pattern)
+        return Goldens(_named(files), request.golden_pattern, readers)
     except ImageError as error:
         raise DataError(f"golden image: {error}") from error
 

@@ -13,14 +13,37 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from anomalib_lite.config import nearest
 from anomalib_lite.errors import PluginError
-from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
+from anomalib_lite.hookspecs import PROJECT, DetectorInfo
 from anomalib_lite.plugin import Note, Problem, Provider, ask, reason
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from anomalib_lite.edge.readers import Read
+
 PLUGINS_VARIABLE = "ANOMALIB_LITE_PLUGINS"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Opens files of one type. What it needs is imported when the first file is read."""
+
+    target: str
+    suffix: str
+    provider: Provider
+
+    def __call__(self, file: BinaryIO) -> NDArray[Any]:
+        """The pixels of a file, (H, W, C) uint8 or uint16.
+
+        Raises:
+            PluginError: The reader cannot be imported.
+        """
+        read: Read = resolve(self.target, f"reader of '{self.suffix}' files ({self.provider})")
+        return read(file)
 
 
 @dataclass(frozen=True)
@@ -28,8 +51,8 @@ class Registry:
     """What the installed plugins provide."""
 
     detectors: Mapping[str, DetectorInfo]
-    readers: Mapping[str, ReaderInfo]
-    providers: Mapping[str, Provider]  # of a detector's name, or a reader's suffix
+    readers: Mapping[str, Reader]  # by suffix
+    providers: Mapping[str, Provider]  # detector name -> package
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
     restriction: str | None  # ANOMALIB_LITE_PLUGINS where it is set
@@ -77,8 +100,8 @@ def load() -> Registry:
     problems += [problem for one in answers for problem in one.problems]
     return Registry(
         detectors={name: info for name, (_, info) in detectors.items()},
-        readers={suffix: info for suffix, (_, info) in readers.items()},
-        providers={name: provider for name, (provider, _) in (detectors | readers).items()},
+        readers={suffix: Reader(info.target, suffix, provider) for suffix, (provider, info) in readers.items()},
+        providers={name: provider for name, (provider, _) in detectors.items()},
         problems=(*problems, *clashes, *reader_clashes),
         notes=tuple(note for one in answers for note in one.notes),
         restriction=restriction,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
 
@@ -19,14 +19,14 @@ class Scored:
     """Measured good images, and those that could not be measured."""
 
     images: list[ScoredImage] = field(default_factory=list)
-    paths: list[Path] = field(default_factory=list)  # of `images`
+    samples: list[Sample] = field(default_factory=list)  # of `images`
     hashes: dict[str, str] = field(default_factory=dict)  # SHA-256 of the file -> group
     errors: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
     def extend(self, other: Scored) -> None:
         """Add what another graph measured."""
         self.images += other.images
-        self.paths += other.paths
+        self.samples += other.samples
         self.hashes |= other.hashes
         self.errors += other.errors
 
@@ -36,6 +36,7 @@ def score(
     samples: Iterable[Sample],
     goldens: Goldens | None = None,
     *,
+    readers: Readers = NO_READERS,
     refuse: Callable[[str, Sample], None] | None = None,
 ) -> Scored:
     """Measure samples one after the other.
@@ -44,12 +45,13 @@ def score(
         runtime: The graph that will be shipped.
         samples: Good images.
         goldens: What they are compared with, where the model compares.
+        readers: For file types that the host does not read itself.
         refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
     """
     scored = Scored()
     for sample in samples:
         try:
-            picture = imaging.read(sample.path)
+            picture = imaging.read(sample.path, readers=readers)
             if refuse:
                 refuse(picture.sha256, sample)
             candidates = goldens.candidates(sample.name, sample.reference) if goldens else ()
@@ -58,6 +60,6 @@ def score(
             scored.errors.append((sample.name, str(error)))
             continue
         scored.images.append(ScoredImage(sample.name, sample.group, measured.score, measured.peak))
-        scored.paths.append(sample.path)
+        scored.samples.append(sample)
         scored.hashes[picture.sha256] = sample.group
     return scored

@@ -15,6 +15,7 @@ from PIL import Image
 
 from anomalib_lite.data import DataSet, Sample
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.readers import NO_READERS, Readers
 
 TURN = 1.0  # degrees, either way
 SHIFT = 0.01  # of the shorter side, either way
@@ -26,7 +27,7 @@ BLUR = 0.7  # pixels, at most
 NOISE = 0.01  # share of the range, at most
 
 
-def simulate(dataset: DataSet, number: int, seed: int, folder: Path) -> DataSet:
+def simulate(dataset: DataSet, number: int, seed: int, folder: Path, readers: Readers = NO_READERS) -> DataSet:
     """Write simulated inspections of golden images as PNG files.
 
     Args:
@@ -34,13 +35,14 @@ def simulate(dataset: DataSet, number: int, seed: int, folder: Path) -> DataSet:
         number: How many inspections of each.
         seed: Sets all of them.
         folder: Where they are written.
+        readers: For file types that the host does not read itself.
 
     Returns:
         One sample per inspection, with its golden image as reference, each a part of its own.
     """
     samples = []
     for place, golden in enumerate(dataset.samples):
-        pixels = imaging.read(golden.path).pixels
+        pixels = imaging.read(golden.path, readers=readers).pixels
         for count in range(number):
             name = f"{place:04}_{count:04}.png"
             seen = inspection(pixels, np.random.default_rng([seed, place, count]))

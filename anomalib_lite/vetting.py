@@ -11,15 +11,13 @@ from pydantic import ValidationError
 
 from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig
-from anomalib_lite.edge.imaging import IMAGE_SUFFIXES
+from anomalib_lite.edge import readers
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
-SUFFIX = re.compile(r"(\.[a-z0-9_+-]+)+")
 INPUTS = (("image",), ("image", "reference"))
-HOST_SUFFIXES = (*IMAGE_SUFFIXES, ".csv", ".tsv")
 
 
 def faults(info: DetectorInfo | ReaderInfo) -> list[str]:
@@ -84,11 +82,7 @@ def _reader(info: ReaderInfo) -> Iterator[str]:
     if not isinstance(info.suffixes, tuple) or not info.suffixes:
         yield f"suffixes {_shown(info.suffixes)}: expected a tuple such as ('.dcm',)"
         return
-    for suffix in info.suffixes:
-        if not _matches(SUFFIX, suffix):
-            yield f"suffix {_shown(suffix)}: expected a dot and lower-case letters or digits, such as '.dcm'"
-        elif suffix.endswith(HOST_SUFFIXES):
-            yield f"suffix '{suffix}': the host reads these files itself; leave it out"
+    yield from filter(None, map(readers.fault, info.suffixes))
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:

@@ -18,6 +18,15 @@ class GaussConfig(DetectorConfig):
     """Steps of gradient descent on a scale that changes nothing; only to train for a while."""
 
 
+class AlignedConfig(GaussConfig):
+    aligned: bool = True
+    """Whether every part lies in the same place."""
+
+    @property
+    def positional(self) -> bool:
+        return self.aligned
+
+
 class Gauss(Detector):
     mean: Tensor
     spread: Tensor
@@ -56,6 +65,14 @@ class Contrast(Detector):
         return (image - blurred).abs().amax(1, keepdim=True)
 
 
+class Difference(Detector):
+    """Distance from the golden sample."""
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        assert reference is not None
+        return (image - reference).abs().amax(1, keepdim=True)
+
+
 @hookimpl
 def register_detectors() -> list[DetectorInfo]:
     return [
@@ -65,4 +82,7 @@ def register_detectors() -> list[DetectorInfo]:
         DetectorInfo(name="contrast", summary="Local contrast.", target="gauss:Contrast", config=DetectorConfig),
         DetectorInfo(name="placed", summary="Knows its place.", target="gauss:Gauss", config=GaussConfig,
                      positional=True),
+        DetectorInfo(name="aligned", summary="Knows its place, if told.", target="gauss:Gauss", config=AlignedConfig),
+        DetectorInfo(name="difference", summary="Compares.", target="gauss:Difference", config=DetectorConfig,
+                     inputs=("image", "reference")),
     ]  # fmt: skip

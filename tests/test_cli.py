@@ -17,7 +17,21 @@ from conftest import picture, save
 from anomalib_lite.cli import main
 
 HEAVY = ("numpy", "torch", "pydantic", "pluggy", "PIL", "onnxruntime", "cv2", "rich", "yaml", "jinja2")
-COMMANDS = ("demo", "train", "predict", "evaluate", "calibrate", "verify", "doctor", "plugins", "data")
+COMMANDS = (
+    "demo",
+    "train",
+    "predict",
+    "evaluate",
+    "calibrate",
+    "export",
+    "verify",
+    "bench",
+    "watch",
+    "serve",
+    "doctor",
+    "plugins",
+    "data",
+)
 
 
 def call(*arguments: str | Path) -> int:

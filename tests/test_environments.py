@@ -49,3 +49,12 @@ def test_a_bare_device_inspects(host_wheel: Path, model_path: Path, parts: Path,
     )
     images = [next((parts / "test" / kind).iterdir()) for kind in ("good", "dent")]
     assert environment.run("python", "-c", code, *images, cwd=tmp_path).out.strip() == "['OK', 'NG']"
+    assert installed_megabytes(environment) < 200
+
+
+def installed_megabytes(environment: Environment) -> float:
+    """What is installed, 10^6 bytes, without what every virtual environment has."""
+    files = [path for path in environment.site_packages.rglob("*") if path.is_file()]
+    own = [path.relative_to(environment.site_packages).parts[0] for path in files]
+    kept = [path for path, top in zip(files, own, strict=True) if not top.startswith(("pip", "setuptools"))]
+    return sum(path.stat().st_size for path in kept) / 1e6

@@ -12,12 +12,13 @@ import onnx
 import pytest
 import torch
 from conftest import picture
-from gauss import Gauss, GaussConfig
+from gauss import Difference, Gauss, GaussConfig
 from needs import need
 
 from anomalib_lite.config import ScoreConfig
-from anomalib_lite.detector import Detector, ImageSpec
+from anomalib_lite.detector import ImageSpec
 from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
@@ -50,19 +51,13 @@ def test_every_form_of_the_graph_agrees_with_torch(reduction: Any, valid: bool, 
     assert parity.score < 1e-5
 
 
-class Difference(Detector):
-    def forward(self, image: torch.Tensor, reference: torch.Tensor | None = None) -> torch.Tensor:
-        assert reference is not None
-        return (image - reference).abs().amax(1, keepdim=True)
-
-
 def test_the_graph_tells_image_and_reference_apart():
     spec = ImageSpec(48, 48, 1, "uint8", 255.0)
     wrapped = Inspector(Difference(None, spec), spec, ScoreConfig(sigma=0), reference=True, valid=False).eval()
     wrapped.fitted.fill_(True)
     runtime = Runtime(to_onnx(wrapped), Framing(spec), wrapped.inputs)
     assert check_parity(wrapped, runtime, [(picture(1), picture(2))]).score < 1e-5
-    assert runtime.measure(picture(1), picture(2)).score > 0
+    assert runtime.measure(picture(1), [View(picture(2))]).score > 0
 
 
 def test_the_score_is_the_mean_of_the_top_share_of_valid_pixels():

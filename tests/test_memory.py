@@ -5,9 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import picture, save
+from needs import need
 
 CODE = """
 import resource, sys
@@ -41,3 +43,43 @@ def test_evaluating_ten_times_the_images_takes_no_more_memory(model_path: Path, 
         done = subprocess.run([sys.executable, "-c", CODE, *arguments], capture_output=True, text=True, check=True)
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0], peaks
+
+
+INSPECT = """
+import os, sys
+from pathlib import Path
+from anomalib_lite.edge.model import Model
+model, count = Model(sys.argv[1], threads=1), int(sys.argv[3])
+paths = sorted(Path(sys.argv[2]).iterdir())
+def resident():
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+def handles():
+    return len(os.listdir("/proc/self/fd"))
+for number in range(count):
+    model.inspect(paths[number % len(paths)])
+    if number == 999:
+        before = resident(), handles()
+print(resident() - before[0], handles() - before[1])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.benchmark)])
+def test_inspecting_for_long_takes_no_more_memory_and_no_file_handles(
+    train: Any, tmp_path: Path, count: int, record_property: Any
+):
+    """Good, defective and damaged files of many sizes: below 5 MB after the first thousand."""
+    need(Path("/proc/self/statm").is_file(), "resident memory is read from /proc")
+    for seed in range(40):
+        save(tmp_path / f"data/part{seed:02}.png", picture(seed, size=64))
+    train(tmp_path / "data", tmp_path / "model", {"image.height": 64, "image.width": 64})
+    for seed in range(40):
+        save(tmp_path / f"in/{seed:02}.png", picture(seed, defect=seed % 4 == 0, size=40 + 5 * seed))
+    (tmp_path / "in/text.png").write_text("no image")
+    (tmp_path / "in/truncated.png").write_bytes((tmp_path / "in/00.png").read_bytes()[:500])
+    arguments = [str(tmp_path / "model"), str(tmp_path / "in"), str(count)]
+    done = subprocess.run([sys.executable, "-c", INSPECT, *arguments], capture_output=True, text=True, check=True)
+    megabytes, handles = map(float, done.stdout.split())
+    record_property("megabytes", megabytes)
+    assert megabytes < 5
+    assert handles == 0

@@ -30,7 +30,7 @@ def test_a_bundle_holds_what_the_design_names(model_path: Path):
     assert len(manifest["data"]["fit"]) == 28
     assert manifest["config"]["score"]["sigma"] == 1.0  # what the detector prefers
     assert bundle.metadata((model_path / "model.onnx").read_bytes()) == {
-        key: value for key, value in manifest.items() if key != "files"
+        key: value for key, value in manifest.items() if key not in ("files", "created")
     }
 
 
@@ -205,8 +205,15 @@ def test_unknown_options_are_named_with_the_nearest(train: Train, parts: Path, t
         train(parts, tmp_path / "model", settings=["options.flor=2"])
     with pytest.raises(PluginError, match="Did you mean 'gauss'"):
         train(parts, tmp_path / "model", detector="guass")
-    with pytest.raises(ConfigError, match="depends on the place"):
-        train(parts, tmp_path / "model", {"image.mode": "tile", "image.overlap": 8}, detector="placed")
+
+
+def test_a_map_of_the_place_is_never_tiled(train: Train, parts: Path, tmp_path: Path):
+    tiles = {"image.mode": "tile", "image.overlap": 8}
+    with pytest.raises(ConfigError, match="'placed' depends on the place"):
+        train(parts, tmp_path / "model", tiles, detector="placed")
+    with pytest.raises(ConfigError, match="'aligned' with these options depends on the place"):
+        train(parts, tmp_path / "model", tiles, detector="aligned")
+    train(parts, tmp_path / "model", tiles, detector="aligned", settings=["options.aligned=false"])
 
 
 def test_an_interrupted_training_is_not_trampled_on(train: Train, parts: Path, tmp_path: Path):
@@ -236,6 +243,29 @@ def test_selfcheck_images_need_not_travel(train: Train, parts: Path, tmp_path: P
         assert not any(one.flipped for one in replay(model))
 
 
+@pytest.mark.parametrize("kind", ["images", "rendered"])
+def test_a_model_that_compares_carries_its_golden_samples(train: Train, parts: Path, tmp_path: Path, kind: str):
+    goldens = [save(tmp_path / f"golden{number}.png", picture(number)).name for number in range(2)]
+
+    def pairs(folder: str) -> Path:
+        images = sorted((parts / folder).iterdir())
+        table = tmp_path / f"{folder.replace('/', '_')}.csv"
+        rows = [f"{image},{goldens[number % 2]}" for number, image in enumerate(images)]
+        table.write_text("\n".join(["image,reference", *rows]))
+        return table
+
+    train(pairs("train/good"), tmp_path / "model", {"calibration.selfcheck": kind}, detector="difference")
+    model = Model(tmp_path / "model")
+    assert len(replay(model)) == 5
+    assert not any(one.flipped or one.score is None for one in replay(model))
+    carried = {path.name for path in (tmp_path / "model/selfcheck").glob("reference-*")}
+    assert len(carried) == (2 if kind == "images" else 1)
+    bad = save(tmp_path / "bad.png", picture(1, defect=True))
+    assert model.inspect(bad, reference=tmp_path / goldens[1]).verdict is Verdict.NG
+    pipeline.calibrate(tmp_path / "model", pairs("test/good"), out=tmp_path / "again", group=r"part(\d+)")
+    assert not any(one.flipped or one.score is None for one in replay(Model(tmp_path / "again")))
+
+
 def test_a_region_of_interest_hides_defects_outside_of_it(train: Train, parts: Path, tmp_path: Path):
     inside = np.zeros((24, 24), np.uint8)  # another size than the images: stretched over them
     inside[:, :12] = 255
@@ -247,3 +277,19 @@ def test_a_region_of_interest_hides_defects_outside_of_it(train: Train, parts: P
     right[20:28, 34:42] = 0
     assert model.inspect(left).verdict is Verdict.NG
     assert model.inspect(right).verdict is Verdict.OK
+
+
+@pytest.mark.slow
+def test_training_twice_gives_the_same_graph_byte_for_byte(parts: Path, tmp_path: Path):
+    """In processes of their own, a second apart, under other names: no time, path or chance in the file."""
+    import subprocess
+    import sys
+
+    small = ("--set", "image.height=48", "--set", "image.width=48", "--set", "options.widths=[8, 8]", "--set",
+             "options.cells=[8]")  # fmt: skip
+    for name in ("one", "other"):
+        command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "6", "--seed",
+                   "3", "--device", "cpu", "--group", r"part(\d+)", "--out", str(tmp_path / name), *small]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+    one, other = ((tmp_path / name / "model.onnx").read_bytes() for name in ("one", "other"))
+    assert one == other

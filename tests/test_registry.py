@@ -108,7 +108,8 @@ def test_a_broken_plugin_is_listed_with_package_version_and_reason(listed: dict[
 
 def test_nothing_else_is_a_problem(listed: dict[str, Any]):
     assert {one["package"] for one in listed["problems"]} == {*BROKEN, "acme-double"}
-    assert [one["name"] for one in listed["detectors"]] == ["acme_good", "acme_noisy", "acme_slow", "inpainting"]
+    shipped = ["change", "draem", "dte", "inpainting"]
+    assert [one["name"] for one in listed["detectors"]] == ["acme_good", "acme_noisy", "acme_slow", *shipped]
 
 
 def test_output_at_import_is_held_back_and_reported(listed: dict[str, Any]):
@@ -281,8 +282,9 @@ def test_streams_are_what_they_were_and_still_open(alone: Any, capfd: pytest.Cap
     [
         "import io, sys\nsys.stdout = io.TextIOWrapper(sys.stdout.buffer, encoding='utf-8')\nprint('wrapped')\n",
         "import logging\nlogging.basicConfig(level='INFO')\nlogging.info('early')\n",
+        "import io, sys\nsys.stdout = io.StringIO()\nprint('early', file=sys.stderr)\n",
     ],
-    ids=["wraps stdout", "configures logging"],
+    ids=["wraps stdout", "configures logging", "replaces stdout"],
 )
 def test_what_a_plugin_does_to_the_streams_does_not_break_them(tmp_path: Path, prefix: str):
     """In a process of its own, where descriptors stand behind the streams."""

@@ -1,17 +1,32 @@
-"""Masks: what each sampler promises about its holes."""
+"""Masks and synthetic anomalies: what each sampler promises."""
 
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Generator
+from PIL import Image
+from torch import Generator, Tensor
 
-from anomalib_lite.errors import ConfigError
-from anomalib_lite.synthesis import discs, grid_cells, squares, strokes
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.synthesis import (
+    SOURCES,
+    Anomalies,
+    Draw,
+    TextureFolder,
+    discs,
+    foreground,
+    grid_cells,
+    perlin,
+    squares,
+    strokes,
+)
+from anomalib_lite.synthesis.shapes import blobs, broken_edges, clouds, cuts, scratches
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -109,3 +124,171 @@ def test_impossible_ranges_are_refused() -> None:
         discs(1, 32, 32, holes=1, radius=(5, 2))
     with pytest.raises(ConfigError, match="at least 2"):
         strokes(1, 32, 32, holes=1, points=1, step=(4, 9), radius=(1, 2))
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 64), (37, 90), (256, 33)])
+def test_perlin_noise_has_the_statistics_of_perlin_noise(height: int, width: int) -> None:
+    noise = perlin(Draw(generator=seeded()), 200, height, width, octaves=(3, 3))
+    assert noise.shape == (200, height, width)
+    assert noise.mean().abs() < 0.02
+    assert noise.abs().max() <= 1.0 + 1e-6  # |lattice noise| is at most 1 / sqrt 2 for unit gradients in two dimensions
+    assert 0.25 < noise.std() < 0.45
+
+
+def test_perlin_noise_is_zero_at_the_points_of_its_lattice_and_smooth() -> None:
+    # One cell over 512 pixels: the noise changes by at most about its slope, 4 x sqrt 2 per cell, from pixel to pixel.
+    noise = perlin(Draw(generator=seeded()), 20, 512, 512, octaves=(0, 0))
+    assert (noise[:, 1:] - noise[:, :-1]).abs().max() < 6 / 512
+    # A lattice as fine as can be has a period of 8 pixels on 256: far from constant within it.
+    fine = perlin(Draw(generator=seeded()), 20, 256, 256, octaves=(5, 5))
+    assert fine.unfold(1, 16, 16).std(3).mean() > 0.15
+
+
+def test_clouds_cover_as_much_as_an_independent_perlin_noise_above_a_half() -> None:
+    def noise(rng: np.random.Generator, size: int, rows: int, columns: int) -> np.ndarray:
+        """By the definition, pixel by pixel: gradients at lattice points, quintic fade."""
+        angles = rng.uniform(0, 2 * np.pi, (rows + 1, columns + 1))
+        y, x = np.meshgrid(
+            (np.arange(size) + 0.5) * rows / size, (np.arange(size) + 0.5) * columns / size, indexing="ij"
+        )
+        i, j = y.astype(int), x.astype(int)
+        total = np.zeros((size, size))
+        for a in (0, 1):
+            for b in (0, 1):
+                dy, dx = y - i - a, x - j - b
+                weight = np.prod([1 - 6 * abs(t) ** 5 + 15 * abs(t) ** 4 - 10 * abs(t) ** 3 for t in (dy, dx)], axis=0)
+                angle = angles[i + a, j + b]
+                total += weight * (np.sin(angle) * dy + np.cos(angle) * dx)
+        return np.sqrt(2) * total
+
+    rng = np.random.default_rng(0)
+    expected = [(noise(rng, 64, *2 ** rng.integers(0, 6, 2)) > 0.5).mean() for _ in range(600)]
+    found = clouds(Draw(generator=seeded()), 600, 64, 64).mean((1, 2, 3))
+    assert found.mean().item() == pytest.approx(np.mean(expected), rel=0.2)
+    # turned about the middle, a field is no longer cut along its lattice: a little more of them show something
+    assert (found == 0).float().mean().item() == pytest.approx(np.mean(np.array(expected) == 0), abs=0.08)
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_source_changes_what_its_mask_says_and_nothing_else(source: str, channels: int) -> None:
+    image = grainy(16, channels, 64, 48)
+    planted, mask = Anomalies({source: 1}, clean=0).plant(Draw(generator=seeded()), image)
+    assert planted.shape == image.shape
+    assert mask.shape == (16, 1, 64, 48)
+    assert mask.dtype == torch.bool
+    assert planted.min() >= 0
+    assert planted.max() <= 1
+    assert mask.flatten(1).any(1).float().mean() >= 0.5  # most draws are visible
+    changed = (planted - image).abs().amax(1, keepdim=True)
+    untouched = ~mask.flatten(1).any(1)
+    assert torch.equal(planted[untouched], image[untouched])
+    inside = changed[mask].mean()
+    outside = changed[~mask].mean()
+    assert inside > 20 * outside
+
+
+def test_the_clean_share_has_an_empty_mask_and_is_as_it_came() -> None:
+    image = grainy(400, 1, 32, 32)
+    planted, mask = Anomalies(dict.fromkeys(SOURCES, 1), clean=0.5).plant(Draw(generator=seeded()), image)
+    empty = ~mask.flatten(1).any(1)
+    assert 0.42 < empty.float().mean() < 0.68  # half of them, and the changes that cannot be seen
+    assert torch.equal(planted[empty], image[empty])
+    assert Anomalies({"spot": 1}, clean=1).plant(Draw(), image)[1].sum() == 0
+
+
+def test_the_mix_is_drawn_in_proportion() -> None:
+    image = torch.full((600, 1, 64, 64), 0.5)
+    _, mask = Anomalies({"photometric": 1, "scratch": 3}, clean=0).plant(Draw(generator=seeded()), image)
+    thin = mask.flatten(1).sum(1) < 64 * 64 * 0.04
+    assert 0.6 < thin.float().mean() < 0.95
+
+
+def test_anomalies_stay_where_they_are_allowed() -> None:
+    image = grainy(32, 1, 64, 64)
+    allowed = torch.zeros(32, 1, 64, 64, dtype=torch.bool)
+    allowed[..., :20] = True
+    planted, mask = Anomalies(dict.fromkeys(SOURCES, 1), clean=0).plant(Draw(generator=seeded()), image, allowed)
+    assert mask.any()
+    assert not (mask & ~allowed).any()
+    assert torch.equal(planted[..., 20:], image[..., 20:])
+
+
+def test_planting_is_decided_by_the_generator_alone() -> None:
+    image, anomalies = grainy(8, 1, 48, 48), Anomalies(dict.fromkeys(SOURCES, 1), clean=0.2)
+    first, again, other = (anomalies.plant(Draw(generator=seeded(seed)), image)[0] for seed in (1, 1, 2))
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("mix", [{}, {"spot": 0}, {"spot": -1, "edge": 2}, {"sopt": 1}])
+def test_a_mix_without_meaning_is_refused(mix: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=r"sources? of anomalies"):
+        Anomalies(mix)
+
+
+def test_scratches_are_as_long_and_wide_as_asked() -> None:
+    lines = scratches(Draw(generator=seeded()), 200, 96, 96, radius=(1.5, 1.5), length=(40, 40))
+    border = torch.ones(96, 96, dtype=torch.bool)
+    border[1:-1, 1:-1] = False
+    whole = lines[~((lines[:, 0] > 0) & border).flatten(1).any(1)]
+    assert len(whole) > 50
+    area = (whole > 0).flatten(1).sum(1).float()
+    assert 40 * 3 * 0.9 < area.median() < (40 * 5 + 20) * 1.1  # 3 pixels wide, and the soft pixel on either side
+    assert lines.min() >= 0
+    assert lines.max() <= 1
+
+
+def test_broken_edges_lie_at_an_edge_of_the_image() -> None:
+    cover = broken_edges(Draw(generator=seeded()), 100, 80, 120, radius=(6, 12)) > 0.5
+    middle = cover[:, :, 30:50, 30:90].flatten(1).any(1)
+    assert cover.flatten(1).any(1).float().mean() > 0.9
+    assert middle.float().mean() < 0.1
+
+
+def test_cuts_and_blobs_have_the_extent_asked_for() -> None:
+    share = (cuts(Draw(generator=seeded()), 300, 64, 64) > 0.5).float().mean((1, 2, 3))
+    assert 0.15 < share.mean() < 0.45
+    assert share.max() < 0.85  # 60 % and the waves of the line
+    small, large = (
+        (blobs(Draw(generator=seeded()), 100, 128, 128, radius=(r, r)) > 0.5).float().sum((1, 2, 3)).median()
+        for r in (4.0, 16.0)
+    )
+    assert 8 < large / small < 32  # 16 times the area
+
+
+def test_foreground_is_the_object() -> None:
+    image = torch.full((2, 3, 40, 50), 0.1)
+    image[0, :, 10:30, 15:40] = 0.6
+    object_ = foreground(image)
+    assert torch.equal(object_[0, 0], image[0, 0] > 0.3)
+    assert object_[1].all()  # nothing to tell apart
+
+
+def test_textures_of_a_folder(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 30, 3), dtype=np.uint8)
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(pixels).save(tmp_path / "deep" / "a.png")
+    Image.fromarray(pixels[..., 0]).save(tmp_path / "b.jpg")
+    folder = TextureFolder(tmp_path)
+    assert len(folder) == 2
+    first, again, other = (folder(Draw(generator=seeded(seed)), 6, 3, 32, 24) for seed in (0, 0, 1))
+    assert first.shape == (6, 3, 32, 24)
+    assert 0 <= first.min() < first.max() <= 1
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert len({tuple(one.flatten().tolist()[:50]) for one in first}) > 2  # altered, each in its own way
+    assert folder(Draw(), 2, 1, 16, 16).shape == (2, 1, 16, 16)
+
+
+def test_a_folder_without_a_readable_texture_is_an_error_that_names_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no texture image"):
+        TextureFolder(tmp_path)
+    (tmp_path / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        TextureFolder(tmp_path)(Draw(), 1, 1, 16, 16)
+
+
+def grainy(count: int, channels: int, height: int, width: int) -> Tensor:
+    """Grey images with a little noise."""
+    return 0.4 + 0.02 * torch.randn(count, channels, height, width, generator=seeded(9)).clamp(-3, 3)

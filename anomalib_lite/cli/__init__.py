@@ -9,7 +9,21 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from anomalib_lite.cli import calibrate, data, demo, doctor, evaluate, plugins, predict, train, verify
+from anomalib_lite.cli import (
+    bench,
+    calibrate,
+    data,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    plugins,
+    predict,
+    serve,
+    train,
+    verify,
+    watch,
+)
 from anomalib_lite.errors import AnomalibLiteError
 from anomalib_lite.version import __version__
 
@@ -26,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, train, predict, evaluate, calibrate, verify, doctor):
+for module in (demo, train, predict, evaluate, calibrate, export, verify, bench, watch, serve, doctor):
     app.command()(getattr(module, module.__name__.rpartition(".")[2]))
 app.add_typer(plugins.app, name="plugins")
 app.add_typer(data.app, name="data")

@@ -47,6 +47,7 @@ def calibrate(
         group=group,
         columns=options.columns(column),
         overwrite=overwrite,
+        plugins=console.plugins(),
         watch=console.watch,
     )
     console.calibrated(done.calibration, done.errors)

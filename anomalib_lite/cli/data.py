@@ -17,9 +17,11 @@ def data() -> None:
 @app.command()
 def check(path: options.Data, group: options.Group = None, column: options.Column = None) -> None:
     """Print what is found at PATH, why, and what to mend. Exits with 3 where there is a problem."""
+    from anomalib_lite.cli import console
     from anomalib_lite.data import describe, find
 
-    lines = describe(find(path, group=group, columns=options.columns(column)))
+    readers = console.plugins().readers
+    lines = describe(find(path, group=group, columns=options.columns(column), readers=readers), readers)
     for line in lines:
         typer.echo(line)
     if any(line.startswith("problem") for line in lines):

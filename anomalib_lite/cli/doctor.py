@@ -36,6 +36,7 @@ def doctor() -> None:
         typer.echo(f"{'accelerator':<18}{_accelerator()}")
     found = registry.load()
     typer.echo(f"{'detectors':<18}{', '.join(sorted(found.detectors)) or 'none'}")
+    typer.echo(f"{'readers':<18}{', '.join(sorted(found.readers)) or 'none'}")
     for title, remarks in (("problem", found.problems), ("note", found.notes)):
         for remark in remarks:
             typer.echo(f"{title:<18}{remark}")

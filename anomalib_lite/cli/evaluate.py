@@ -26,16 +26,14 @@ def evaluate(
     from json import dumps
 
     from anomalib_lite import pipeline
+    from anomalib_lite.capture import stdout_for_results
     from anomalib_lite.edge.model import Model
 
-    done = pipeline.evaluate(
-        Model(model, provider=provider),
-        data,
-        out=out,
-        group=group,
-        columns=options.columns(column),
-        watch=console.watch,
-    )
+    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    with stdout_for_results():
+        done = pipeline.evaluate(
+            loaded, data, out=out, group=group, columns=options.columns(column), watch=console.watch
+        )
     for note in done.notes:
         console.say(note)
     if json:
@@ -48,6 +46,8 @@ def evaluate(
 
 def show(metrics: Mapping[str, Any]) -> None:
     """Print the metrics: all defects, each kind, and the rates at the certified threshold."""
+    from anomalib_lite.report.metrics_table import rate
+
     names = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
     rows = [("all", metrics)] + [(kind, values) for kind, values in metrics["per_kind"].items()]
     console.table(
@@ -57,15 +57,3 @@ def show(metrics: Mapping[str, Any]) -> None:
     for name in ("false_reject_rate", "escape_rate", "escape_rate_after_review"):
         typer.echo(f"{name.replace('_', ' '):<26}{rate(metrics[name])}")
     typer.echo(f"{'could not be measured':<26}{metrics['errors']['count']}")
-
-
-def rate(value: Mapping[str, Any] | None) -> str:
-    """A measured rate with its exact interval: '3.4 % (1 of 29 parts), 95 % interval 0.1 % to 17.8 %'."""
-    if value is None or value["value"] is None:
-        return "-"
-    unit = {"group": "parts", "image": "images"}[value.get("unit", "image")]
-    text = f"{value['value']:.1%} ({value['count']} of {value['n']} {unit})"
-    if value.get("low") is not None:
-        text += f", {value['confidence']:.0%} interval {value['low']:.1%} to {value['high']:.1%}"
-    images = value["images"]
-    return text + f"; {images['count']} of {images['n']} images"

@@ -9,7 +9,9 @@ import typer
 
 from anomalib_lite.errors import ConfigError
 
-Model: TypeAlias = Annotated[Path, typer.Argument(help="A trained model.", show_default=False)]
+Model: TypeAlias = Annotated[
+    Path, typer.Argument(help="A trained model: a folder, or a zip that export made.", show_default=False)
+]
 Data: TypeAlias = Annotated[
     Path, typer.Argument(help="A folder of images, a folder in the MVTec layout, or a CSV file.", show_default=False)
 ]

@@ -37,7 +37,7 @@ def list_plugins(json: Annotated[bool, typer.Option("--json", help="Print one JS
         ],
     )
     for suffix in sorted(found.readers):
-        typer.echo(f"reader   {suffix} ({found.providers[suffix]})")
+        typer.echo(f"reader   {suffix} ({found.readers[suffix].provider})")
     for problem in found.problems:
         typer.echo(f"problem  {problem}")
     for note in found.notes:
@@ -59,7 +59,7 @@ def _listed(found: Registry) -> dict[str, Any]:
             {"name": name, "summary": info.summary, "inputs": list(info.inputs)} | by(found.providers[name])
             for name, info in sorted(found.detectors.items())
         ],
-        "readers": [{"suffix": suffix} | by(found.providers[suffix]) for suffix in sorted(found.readers)],
+        "readers": [{"suffix": suffix} | by(found.readers[suffix].provider) for suffix in sorted(found.readers)],
         "problems": [by(one.provider) | {"names": list(one.names), "reason": one.reason} for one in found.problems],
         "notes": [by(one.provider) | {"text": one.text} for one in found.notes],
         "restriction": found.restriction,

@@ -34,27 +34,29 @@ def predict(
 ) -> None:
     """Judge images: OK, REVIEW, NG, or ERROR where one could not be measured."""
     from anomalib_lite import pipeline
+    from anomalib_lite.capture import stdout_for_results
     from anomalib_lite.cli import console
     from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import json_line
 
-    def show(result: Result) -> None:
+    def line(result: Result) -> str:
         if json:
-            typer.echo(json_line(result))
-            return
+            return json_line(result)
         score = "-" if result.score is None else f"{result.score:.6g}"
-        typer.echo(f"{result.verdict:<7}{score:>12}  {result.image}" + (f"  ({result.error})" if result.error else ""))
+        return f"{result.verdict:<7}{score:>12}  {result.image}" + (f"  ({result.error})" if result.error else "")
 
-    done = pipeline.predict(
-        Model(model, provider=provider),
-        inputs,
-        out=out,
-        heatmaps=heatmaps,
-        reference=reference,
-        each=show,
-        watch=console.watch,
-    )
+    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    with stdout_for_results() as results:
+        done = pipeline.predict(
+            loaded,
+            inputs,
+            out=out,
+            heatmaps=heatmaps,
+            reference=reference,
+            each=lambda result: typer.echo(line(result), file=results),
+            watch=console.watch,
+        )
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if out:
         console.say(f"results {out}")

@@ -14,7 +14,7 @@ def verify(model: options.Model, provider: options.Provider = "cpu") -> None:
     from anomalib_lite.edge.selfcheck import replay
     from anomalib_lite.errors import ModelError
 
-    loaded = Model(model, provider=provider)
+    loaded = Model(model, provider=provider, readers=console.plugins().readers)
     replayed = replay(loaded)
     console.table(
         ("image", "expected", "here", "score", "difference"),

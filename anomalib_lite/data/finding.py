@@ -20,14 +20,20 @@ from pathlib import Path, PurePosixPath
 from anomalib_lite.data.masks import check_masks, pair_masks
 from anomalib_lite.data.samples import GOOD, TEST, TRAIN, DataSet, Sample, count, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
-from anomalib_lite.edge.imaging import IMAGE_SUFFIXES
+from anomalib_lite.edge.readers import IMAGE_SUFFIXES, NO_READERS, Readers, is_image
 from anomalib_lite.errors import ConfigError, DataError
 
 GROUND_TRUTH = "ground_truth"
 TELLING = {GOOD, TRAIN, TEST, GROUND_TRUTH, "mask", "masks"}  # folder names that say what an image is
 
 
-def find(path: Path, *, group: str | None = None, columns: Mapping[str, str] | None = None) -> DataSet:
+def find(
+    path: Path,
+    *,
+    group: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    readers: Readers = NO_READERS,
+) -> DataSet:
     """All samples at `path`: a folder of images, a folder in the MVTec layout, or a CSV file. Sorted by name.
 
     Args:
@@ -35,6 +41,7 @@ def find(path: Path, *, group: str | None = None, columns: Mapping[str, str] | N
         group: A regular expression whose first capture, searched in a sample's name, is its group. It takes the place
             of a `group` column.
         columns: Names of columns that the CSV calls differently: {"group": "board"}.
+        readers: For file types that the host does not read itself.
 
     Raises:
         DataError: There is no image, or what is said of the images contradicts itself.
@@ -46,15 +53,16 @@ def find(path: Path, *, group: str | None = None, columns: Mapping[str, str] | N
     elif path.is_dir():
         if columns:
             raise ConfigError(f"{path} is a folder, columns are those of a CSV file: leave --column out.")
-        dataset = _find_in_folder(path)
+        dataset = _find_in_folder(path, readers)
     elif path.exists():
         raise DataError(f"{path} is neither a folder nor a CSV file. Give the folder that holds the images.")
     else:
         raise DataError(f"{path} does not exist. Give a folder of images, or a CSV file.")
     if not dataset.samples:
         seen = f" ({dataset.notes[0]})" if dataset.notes else ""
-        raise DataError(f"{path}: no images found{seen}. Expected files ending in {', '.join(IMAGE_SUFFIXES)}.")
-    samples, notes = check_masks(dataset.samples)
+        suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(readers)))
+        raise DataError(f"{path}: no images found{seen}. Expected files ending in {suffixes}.")
+    samples, notes = check_masks(dataset.samples, readers)
     dataset = replace(dataset, samples=samples, notes=dataset.notes + notes)
     return dataset if pattern is None else _regroup(dataset, pattern)
 
@@ -85,10 +93,10 @@ def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
     return replace(dataset, samples=samples, notes=notes, grouped=True)
 
 
-def _find_in_folder(root: Path) -> DataSet:
-    names, notes = images_below(root)
+def _find_in_folder(root: Path, readers: Readers) -> DataSet:
+    names, notes = images_below(root, readers)
     if _is_mvtec(root):
-        return _mvtec(root, names, notes)
+        return _mvtec(root, names, notes, readers)
     table = next((file for file in sorted(root.glob("*.csv")) if describes_images(file)), None)
     if table is not None:
         raise DataError(f"{root}: {table.name} says what its images are. Give {table} instead, or move that file away.")
@@ -99,29 +107,28 @@ def _find_in_folder(root: Path) -> DataSet:
     return DataSet(root, "folder", samples, notes)
 
 
-def images_below(root: Path) -> tuple[list[str], list[str]]:
+def images_below(root: Path, readers: Readers = NO_READERS) -> tuple[list[str], list[str]]:
     """Names of all images below a folder, sorted, and notes on what is no image. Hidden files are left alone."""
     names: list[str] = []
     notes: list[str] = []
     others: Counter[str] = Counter()
     for folder, files in _walk(root, notes):
         for file in files:
-            suffix = PurePosixPath(file).suffix.lower()
-            if suffix in IMAGE_SUFFIXES:
+            if is_image(file, readers):
                 names.append((folder / file).relative_to(root).as_posix())
             else:
-                others[suffix or "no suffix"] += 1
+                others[PurePosixPath(file).suffix.lower() or "no suffix"] += 1
     if others:
         kinds = ", ".join(f"{suffix} {number}" for suffix, number in sorted(others.items()))
         notes.insert(0, f"{count(others.total(), 'file')} passed over, not images by suffix: {kinds}")
     return sorted(names), notes
 
 
-def images_of(one: Path) -> list[Path]:
+def images_of(one: Path, readers: Readers = NO_READERS) -> list[Path]:
     """A file as it is; of a folder, all images below it."""
     if not one.is_dir():
         return [one]
-    names, _ = images_below(one)
+    names, _ = images_below(one, readers)
     if not names:
         raise DataError(f"{one}: no images found. Give images, or a folder that holds some.")
     return [one / name for name in names]
@@ -166,7 +173,7 @@ def _is_mvtec(root: Path) -> bool:
     return (root / TRAIN / GOOD).is_dir() or (test.is_dir() and any(child.is_dir() for child in test.iterdir()))
 
 
-def _mvtec(root: Path, names: Sequence[str], notes: list[str]) -> DataSet:
+def _mvtec(root: Path, names: Sequence[str], notes: list[str], readers: Readers) -> DataSet:
     samples: list[Sample] = []
     masks: list[str] = []
     loose: list[str] = []
@@ -187,4 +194,4 @@ def _mvtec(root: Path, names: Sequence[str], notes: list[str]) -> DataSet:
     if others:
         kinds = ", ".join(f"{top} {number}" for top, number in sorted(others.items()))
         notes.append(f"{count(others.total(), 'image')} passed over, in none of train, test and ground_truth: {kinds}")
-    return DataSet(root, "MVTec", pair_masks(root, samples, masks), notes)
+    return DataSet(root, "MVTec", pair_masks(root, samples, masks, readers), notes)

@@ -8,16 +8,17 @@ from collections.abc import Iterable
 from anomalib_lite.data.samples import DataSet, Sample, count, groups
 from anomalib_lite.data.splits import training_samples
 from anomalib_lite.data.survey import look, mixed, nothing_usable, suspicions
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError
 
 
-def describe(dataset: DataSet) -> list[str]:
+def describe(dataset: DataSet, readers: Readers = NO_READERS) -> list[str]:
     """What `data check` prints: what was found, why, and what to do about it.
 
     `problem:` begins what keeps the images from being used as they are, `for training:` what keeps them from being
     trained on, `warning:` what looks wrong, `note:` what one should know.
     """
-    looked, unreadable = look(dataset.samples)
+    looked, unreadable = look(dataset.samples, readers)
     usable = [sample for sample, _ in looked]
     total = len(dataset.samples)
     sums = f"{count(total, 'image')} = {len(usable):,} usable + {len(unreadable):,} unreadable"

@@ -7,10 +7,12 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from anomalib_lite.data.samples import Sample, count, some
 from anomalib_lite.edge.imaging import read
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError, ImageError
 
 KINDS = {("uint8", 1): "8-bit grey", ("uint8", 3): "8-bit colour", ("uint16", 1): "16-bit grey"}
@@ -48,18 +50,25 @@ class Survey:
     warnings: list[str]
 
 
-def survey(samples: Sequence[Sample], *, channels: int | None = None, white: float | None = None) -> Survey:
+def survey(
+    samples: Sequence[Sample],
+    *,
+    channels: int | None = None,
+    white: float | None = None,
+    readers: Readers = NO_READERS,
+) -> Survey:
     """Decode all images, and their references, to the last byte: what passes here can be trained on.
 
     Args:
         samples: The images.
         channels: `image.channels` of the configuration; None where images are taken as they are.
         white: `image.white`; None for the largest value of the type.
+        readers: For file types that the host does not read itself; called from several threads.
 
     Raises:
         DataError: None is usable, or bit depths or channels are mixed.
     """
-    looked, unreadable = look(samples)
+    looked, unreadable = look(samples, readers)
     if not looked:
         raise DataError(nothing_usable(unreadable))
     usable = [sample for sample, _ in looked]
@@ -77,11 +86,11 @@ def survey(samples: Sequence[Sample], *, channels: int | None = None, white: flo
     )
 
 
-def look(samples: Sequence[Sample]) -> tuple[Looked, list[tuple[str, str]]]:
+def look(samples: Sequence[Sample], readers: Readers = NO_READERS) -> tuple[Looked, list[tuple[str, str]]]:
     """Facts of every readable sample; name and reason of the others."""
     paths = list(dict.fromkeys(path for s in samples for path in (s.path, s.reference) if path is not None))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # decoders release the interpreter's lock
-        facts = dict(zip(paths, pool.map(_facts, paths), strict=True))
+        facts = dict(zip(paths, pool.map(partial(_facts, readers=readers), paths), strict=True))
     looked: Looked = []
     unreadable = []
     for sample in samples:
@@ -94,10 +103,10 @@ def look(samples: Sequence[Sample]) -> tuple[Looked, list[tuple[str, str]]]:
     return looked, unreadable
 
 
-def _facts(path: Path) -> Facts | str:
+def _facts(path: Path, readers: Readers) -> Facts | str:
     """Facts of an image file, or why it cannot be read."""
     try:
-        picture = read(path)
+        picture = read(path, readers=readers)
     except ImageError as error:
         return str(error)
     height, width, channels = picture.pixels.shape

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalib_lite.data.samples import GOOD, SPLITS, TEST, DataSet, Sample, count, some
+from anomalib_lite.edge.readers import TABLE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
 COLUMNS = ("image", "label", "mask", "group", "split", "reference")
@@ -38,7 +39,7 @@ class Row:
 
 def is_table(path: Path) -> bool:
     """Whether the path is a CSV file by its suffix."""
-    return path.suffix.lower() in (".csv", ".tsv") and path.is_file()
+    return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
 
 
 def describes_images(path: Path) -> bool:

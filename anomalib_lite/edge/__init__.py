@@ -11,12 +11,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from anomalib_lite.edge.imaging import FileBytes
     from anomalib_lite.edge.model import Model
 
-__all__ = ["Model"]
+__all__ = ["FileBytes", "Model"]
+
+_HOME = {"FileBytes": "imaging", "Model": "model"}
 
 
 def __getattr__(name: str) -> object:
-    if name in __all__:
-        return getattr(import_module("anomalib_lite.edge.model"), name)
+    if name in _HOME:
+        return getattr(import_module(f"anomalib_lite.edge.{_HOME[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

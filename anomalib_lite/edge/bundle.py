@@ -1,4 +1,4 @@
-"""A trained model as one folder: written whole or not at all, and refused when anything in it was changed."""
+"""A trained model as a folder or a zip: written whole or not at all, and refused when anything in it was changed."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite.edge import protobuf
+from anomalib_lite.edge import archive, protobuf
 from anomalib_lite.errors import ModelError
 
 SCHEMA_VERSION = 1
 MANIFEST, GRAPH = "manifest.json", "model.onnx"
 METADATA_KEY = "anomalib_lite"
+MAX_BYTES = 512 * 2**20  # of a graph, and of any other file of a bundle
 _METADATA_FIELD = 14  # ModelProto.metadata_props, onnx.proto
 
 
@@ -45,39 +47,41 @@ class Bundle:
 
 
 def load(path: Path) -> Bundle:
-    """Open a bundle and verify every file against the manifest's hashes.
+    """Open a bundle, a folder or a zip, and verify every file against the manifest's hashes.
+
+    A folder is read again where its files are needed; a zip is kept in memory.
 
     Raises:
         ModelError: It is missing, incomplete, altered, or written by a newer version.
     """
-    raw = _manifest_bytes(path)
-    try:
-        manifest = json.loads(raw)
-        version, files = manifest["schema_version"], manifest["files"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin."
-        ) from error
-    if version > SCHEMA_VERSION:
-        raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
+    held = archive.unpack(path) if path.is_file() else None
+    raw = _manifest_bytes(path) if held is None else _held_manifest(path, held)
+    manifest = _manifest(path, raw)
+    files = manifest["files"]
     for name in files:
-        _checked(path, name, files)
-    graph = _checked(path, GRAPH, files)
+        if held is None:
+            _checked(path, name, files)
+        else:
+            _verified(path / name, held.get(name), files[name])
+    if GRAPH not in files:
+        raise ModelError(f"{path}: the manifest lists no {GRAPH}. Restore the bundle from its origin.")
+    graph = _checked(path, GRAPH, files) if held is None else held[GRAPH]
     if graph_digest(graph) != manifest.get("graph_sha256"):
         raise ModelError(f"{path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
-    if metadata(graph) != _described(manifest):
+    if _described(metadata(graph)) != _described(manifest):
         raise ModelError(f"{path / GRAPH}: its metadata differ from {MANIFEST}. Restore the bundle from its origin.")
-    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], {GRAPH: graph})
+    kept = {GRAPH: graph} if held is None else {name: held[name] for name in files}
+    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], kept)
 
 
 def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes], *, overwrite: bool = False) -> Bundle:
-    """Write a bundle: to a temporary folder beside it, synced, then renamed.
+    """Write a bundle: to a temporary place beside it, synced, then renamed.
 
     Args:
-        path: The folder to make.
+        path: The folder to make, or the zip where the name ends so.
         manifest: Without `files` and `graph_sha256`, which are added here.
         files: Relative names to contents; `model.onnx` gets the manifest as its metadata.
-        overwrite: Replace an existing bundle. The old one is renamed to `NAME.old` first and removed last.
+        overwrite: Replace an existing bundle. An old folder is renamed to `NAME.old` first and removed last.
 
     Raises:
         ModelError: `path` exists and `overwrite` is False, or the disk does not take it. Nothing is changed then.
@@ -89,10 +93,17 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes], *
     contents[MANIFEST] = to_json({**described, "files": hashes})
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        _write_folder(temporary, contents)
-        _replace(temporary, path)
+        if path.suffix == archive.SUFFIX:
+            _write_file(temporary, archive.pack(contents))
+            temporary.replace(path)
+            _sync_folder(path.parent)
+        else:
+            _write_folder(temporary, contents)
+            _replace(temporary, path)
     except OSError as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
         raise ModelError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
     return load(path)
 
@@ -101,8 +112,14 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
     """Raise a ModelError if `path` exists and may not be replaced."""
     if path.exists() and not overwrite:
         raise ModelError(f"{path} exists. Choose another --out, or replace it with --overwrite.")
-    if path.exists() and not (path / MANIFEST).is_file() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not _is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
         raise ModelError(f"{path} is not a bundle, so --overwrite does not remove it. Choose another --out.")
+
+
+def _is_bundle(path: Path) -> bool:
+    if path.is_file():
+        return zipfile.is_zipfile(path) and MANIFEST in archive.unpack(path)
+    return (path / MANIFEST).is_file()
 
 
 def to_json(data: Mapping[str, Any]) -> bytes:
@@ -122,19 +139,26 @@ def with_metadata(graph: bytes, described: Mapping[str, Any]) -> bytes:
     return protobuf.without(graph, _METADATA_FIELD) + protobuf.field(_METADATA_FIELD, entry)
 
 
-def metadata(graph: bytes) -> Any:
-    """What `with_metadata` put into an ONNX file, or None."""
+def metadata(graph: bytes) -> dict[str, Any]:
+    """What `with_metadata` put into an ONNX file; empty where there is nothing."""
     for number, _, content in protobuf.fields(graph):
         if number == _METADATA_FIELD:
             entry = {key: value for key, _, value in protobuf.fields(content)}
             if entry.get(1) == METADATA_KEY.encode():
-                return json.loads(entry[2])
-    return None
+                try:
+                    return dict(json.loads(entry[2]))
+                except (KeyError, ValueError, TypeError, RecursionError) as error:
+                    raise ModelError(f"the graph's metadata are no manifest ({error!r}): restore it.") from error
+    return {}
 
 
 def _described(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest without file hashes, which cannot be inside a file that they cover."""
-    return {key: value for key, value in manifest.items() if key != "files"}
+    """The manifest as a graph carries it.
+
+    Without file hashes, which cannot be inside a file that they cover; and without times, so that training twice gives
+    the same graph file, byte for byte.
+    """
+    return {key: value for key, value in manifest.items() if key not in ("files", "created", "calibrated")}
 
 
 def _manifest_bytes(path: Path) -> bytes:
@@ -145,8 +169,31 @@ def _manifest_bytes(path: Path) -> bytes:
         if not path.exists() and old.exists():
             raise ModelError(f"{path} is missing, and {old} was kept: rename it back to {path.name}.") from error
         raise ModelError(
-            f"{path}: no model bundle here ({MANIFEST}: {error.strerror}). Give a folder that `train` made."
+            f"{path}: no model bundle here ({MANIFEST}: {error.strerror}). Give what `train` or `export` made."
         ) from error
+
+
+def _held_manifest(path: Path, held: Mapping[str, bytes]) -> bytes:
+    if MANIFEST not in held:
+        raise ModelError(f"{path}: no model bundle in this zip ({MANIFEST} is missing). Give one that `export` made.")
+    return held[MANIFEST]
+
+
+def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
+    """The manifest, of a schema that is known here, with its list of files."""
+    try:
+        manifest = json.loads(raw)
+        version, files = manifest["schema_version"], manifest["files"]
+        newer = version > SCHEMA_VERSION
+        if not all(isinstance(digest, str) for digest in files.values()):
+            raise TypeError("files: expected names and hashes")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(
+            f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin."
+        ) from error
+    if newer:
+        raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
+    return dict(manifest)
 
 
 def _checked(path: Path, name: str, hashes: Mapping[str, str]) -> bytes:
@@ -154,10 +201,19 @@ def _checked(path: Path, name: str, hashes: Mapping[str, str]) -> bytes:
     if name not in hashes or not target.resolve().is_relative_to(path.resolve()):
         raise ModelError(f"{path}: '{name}' is not a file of this bundle.")
     try:
+        if target.stat().st_size > MAX_BYTES:
+            raise ModelError(f"{target}: larger than {MAX_BYTES:,} bytes, as no file of a bundle is.")
         data = target.read_bytes()
     except OSError as error:
         raise ModelError(f"{target}: cannot be read ({error.strerror}). Restore the bundle from its origin.") from error
-    if hashlib.sha256(data).hexdigest() != hashes[name]:
+    return _verified(target, data, hashes[name])
+
+
+def _verified(target: Path, data: bytes | None, digest: str) -> bytes:
+    """The contents of a file, if they are what the manifest says."""
+    if data is None:
+        raise ModelError(f"{target}: is missing. Restore the bundle from its origin.")
+    if hashlib.sha256(data).hexdigest() != digest:
         raise ModelError(f"{target}: was changed since the bundle was written (SHA-256). Restore it from its origin.")
     return data
 
@@ -167,12 +223,16 @@ def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
     for name, data in contents.items():
         target = folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        _write_file(target, data)
     for directory in {(folder / name).parent for name in contents}:
         _sync_folder(directory)
+
+
+def _write_file(target: Path, data: bytes) -> None:
+    with target.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _replace(temporary: Path, path: Path) -> None:

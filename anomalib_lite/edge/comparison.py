@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from anomalib_lite.edge import alignment, imaging
 from anomalib_lite.edge.alignment import Alignment, View
 from anomalib_lite.edge.framing import Frame, Framing
+from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.light import match_light
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import ConfigError, ImageError
 
 FOLDER = "reference"  # of a bundle
@@ -111,13 +113,16 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
 class Goldens:
     """The golden images of a model, and which of them an inspected image is compared with."""
 
-    def __init__(self, sources: Mapping[str, Path | bytes], pattern: str | None = None) -> None:
+    def __init__(
+        self, sources: Mapping[str, Path | bytes], pattern: str | None = None, readers: Readers = NO_READERS
+    ) -> None:
         r"""Read all of them.
 
         Args:
             sources: Name -> file or its bytes.
             pattern: A regular expression; an image is compared with those golden ones whose name gives the same first
                 capture: r"design(\d+)". None: with all of them.
+            readers: For file types that the host does not read itself.
 
         Raises:
             ConfigError: The pattern has no meaning, or finds nothing in a golden image's name.
@@ -131,8 +136,9 @@ class Goldens:
         missed = [name for name, key in zip(self.names, self._keys, strict=True) if key is None]
         if pattern is not None and missed:
             raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
-        self.views = [View(imaging.read(source).pixels) for source in sources.values()]
-        self._other = lru_cache(maxsize=KEPT)(lambda path: View(imaging.read(path).pixels))
+        files = [FileBytes(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
+        self.views = [View(imaging.read(file, readers=readers).pixels) for file in files]
+        self._other = lru_cache(maxsize=KEPT)(lambda path: View(imaging.read(path, readers=readers).pixels))
 
     @property
     def files(self) -> dict[str, bytes]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.errors import ImageError
 
 Mode = Literal["stretch", "letterbox", "tile"]
 
@@ -20,7 +21,7 @@ Mode = Literal["stretch", "letterbox", "tile"]
 class Frame:
     """One input of the graph, and where it comes from."""
 
-    image: NDArray[np.generic]  # (h, w, C) of the spec
+    image: NDArray[np.generic]  # (h, w, C) of the spec, or of `Framing.source`
     region: NDArray[np.bool_]  # (h, w): real image inside the region of interest, no padding
     valid: NDArray[np.bool_]  # (h, w): what counts for the score: the region, of a tile only its core
     inside: tuple[slice, slice]  # rows and columns of the frame that are real image
@@ -35,6 +36,7 @@ class Framing:
     mode: Mode = "stretch"
     overlap: int = 0  # tile: pixels of context around each core
     convert: bool = False  # to the spec's channels; otherwise other channels are refused
+    source: tuple[int, int] | None = None  # (H, W) that alone is taken, where the graph itself resizes (stretch)
     roi: NDArray[np.bool_] | None = field(
         default=None, repr=False
     )  # (H, W); stretched over the image where sizes differ
@@ -49,7 +51,7 @@ class Framing:
         """Cut one image (H, W, C) into frames.
 
         Raises:
-            ImageError: The dtype or the channels are not the spec's.
+            ImageError: The dtype or the channels are not the spec's, or the size is not `source`.
         """
         pixels = imaging.conform(pixels, self.spec, convert=self.convert)
         if self.mode == "tile":
@@ -98,9 +100,13 @@ class Framing:
 
     def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
         height, width = self.spec.height, self.spec.width
+        if self.source not in (None, pixels.shape[:2]):
+            found, taken = (f"{size[1]} x {size[0]}" for size in (pixels.shape, self.source))
+            raise ImageError(f"the image is {found} pixels, this export takes {taken} alone", "wrong_size")
         whole = (slice(0, height), slice(0, width))
         region = self.region(height, width)
-        return Frame(imaging.resize(pixels, height, width), region, region, whole, whole)
+        image = pixels if self.source else imaging.resize(pixels, height, width)
+        return Frame(image, region, region, whole, whole)
 
     def _letterbox(self, pixels: NDArray[np.generic]) -> Frame:
         scale = min(self.spec.height / pixels.shape[0], self.spec.width / pixels.shape[1])

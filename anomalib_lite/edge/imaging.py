@@ -7,20 +7,21 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self
+from typing import Any, BinaryIO, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from anomalib_lite.edge import readers as reading
 from anomalib_lite.edge.formats import Stored, identify
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import ImageError
 
 Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, C in {1, 3}, RGB
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
 BYTES_NAME = "image given as bytes"
 
 
@@ -53,6 +54,17 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class FileBytes:
+    """The bytes of an image file under its name, where the suffix decides on a reader."""
+
+    name: str
+    content: bytes = field(repr=False)
+
+
+File: TypeAlias = str | os.PathLike[str] | bytes | FileBytes
+
+
+@dataclass(frozen=True, slots=True)
 class Header:
     """What a file says of its image. The size is that after EXIF orientation."""
 
@@ -60,7 +72,7 @@ class Header:
     width: int
     channels: int
     dtype: str  # "uint8" | "uint16"
-    format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called
+    format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called; or a reader's suffix
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,24 +84,29 @@ class Picture:
     note: str  # what was done to it, such as "EXIF orientation applied"; empty if nothing
 
 
-def read_header(source: str | os.PathLike[str] | bytes, limits: Limits = Limits()) -> Header:
-    """Size, channels and dtype without decoding: cheap enough for every file of a large folder.
+def read_header(source: File, limits: Limits = Limits(), *, readers: Readers = NO_READERS) -> Header:
+    """Size, channels and dtype: cheap enough for every file of a large folder, but for those that have a reader.
 
     Raises:
         ImageError: The file is missing, too large, not an image, or of a kind that `edge.formats` refuses. Damage
             inside is found by `read` alone.
     """
     with _open(source, limits) as (file, name):
-        stored = _identify(file, name, limits)
-    return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
+        suffix = reading.suffix_of(name, readers)
+        if suffix is None:
+            stored = _identify(file, name, limits)
+            return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
+    pixels = read(source, limits, readers=readers).pixels
+    height, width, channels = pixels.shape
+    return Header(height, width, channels, str(pixels.dtype), suffix)
 
 
-def read(source: str | os.PathLike[str] | bytes | NDArray[Any], limits: Limits = Limits()) -> Picture:
+def read(source: File | NDArray[Any], limits: Limits = Limits(), *, readers: Readers = NO_READERS) -> Picture:
     """Read one image as it is: never scaled by value, never converted to 8 bit or to other channels.
 
-    An array is taken as it is if it is (H, W, C) with C in {1, 3} (RGB, not BGR), uint8 or uint16. The rules for files
-    are those of `edge.formats`. The file is read once: hashed and decoded from the same bytes. Safe from several
-    threads.
+    An array is taken as it is if it is (H, W, C) with C in {1, 3} (RGB, not BGR), uint8 or uint16. A file whose name
+    ends with the suffix of a reader goes to that reader; for all others the rules are those of `edge.formats`. The file
+    is read once: hashed and decoded from the same bytes. Safe from several threads.
 
     Raises:
         ImageError: The image cannot be measured; `code` says why.
@@ -100,13 +117,23 @@ def read(source: str | os.PathLike[str] | bytes | NDArray[Any], limits: Limits =
         data = file.read(limits.bytes + 1)
     if len(data) > limits.bytes:
         raise _too_large(name, f"more than {limits.bytes} bytes", limits)
+    suffix = reading.suffix_of(name, readers)
+    if suffix is None:
+        pixels, note = _decoded(data, name, limits)
+    else:
+        pixels, note = reading.decode(readers[suffix], suffix, data, name), ""
+        _check_pixels(pixels.shape, name, limits)
+    return Picture(pixels, hashlib.sha256(data).hexdigest(), note)
+
+
+def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
+    """Pixels of a file that the host reads itself, and what was done to them."""
     stored = _identify(BytesIO(data), name, limits)
     with _decoding(name):
         pixels = stored.pixels(data)
     if pixels.shape[:2] != (stored.height, stored.width):
         raise ImageError(f"{name}: decodes to another size than its header says; record it again", "unreadable")
-    pixels = np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels))
-    return Picture(pixels, hashlib.sha256(data).hexdigest(), stored.note)
+    return np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)), stored.note
 
 
 def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
@@ -178,17 +205,18 @@ def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
         )
     if pixels.size == 0:
         raise ImageError(f"an array of shape {pixels.shape} was given, without any pixel", "empty")
-    if pixels.shape[0] * pixels.shape[1] > limits.pixels:
-        raise _too_large("image given as array", f"{pixels.shape[1]} x {pixels.shape[0]} pixels", limits)
+    _check_pixels(pixels.shape, "image given as array", limits)
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
 
 @contextmanager
-def _open(source: str | os.PathLike[str] | bytes, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
-    """The file and its name for messages, once it is known to be a file of a size within the limits."""
+def _open(source: File, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
+    """The file and its name, once it is known to be a file of a size within the limits."""
     if isinstance(source, bytes):
-        _check_bytes(len(source), BYTES_NAME, limits)
-        yield BytesIO(source), BYTES_NAME
+        source = FileBytes(BYTES_NAME, source)
+    if isinstance(source, FileBytes):
+        _check_bytes(len(source.content), source.name, limits)
+        yield BytesIO(source.content), source.name
         return
     if not isinstance(source, str | os.PathLike):
         kind = type(source).__name__
@@ -215,11 +243,15 @@ def _check_bytes(size: int, name: str, limits: Limits) -> None:
         raise _too_large(name, f"{size} bytes", limits)
 
 
+def _check_pixels(shape: tuple[int, ...], name: str, limits: Limits) -> None:
+    if shape[0] * shape[1] > limits.pixels:
+        raise _too_large(name, f"{shape[1]} x {shape[0]} pixels", limits)
+
+
 def _identify(file: BinaryIO, name: str, limits: Limits) -> Stored:
     with _decoding(name):
         stored = identify(file, name)
-    if stored.height * stored.width > limits.pixels:
-        raise _too_large(name, f"{stored.width} x {stored.height} pixels", limits)
+    _check_pixels((stored.height, stored.width), name, limits)
     if stored.height * stored.width == 0:
         raise ImageError(f"{name}: an image without any pixel; record it again", "empty")
     return stored

@@ -19,13 +19,14 @@ from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
 from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec, Picture
+from anomalib_lite.edge.imaging import File, FileBytes, ImageSpec, Picture
+from anomalib_lite.edge.readers import NO_READERS, Readers, complete
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
 from anomalib_lite.errors import ImageError, ModelError
 
-Source: TypeAlias = str | os.PathLike[str] | bytes | NDArray[np.generic]
+Source: TypeAlias = File | NDArray[np.generic]
 
 ROI = "roi.png"
 
@@ -33,26 +34,36 @@ ROI = "roi.png"
 class Model:
     """An inspection model. `inspect` may be called from several threads at once."""
 
-    def __init__(self, source: str | os.PathLike[str] | Bundle, *, provider: str = "cpu", threads: int = 0) -> None:
+    def __init__(
+        self,
+        source: str | os.PathLike[str] | Bundle,
+        *,
+        provider: str = "cpu",
+        threads: int = 0,
+        readers: Readers = NO_READERS,
+    ) -> None:
         """Load and verify a bundle.
 
         Args:
-            source: The folder that `anomalib-lite train` made, or a bundle that was loaded already.
+            source: The folder that `anomalib-lite train` made, a zip that `export` made, or a bundle loaded already.
             provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
             threads: For one image; 0 lets onnxruntime choose.
+            readers: For file types that the host does not read itself, by suffix: {".dcm": read}. `read` gets an open
+                file and returns (H, W, C), uint8 or uint16; it is called from every thread that calls `inspect`.
 
         Raises:
             ModelError: The bundle is missing, damaged, altered or too new.
-            ConfigError: The provider is not installed.
+            ConfigError: The provider is not installed, or a reader cannot have its suffix.
         """
         self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
         manifest = self.bundle.manifest
         try:
             self.framing = framing(manifest, self.bundle.read(ROI) if manifest["framing"]["roi"] else None)
             self.thresholds = Thresholds.from_calibration(manifest["calibration"])
-            self.goldens = goldens(manifest, self.bundle)
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
             inputs = manifest["graph"]["inputs"]
+            self.readers = complete(readers, manifest.get("readers", []))
+            self.goldens = goldens(manifest, self.bundle, self.readers)
         except (KeyError, TypeError) as error:
             raise ModelError(
                 f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin."
@@ -74,9 +85,11 @@ class Model:
         """Judge one image. Whatever cannot be measured gets the verdict ERROR; nothing is raised for an image.
 
         Args:
-            image: A path, the bytes of an image file, or an array (H, W, C), RGB, of the model's dtype.
+            image: A path, the bytes of an image file (`FileBytes` where a reader has to know its name), or an array
+                (H, W, C), RGB, of the model's dtype.
             reference: The golden image, for models that compare: instead of those in the bundle.
-            name: What the result calls the image; default: the path, or "array" or "bytes".
+            name: What the result calls the image, and what a golden pattern looks at; default: the path. Without a
+                path it is called "array", "bytes" or by the name of `FileBytes`, and compared with all golden images.
         """
         started = time.perf_counter()
         known: dict[str, Any] = {
@@ -88,20 +101,26 @@ class Model:
             "map_thresholds": (self.thresholds.map_review, self.thresholds.map_reject),
         }
         try:
-            picture = imaging.read(image)
+            picture = imaging.read(image, readers=self.readers)
             known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
-            if reference is not None:
-                candidates = [View(imaging.read(reference).pixels)]
-            else:
-                named = name or (None if isinstance(image, (bytes, np.ndarray)) else os.fspath(image))
-                candidates = self.goldens.candidates(named)
-            measurement = self.runtime.measure(picture.pixels, candidates)
+            named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
+            measurement = self.runtime.measure(picture.pixels, self.candidates(reference, named))
             known |= self._judge(picture, measurement)
         except ImageError as error:
             known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
             known |= {"verdict": Verdict.ERROR, "error_code": "internal", "error": f"{type(error).__name__}: {error}"}
         return Result(**known, ms=1000 * (time.perf_counter() - started))
+
+    def candidates(self, reference: Source | None = None, name: str | None = None) -> list[View]:
+        """What an image is compared with: `reference`, or else the bundle's golden images, by the image's name.
+
+        Raises:
+            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
+        """
+        if reference is not None:
+            return [View(imaging.read(reference, readers=self.readers).pixels)]
+        return self.goldens.candidates(name)
 
     def _judge(self, picture: Picture, measurement: Measurement) -> dict[str, Any]:
         verdict = decision.decide(measurement.score, self.thresholds)
@@ -135,21 +154,25 @@ def framing(manifest: Mapping[str, Any], roi: bytes | None) -> Framing:
         mode=described["mode"],
         overlap=described["overlap"],
         convert=described["convert"],
+        source=tuple(described["source"]) if described.get("source") else None,
         roi=None if roi is None else region_of_interest(roi),
         align=described.get("align", False),
     )
 
 
-def goldens(manifest: Mapping[str, Any], files: Bundle) -> Goldens:
+def goldens(manifest: Mapping[str, Any], files: Bundle, readers: Readers = NO_READERS) -> Goldens:
     """The golden images that a bundle carries.
 
     Raises:
-        ModelError: One of them cannot be read.
+        ModelError: One of them cannot be read, or needs a reader that is not here.
     """
     described = manifest.get("reference") or {"files": [], "pattern": None}
     try:
-        return Goldens({PurePosixPath(one).name: files.read(one) for one in described["files"]}, described["pattern"])
+        sources = {PurePosixPath(one).name: files.read(one) for one in described["files"]}
+        return Goldens(sources, described["pattern"], readers)
     except ImageError as error:
+        if error.code == "no_reader":
+            raise ModelError(f"{files.path}: its golden images cannot be read here. {error}.") from error
         raise ModelError(f"{files.path}: a golden image is damaged: {error}. Restore the bundle.") from error
 
 
@@ -166,6 +189,8 @@ def region_of_interest(source: Source) -> NDArray[np.bool_]:
 
 
 def _name(image: Source) -> str:
+    if isinstance(image, FileBytes):
+        return image.name
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
     return "bytes" if isinstance(image, bytes) else "array"

@@ -1,10 +1,52 @@
-"""Just enough protobuf to read and replace top-level fields of an ONNX file without the onnx package."""
+"""Just enough protobuf to read an ONNX file, and to replace its top-level fields, without the onnx package."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple, TypeAlias
 
 from anomalib_lite.errors import ModelError
+
+Buffer: TypeAlias = bytes | memoryview
+
+NUMBER, EIGHT_BYTES, CONTENT, FOUR_BYTES = 0, 1, 2, 5  # wire types
+
+
+class Field(NamedTuple):
+    """One field of a message."""
+
+    number: int
+    kind: int  # wire type
+    value: int  # of a NUMBER, without sign; 0 otherwise
+    content: slice  # of a CONTENT, where it lies in the message; empty otherwise
+    whole: slice  # where the field lies, with its tag
+
+
+def walk(message: Buffer) -> Iterator[Field]:
+    """Top-level fields of a message, in order. Nothing is copied.
+
+    Raises:
+        ModelError: It is not a protobuf message.
+    """
+    position = 0
+    while position < len(message):
+        start = position
+        tag, position = _varint(message, position)
+        kind, value, content = tag & 7, 0, slice(0, 0)
+        if not 0 < tag >> 3 < 2**29:
+            raise ModelError(f"the graph is not an ONNX file (field {tag >> 3}). Restore the bundle from its origin.")
+        if kind == NUMBER:
+            value, position = _varint(message, position)
+        elif kind == CONTENT:
+            length, position = _varint(message, position)
+            content, position = slice(position, position + length), position + length
+        elif kind in (EIGHT_BYTES, FOUR_BYTES):
+            position += 8 if kind == EIGHT_BYTES else 4
+        else:
+            raise ModelError(f"the graph is not an ONNX file (wire type {kind}). Restore the bundle from its origin.")
+        if position > len(message):
+            raise ModelError("the graph ends in the middle of a field. Restore the bundle from its origin.")
+        yield Field(tag >> 3, kind, value, content, slice(start, position))
 
 
 def fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
@@ -16,23 +58,16 @@ def fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
     Raises:
         ModelError: It is not a protobuf message.
     """
+    for found in walk(message):
+        yield found.number, message[found.whole], message[found.content]
+
+
+def packed(content: Buffer) -> Iterator[int]:
+    """The numbers of a packed field, without sign."""
     position = 0
-    while position < len(message):
-        start = position
-        tag, position = _varint(message, position)
-        kind, content = tag & 7, b""
-        if kind == 0:
-            _, position = _varint(message, position)
-        elif kind == 2:
-            length, position = _varint(message, position)
-            content, position = message[position : position + length], position + length
-        elif kind in (1, 5):
-            position += 8 if kind == 1 else 4
-        else:
-            raise ModelError(f"the graph is not an ONNX file (wire type {kind}). Restore the bundle from its origin.")
-        if position > len(message):
-            raise ModelError("the graph ends in the middle of a field. Restore the bundle from its origin.")
-        yield tag >> 3, message[start:position], content
+    while position < len(content):
+        value, position = _varint(content, position)
+        yield value
 
 
 def without(message: bytes, number: int) -> bytes:
@@ -45,7 +80,7 @@ def field(number: int, content: bytes) -> bytes:
     return _encoded(number << 3 | 2) + _encoded(len(content)) + content
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
+def _varint(message: Buffer, position: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         if position >= len(message):
@@ -54,7 +89,7 @@ def _varint(message: bytes, position: int) -> tuple[int, int]:
         position += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, position
+            return value & 0xFFFF_FFFF_FFFF_FFFF, position
     raise ModelError("the graph is not an ONNX file (unfinished number). Restore the bundle from its origin.")
 
 

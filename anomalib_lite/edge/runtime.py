@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -10,6 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from anomalib_lite.edge import admission
+from anomalib_lite.edge.admission import Signature
 from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.comparison import Pair, pairs
 from anomalib_lite.edge.framing import Frame, Framing
@@ -72,14 +74,14 @@ class Runtime:
             threads: For one run; 0 lets onnxruntime choose.
 
         Raises:
-            ModelError: The graph does not load, or is not what the manifest describes.
+            ModelError: The graph is not admitted, is not what the manifest describes, or does not load.
             ConfigError: The provider is unknown or not installed.
         """
         self.framing = framing
         self._chunk = TILES_PER_RUN if framing.mode == "tile" else 1
-        self._session = _session(graph, provider, threads)
         self._inputs = tuple(inputs)
-        _check_signature(self._session, framing, self._inputs)
+        admission.admit(graph, *_signature(framing, self._inputs))
+        self._session = _session(graph, provider, threads)
 
     def measure(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Measurement:
         """Measure one image (H, W, C) of the spec's dtype, RGB where it has colour.
@@ -112,11 +114,17 @@ class Runtime:
         comparison = Comparison(pair.golden, pair.image, anomaly_map)
         return Measurement(score, *pair.to_source(anomaly_map, valid), comparison)
 
-    def feeds(self, pixels: NDArray[np.generic], golden: View | None = None) -> Iterator[Feed]:
-        """The inputs of each run for one image: names to arrays (N, h, w, C), N always the same."""
+    def feeds(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Iterator[Feed]:
+        """The inputs of each run for one image: names to arrays (N, h, w, C), N always the same.
+
+        Of several golden images, the one that the image differs least from is its reference.
+
+        Raises:
+            ImageError: As `measure`.
+        """
         if "reference" not in self._inputs:
             return self._feeds(self.framing.frames(pixels), ())
-        one = pairs(self.framing, pixels, [] if golden is None else [golden])[0]
+        one = min(pairs(self.framing, pixels, goldens), key=lambda pair: pair.difference)
         return self._feeds(one.frames, one.references)
 
     def run(self, feed: Feed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -153,16 +161,12 @@ def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.Inference
         raise ModelError(f"onnxruntime refuses the graph: {error}. Train or export the model again.") from error
 
 
-def _check_signature(session: onnxruntime.InferenceSession, framing: Framing, inputs: tuple[str, ...]) -> None:
+def _signature(framing: Framing, inputs: Sequence[str]) -> tuple[Signature, Signature]:
+    """Inputs and outputs of the graph that a manifest describes."""
     spec = framing.spec
-    pixels = [spec.height, spec.width, spec.channels]
-    expected: Mapping[str, tuple[str, list[int]]] = {
-        "image": (f"tensor({spec.dtype})", pixels),
-        "reference": (f"tensor({spec.dtype})", pixels),
-        "valid": ("tensor(uint8)", [spec.height, spec.width, 1]),
-    }
-    found = {item.name: (item.type, list(item.shape[1:])) for item in session.get_inputs()}
-    wanted = {name: expected[name] for name in inputs}
-    outputs = {item.name for item in session.get_outputs()}
-    if found != wanted or outputs != {"score", "anomaly_map"}:
-        raise ModelError(f"the graph takes {found} and gives {sorted(outputs)}; the manifest describes {wanted}.")
+    pixels = (spec.dtype, (None, *(framing.source or (spec.height, spec.width)), spec.channels))
+    known = {"image": pixels, "reference": pixels, "valid": ("uint8", (None, spec.height, spec.width, 1))}
+    if strange := [name for name in inputs if name not in known]:
+        raise ModelError(f"the manifest describes the unknown input '{strange[0]}'. Restore the bundle, or upgrade.")
+    outputs = {"score": ("float", (None,)), "anomaly_map": ("float", (None, 1, spec.height, spec.width))}
+    return {name: known[name] for name in inputs}, outputs

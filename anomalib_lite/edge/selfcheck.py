@@ -8,6 +8,7 @@ from typing import Any
 
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ModelError
 
@@ -22,6 +23,12 @@ class Expected:
     what: str  # "low", "median", "highest", "planted dark patch", "rendered 1", ...
     score: float
     verdict: str
+    reference: str | None = None  # the golden sample within the bundle, for models that compare
+
+    @property
+    def files(self) -> list[str]:
+        """What it needs of the bundle."""
+        return [self.file] if self.reference is None else [self.file, self.reference]
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -48,7 +55,7 @@ def replay(model: Model) -> list[Replayed]:
     """Judge every self-check image from its file bytes.
 
     Raises:
-        ModelError: The bundle carries none.
+        ModelError: The bundle carries none, or they need a reader that is not here.
     """
     listed: Sequence[Mapping[str, Any]] = model.bundle.manifest.get("selfcheck", [])
     if not listed:
@@ -59,7 +66,10 @@ def replay(model: Model) -> list[Replayed]:
 
 
 def _replay_one(model: Model, expected: Expected) -> Replayed:
-    result = model.inspect(model.bundle.read(expected.file))
+    image, *reference = (FileBytes(name, model.bundle.read(name)) for name in expected.files)
+    result = model.inspect(image, reference=reference[0] if reference else None)
+    if result.error_code == "no_reader":
+        raise ModelError(f"{model.bundle.path}: cannot be verified here. {result.error}.")
     score = float("nan") if result.score is None else result.score
     flipped = decision.flipped(Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol)
     return Replayed(expected, result.score, result.verdict, flipped, result.error)

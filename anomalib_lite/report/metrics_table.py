@@ -29,7 +29,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
         [kind, str(values["n"]), *(_number(values[key]) for key in METRICS), *_escapes(values["escape_rate"])]
         for kind, values in rows
     ]
-    facts = {name: _rate(metrics[key]) for key, name in RATES.items()}
+    facts = {name: rate(metrics[key]) for key, name in RATES.items()}
     facts["Could not be measured"] = f"{metrics['errors']['count']} of {metrics['images']} images, in no rate"
     if metrics["without_mask"]:
         facts["Without a mask"] = f"{metrics['without_mask']} defective images, left out of the pixel metrics"
@@ -41,17 +41,17 @@ def metrics_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
     return {"columns": columns, "lines": lines, "facts": facts}
 
 
-def _rate(rate: Mapping[str, Any]) -> str:
+def rate(measured: Mapping[str, Any]) -> str:
     """A rate with its interval: '6.67 % (2 of 30 parts), exact 95 % interval from 0.817 % to 22.1 %; 3 of 60 images'.
 
     The interval is that of the parts: one over images of the same parts would not be valid.
     """
-    if rate["value"] is None:
+    if measured["value"] is None:
         return NONE
-    parts = rate["unit"] == "group"
-    text = f"{100 * rate['value']:.3g} % ({rate['count']} of {rate['n']} {'parts' if parts else 'images'})"
-    text += f", exact {percent_down(rate['confidence'])} interval from {_interval(rate)}"
-    return text + (f"; {rate['images']['count']} of {rate['images']['n']} images" if parts else "")
+    parts = measured["unit"] == "group"
+    text = f"{100 * measured['value']:.3g} % ({measured['count']} of {measured['n']} {'parts' if parts else 'images'})"
+    text += f", exact {percent_down(measured['confidence'])} interval from {_interval(measured)}"
+    return text + (f"; {measured['images']['count']} of {measured['images']['n']} images" if parts else "")
 
 
 def _interval(rate: Mapping[str, Any]) -> str:

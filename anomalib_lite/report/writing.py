@@ -32,10 +32,11 @@ def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], n
     """
     manifest = model.bundle.manifest
     approximate = manifest["calibration"]["approximate"]
-    ranked = sorted(zip(scored.images, scored.paths, strict=True), key=lambda one: -one[0].score)
+    ranked = sorted(zip(scored.images, scored.samples, strict=True), key=lambda one: -one[0].score)
     gallery = _gallery(model)
-    for image, path in [] if approximate else ranked[:SHOWN]:
-        gallery.consider(model.inspect(path, name=image.image), GOOD, imaging.read(path).pixels)
+    for image, sample in [] if approximate else ranked[:SHOWN]:
+        result = model.inspect(sample.path, reference=sample.reference, name=image.image)
+        gallery.consider(result, GOOD, imaging.read(sample.path, readers=model.readers).pixels)
     rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one, _ in ranked]
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
     report = _report(model, "train", _data(manifest), rows, notes)
@@ -64,7 +65,7 @@ class Inspected:
         group = sample.group if sample else result.image
         self._rows.append(ScoredRow(result.image, label, group, result.verdict.value, result.score, result.error))
         if result.anomaly_map is not None:
-            self._gallery.consider(result, label, lambda: imaging.read(path).pixels)
+            self._gallery.consider(result, label, lambda: imaging.read(path, readers=self._model.readers).pixels)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -92,11 +93,11 @@ def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: 
     target = target.with_name(target.name + ".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     low, high = _colours(model)
-    white = model.framing.spec.white
     if result.comparison is not None:
-        picture = side_by_side(result.comparison, low, high, white)
+        picture = side_by_side(result.comparison, low, high, model.framing.spec.white)
     else:
-        picture = overlay(imaging.read(path).pixels, result.anomaly_map, low, high, result.regions, white)
+        pixels = imaging.read(path, readers=model.readers).pixels
+        picture = overlay(pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white)
     Image.fromarray(picture).save(target)
 
 

@@ -74,8 +74,12 @@ def package_name(name: str) -> str:
             f"'{name}' is a word or a module of Python itself: put your own before it, as 'acme_{package}'."
         )
     installed = registry.load()
-    taken = [str(provider) for detector, provider in installed.providers.items() if detector == package]
-    taken += [str(problem.provider) for problem in installed.problems if problem.provider.entry_point == package]
+    taken = [str(installed.providers[package])] if package in installed.detectors else []
+    taken += [
+        str(problem.provider)
+        for problem in installed.problems
+        if package in (problem.provider.entry_point, *problem.names)
+    ]
     if taken:
         raise ConfigError(f"a detector '{package}' is installed already, from {taken[0]}. Choose another NAME.")
     module = importlib.util.find_spec(package)

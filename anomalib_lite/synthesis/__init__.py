@@ -1,5 +1,22 @@
 """Synthetic anomalies and masks that detectors train on, shared by all of them."""
 
+from anomalib_lite.synthesis.anomalies import SOURCES, Anomalies
+from anomalib_lite.synthesis.draw import Draw
+from anomalib_lite.synthesis.foreground import foreground
 from anomalib_lite.synthesis.masks import discs, grid_cells, squares, strokes
+from anomalib_lite.synthesis.noise import perlin, procedural_textures
+from anomalib_lite.synthesis.textures import TextureFolder
 
-__all__ = ["discs", "grid_cells", "squares", "strokes"]
+__all__ = [
+    "SOURCES",
+    "Anomalies",
+    "Draw",
+    "TextureFolder",
+    "discs",
+    "foreground",
+    "grid_cells",
+    "perlin",
+    "procedural_textures",
+    "squares",
+    "strokes",
+]

@@ -17,7 +17,7 @@ DEFECT = 0.16  # side of a planted defect, share of the shorter side of the imag
 
 
 def golden(spec: ImageSpec) -> Pixels:
-    """The plate without noise (H, W, C): bands that fade into each other and close at the borders, and a fine grid."""
+    """The plate without noise (H, W, C): bands that fade into each other, and a fine grid."""
     return _digital(_plate(spec), spec)
 
 
@@ -40,13 +40,10 @@ def defective(spec: ImageSpec, seed: int) -> Pixels:
     return _digital(plate, spec)
 
 
-def moved(pixels: Pixels) -> Pixels:
-    """The image (H, W, C) moved by a quarter of its size, what leaves on one side entering on the other.
-
-    The plate closes at its borders: every place still looks like some good place, but is elsewhere.
-    """
-    height, width = pixels.shape[:2]
-    return np.roll(pixels, (height // 4, width // 4), axis=(0, 1))
+def featureless(spec: ImageSpec, seed: int) -> Pixels:
+    """Plain grey with the noise of a photograph (H, W, C): every place is like every other."""
+    random = np.random.default_rng([2, seed])
+    return _digital(0.5 + random.normal(0, NOISE, (spec.height, spec.width, spec.channels)), spec)
 
 
 def _plate(spec: ImageSpec) -> NDArray[np.float64]:

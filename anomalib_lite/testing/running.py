@@ -36,6 +36,7 @@ _SHAPES, _REPEAT, _EXPORT = (
     "check_predictions_repeat",
     "check_the_detector_can_be_exported",
 )
+_FINDS, _GRADES = "check_a_planted_defect_scores_higher", "check_scores_do_not_saturate"
 PREREQUISITES: Mapping[str, tuple[str, ...]] = {
     "check_unusual_sizes_work_or_are_refused": (_SHAPES,),
     "check_results_are_finite": (_SHAPES,),
@@ -45,7 +46,7 @@ PREREQUISITES: Mapping[str, tuple[str, ...]] = {
     "check_everything_learnt_is_in_the_state": (_SHAPES, _REPEAT),
     "check_a_planted_defect_scores_higher": (_SHAPES,),
     "check_scores_do_not_saturate": (_SHAPES,),
-    "check_a_map_of_the_place_is_declared": (_SHAPES,),
+    "check_a_map_of_the_place_is_declared": (_SHAPES, _FINDS, _GRADES),
     "check_few_images_suffice_or_are_refused": (_SHAPES,),
     "check_masked_images_are_accepted": (_SHAPES,),
     "check_the_detector_can_be_exported": (_SHAPES,),

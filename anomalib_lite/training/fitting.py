@@ -19,6 +19,7 @@ from anomalib_lite.detector import Detector
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens, Pair, pairs
 from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, PluginError
 from anomalib_lite.export import Parity, Picture, check_parity, to_onnx
@@ -49,9 +50,12 @@ class Fitted:
 class TrainingFrames:
     """The frames of all training images by index; with tiles, an image gives several."""
 
-    def __init__(self, samples: Sequence[Sample], framing: Framing, goldens: Goldens | None) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], framing: Framing, goldens: Goldens | None, readers: Readers = NO_READERS
+    ) -> None:
         self._framing = framing
         self._goldens = goldens
+        self._readers = readers
         self._samples = list(samples)
         self._places = [
             (number, part)
@@ -72,7 +76,7 @@ class TrainingFrames:
 
     def _cut_image(self, number: int) -> tuple[list[Any], list[Any]]:
         sample = self._samples[number]
-        pixels = imaging.read(sample.path).pixels
+        pixels = imaging.read(sample.path, readers=self._readers).pixels
         if self._goldens is None:
             return self._framing.frames(pixels), []
         pair = _closest(self._framing, pixels, sample, self._goldens)
@@ -82,7 +86,7 @@ class TrainingFrames:
         if self._goldens is not None:
             height, width = self._goldens.candidates(sample.name, sample.reference)[0].pixels.shape[:2]
         else:
-            header = imaging.read_header(sample.path)
+            header = imaging.read_header(sample.path, readers=self._readers)
             height, width = header.height, header.width
         return self._framing.count(height, width)
 
@@ -133,6 +137,7 @@ def fit(
     samples: Sequence[Sample],
     goldens: Goldens | None,
     run: LightningRun,
+    readers: Readers = NO_READERS,
 ) -> Fitted | None:
     """Train a detector on good images and export it.
 
@@ -144,6 +149,7 @@ def fit(
         samples: Good images, all readable.
         goldens: What they are compared with, where the detector compares.
         run: Where and how long; closed by the caller.
+        readers: For file types that the host does not read itself.
 
     Returns:
         The exported graph, or None in every process but the first.
@@ -154,7 +160,7 @@ def fit(
     """
     inspector = build(info, options, config, framing)
     inspector.detector.to(run.device)
-    frames: Frames = FrameCache(TrainingFrames(samples, framing, goldens))
+    frames: Frames = FrameCache(TrainingFrames(samples, framing, goldens, readers))
     frames, left_out = measurable(frames) if goldens else (frames, [])
     batches = FrameBatches(
         frames,
@@ -171,7 +177,7 @@ def fit(
     inspector.fitted.fill_(True)
     graph = to_onnx(inspector)
     runtime = Runtime(graph, framing, inspector.inputs)
-    parity = check_parity(inspector, runtime, _pictures(_spread(samples), framing, goldens))
+    parity = check_parity(inspector, runtime, _pictures(_spread(samples), framing, goldens, readers))
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,
@@ -206,10 +212,12 @@ def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: 
     )
 
 
-def _pictures(samples: Sequence[Sample], framing: Framing, goldens: Goldens | None) -> Iterator[Picture]:
+def _pictures(
+    samples: Sequence[Sample], framing: Framing, goldens: Goldens | None, readers: Readers
+) -> Iterator[Picture]:
     """Images to compare torch and graph on, each with its golden one; those that cannot be aligned are passed over."""
     for sample in samples:
-        pixels = imaging.read(sample.path).pixels
+        pixels = imaging.read(sample.path, readers=readers).pixels
         if goldens is None:
             yield pixels, None
             continue

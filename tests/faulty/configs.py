@@ -5,6 +5,15 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, field_serializer
 
 from anomalib_lite.config import DetectorConfig
+from faulty import SoundConfig
+
+
+class Placed(SoundConfig):
+    """Breaks none: says that the map depends on the place."""
+
+    @property
+    def positional(self) -> bool:
+        return True
 
 
 class Undescribed(DetectorConfig):

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
+import subprocess
+import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from needs import need
 
-from anomalib_lite import scaffold
+from anomalib_lite import registry, scaffold
 from anomalib_lite.cli import main
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import API_VERSION
+from anomalib_lite.plugin import Problem, Provider
 from anomalib_lite.version import __version__
 
 FILES = [
@@ -90,6 +97,19 @@ def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_pat
         assert text.endswith("\n"), file
 
 
+@BOTH
+@pytest.mark.slow
+def test_the_code_is_formatted_and_typed(reference: bool, tmp_path: Path):
+    """By the rules that its author meets first: those of ruff and mypy without a configuration, and strict."""
+    need(find_spec("ruff") and find_spec("mypy"), "ruff and mypy: pip install 'anomalib-lite[dev]'")
+    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    for command in ("ruff format --isolated --check .", "ruff check --isolated --select E,F,I,B,UP,N,RET,SIM ."):
+        subprocess.run([sys.executable, "-m", *command.split()], cwd=folder, check=True)
+    environment = os.environ | {"MYPYPATH": "src"}
+    command = "mypy --strict --no-incremental src tests"
+    subprocess.run([sys.executable, "-m", *command.split()], cwd=folder, check=True, env=environment)
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -112,6 +132,15 @@ def test_a_name_that_would_not_work_is_refused(name: str, message: str, tmp_path
     with pytest.raises(ConfigError, match=re.escape(message)):
         scaffold.create(name, tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("name", ["acme_broken", "acme-named"])
+def test_the_name_of_a_broken_plugin_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    problem = Problem(Provider("acme_broken", "acme-broken", "2.0"), "it fails", ("acme_named",))
+    monkeypatch.setattr(registry, "load", lambda: SimpleNamespace(detectors={}, providers={}, problems=(problem,)))
+    with pytest.raises(ConfigError, match=r"installed already, from acme-broken 2\.0"):
+        scaffold.create(name, tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_of_the_same_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -78,6 +78,12 @@ def test_a_fault_of_the_description_is_found(changes: dict[str, Any], check: str
     assert check in failing(described(**changes))
 
 
+def test_a_map_of_the_place_may_be_declared_by_the_description_or_by_the_options():
+    undeclared = faulty.info("KnowsThePlace")
+    for declared in (replace(undeclared, positional=True), replace(undeclared, config=configs.Placed)):
+        testing.check_a_map_of_the_place_is_declared(testing.Subject.of(declared, "faulty", {}, None))
+
+
 def test_an_option_without_a_default_is_found():
     with pytest.raises(ConfigError, match="window"):
         check_detector(described(config=configs.Required))

@@ -57,11 +57,11 @@ def test_a_detector_that_learns(environment: Environment, parts: Path, tmp_path:
     assert "acme-gauss 0.1.0" in listed
     assert "options.floor" in environment.run("anomalib-lite", "plugins", "show", "acme-gauss").out
     model = tmp_path / "model"
-    group = ("--group", r"part(\d+)", "--max-false-reject", "30%")
+    group = ("--group", r"part(\d+)", "--max-false-reject", "5%")
     environment.run("anomalib-lite", "train", "acme_gauss", parts, "--out", model, *group, *SIZE)
-    assert json.loads((model / "manifest.json").read_text())["plugin"]["package"] == "acme-gauss"
+    assert json.loads((model / "manifest.json").read_text())["detector"]["plugin"] == "acme-gauss"
     assert "verdicts are the same" in environment.run("anomalib-lite", "verify", model).out
-    assert set(verdicts(environment, model, parts / "test" / "good")) <= {"OK", "REVIEW"}
+    assert verdicts(environment, model, parts / "test" / "good").count("NG") <= 1
     assert verdicts(environment, model, parts / "test" / "dent", parts / "test" / "hole") == ["NG"] * 10
 
 

@@ -1,0 +1,69 @@
+"""anomalib-lite export."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from anomalib_lite.cli import options
+
+
+def export(
+    model: options.Model,
+    out: Annotated[Path, typer.Option(help="What to write: a zip where it ends in .zip, else a folder.")],
+    source_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HxW",
+            help="Size of the camera's images: the graph then takes these alone, and resizes them itself.",
+            show_default=False,
+        ),
+    ] = None,
+    int8: Annotated[
+        bool, typer.Option("--int8", help="Try 8-bit arithmetic on --data; kept only where it is faster and agrees.")
+    ] = False,
+    data: Annotated[
+        Path | None, typer.Option(help="For --int8: the data that the model was trained with.", show_default=False)
+    ] = None,
+    group: options.Group = None,
+    column: options.Column = None,
+    overwrite: options.Overwrite = False,
+) -> None:
+    """Write what a device needs, and nothing else: graph, manifest, self-check."""
+    from anomalib_lite import deployment
+    from anomalib_lite.cli import console
+    from anomalib_lite.errors import ConfigError
+
+    if int8 != (data is not None):
+        raise ConfigError("--int8 and --data go together: ranges and thresholds come from the training's data.")
+    done = deployment.export(
+        model,
+        out,
+        source_size=_size(source_size),
+        int8=data,
+        group=group,
+        columns=options.columns(column),
+        overwrite=overwrite,
+        readers=console.plugins().readers,
+    )
+    for note in done.notes:
+        console.say(note)
+    typer.echo(f"model   {out}  ({done.bundle.model_id})")
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """Height and width from '2048x2448'.
+
+    Raises:
+        ConfigError: It is something else.
+    """
+    from anomalib_lite.errors import ConfigError
+
+    if text is None:
+        return None
+    height, _, width = text.lower().partition("x")
+    if not (height.isdecimal() and width.isdecimal() and len(text) < 16):
+        raise ConfigError(f"--source-size {text}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
+    return int(height), int(width)

@@ -1,0 +1,174 @@
+"""Makes of a model what a device carries: graph, manifest and self-check, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite import manifest as manifests
+from anomalib_lite import selfcheck
+from anomalib_lite.edge import bundle, decision, imaging
+from anomalib_lite.edge.bundle import GRAPH, Bundle
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.imaging import FileBytes, Pixels
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.selfcheck import Expected
+from anomalib_lite.embedding import embed_resize
+from anomalib_lite.errors import ConfigError, ExportError
+from anomalib_lite.quantisation import Int8, quantised
+from anomalib_lite.selfcheck import encode
+from anomalib_lite.version import __version__
+
+TRAINING_FILES = ("weights.safetensors", "report.html", "training.csv")
+
+Files = dict[str, bytes]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """What was written, and what there is to say about it."""
+
+    bundle: Bundle
+    notes: list[str]
+
+
+def export(
+    model: Path,
+    out: Path,
+    *,
+    source_size: tuple[int, int] | None = None,
+    int8: Path | None = None,
+    group: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    readers: Readers = NO_READERS,
+) -> Exported:
+    """Write what a device needs.
+
+    Args:
+        model: The bundle.
+        out: A zip where the name ends so, otherwise a folder.
+        source_size: (height, width) of a camera's images: the graph then takes these, and resizes them itself.
+        int8: The data that it was trained with, to try an int8 graph; it is kept only where it is worth it.
+        group: For `int8`: regular expression for the physical part, as at the training.
+        columns: For `int8`: renamed CSV columns.
+        overwrite: Replace `out`.
+        readers: For file types that the host does not read itself.
+
+    Raises:
+        ModelError: The model is refused, or `out` cannot be written.
+        ConfigError: The model cannot have its resize embedded.
+        ExportError: The graph with the resize gives another result.
+    """
+    bundle.refuse_existing(out, overwrite=overwrite)
+    loaded = Model(model, readers=readers)
+    manifest, files = _for_a_device(loaded)
+    notes = []
+    if int8 is not None:
+        attempt = quantised(loaded, int8, group=group, columns=columns or {})
+        if objections := attempt.comparison.objections():
+            notes.append(f"int8 is not adopted, the graph stays float: {'; '.join(objections)}")
+        else:
+            loaded = _adopt(loaded, manifest, files, attempt)
+            notes.append(f"int8 is adopted: {attempt.comparison.speedup:.2f} times as fast, thresholds calibrated anew")
+    if source_size is not None:
+        difference = _embed(loaded, manifest, files, source_size)
+        notes.append(f"the graph takes {source_size[1]} x {source_size[0]} pixels and resizes them; largest difference "
+                     f"of a self-check score {difference:.1e}, tolerance {loaded.thresholds.tol:.1e}")  # fmt: skip
+    return Exported(bundle.write(out, manifest, files, overwrite=overwrite), notes)
+
+
+def _for_a_device(model: Model) -> tuple[dict[str, Any], Files]:
+    """Manifest and files of a model, without what only training and its machine need."""
+    manifest = {key: value for key, value in model.bundle.manifest.items() if key not in ("files", "graph_sha256")}
+    manifest["data"] = manifest["data"] | {"unreadable": []}  # names of files on the training machine
+    manifest["exported"] = {"from": model.model_id, "with": __version__}
+    names = [name for name in model.bundle.manifest["files"] if name not in TRAINING_FILES]
+    return manifest, {name: model.bundle.read(name) for name in names}
+
+
+def _adopt(model: Model, manifest: dict[str, Any], files: Files, int8: Int8) -> Model:
+    """Replace graph and thresholds by those of int8, and what the self-check expects by what int8 says.
+
+    Returns:
+        The int8 model, not yet written.
+    """
+    files[GRAPH] = int8.graph
+    manifest["calibration"], manifest["calibrated"] = int8.calibration.to_json(), manifests.now()
+    manifest["exported"] = manifest["exported"] | {"int8": int8.comparison.to_json()}
+    before = [Expected(**one) for one in manifest["selfcheck"]]
+    adopted = Model(Bundle(model.bundle.path, manifest, "", dict(files)), readers=model.readers)
+    judged = [_judged(adopted, one) for one in before]
+    expected = selfcheck.judged_again(judged, adopted.thresholds)
+    manifest["selfcheck"] = [one.to_json() for one in expected]
+    needed = {name for one in expected for name in one.files}
+    for name in {name for one in before for name in one.files} - needed:
+        del files[name]
+    return Model(Bundle(model.bundle.path, manifest, "", dict(files)), readers=model.readers)
+
+
+def _judged(model: Model, one: Expected) -> Expected:
+    """What a model says of a self-check image."""
+    image, *reference = (FileBytes(name, model.bundle.read(name)) for name in one.files)
+    result = model.inspect(image, reference=reference[0] if reference else None)
+    if result.score is None:
+        raise ExportError(f"{one.file}: the int8 graph cannot measure it ({result.error}). Export without --int8.")
+    return replace(one, score=result.score, verdict=result.verdict.value)
+
+
+def _embed(model: Model, manifest: dict[str, Any], files: Files, size: tuple[int, int]) -> float:
+    """Replace the graph by one that resizes, and the self-check by one of that size.
+
+    Returns:
+        The largest difference of a self-check score from that of the graph that was calibrated.
+    """
+    _refuse_unsuitable(model, size)
+    files[GRAPH] = embed_resize(files[GRAPH], model.framing.spec, *size)
+    manifest["framing"] = manifest["framing"] | {"source": list(size)}
+    before = [Expected(**one) for one in manifest["selfcheck"]]
+    for one in before:
+        files.pop(one.file)
+    files_before = [FileBytes(one.file, model.bundle.read(one.file)) for one in before]
+    pictures = [imaging.read(one, readers=model.readers).pixels for one in files_before]
+    resized = [(one, imaging.resize(pixels, *size)) for one, pixels in zip(before, pictures, strict=True)]
+    embedded = Model(Bundle(model.bundle.path, manifest, "", dict(files)))
+    expected, largest = [], 0.0
+    for one, pixels in resized:
+        moved, difference = _compared(model, embedded, one, pixels)
+        largest = max(largest, difference)
+        if moved is not None:
+            expected.append(moved)
+            files[moved.file] = encode(pixels)
+    manifest["selfcheck"] = [one.to_json() for one in expected]
+    return largest
+
+
+def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
+    if model.framing.mode != "stretch" or model.framing.source:
+        what = "resizes within its graph already" if model.framing.source else f"has image.mode={model.framing.mode}"
+        raise ConfigError(f"--source-size: this model {what}; only a model that stretches its images can embed that.")
+    if "reference" in model.bundle.manifest["graph"]["inputs"]:
+        raise ConfigError("--source-size: a model that compares with a golden sample takes images of its size already.")
+    if min(size) < 1 or size[0] * size[1] > imaging.Limits().pixels:
+        raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
+
+
+def _compared(model: Model, embedded: Model, one: Expected, pixels: Pixels) -> tuple[Expected | None, float]:
+    """The self-check image at the camera's size, or None where it is too close to a threshold; and the difference."""
+    calibrated, here = model.inspect(pixels), embedded.inspect(pixels)
+    if calibrated.score is None or here.score is None:
+        raise ExportError(f"{one.file}: cannot be measured at that size ({calibrated.error or here.error}).")
+    difference = abs(here.score - calibrated.score)
+    tol = model.thresholds.tol
+    if not difference <= tol:
+        raise ExportError(
+            f"{one.file}: with the resize in the graph the score moves by {difference:.1e}, more than the tolerance "
+            f"{tol:.1e}. Nothing was written; export without --source-size."
+        )
+    if not decision.is_decisive(calibrated.score, model.thresholds):
+        return None, difference
+    file = str(Path(one.file).with_suffix(".png").as_posix())
+    return replace(one, file=file, score=calibrated.score, verdict=Verdict(calibrated.verdict).value), difference

@@ -1,0 +1,208 @@
+"""Inspects each new image of a folder once, and moves it to the folder of its verdict; survives being killed.
+
+The order is: look, write the row, move the file. A row says where its file goes, and which file it speaks of (inode,
+size and time, which a move keeps). So at most the file of the last row can still lie where it was: after a start it is
+moved, never inspected again. A row that was cut off is removed, and its file inspected. One process watches a folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from threading import Event
+from typing import Any, Self
+
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.model import Model, Source
+from anomalib_lite.edge.readers import is_image
+from anomalib_lite.errors import DataError
+
+try:
+    import fcntl
+except ImportError:  # not on Windows, which does not let two processes rename one file anyway
+    fcntl = None  # type: ignore[assignment]
+
+JOURNAL = "results.jsonl"
+POLL = 0.1  # seconds between two looks at the folder
+PATIENCE = 2.0  # seconds after which what failed is tried again
+BLOCK = 65536
+
+Row = dict[str, Any]
+
+
+class Watcher:
+    """One watched folder: `FOLDER/ok`, `review`, `ng` and `error`, and `FOLDER/results.jsonl`."""
+
+    def __init__(self, model: Model, folder: Path, *, settle: float, reference: Source | None = None) -> None:
+        """Nothing is opened yet.
+
+        Args:
+            model: What judges.
+            folder: Where images arrive; folders within it are not looked into.
+            settle: Seconds for which size and time of a file must stay the same before it is opened.
+            reference: The golden sample, for models that compare.
+        """
+        self._model, self._folder, self._settle, self._reference = model, folder, settle, reference
+        self._seen: dict[str, tuple[str, float]] = {}  # name -> identity, since when
+        self._pending: Row | None = None  # written, its file not yet moved
+        self._journal = -1
+
+    def __enter__(self) -> Self:
+        """Open the journal, drop a row that was cut off, and take up the last one.
+
+        Raises:
+            DataError: The folder is missing or cannot be written to, or another process watches it.
+        """
+        try:
+            for verdict in Verdict:
+                (self._folder / verdict.lower()).mkdir(exist_ok=True)
+            self._journal = os.open(self._folder / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            if fcntl is not None:
+                fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self.__exit__()
+            raise DataError(f"{self._folder}: another process watches this folder already. Stop it first.") from error
+        except OSError as error:
+            self.__exit__()
+            raise DataError(
+                f"{error.filename or self._folder}: {error.strerror}; the watched folder must exist and be writable."
+            ) from error
+        self._pending = self._last_row()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._journal >= 0:
+            os.close(self._journal)  # releases the lock
+            self._journal = -1
+
+    def step(self) -> Iterator[Row]:
+        """One look at the folder: the row of each file that was inspected and moved.
+
+        Raises:
+            OSError: The disk is full, or a folder cannot be written to. Nothing is lost: call again.
+        """
+        self._finish()
+        names, now = self._arrived(), time.monotonic()
+        self._seen = {name: self._seen[name] for name in names if name in self._seen}
+        for name in names:
+            identity = self._identity(name)
+            known, since = self._seen.get(name, (None, now))
+            if identity is None or identity != known:
+                self._seen[name] = (identity or "", now)
+                since = now
+            if identity is not None and now - since >= self._settle and (row := self._inspect(name, identity)):
+                self._append(row)
+                self._pending = row
+                self._finish()
+                yield row
+
+    def _arrived(self) -> list[str]:
+        """Names of images in the folder, oldest first. Hidden files are being copied, or none of ours."""
+        found = []
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if is_image(entry.name, self._model.readers) and not entry.name.startswith("."):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # vanished meanwhile
+                        continue
+                    if not stat.S_ISDIR(status.st_mode):
+                        found.append((status.st_mtime_ns, entry.name))
+        return [name for _, name in sorted(found)]
+
+    def _identity(self, name: str) -> str | None:
+        """What tells this file from a later one of its name; None where it is gone."""
+        try:
+            status = (self._folder / name).lstat()
+        except FileNotFoundError:
+            return None
+        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
+
+    def _inspect(self, name: str, identity: str) -> Row | None:
+        """The row of a file; None where it changed or vanished while it was read."""
+        result = self._model.inspect(self._folder / name, reference=self._reference, name=name)
+        if self._identity(name) != identity:
+            self._seen.pop(name, None)
+            return None
+        return result.row() | {"file": identity, "moved_to": self._free_place(result.verdict, name)}
+
+    def _free_place(self, verdict: Verdict, name: str) -> str:
+        """VERDICT/NAME, numbered where there is one of that name already."""
+        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path changes names such as "a..png"
+        place, number = f"{verdict.lower()}/{name}", 1
+        while os.path.lexists(self._folder / place):
+            number += 1
+            place = f"{verdict.lower()}/{stem}-{number}{suffix}"
+        return place
+
+    def _finish(self) -> None:
+        """Move the file that the last row speaks of, if it is still where it was."""
+        if self._pending is not None:
+            name = str(self._pending["image"])
+            if self._identity(name) == self._pending["file"]:
+                place = str(self._pending["moved_to"])
+                if os.path.lexists(self._folder / place):  # put there by somebody else meanwhile
+                    place = self._free_place(Verdict(self._pending["verdict"]), name)
+                (self._folder / name).rename(self._folder / place)
+            self._pending = None
+
+    def _append(self, row: Row) -> None:
+        """Write a whole row, or nothing of it."""
+        line = json.dumps(row, allow_nan=False).encode() + b"\n"
+        before = os.fstat(self._journal).st_size
+        try:
+            written = os.write(self._journal, line)
+            if written < len(line):
+                raise OSError(28, "No space left on device", str(self._folder / JOURNAL))
+            os.fsync(self._journal)
+        except OSError:
+            os.ftruncate(self._journal, before)
+            raise
+
+    def _last_row(self) -> Row | None:
+        """The last whole row of the journal; what comes after it is removed."""
+        end = os.fstat(self._journal).st_size
+        tail, start = b"", end
+        while start > 0 and tail.count(b"\n") < 2:
+            start = max(0, start - BLOCK)
+            tail = os.pread(self._journal, end - start, start)
+        whole = tail[: tail.rfind(b"\n") + 1]
+        os.ftruncate(self._journal, start + len(whole))
+        if not whole:
+            return None
+        try:
+            row: Row = json.loads(whole[whole.rfind(b"\n", 0, -1) + 1 :])
+            return row if {"image", "file", "moved_to", "verdict"} <= row.keys() else None
+        except (ValueError, AttributeError) as error:
+            raise DataError(
+                f"{self._folder / JOURNAL}: its last line is no result row ({error}). Move the file away to start anew."
+            ) from error
+
+
+def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Callable[[str], None]) -> None:
+    """Inspect what arrives until `stop` is set.
+
+    Args:
+        watcher: An entered one.
+        stop: Set by a signal; the file at hand is finished.
+        each: Gets every row, after its file was moved.
+        say: Gets a line where something fails; it is tried again until it works.
+    """
+    failed = ""
+    while not stop.is_set():
+        try:
+            for row in watcher.step():
+                each(row)
+                if stop.is_set():
+                    return
+            failed = ""
+        except OSError as error:
+            reason = f"{error.filename2 or error.filename or 'the watched folder'}: {error.strerror}"
+            if reason != failed:
+                say(f"error: {reason}. No image is lost; trying again until this is mended.")
+            failed = reason
+        stop.wait(PATIENCE if failed else POLL)

@@ -1,0 +1,136 @@
+"""The detector: plant anomalies into good images, reconstruct what was there, outline what was planted."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, TrainingRun
+from anomalib_lite.synthesis import Anomalies, Draw, TextureFolder, foreground, procedural_textures
+from anomalib_lite_draem.config import DraemConfig
+from anomalib_lite_draem.losses import dissimilarity, focal, presence, recall
+from anomalib_lite_draem.networks import Averaged, build
+from anomalib_lite_draem.published import read_published
+
+_STEPS = 3000
+_PUBLISHED_EPOCHS = 700
+_RECONSTRUCTION, _RECALL, _PRESENCE = 0.1, 0.3, 0.3  # weights of the terms where they are not the paper's
+_HIGHEST = 2e-4  # share of the pixels that stands for the image's score
+_FAR = 50.0  # a margin that tells nothing
+_FEW = 8  # good images below which what is learnt is mostly those images by heart
+
+
+class Draem(Detector):
+    """Reconstruction and outline of planted anomalies, learnt together (Zavrtanik et al., DRAEM, 2021)."""
+
+    config: DraemConfig
+
+    def __init__(self, config: DraemConfig, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        self.networks = build(config.size, image, as_published=config.checkpoint is not None)
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        """Learn from good images with planted anomalies, or load the authors' weights.
+
+        Raises:
+            ConfigError: The checkpoint does not fit.
+            DataError: The folder of textures holds none.
+        """
+        if self.config.checkpoint is not None:
+            read_published(self.config.checkpoint, self.networks.reconstruction, self.networks.segmentation)
+            return
+        _warn_of_few(batches)
+        textures = procedural_textures if self.config.textures is None else TextureFolder(self.config.textures)
+        anomalies = Anomalies(self.config.mix.model_dump(), textures=textures)
+        trainer = Averaged(self.networks.to(memory_format=torch.channels_last))
+        large = self.config.size == "large"
+        run.minimise(
+            lambda batch: self._loss(trainer, anomalies, batch, run),
+            trainer,
+            batches,
+            steps=self.config.steps or (_PUBLISHED_EPOCHS * len(batches) if large else _STEPS),
+            optimiser=lambda weights: (
+                torch.optim.Adam(weights, lr=1e-4) if large else torch.optim.AdamW(weights, lr=2e-3)
+            ),
+            schedule=published_schedule if large else None,
+        )
+        trainer.update()  # by the last step
+        self.networks = trainer.average
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Tell how anomalous each place is.
+
+        Args:
+            image: (B, C, H, W) in [0, 1], of the size of the specification.
+            reference: Not used.
+
+        Returns:
+            (B, 1, H, W): logit of anomalous less logit of normal. Above 0 where a planted anomaly is likelier than
+            none; the softmax of the paper would tie at 1 for clear defects.
+        """
+        if image.shape[1] == 1 and self.config.checkpoint is not None:
+            image = image.expand(-1, 3, -1, -1)
+        gain, offset = self.networks.units(image)
+        margin: Tensor = self.networks(gain * image + offset)[1]
+        return margin
+
+    def _loss(self, trainer: Averaged, anomalies: Anomalies, batch: Batch, run: TrainingRun) -> Tensor:
+        """Plant, reconstruct and outline; the terms are those of `_terms`."""
+        trainer.update()  # by the step before: this is called once in each
+        good, allowed = batch.image, batch.valid
+        if self.config.foreground:
+            object_ = foreground(good)
+            allowed = object_ if allowed is None else allowed & object_
+        planted, mask = anomalies.plant(Draw(good.device), good, allowed)
+        gain, offset = trainer.live.units(planted)
+        reconstruction, margin = trainer.live(gain * planted + offset)
+        with torch.autocast(good.device.type, enabled=False):  # the terms are too fine for 16 bits
+            terms = self._terms(reconstruction.float(), margin.float(), gain * good + offset, mask, batch.valid)
+            for name, value in terms.items():
+                run.log(name, value.detach())
+            return torch.stack(list(terms.values())).sum()
+
+    def _terms(
+        self, reconstruction: Tensor, margin: Tensor, target: Tensor, mask: Tensor, valid: Tensor | None
+    ) -> dict[str, Tensor]:
+        """Scalars by name, weighted. `large` has the paper's three, of weight 1; for the others see README.md."""
+        counted = torch.ones_like(mask) if valid is None else valid
+        outline, planted = focal(margin, mask), mask.to(margin.dtype)
+        published = self.config.size == "large"
+        weight = 1.0 if published else _RECONSTRUCTION
+        terms = {
+            "l2": weight * _average((reconstruction - target).square(), counted),
+            "ssim": weight * _average(dissimilarity(reconstruction, target), counted),
+            "focal": _average(outline, counted),
+        }
+        if not published:
+            highest = torch.where(counted, margin, torch.full_like(margin, -_FAR))
+            terms["recall"] = _RECALL * recall(outline, planted).mean()
+            terms["presence"] = _PRESENCE * presence(highest, planted, _HIGHEST).mean()
+        return terms
+
+
+def _average(values: Tensor, counted: Tensor) -> Tensor:
+    """Mean of (B, C, H, W) over the counted pixels (B, 1, H, W)."""
+    weights = counted.to(values.dtype).expand_as(values)
+    return (values * weights).sum() / weights.sum().clamp_min(1)
+
+
+def published_schedule(progress: float) -> float:
+    """Factor of the learning rate as published: x 0.2 at 80 % and again at 90 % of the training."""
+    return 1.0 if progress < 0.8 else 0.2 if progress < 0.9 else 0.04
+
+
+def _warn_of_few(batches: Batches) -> None:
+    """Warn where there are too few images to learn from; iterates only over what is few."""
+    if len(batches) >= _FEW:
+        return
+    count = sum(len(batch.image) for batch in batches)
+    if count < _FEW:
+        warnings.warn(
+            f"Training 'draem' on {count} good images: expect it to know these by heart and to call other good "
+            f"images defective. Use at least {_FEW}, better some hundred.",
+            stacklevel=2,
+        )

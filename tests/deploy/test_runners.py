@@ -1,0 +1,220 @@
+"""The same files get the same verdicts from every runner: Python, watch, serve, Node.js and a browser."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from conftest import picture, save
+from environments import ROOT
+from needs import need
+from PIL import Image
+from test_serve import _installed, start
+
+from anomalib_lite.deployment import export
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.watch import Watcher
+
+pytestmark = pytest.mark.slow
+
+DEPLOY = ROOT / "deploy"
+HEIGHT, WIDTH = 70, 90
+SCHEMA = json.loads((DEPLOY / "result.schema.json").read_text())
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync --disable-dev-shm-usage"
+)
+
+
+@pytest.fixture(scope="module")
+def camera(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export for images of 90 x 70 pixels, as a folder."""
+    return export(model_path, tmp_path_factory.mktemp("camera") / "model", source_size=(HEIGHT, WIDTH)).bundle.path
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Good ones, defective ones down to faint, and what cannot be measured."""
+    folder = tmp_path_factory.mktemp("images")
+    paths = []
+    for seed in range(12):
+        pixels = np.ascontiguousarray(picture(seed, defect=seed % 3 == 0, size=WIDTH)[:HEIGHT])
+        if seed % 3 == 1:
+            pixels[20:40, 30:50] -= np.uint8(seed)
+        paths.append(save(folder / f"{seed:02}.png", pixels))
+    paths.append(save(folder / "small.png", picture(1)))
+    paths.append(save(folder / "colour.png", picture(1, channels=3, size=WIDTH)[:HEIGHT]))
+    rgba = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
+    Image.fromarray(rgba).save(folder / "transparent.png")
+    (folder / "text.png").write_text("this is no image")
+    (folder / "truncated.png").write_bytes(paths[0].read_bytes()[:900])
+    return [*paths, *(folder / f"{name}.png" for name in ("transparent", "text", "truncated"))]
+
+
+@pytest.fixture(scope="module")
+def expected(camera: Path, images: list[Path]) -> dict[str, dict[str, Any]]:
+    model = Model(camera)
+    rows = {path.name: model.inspect(path, name=path.name).row() for path in images}
+    assert {row["verdict"] for row in rows.values()} >= {"OK", "NG", "ERROR"}
+    return rows
+
+
+def agree(found: dict[str, dict[str, Any]], expected: dict[str, dict[str, Any]]) -> None:
+    """The same verdicts, scores within 1e-4 relative, p-values and thresholds equal; and rows that fit the schema."""
+    assert found.keys() == expected.keys()
+    for name, row in found.items():
+        jsonschema.validate(row, SCHEMA, format_checker=jsonschema.FormatChecker())
+        wanted = expected[name]
+        for key in ("verdict", "p_value", "sha256", "model_id", "reject_threshold", "review_threshold"):
+            if row["verdict"] != "ERROR" or key != "sha256":  # of what could not be read there is no hash
+                assert row[key] == wanted[key], (name, key)
+        assert (row["score"] is None) == (wanted["score"] is None), name
+        if row["score"] is not None:
+            assert row["score"] == pytest.approx(wanted["score"], rel=1e-4), name
+
+
+def test_rows_of_the_device_fit_their_schema(expected: dict[str, Any]):
+    agree(expected, expected)
+    for broken in ({"verdict": "GOOD"}, {"score": None}, {"model_id": "x"}, {"error_code": "odd"}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(expected["00.png"] | broken, SCHEMA)
+
+
+def test_watch_agrees(camera: Path, images: list[Path], expected: dict[str, Any], tmp_path: Path):
+    for path in images:
+        shutil.copy(path, tmp_path)
+    with Watcher(Model(camera), tmp_path, settle=0.0) as watcher:
+        agree({row["image"]: row for row in watcher.step()}, expected)
+
+
+def test_serve_agrees(camera: Path, images: list[Path], expected: dict[str, Any]):
+    need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    service = start(camera)
+    try:
+        rows = {path.name: service.inspect(path.read_bytes(), f"?name={path.name}")[1] for path in images}
+    finally:
+        service.process.terminate()
+        service.process.wait(30)
+    agree(rows, expected)
+
+
+@pytest.fixture(scope="module")
+def javascript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of deploy/ with the packages of the Node.js client, from npm."""
+    need(shutil.which("node") and shutil.which("npm"), "node and npm: apt-get install nodejs npm")
+    folder = tmp_path_factory.mktemp("javascript") / "deploy"
+    shutil.copytree(DEPLOY, folder)
+    command = ["npm", "install", "--no-audit", "--no-fund", "--ignore-scripts"]
+    done = subprocess.run(command, cwd=folder / "node", capture_output=True, text=True, timeout=300)
+    need(done.returncode == 0, f"npm cannot install: {done.stderr[-300:]}")
+    return folder
+
+
+def node(javascript: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = ["node", str(javascript / "node/inspect.mjs"), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def test_node_agrees(javascript: Path, camera: Path, images: list[Path], expected: dict[str, Any]):
+    done = node(javascript, camera, *images)
+    assert done.returncode == 3, done.stderr  # some are ERROR
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    agree({Path(row["image"]).name: row for row in rows}, expected)
+    assert node(javascript, camera, images[1]).returncode == 0
+    gone = json.loads(node(javascript, camera, camera / "gone.png").stdout)
+    assert (gone["verdict"], gone["error_code"]) == ("ERROR", "missing")
+
+
+def test_node_refuses_what_it_cannot_run(javascript: Path, camera: Path, model_path: Path, tmp_path: Path):
+    image = save(tmp_path / "a.png", picture(1))
+    assert "--source-size" in node(javascript, model_path, image).stderr
+    shutil.copytree(camera, tmp_path / "changed")
+    with (tmp_path / "changed/model.onnx").open("ab") as file:
+        file.write(b"\x72\x00")
+    assert "SHA-256" in node(javascript, tmp_path / "changed", image).stderr
+
+
+@pytest.fixture(scope="module")
+def page(javascript: Path, camera: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The page with everything beside it, served on localhost."""
+    folder = tmp_path_factory.mktemp("page")
+    for path in (javascript / "browser").iterdir():
+        shutil.copy(path, folder)
+    shutil.copy(javascript / "inspection.mjs", folder)
+    runtime = javascript / "node/node_modules/onnxruntime-web/dist"
+    for name in ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm"):
+        shutil.copy(runtime / name, folder)
+    shutil.copytree(camera, folder / "model")
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        extensions_map = http.server.SimpleHTTPRequestHandler.extensions_map | {".mjs": "text/javascript"}
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://localhost:{server.server_port}/"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    need(shutil.which("chromium") and shutil.which("chromedriver"), "chromium and chromedriver")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(shutil.which("chromium"))
+    for flag in (*FLAGS.split(), f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    yield driver
+    driver.quit()
+
+
+def test_the_browser_agrees_and_asks_nobody_else(page: str, browser: Any, images: list[Path], expected: dict[str, Any]):
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    browser.get(page)
+    WebDriverWait(browser, 60).until(lambda one: one.find_element(By.ID, "file").is_enabled())
+    chooser, rows = browser.find_element(By.ID, "file"), {}
+    for path in images:
+        chooser.send_keys(str(path))
+        name = path.name
+        text = WebDriverWait(browser, 60).until(
+            lambda one, name=name: f'"image": "{name}"' in (found := one.find_element(By.ID, "row").text) and found
+        )
+        rows[name] = json.loads(text)
+        assert browser.find_element(By.ID, "verdict").text == rows[name]["verdict"]
+    agree(rows, expected)
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    asked = [
+        one["request"]["url"] for one in sent if one["documentURL"].startswith(page)
+    ]  # not Chromium's own start page
+    assert len(asked) >= 6
+    assert not [url for url in asked if not url.startswith((page, "blob:", "data:"))]
+    assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+
+
+def test_no_script_of_ours_names_another_host():
+    for path in DEPLOY.rglob("*.*js"):
+        if "node_modules" not in path.parts:
+            assert "://" not in path.read_text(), os.fspath(path)

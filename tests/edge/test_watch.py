@@ -1,0 +1,358 @@
+"""A watched folder: each image inspected once, moved once, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+from typing import Any
+
+import pytest
+from conftest import picture, save
+from needs import need
+
+from anomalib_lite.edge import watch as watching
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.watch import JOURNAL, Watcher
+from anomalib_lite.errors import DataError
+
+VERDICTS = ("ok", "review", "ng", "error")
+
+
+@pytest.fixture(scope="module")
+def model(model_path: Path) -> Model:
+    return Model(model_path)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "in").mkdir()
+    return tmp_path / "in"
+
+
+def watcher(model: Model, folder: Path, settle: float = 0.0) -> Watcher:
+    return Watcher(model, folder, settle=settle)
+
+
+def rows(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / JOURNAL).read_text().splitlines()]
+
+
+def places(folder: Path) -> Iterator[str]:
+    """Where every file but the journal is, relative to the folder."""
+    for path in folder.rglob("*"):
+        if not path.is_dir() and path.name != JOURNAL:
+            yield path.relative_to(folder).as_posix()
+
+
+def run(model: Model, folder: Path) -> list[dict[str, Any]]:
+    with watcher(model, folder) as one:
+        return list(one.step())
+
+
+def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path):
+    save(folder / "good.png", picture(2000))
+    save(folder / "bad.png", picture(2000, defect=True))
+    (folder / "text.png").write_text("hello")
+    (folder / "notes.txt").write_text("not an image")
+    (folder / ".copying.png").write_bytes(b"half")
+    found = run(model, folder)
+    assert {row["moved_to"] for row in found} == {"ok/good.png", "ng/bad.png", "error/text.png"}
+    assert found == rows(folder)
+    assert set(places(folder)) == {"ok/good.png", "ng/bad.png", "error/text.png", "notes.txt", ".copying.png"}
+    assert run(model, folder) == []
+
+
+def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_path: Path):
+    path = save(tmp_path / "a.png", picture(1, defect=True))
+    shutil.copy(path, folder)
+    expected = model.inspect(path, name="a.png").row()
+    (row,) = run(model, folder)
+    different = {"time", "ms"}
+    assert {key: value for key, value in row.items() if key in expected.keys() - different} == {
+        key: value for key, value in expected.items() if key not in different
+    }
+
+
+def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path):
+    whole = save(folder.parent / "a.png", picture(1)).read_bytes()
+    (folder / "a.png").write_bytes(whole[:100])
+    with watcher(model, folder, settle=0.2) as one:
+        assert list(one.step()) == []
+        time.sleep(0.25)
+        (folder / "a.png").write_bytes(whole)
+        assert list(one.step()) == []
+        time.sleep(0.25)
+        assert [row["verdict"] for row in one.step()] == ["OK"]
+
+
+def test_a_name_that_comes_again_is_numbered(model: Model, folder: Path):
+    for _ in range(3):
+        save(folder / "a.png", picture(2000))
+        run(model, folder)
+    assert set(places(folder)) == {"ok/a.png", "ok/a-2.png", "ok/a-3.png"}
+
+
+def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, folder: Path):
+    save(folder / "a.png", picture(2000))
+    run(model, folder)
+    (folder / "ok/a.png").rename(folder / "a.png")  # as if killed between the row and the move
+    assert run(model, folder) == []
+    assert list(places(folder)) == ["ok/a.png"]
+    assert len(rows(folder)) == 1
+
+
+def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path):
+    """The last row's file was taken away by somebody; another part of that name must not inherit its verdict."""
+    save(folder / "a.png", picture(2000))
+    run(model, folder)
+    (folder / "ok/a.png").unlink()
+    save(folder / "a.png", picture(2000, defect=True))
+    assert [row["verdict"] for row in run(model, folder)] == ["NG"]
+
+
+def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path):
+    save(folder / "a.png", picture(2000))
+    run(model, folder)
+    whole = (folder / JOURNAL).read_bytes()
+    (folder / "ok/a.png").rename(folder / "a.png")
+    for length in (1, len(whole) // 2, len(whole) - 1):
+        (folder / JOURNAL).write_bytes(whole[:length])
+        run(model, folder)
+        assert len(rows(folder)) == 1
+        (folder / "ok/a.png").rename(folder / "a.png")
+
+
+def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path):
+    save(folder / "a.png", picture(2000))
+    run(model, folder)
+    filler = json.dumps({"image": "x" * 5000}) + "\n"
+    whole = (folder / JOURNAL).read_text()
+    (folder / JOURNAL).write_text(filler * 50 + whole + '{"image": "cut off' + "y" * 200_000)
+    (folder / "ok/a.png").rename(folder / "a.png")
+    assert run(model, folder) == []
+    assert list(places(folder)) == ["ok/a.png"]
+    assert (folder / JOURNAL).read_text() == filler * 50 + whole
+
+
+def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch):
+    """Between listing and opening, and between reading and moving."""
+    save(folder / "a.png", picture(1))
+    save(folder / "b.png", picture(2))
+    inspect = Model.inspect
+
+    def vanishing(self: Model, image: Any, **named: Any) -> Any:
+        if named["name"] == "a.png":
+            Path(image).unlink()
+            return inspect(self, image, **named)
+        result = inspect(self, image, **named)
+        Path(image).unlink()
+        return result
+
+    monkeypatch.setattr(Model, "inspect", vanishing)
+    assert run(model, folder) == []
+    assert (folder / JOURNAL).read_text() == ""
+
+
+def test_a_file_that_changes_while_it_is_read_is_read_again(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    save(folder / "a.png", picture(2000))
+    inspect, calls = Model.inspect, []
+
+    def changing(self: Model, image: Any, **named: Any) -> Any:
+        calls.append(image)
+        result = inspect(self, image, **named)
+        if len(calls) == 1:
+            save(Path(image), picture(2000, defect=True))
+        return result
+
+    monkeypatch.setattr(Model, "inspect", changing)
+    with watcher(model, folder) as one:
+        assert list(one.step()) == []
+        found = [row["verdict"] for _ in range(2) for row in one.step()]
+    assert found == ["NG"]
+
+
+def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path):
+    os.mkfifo(folder / "pipe.png")
+    (folder / "dangling.png").symlink_to(folder / "nowhere")
+    (folder / "folder.png").mkdir()
+    save(folder / "good.png", picture(2000))
+    found = {row["image"]: row["error_code"] for row in run(model, folder)}
+    assert found == {"pipe.png": "unreadable", "dangling.png": "missing", "good.png": None}
+    assert set(places(folder)) == {"error/pipe.png", "error/dangling.png", "ok/good.png"}
+
+
+def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path):
+    save(folder / "a.png", picture(2000))
+    (folder / "a.png").rename(folder / os.fsdecode(b"\xff\xfe.png"))
+    (row,) = run(model, folder)
+    assert os.fsencode(row["moved_to"]) == b"ok/\xff\xfe.png"
+    assert [os.fsencode(path.name) for path in (folder / "ok").iterdir()] == [b"\xff\xfe.png"]
+
+
+def test_one_process_watches_a_folder(model: Model, folder: Path):
+    with watcher(model, folder), pytest.raises(DataError, match="another process"):
+        watcher(model, folder).__enter__()
+    run(model, folder)
+
+
+def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path):
+    with pytest.raises(DataError, match="must exist and be writable"):
+        watcher(model, tmp_path / "nowhere").__enter__()
+    (tmp_path / "ok").write_text("in the way")
+    with pytest.raises(DataError, match="must exist and be writable"):
+        watcher(model, tmp_path).__enter__()
+
+
+def watched(model: Model, folder: Path, said: list[str]) -> tuple[Event, Thread]:
+    """A running watcher in a thread."""
+    stop = Event()
+
+    def work() -> None:
+        with watcher(model, folder) as one:
+            watching.watch(one, stop, lambda row: None, said.append)
+
+    thread = Thread(target=work)
+    thread.start()
+    return stop, thread
+
+
+def wait(condition: Any, seconds: float = 30) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_failing_move_is_tried_until_it_works_and_said_once(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """A target folder that is read-only: root can write to it all the same, so the refusal is made."""
+    monkeypatch.setattr(watching, "PATIENCE", 0.05)
+    rename, refused = Path.rename, [0]
+
+    def refuse(self: Path, target: Path) -> Path:
+        if refused[0] < 3:
+            refused[0] += 1
+            raise PermissionError(13, "Permission denied", str(self), None, str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    save(folder / "a.png", picture(2000))
+    said: list[str] = []
+    stop, thread = watched(model, folder, said)
+    wait(lambda: (folder / "ok/a.png").exists())
+    stop.set()
+    thread.join()
+    assert len(rows(folder)) == 1
+    assert len(said) == 1
+    assert "ok/a.png: Permission denied" in said[0]
+
+
+def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """On a real file system of 128 kB: no row is cut off, no file is lost, and it goes on when there is room."""
+    need(os.geteuid() == 0 and shutil.which("mount"), "mounting a small tmpfs takes root")
+    monkeypatch.setattr(watching, "PATIENCE", 0.05)
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=128k", "tmpfs", str(disk)], capture_output=True)
+    need(done.returncode == 0, "this machine does not allow mounting a tmpfs")
+    try:
+        run(model, disk)
+        for number in range(6):
+            save(disk / f"{number}.png", picture(2000 + number))
+        with (disk / "filler").open("wb", buffering=0) as filler:
+            for size in (4096, 512, 1):
+                try:
+                    while filler.write(bytes(size)) == size:
+                        pass
+                except OSError:
+                    pass
+        said: list[str] = []
+        stop, thread = watched(model, disk, said)
+        wait(lambda: said)
+        (disk / "filler").unlink()
+        wait(lambda: len(list((disk / "ok").iterdir())) == 6)
+        stop.set()
+        thread.join()
+        assert "No space left" in said[0]
+        assert [row["image"] for row in rows(disk)] == [f"{number}.png" for number in range(6)]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+CODE = """
+import sys
+from pathlib import Path
+from threading import Event
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.watch import Watcher, watch
+with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as watcher:
+    print("watching", flush=True)
+    watch(watcher, Event(), lambda row: None, lambda line: print(line, file=sys.stderr))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.benchmark)])
+def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int):
+    chance = random.Random(0)
+    good, bad = (save(folder.parent / f"{kind}.png", picture(2000, defect=kind == "bad")) for kind in ("good", "bad"))
+    arrived = 0
+    killed_at_work = 0
+
+    def deliver(count: int) -> None:
+        nonlocal arrived
+        for _ in range(count):
+            shutil.copy(chance.choice([good, bad]), folder / f".{arrived}")
+            (folder / f".{arrived}").rename(folder / f"{arrived:05}.png")
+            arrived += 1
+
+    def start() -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", CODE, str(model_path), str(folder)]
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "watching\n"
+        return process
+
+    for _ in range(kills):
+        deliver(60)
+        process = start()
+        time.sleep(chance.uniform(0, 0.4))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        killed_at_work += any(folder.glob("*.png"))
+    process = start()
+    wait(lambda: not any(folder.glob("*.png")), 120)
+    process.kill()
+    process.communicate()
+    assert killed_at_work > kills / 4, "the kills came too late to prove anything"
+    found = Counter(Path(place).name for place in places(folder))
+    assert found == Counter(f"{number:05}.png" for number in range(arrived))
+    assert Counter(row["image"] for row in rows(folder)) == found
+    assert {row["moved_to"] for row in rows(folder)} == set(places(folder))
+
+
+@pytest.mark.slow
+def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, folder: Path):
+    command = [sys.executable, "-m", "anomalib_lite", "watch", str(model_path), str(folder), "--settle", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline().startswith("watching")
+    save(folder / "a.png", picture(2000, defect=True))
+    wait(lambda: (folder / "ng/a.png").exists())
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert [json.loads(line) for line in out.splitlines()] == rows(folder)

@@ -1,0 +1,260 @@
+"""The HTTP service: the verdicts of the device, and a life of its own among hostile requests."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import picture, save
+from needs import need
+
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import COLUMNS
+
+LIMIT = 2**20  # bytes of an image, for the service under test
+PATIENCE = 1.0  # seconds for a body, likewise
+
+CODE = f"""
+import sys
+import uvicorn
+from anomalib_lite.edge.model import Model
+from anomalib_lite.serve import application
+app = application(Model(sys.argv[1], threads=1), max_body={LIMIT}, body_seconds={PATIENCE})
+uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", limit_concurrency=256)
+"""
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+@dataclass
+class Service:
+    """A running service."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+
+    def ask(self, method: str, path: str, body: Any = None, kind: str = "image/png") -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        try:
+            connection.request(method, path, body, {"Content-Type": kind} if body is not None else {})
+            response = connection.getresponse()
+            return response.status, response.read()
+        finally:
+            connection.close()
+
+    def inspect(self, content: bytes, query: str = "") -> tuple[int, dict[str, Any]]:
+        status, body = self.ask("POST", "/inspect" + query, content)
+        return status, json.loads(body)
+
+    def send(self, *pieces: bytes, pause: float = 0.0) -> bytes:
+        """Raw bytes in pieces; the first line of the answer, empty where the connection was closed without one."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as one:
+            try:
+                for piece in pieces:
+                    one.sendall(piece)
+                    time.sleep(pause)
+                return one.recv(4096).partition(b"\r\n")[0]
+            except (BrokenPipeError, ConnectionResetError):
+                try:
+                    return one.recv(4096).partition(b"\r\n")[0]
+                except OSError:
+                    return b""
+
+
+def start(model: Path) -> Service:
+    port = free_port()
+    service = Service(port, subprocess.Popen([sys.executable, "-c", CODE, str(model), str(port)]))
+    end = time.monotonic() + 60
+    while True:
+        try:
+            service.ask("GET", "/healthz")
+            return service
+        except OSError:
+            assert service.process.poll() is None, "the service ended at its start"
+            assert time.monotonic() < end, "the service does not answer"
+            time.sleep(0.1)
+
+
+@pytest.fixture(scope="module")
+def service(model_path: Path) -> Iterator[Service]:
+    need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    one = start(model_path)
+    yield one
+    one.process.terminate()
+    assert one.process.wait(30) in (0, -15)
+
+
+def _installed() -> bool:
+    from importlib.util import find_spec
+
+    return find_spec("fastapi") is not None and find_spec("uvicorn") is not None
+
+
+def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path: Path, tmp_path: Path):
+    model = Model(model_path)
+    for seed, defect in ((1, False), (2, True)):
+        path = save(tmp_path / "a.png", picture(seed, defect=defect))
+        status, row = service.inspect(path.read_bytes(), "?name=a.png")
+        expected = model.inspect(path, name="a.png").row()
+        assert status == 200
+        assert tuple(row) == COLUMNS
+        assert {**row, "time": "", "ms": 0} == {**expected, "time": "", "ms": 0}
+
+
+def test_what_cannot_be_measured_is_an_error_in_status_and_row(service: Service):
+    status, row = service.inspect(b"this is no image")
+    assert (status, row["verdict"], row["error_code"]) == (422, "ERROR", "unreadable")
+
+
+def test_health_readiness_and_metrics(service: Service, tmp_path: Path):
+    def counted(name: str) -> float:
+        text = service.ask("GET", "/metrics")[1].decode()
+        return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
+    assert service.ask("GET", "/healthz")[0] == 200
+    assert json.loads(service.ask("GET", "/readyz")[1])["status"] == "ready"
+    before = counted('anomalib_lite_inspections_total{verdict="NG"}')
+    service.inspect(save(tmp_path / "a.png", picture(1, defect=True)).read_bytes())
+    assert counted('anomalib_lite_inspections_total{verdict="NG"}') == before + 1
+    assert counted('anomalib_lite_inspection_seconds_bucket{le="+Inf"}') == counted(
+        "anomalib_lite_inspection_seconds_count"
+    )
+    lines = service.ask("GET", "/metrics")[1].decode().splitlines()
+    assert all(line.startswith("# TYPE ") or len(line.rsplit(" ", 1)) == 2 for line in lines)
+
+
+def test_the_api_describes_itself(service: Service):
+    described = json.loads(service.ask("GET", "/openapi.json")[1])
+    assert set(described["paths"]) == {"/inspect", "/healthz", "/readyz", "/metrics"}
+    assert not [path for path in described["paths"] if "{" in path]
+    assert tuple(described["components"]["schemas"]["Row"]["properties"]) == COLUMNS
+    assert service.ask("GET", "/docs")[0] == 404  # its page would load scripts from elsewhere
+
+
+def head(line: str, *headers: str) -> bytes:
+    return "\r\n".join([line, "Host: localhost", *headers, "", ""]).encode("latin-1")
+
+
+POST = "POST /inspect HTTP/1.1"
+PNG = "Content-Type: image/png"
+CHUNKED = "Transfer-Encoding: chunked"
+MEGABYTE = b"100000\r\n" + bytes(2**20) + b"\r\n"
+
+HOSTILE: dict[str, tuple[tuple[bytes, ...], tuple[int, ...]]] = {
+    # what is sent, in pieces; the statuses that are an answer to it (0: closed without one)
+    "oversize announced": ((head(POST, PNG, f"Content-Length: {LIMIT + 1}"),), (413,)),
+    "a terabyte announced": ((head(POST, PNG, f"Content-Length: {2**40}"),), (413,)),
+    "absurd length": ((head(POST, PNG, "Content-Length: " + "9" * 400),), (400, 413)),
+    "negative length": ((head(POST, PNG, "Content-Length: -1"), b"x"), (400,)),
+    "length that is no number": ((head(POST, PNG, "Content-Length: ten"), b"x" * 10), (400,)),
+    "two lengths": ((head(POST, PNG, "Content-Length: 3", "Content-Length: 5"), b"xxxxx"), (400,)),
+    "length and chunks": ((head(POST, PNG, "Content-Length: 3", CHUNKED), b"0\r\n\r\n"), (400, 413, 422)),
+    "chunked flood": ((head(POST, PNG, CHUNKED), *[MEGABYTE] * 8), (413, 0)),
+    "many tiny chunks": ((head(POST, PNG, CHUNKED), b"1\r\nx\r\n" * 20_000, b"0\r\n\r\n"), (408, 422)),
+    "chunk size that is no number": ((head(POST, PNG, CHUNKED), b"zz\r\nxx\r\n"), (400,)),
+    "negative chunk": ((head(POST, PNG, CHUNKED), b"-5\r\nxx\r\n"), (400,)),
+    "body that never comes": ((head(POST, PNG, "Content-Length: 10"),), (408,)),
+    "body that stops": ((head(POST, PNG, "Content-Length: 1000"), b"x" * 10), (408,)),
+    "empty body": ((head(POST, PNG, "Content-Length: 0"),), (400,)),
+    "no length at all": ((head(POST, PNG),), (400,)),
+    "wrong type": ((head(POST, "Content-Type: text/html", "Content-Length: 2"), b"hi"), (415,)),
+    "no type": ((head(POST, "Content-Length: 2"), b"hi"), (415,)),
+    "a form": ((head(POST, "Content-Type: multipart/form-data; boundary=x", "Content-Length: 2"), b"hi"), (415,)),
+    "JSON with a path": (
+        (head(POST, "Content-Type: application/json", "Content-Length: 24"), b'{"path": "/etc/passwd"}\n'), (415,),
+    ),
+    "traversal": ((head("GET /../../etc/passwd HTTP/1.1"),), (404,)),
+    "encoded traversal": ((head("GET /%2e%2e/%2e%2e/etc/passwd HTTP/1.1"),), (404,)),
+    "traversal in the path of an image": ((head("POST /inspect/../../etc/passwd HTTP/1.1", PNG),), (404,)),
+    "null byte": ((head("GET /healthz%00.png HTTP/1.1"),), (404,)),
+    "an address as path": ((head("GET http://169.254.169.254/ HTTP/1.1"),), (400, 404)),
+    "another method": ((head("DELETE /inspect HTTP/1.1"),), (405,)),
+    "unknown method": ((head("BREW /inspect HTTP/1.1"),), (405,)),
+    "a very long path": ((head("GET /" + "a" * 200_000 + " HTTP/1.1"),), (400, 404, 414, 431)),
+    "a very long name": ((head("POST /inspect?name=" + "a" * 5000 + " HTTP/1.1", PNG, "Content-Length: 1"), b"x"),
+                         (422, 400)),
+    "endless header": ((b"GET /healthz HTTP/1.1\r\nX: " + b"a" * 300_000,), (400, 431)),
+    "ten thousand headers": ((head("GET /healthz HTTP/1.1", *["X: y"] * 10_000),), (200, 400, 431)),
+    "no HTTP": ((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20 + b"\r\n\r\n",), (400,)),
+    "smuggled header": ((b"GET /healthz HTTP/1.1\r\nHost: a\r\nX: a\rY: b\r\n\r\n",), (400, 200)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Service, name: str, tmp_path: Path):
+    pieces, statuses = HOSTILE[name]
+    line = service.send(*pieces)
+    status = int(line.split()[1]) if line.startswith(b"HTTP/1.1 ") else 0
+    assert status in statuses, line
+    assert service.process.poll() is None
+    answer, row = service.inspect(save(tmp_path / "a.png", picture(2000)).read_bytes())
+    assert (answer, row["verdict"]) == (200, "OK")
+
+
+def test_there_are_thirty_hostile_requests():
+    assert len(HOSTILE) >= 30
+
+
+def test_a_slow_body_is_given_up(service: Service):
+    began = time.monotonic()
+    drops = [head(POST, PNG, "Content-Length: 1000"), *[b"x"] * 12]
+    assert b"408" in service.send(*drops, pause=0.2)
+    assert time.monotonic() - began < 20
+
+
+def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path):
+    content = save(tmp_path / "a.png", picture(1)).read_bytes()
+    slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(50)]
+    for one in slow:
+        one.sendall(head(POST, PNG, "Content-Length: 1000"))
+    assert service.inspect(content)[0] == 200
+    for one in slow:
+        one.close()
+
+
+def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
+    """1 kB that claims 30,000 x 30,000 pixels."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000)))
+    status, row = service.inspect(bomb + chunk(b"IEND", b""))
+    assert (status, row["error_code"]) == (422, "too_large")
+
+
+def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path):
+    need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    loaded = bundle.load(model_path)
+    manifest = {key: value for key, value in loaded.manifest.items() if key not in ("files", "graph_sha256")}
+    first = manifest["selfcheck"][0]
+    manifest["selfcheck"] = [first | {"verdict": "NG", "score": first["score"] * 100}, *manifest["selfcheck"][1:]]
+    contents = {name: loaded.read(name) for name in loaded.manifest["files"]}
+    bundle.write(tmp_path / "model", manifest, contents)
+    service = start(tmp_path / "model")
+    try:
+        assert service.ask("GET", "/healthz")[0] == 200
+        status, body = service.ask("GET", "/readyz")
+        assert status == 503
+        assert b"anomalib-lite verify" in body
+        assert service.inspect(b"any image")[0] == 503
+    finally:
+        service.process.terminate()
+        service.process.wait(30)
