@@ -13,7 +13,7 @@ from anomalib_lite_change.config import ChangeConfig
 from anomalib_lite_change.detector import Change
 from PIL import Image
 
-from anomalib_lite import pipeline
+from anomalib_lite import pipeline, references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
@@ -207,6 +207,18 @@ def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses
     assert model.inspect(pixels, name="design2_new.jpg").score == 0
     assert model.inspect(pixels, name="design3_new.jpg").error_code == "alignment_failed"
     assert model.inspect(pixels, name="design9_new.jpg").error_code == "missing"
+
+
+@pytest.mark.slow
+def test_beyond_what_a_model_carries_the_self_check_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(references, "MAX_GOLDENS", 1)
+    assert pipeline.train(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
+    model = Model(tmp_path / "model")
+    assert model.bundle.manifest["reference"]["files"] == []
+    assert list((tmp_path / "model/selfcheck").glob("reference-*"))
+    assert not any(one.flipped or one.error for one in replay(model))
+    assert model.inspect(GOLDENS[0]).error_code == "missing"
+    assert model.inspect(GOLDENS[0], reference=GOLDENS[0]).score == 0
 
 
 def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_path: Path):
