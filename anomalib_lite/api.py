@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ def train(
     settings: Mapping[str, Any] | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    golden: Sequence[PathLike] = (),
+    golden_pattern: str | None = None,
+    simulate: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
 ) -> Model:
@@ -36,6 +39,9 @@ def train(
         settings: Dotted options to values, over the file: {"training.minutes": 2, "score.sigma": 4}.
         group: Regular expression whose first capture is the physical part: r"part(\d+)".
         columns: Renamed CSV columns: {"group": "board"}.
+        golden: Golden images to compare with, where the data names none; of several, the smallest change counts.
+        golden_pattern: Regular expression: only golden images whose name gives the same first capture are compared.
+        simulate: `data` holds golden images alone: simulate as many inspections of each.
         overwrite: Replace `out`.
         resume: Continue an interrupted training.
 
@@ -50,6 +56,9 @@ def train(
         overrides=dict(settings or {}),
         group=group,
         columns=columns or {},
+        golden=[Path(one) for one in golden],
+        golden_pattern=golden_pattern,
+        simulate=simulate,
         overwrite=overwrite,
         resume=resume,
     )

@@ -35,7 +35,7 @@ from anomalib_lite.edge.model import Model
 imported = time.perf_counter()
 model = Model(sys.argv[1], threads=1)
 loaded = time.perf_counter()
-result = model.inspect(*sys.argv[2:3], reference=sys.argv[3] if len(sys.argv) > 3 else None)
+result = model.inspect(open(sys.argv[2], "rb").read(), reference=sys.argv[3] if len(sys.argv) > 3 else None)
 judged = time.perf_counter()
 assert result.score is not None, result.error
 told = {"import_s": imported - started, "load_s": loaded - imported, "first_verdict_s": judged - loaded}
@@ -115,8 +115,8 @@ def _timed(model: Model, contents: Sequence[Pair], runs: int) -> dict[str, Any]:
     """
     prepared = []
     for content, reference in contents:
-        pixels = [imaging.read(one, readers=model.readers).pixels for one in (content, reference) if one is not None]
-        prepared.append((content, reference, list(model.runtime.feeds(*pixels))))
+        pixels = imaging.read(content, readers=model.readers).pixels
+        prepared.append((content, reference, list(model.runtime.feeds(pixels, model.candidates(reference)))))
     whole, decoding, graph = [], [], []
     for content, reference, feeds in islice(cycle(prepared), WARM_UP + runs):
         files = [one for one in (content, reference) if one is not None]

@@ -56,8 +56,8 @@ class ImageError(DataError):
     """One image cannot be measured. Its verdict is ERROR, never OK.
 
     `code` is stable and short, for result rows: `missing`, `empty`, `unreadable`, `truncated`, `too_large`,
-    `unsupported_mode`, `several_frames`, `wrong_dtype`, `wrong_channels`, `wrong_size`, `no_reader`, `reader_failed`,
-    `not_finite`, `internal`.
+    `unsupported_mode`, `several_frames`, `wrong_dtype`, `wrong_channels`, `wrong_size`, `alignment_failed`,
+    `no_reader`, `reader_failed`, `not_finite`, `internal`.
     """
 
     def __init__(self, message: str, code: str) -> None:

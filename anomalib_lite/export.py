@@ -16,6 +16,7 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.inspector import Inspector
@@ -83,7 +84,7 @@ def check_parity(inspector: Inspector, runtime: Runtime, pictures: Iterable[Pict
     """
     scores, maps = [], []
     for image, reference in pictures:
-        for feed in runtime.feeds(image, reference):
+        for feed in runtime.feeds(image, [] if reference is None else [View(reference)]):
             with torch.no_grad():
                 expected = inspector(**{name: torch.from_numpy(array) for name, array in feed.items()})
             found = runtime.run(feed)

@@ -51,7 +51,7 @@ def fit(plan: Plan, samples: Sequence[Sample], folder: Path, request: Request) -
         show_progress=request.show_progress,
     )
     try:
-        return fitting.fit(plan.info, plan.options, plan.config, plan.framing, samples, run, plan.readers)
+        return fitting.fit(plan.info, plan.options, plan.config, plan.framing, samples, plan.goldens, run, plan.readers)
     finally:
         run.close()
 
@@ -65,5 +65,5 @@ def crossfit(plan: Plan, place: Path, request: Request, say: Callable[[str], Non
         sibling = fit(plan, others, place / f"fold-{fold}", request)
         if sibling is not None:
             runtime = Runtime(sibling.graph, plan.framing, sibling.inputs)
-            scored.extend(score(runtime, held_out, readers=plan.readers))
+            scored.extend(score(runtime, held_out, plan.goldens, readers=plan.readers))
     return scored

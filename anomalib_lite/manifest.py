@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.bundle import SCHEMA_VERSION
+from anomalib_lite.edge.comparison import FOLDER
 from anomalib_lite.edge.model import ROI
 from anomalib_lite.edge.readers import suffix_of
 from anomalib_lite.edge.selfcheck import Expected
@@ -58,14 +59,19 @@ def describe(
             "overlap": plan.framing.overlap,
             "convert": plan.framing.convert,
             "roi": None if plan.roi is None else ROI,
+            "align": plan.framing.align,
         },
-        "readers": readers_of([*plan.fit, *plan.held_out], plan.readers),
+        "reference": None
+        if plan.goldens is None
+        else {"files": [f"{FOLDER}/{name}" for name in plan.goldens.names], "pattern": plan.goldens.pattern},
+        "readers": readers_of([*plan.fit, *plan.held_out], plan.readers, plan.goldens.names if plan.goldens else ()),
         "graph": {"inputs": list(fitted.inputs), "parity": asdict(fitted.parity)},
         "training": {"steps": fitted.steps, "device": fitted.device, "images": len(fit_hashes)},
         "calibration": calibration.to_json(),
         "data": {
             "root": plan.dataset.root.name,
             "layout": plan.dataset.layout,
+            "simulated": plan.simulated,
             "images": len(plan.dataset.samples),
             "grouped": plan.dataset.grouped,
             "groups": len({sample.group for sample in plan.dataset.samples}),
@@ -76,10 +82,12 @@ def describe(
     }
 
 
-def readers_of(samples: Iterable[Sample], readers: Mapping[str, Reader]) -> list[dict[str, str]]:
-    """Who reads the files of these samples, where the host does not: for messages, never to be imported."""
+def readers_of(
+    samples: Iterable[Sample], readers: Mapping[str, Reader], goldens: Iterable[str] = ()
+) -> list[dict[str, str]]:
+    """Who reads these samples and golden images, where the host does not: for messages, never to be imported."""
     names = [path.name for sample in samples for path in (sample.path, sample.reference) if path is not None]
-    used = sorted({suffix for name in names if (suffix := suffix_of(name, readers))})
+    used = sorted({suffix for name in (*names, *goldens) if (suffix := suffix_of(name, readers))})
     found = [(suffix, readers[suffix].provider) for suffix in used]
     return [{"suffix": suffix, "package": one.package, "version": one.version} for suffix, one in found]
 

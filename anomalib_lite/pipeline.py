@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from anomalib_lite import manifest as manifests
@@ -16,8 +17,10 @@ from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.data import Sample, find, fingerprint, images_of, test_samples, training_samples
 from anomalib_lite.edge import bundle, imaging
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
@@ -68,7 +71,12 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
         AnomalibLiteError: Anything the user can mend; nothing is written then, and an interrupted fit can be resumed.
     """
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
-    plan = prepare(request, plugins or registry.load())
+    with TemporaryDirectory(prefix="anomalib-lite-") as scratch:  # holds simulated images, if any
+        return _train(request, prepare(request, plugins or registry.load(), Path(scratch)), say)
+
+
+def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
+    """Fit, calibrate and write what was planned."""
     for line in plan.notes():
         say(line)
     place = partial.enter(request, plan)
@@ -76,9 +84,11 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
     if fitted is None:
         return None
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
+    for reason in fitted.left_out:
+        say(f"left out of the fit: {reason}")
     runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)
     if plan.held_out:
-        scored = score(runtime, plan.held_out, readers=plan.readers)
+        scored = score(runtime, plan.held_out, plan.goldens, readers=plan.readers)
     else:
         scored = crossfit(plan, place, request, say)
     calibration = calibrate_scores(
@@ -87,18 +97,21 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
         grouped=plan.dataset.grouped,
         errors=len(scored.errors),
         approximate=not plan.held_out,
+        simulated=plan.simulated,
     )
     expected, files = selfcheck.choose(
         plan.config.calibration.selfcheck,
         [(one.score, sample) for one, sample in zip(scored.images, scored.samples, strict=True)],
         plan.framing.spec,
-        lambda *files: runtime.measure(*(imaging.read(one, readers=plan.readers).pixels for one in files)).score,
+        lambda *files: _score(runtime, plan, *files),
         calibration.thresholds,
         plan.readers,
+        plan.goldens if plan.framing.align else None,
     )
     manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit))
     files |= {bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights, "training.csv": fitted.log}
     files |= {ROI: plan.roi} if plan.roi else {}
+    files |= plan.goldens.files if plan.goldens else {}
     unwritten = Model(Bundle(request.out, manifest, "", files), readers=plan.readers)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(request.out, manifest, files, overwrite=request.overwrite)
@@ -250,7 +263,11 @@ def calibrate(
     dataset = find(data, group=group, columns=columns or {}, readers=loaded.readers)
     samples = training_samples(dataset)
     scored = score(
-        loaded.runtime, watch(samples, "measuring"), readers=loaded.readers, refuse=refuse_fitted(loaded, dataset)
+        loaded.runtime,
+        watch(samples, "measuring"),
+        loaded.goldens,
+        readers=loaded.readers,
+        refuse=refuse_fitted(loaded, dataset),
     )
     before = Calibration.from_json(loaded.bundle.manifest["calibration"])
     calibration = calibrate_scores(
@@ -267,6 +284,13 @@ def calibrate(
     )
     written = recalibrate(loaded, calibration, scored, installed, out or model)
     return Trained(written, calibration, scored.errors)
+
+
+def _score(runtime: Runtime, plan: Plan, image: FileBytes, golden: FileBytes | None = None) -> float:
+    """Of an image beside its own golden one, or beside those that the model carries, where it compares."""
+    pixels = [imaging.read(one, readers=plan.readers).pixels for one in (image, golden) if one is not None]
+    carried = plan.goldens.views if plan.goldens else []
+    return runtime.measure(pixels[0], [View(one) for one in pixels[1:]] or carried).score
 
 
 def _rates(plan: Plan) -> CalibrationRequest:

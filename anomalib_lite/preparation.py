@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from anomalib_lite import config as configuration
+from anomalib_lite import references
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
 from anomalib_lite.data.samples import count, groups
+from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
@@ -18,6 +20,7 @@ from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.plugin import Provider
 from anomalib_lite.registry import Reader, Registry
+from anomalib_lite.simulation import simulate
 
 DEFAULT_SIZE = 256
 
@@ -34,6 +37,9 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
     group: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    golden: Sequence[Path] = ()  # golden images, where `data` names none
+    golden_pattern: str | None = None  # which of them an image is compared with: see `edge.comparison.Goldens`
+    simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
     resume: bool = False
     overwrite: bool = False
     show_progress: bool = False
@@ -54,6 +60,8 @@ class Plan:
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
     readers: Mapping[str, Reader]  # for file types that the host does not read itself, by suffix
+    goldens: Goldens | None  # where the detector compares
+    simulated: bool  # whether the good images are simulated
 
     def notes(self) -> list[str]:
         """What the user should know before training starts."""
@@ -63,16 +71,20 @@ class Plan:
                 f", {count(len(self.held_out), 'image')} of {count(len(groups(self.held_out)), 'part')} to calibrate"
             )
         lines += self.dataset.notes
+        if self.goldens is not None and not self.goldens.names:
+            many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""
+            lines.append(f"{many}the model carries no golden image, so each inspection needs --reference")
         lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
 
-def prepare(request: Request, plugins: Registry) -> Plan:
+def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     """Check everything that can be checked before training.
 
     Args:
         request: What is asked.
         plugins: What is installed.
+        scratch: An empty folder for simulated images, which must outlive the plan.
 
     Raises:
         ConfigError: An unknown or illegal option.
@@ -83,14 +95,19 @@ def prepare(request: Request, plugins: Registry) -> Plan:
     readers = plugins.readers
     dataset = find(request.data, group=request.group, columns=request.columns, readers=readers)
     good = training_samples(dataset)
+    if request.simulate and "reference" in info.inputs:
+        dataset = simulate(replace(dataset, samples=good), request.simulate, config.training.seed, scratch, readers)
+        good = dataset.samples
+    goldens = references.collect(request, info, good, readers)
     found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
     roi = _read_roi(config.image.roi)
     framing = Framing(
-        spec=_image_spec(config, found),
+        spec=_image_spec(config, found, goldens, good),
         mode=config.image.mode,
         overlap=config.image.overlap,
         convert=config.image.channels is not None,
         roi=None if roi is None else region_of_interest(roi),
+        align=info.align,
     )
     if config.image.mode == "tile" and (info.positional or options.positional):
         with_these = "" if info.positional else " with these options"
@@ -114,6 +131,8 @@ def prepare(request: Request, plugins: Registry) -> Plan:
         held_out=held_out,
         survey=found,
         readers=readers,
+        goldens=goldens,
+        simulated=bool(request.simulate),
     )
 
 
@@ -149,12 +168,15 @@ def _read_roi(path: Path | None) -> bytes | None:
         ) from error
 
 
-def _image_spec(config: Config, found: Survey) -> ImageSpec:
-    height = config.image.height or config.image.width or DEFAULT_SIZE
+def _image_spec(config: Config, found: Survey, goldens: Goldens | None, good: Sequence[Sample]) -> ImageSpec:
+    size = (DEFAULT_SIZE, DEFAULT_SIZE)
+    if goldens is not None:
+        size = goldens.candidates(good[0].name, good[0].reference)[0].pixels.shape[:2]
+    height = config.image.height or config.image.width or size[0]
     white = config.image.white or (255 if found.dtype == "uint8" else 65535)
     return ImageSpec(
         height=height,
-        width=config.image.width or height,
+        width=config.image.width or config.image.height or size[1],
         channels=config.image.channels or found.channels,
         dtype=found.dtype,
         white=float(white),

@@ -19,7 +19,7 @@ from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed, Runtime
-from anomalib_lite.errors import DataError, MissingExtra
+from anomalib_lite.errors import DataError, ImageError, MissingExtra
 from anomalib_lite.metrics.scores import auroc
 from anomalib_lite.scoring import Scored, score
 
@@ -93,9 +93,11 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
             f"other good ones ({len(good)} found), for its thresholds. Give the data that it was trained with."
         )
     feeds = [feed for sample in fitted[:: -(-len(fitted) // RANGE_IMAGES)] for feed in _feeds(model, sample)]
+    if not feeds:
+        raise DataError(f"{data}: no image that the model was fitted on can be aligned with a golden one.")
     graph = quantise(model.bundle.graph, feeds)
     runtime = Runtime(graph, model.framing, model.bundle.manifest["graph"]["inputs"])
-    calibration = _calibrated(model, score(runtime, good, readers=model.readers), dataset)
+    calibration = _calibrated(model, score(runtime, good, model.goldens, readers=model.readers), dataset)
     return Int8(graph, calibration, _compare(model, runtime, calibration, unseen, feeds[0]))
 
 
@@ -167,8 +169,13 @@ def _divided(model: Model, dataset: DataSet) -> tuple[list[Sample], list[Sample]
 
 
 def _feeds(model: Model, sample: Sample) -> Iterator[Feed]:
-    files = [sample.path, *([sample.reference] if sample.reference else [])]
-    return model.runtime.feeds(*(imaging.read(one, readers=model.readers).pixels for one in files))
+    """The inputs of the graph for a sample; none where it cannot be aligned, as in the fit."""
+    pixels = imaging.read(sample.path, readers=model.readers).pixels
+    try:
+        yield from model.runtime.feeds(pixels, model.candidates(sample.reference, sample.name))
+    except ImageError as error:
+        if error.code != "alignment_failed":
+            raise
 
 
 def _calibrated(model: Model, scored: Scored, dataset: DataSet) -> Calibration:
@@ -183,7 +190,7 @@ def _compare(
     both: list[list[float]] = [[], []]
     labels: list[bool | None] = []
     for sample in samples:
-        pair = [score(one, [sample], readers=model.readers).images for one in (model.runtime, runtime)]
+        pair = [score(one, [sample], model.goldens, readers=model.readers).images for one in (model.runtime, runtime)]
         if all(pair):
             labels.append(sample.is_good)
             for scores, images in zip(both, pair, strict=True):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
@@ -33,6 +34,7 @@ class Scored:
 def score(
     runtime: Runtime,
     samples: Iterable[Sample],
+    goldens: Goldens | None = None,
     *,
     readers: Readers = NO_READERS,
     refuse: Callable[[str, Sample], None] | None = None,
@@ -42,6 +44,7 @@ def score(
     Args:
         runtime: The graph that will be shipped.
         samples: Good images.
+        goldens: What they are compared with, where the model compares.
         readers: For file types that the host does not read itself.
         refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
     """
@@ -51,8 +54,8 @@ def score(
             picture = imaging.read(sample.path, readers=readers)
             if refuse:
                 refuse(picture.sha256, sample)
-            reference = imaging.read(sample.reference, readers=readers).pixels if sample.reference else None
-            measured = runtime.measure(picture.pixels, reference)
+            candidates = goldens.candidates(sample.name, sample.reference) if goldens else ()
+            measured = runtime.measure(picture.pixels, candidates)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))
             continue

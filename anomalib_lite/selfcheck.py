@@ -15,10 +15,12 @@ from PIL import Image
 
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds
 from anomalib_lite.edge.imaging import FileBytes, ImageSpec
 from anomalib_lite.edge.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.edge.selfcheck import FOLDER, Expected
+from anomalib_lite.errors import ImageError
 
 Score = Callable[..., float]  # of an image as FileBytes, and of its golden sample where there is one
 
@@ -38,6 +40,7 @@ def choose(
     score: Score,
     thresholds: Thresholds,
     readers: Readers = NO_READERS,
+    goldens: Goldens | None = None,
 ) -> tuple[list[Expected], dict[str, bytes]]:
     """Choose self-check images whose verdict is the same on every machine.
 
@@ -48,6 +51,8 @@ def choose(
         score: Measures an image file, or an image and its golden sample, as the device will.
         thresholds: Images whose score is within the tolerance of one are passed over.
         readers: For file types that the host does not read itself.
+        goldens: Where images are aligned with golden ones: those that the model carries. The first one stands in where
+            images must not travel, since what is rendered cannot be aligned.
 
     Returns:
         What is expected, for the manifest, and the files of the bundle.
@@ -55,12 +60,19 @@ def choose(
     if kind == "none":
         return [], {}
     ranked = [sample for _, sample in sorted(scored, key=lambda one: one[0])]
-    compares = ranked[0].reference is not None
+    if kind == "images":
+        candidates = _held_out(ranked, spec, readers)
+    elif goldens is None:
+        candidates = _rendered(spec, compares=ranked[0].reference is not None)
+    else:
+        candidates = _carried(goldens, spec)
     expected: dict[str, Expected] = {}
     files: dict[str, bytes] = {}
-    candidates = _rendered(spec, compares) if kind == "rendered" else _held_out(ranked, spec, readers)
     for what, image, golden in candidates:
-        value = score(image) if golden is None else score(image, golden)
+        try:
+            value = score(image) if golden is None else score(image, golden)
+        except ImageError:  # a patch may hide what an alignment needs
+            continue
         if what in expected or not decision.is_decisive(value, thresholds):
             continue
         name, reference = f"{FOLDER}/{what.replace(' ', '-')}{_suffix(image, readers)}", None
@@ -88,11 +100,21 @@ def _held_out(ranked: Sequence[Sample], spec: ImageSpec, readers: Readers) -> It
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
             yield Candidate(what, _file(ranked[index].path), _golden(ranked[index]))
     median = ranked[len(ranked) // 2]
-    pixels = imaging.read(median.path, readers=readers).pixels
+    yield from _planted(imaging.read(median.path, readers=readers).pixels, spec, _golden(median))
+
+
+def _carried(goldens: Goldens, spec: ImageSpec) -> Iterator[Candidate]:
+    """The first golden image itself, and two with a patch planted into it; none where the model carries none."""
+    for view in goldens.views[:1]:
+        yield Candidate("golden", FileBytes("golden.png", encode(view.pixels)), None)
+        yield from _planted(view.pixels, spec, None)
+
+
+def _planted(pixels: NDArray[np.generic], spec: ImageSpec, golden: FileBytes | None) -> Iterator[Candidate]:
     for what, dark in (("planted dark patch", True), ("planted bright patch", False)):
         for size in (8, 6, 4, 3):
             patched = encode(planted(pixels, spec.white, dark=dark, share=size))
-            yield Candidate(what, FileBytes("planted.png", patched), _golden(median))
+            yield Candidate(what, FileBytes("planted.png", patched), golden)
 
 
 def _file(path: Path) -> FileBytes:
@@ -107,7 +129,7 @@ def _suffix(image: FileBytes, readers: Readers) -> str:
     return suffix_of(image.name, readers) or Path(image.name).suffix.lower()
 
 
-def _rendered(spec: ImageSpec, compares: bool) -> Iterator[Candidate]:
+def _rendered(spec: ImageSpec, *, compares: bool) -> Iterator[Candidate]:
     first, *others = (FileBytes("rendered.png", encode(rendered(spec, number))) for number in range(6))
     for number, image in enumerate(others, start=1):
         yield Candidate(f"rendered {number}", image, first if compares else None)

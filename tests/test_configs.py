@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anomalib_lite import pipeline
+from anomalib_lite import pipeline, registry
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.preparation import Request
@@ -24,16 +24,18 @@ def test_there_are_configurations():
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path):
     detector = yaml.safe_load(path.read_text())["detector"]
+    compares = "reference" in registry.load().detector(detector).inputs
+    small = {"training.steps": 2, "image.height": 128, "image.width": 128}
     trained = pipeline.train(
         Request(
             detector=detector,
-            data=ROOT / "data_samples" / "part",
+            data=ROOT / "data_samples" / ("board/pairs.csv" if compares else "part"),
             out=tmp_path / "model",
             config=path,
-            overrides={"training.steps": 2, "image.height": 128, "image.width": 128},
-            group=r"part(\d+)",
+            overrides={} if compares else small,
+            group=None if compares else r"part(\d+)",
         )
     )
     assert trained is not None
-    assert trained.calibration.n == 24
+    assert trained.calibration.n == (7 if compares else 24)
     assert not any(one.flipped for one in replay(Model(tmp_path / "model")))

@@ -16,6 +16,7 @@ import pytest
 from conftest import picture, save
 from test_cli import call
 
+from anomalib_lite.benchmark import bench
 from anomalib_lite.deployment import export
 from anomalib_lite.edge import archive, bundle, selfcheck
 from anomalib_lite.edge.decision import Verdict
@@ -240,6 +241,22 @@ def test_a_resize_that_changes_scores_is_not_exported(
     with pytest.raises(ExportError, match="Nothing was written"):
         export(model_path, tmp_path / "x.zip", source_size=(100, 100))
     assert not (tmp_path / "x.zip").exists()
+
+
+def test_golden_images_travel_with_the_model(parts: Path, train: Any, tmp_path: Path):
+    golden = sorted((parts / "train/good").iterdir())[0]
+    train(parts, tmp_path / "model", detector="difference", golden=[golden])
+    path = export(tmp_path / "model", tmp_path / "part.zip").bundle.path
+    assert archive.unpack(path)[f"reference/{golden.name}"] == golden.read_bytes()
+    model = Model(path)
+    assert not any(one.flipped or one.score is None for one in selfcheck.replay(model))
+    for image in (parts / "test").rglob("*.png"):
+        assert model.inspect(image).score == Model(tmp_path / "model").inspect(image).score
+    assert set(bench(path, [], runs=2, threads=[1])["threads"]) == {"1"}
+    tried = export(tmp_path / "model", tmp_path / "int8.zip", int8=parts, group=r"part(\d+)")
+    assert not any(one.flipped or one.score is None for one in selfcheck.replay(Model(tried.bundle.path)))
+    with pytest.raises(ModelError, match="is missing"):
+        Model(rezipped(path, tmp_path / "without.zip", lambda files: files.pop(f"reference/{golden.name}")))
 
 
 def test_a_model_that_compares_needs_its_golden_samples(parts: Path, train: Any, tmp_path: Path):

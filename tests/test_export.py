@@ -18,6 +18,7 @@ from needs import need
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.detector import ImageSpec
 from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
@@ -56,7 +57,7 @@ def test_the_graph_tells_image_and_reference_apart():
     wrapped.fitted.fill_(True)
     runtime = Runtime(to_onnx(wrapped), Framing(spec), wrapped.inputs)
     assert check_parity(wrapped, runtime, [(picture(1), picture(2))]).score < 1e-5
-    assert runtime.measure(picture(1), picture(2)).score > 0
+    assert runtime.measure(picture(1), [View(picture(2))]).score > 0
 
 
 def test_the_score_is_the_mean_of_the_top_share_of_valid_pixels():

@@ -21,6 +21,7 @@ from packages import run, write_package
 from anomalib_lite import api, pipeline, registry
 from anomalib_lite.cli import main
 from anomalib_lite.data import find
+from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
@@ -205,6 +206,25 @@ def test_golden_samples_of_that_type(train: Callable[..., pipeline.Trained], sca
     assert not any(one.flipped or one.score is None for one in replay(model))
     assert list((tmp_path / "model/selfcheck").glob("reference-*.acme"))
     assert model.inspect(scans / "test/dent/part30.acme", reference=golden).verdict is Verdict.NG
+
+
+def test_a_model_carries_golden_images_of_that_type(
+    train: Callable[..., pipeline.Trained], scans: Path, tmp_path: Path
+):
+    golden = acme(tmp_path / "golden.acme", picture(7))
+    images = tmp_path / "images"
+    for path in (scans / "train/good").iterdir():
+        save(images / f"{path.stem}.png", imaging.read(path, readers=registry.load().readers).pixels)
+    train(images, tmp_path / "model", SIZE, detector="difference", golden=[golden])
+    manifest = json.loads((tmp_path / "model/manifest.json").read_text())
+    assert manifest["reference"] == {"files": ["reference/golden.acme"], "pattern": None}
+    assert manifest["readers"] == KNOWN
+    model = api.load(tmp_path / "model")
+    assert not any(one.flipped or one.score is None for one in replay(model))
+    assert model.inspect(scans / "test/good/part20.acme").verdict is Verdict.OK
+    assert model.inspect(scans / "test/dent/part30.acme").verdict is Verdict.NG
+    with pytest.raises(ModelError, match=r"golden images cannot be read here.*install acme-reader"):
+        Model(tmp_path / "model")
 
 
 def test_a_file_that_the_reader_refuses_is_listed(

@@ -59,6 +59,7 @@ class Calibration:
     unit: "group" (physical parts are known) or "image" (each image counts as its own part).
     images: number of images measured.                 errors: number that could not be measured, counted apart.
     approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
+    simulated: the good images were simulated from golden ones, so the bound is one on simulations.
     history: earlier calibrations of the same model as JSON, oldest first.
     """
 
@@ -74,6 +75,7 @@ class Calibration:
     max_images: int
     errors: int = 0
     approximate: bool = False
+    simulated: bool = False
     exclusions: tuple[Exclusion, ...] = ()
     history: tuple[dict[str, Any], ...] = field(default=(), repr=False)
 
@@ -117,6 +119,7 @@ class Calibration:
             "images_per_unit": {"median": self.median_images, "max": self.max_images},
             "errors": {"count": self.errors, "rate": self.error_rate},
             "approximate": self.approximate,
+            "simulated": self.simulated,
             "thresholds": {name: getattr(self, name).to_json() for name in NAMES},
             "exclusions": [asdict(exclusion) for exclusion in self.exclusions],
             "statement": self.sentences(),
@@ -142,6 +145,7 @@ class Calibration:
                 max_images=data["images_per_unit"]["max"],
                 errors=data["errors"]["count"],
                 approximate=data["approximate"],
+                simulated=data.get("simulated", False),
                 exclusions=tuple(Exclusion(**exclusion) for exclusion in data["exclusions"]),
                 history=tuple(data["history"]),
             )

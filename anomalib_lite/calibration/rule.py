@@ -84,6 +84,7 @@ def calibrate(
     grouped: bool,
     errors: int = 0,
     approximate: bool = False,
+    simulated: bool = False,
     exclusions: Sequence[Exclusion] = (),
     history: Sequence[dict[str, Any]] = (),
 ) -> Calibration:
@@ -96,6 +97,7 @@ def calibrate(
             part, and the bound holds "if images are independent".
         errors: number of further images that could not be measured.
         approximate: whether the scores come from cross-fitting.
+        simulated: whether the images were simulated from golden ones.
         exclusions: images of `scores` that a person leaves out.
         history: `Calibration.as_history` of the calibration that this one replaces.
 
@@ -120,6 +122,7 @@ def calibrate(
         max_images=max(per_part),
         errors=errors,
         approximate=approximate,
+        simulated=simulated,
         exclusions=tuple(exclusions),
         history=tuple(history),
     )

@@ -35,6 +35,12 @@ def sentences(calibration: Calibration) -> list[str]:
     said = [_bound(calibration), _scope(calibration), _review(calibration)]
     if calibration.approximate:
         said.insert(0, "Approximate: thresholds come from sibling models, so the bound is not exact.")
+    if calibration.simulated:
+        said.insert(
+            0,
+            "Simulated: the good images are golden ones, moved, lit, blurred and with noise added. The bound is about "
+            "such simulations; calibrate on photographs of good parts for one about parts.",
+        )
     said += _setters(calibration)
     if calibration.errors:
         said.append(

@@ -42,6 +42,30 @@ def train(
     ] = None,
     group: options.Group = None,
     column: options.Column = None,
+    golden: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Golden image to compare with; several times for several: the smallest change counts.",
+            show_default=False,
+        ),
+    ] = None,
+    golden_pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="REGEX",
+            help="Compare with the golden images whose name gives the same first capture: 'design(\\d+)'.",
+            show_default=False,
+        ),
+    ] = None,
+    simulate: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=2,
+            help="DATA holds golden images alone: simulate N inspections of each.",
+            show_default=False,
+        ),
+    ] = None,
     minutes: Annotated[float | None, typer.Option(help="Time budget of all fitting.", show_default=False)] = None,
     steps: Annotated[
         int | None, typer.Option(help="Optimiser steps; default: the detector's own.", show_default=False)
@@ -92,6 +116,9 @@ def train(
         overrides={key: value for key, value in overrides.items() if value is not None},
         group=group,
         columns=options.columns(column),
+        golden=golden or [],
+        golden_pattern=golden_pattern,
+        simulate=simulate,
         resume=resume,
         overwrite=overwrite,
         show_progress=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Literal, NamedTuple, Self
 
@@ -40,11 +40,12 @@ class Framing:
     roi: NDArray[np.bool_] | None = field(
         default=None, repr=False
     )  # (H, W); stretched over the image where sizes differ
+    align: bool = False  # inspected images are warped onto a golden one first: see `edge.comparison`
 
     @property
     def masks(self) -> bool:
         """Whether parts of a frame may be invalid, so that the graph has the input `valid`."""
-        return self.mode != "stretch" or self.roi is not None
+        return self.mode != "stretch" or self.roi is not None or self.align
 
     def frames(self, pixels: NDArray[np.generic]) -> list[Frame]:
         """Cut one image (H, W, C) into frames.
@@ -92,6 +93,10 @@ class Framing:
         if not valid.all():
             anomaly_map[~valid] = anomaly_map[valid].min() if valid.any() else anomaly_map.min()
         return anomaly_map, valid
+
+    def within(self, covered: NDArray[np.bool_]) -> Framing:
+        """The same, its region of interest narrowed to `covered` (H, W)."""
+        return replace(self, roi=self.region(*covered.shape) & covered)
 
     def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
         height, width = self.spec.height, self.spec.width

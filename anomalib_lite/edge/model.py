@@ -7,14 +7,16 @@ import os
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import bundle, decision, imaging, regions
+from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import File, FileBytes, ImageSpec, Picture
@@ -61,6 +63,7 @@ class Model:
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
             inputs = manifest["graph"]["inputs"]
             self.readers = complete(readers, manifest.get("readers", []))
+            self.goldens = goldens(manifest, self.bundle, self.readers)
         except (KeyError, TypeError) as error:
             raise ModelError(
                 f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin."
@@ -84,8 +87,9 @@ class Model:
         Args:
             image: A path, the bytes of an image file (`FileBytes` where a reader has to know its name), or an array
                 (H, W, C), RGB, of the model's dtype.
-            reference: The golden sample, for models that compare.
-            name: What the result calls the image; default: the path, or "array" or "bytes".
+            reference: The golden image, for models that compare: instead of those in the bundle.
+            name: What the result calls the image, and what a golden pattern looks at; default: the path. Without a
+                path it is called "array", "bytes" or by the name of `FileBytes`, and compared with all golden images.
         """
         started = time.perf_counter()
         known: dict[str, Any] = {
@@ -99,14 +103,24 @@ class Model:
         try:
             picture = imaging.read(image, readers=self.readers)
             known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
-            golden = None if reference is None else imaging.read(reference, readers=self.readers).pixels
-            measurement = self.runtime.measure(picture.pixels, golden)
+            named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
+            measurement = self.runtime.measure(picture.pixels, self.candidates(reference, named))
             known |= self._judge(picture, measurement)
         except ImageError as error:
             known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
             known |= {"verdict": Verdict.ERROR, "error_code": "internal", "error": f"{type(error).__name__}: {error}"}
         return Result(**known, ms=1000 * (time.perf_counter() - started))
+
+    def candidates(self, reference: Source | None = None, name: str | None = None) -> list[View]:
+        """What an image is compared with: `reference`, or else the bundle's golden images, by the image's name.
+
+        Raises:
+            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
+        """
+        if reference is not None:
+            return [View(imaging.read(reference, readers=self.readers).pixels)]
+        return self.goldens.candidates(name)
 
     def _judge(self, picture: Picture, measurement: Measurement) -> dict[str, Any]:
         verdict = decision.decide(measurement.score, self.thresholds)
@@ -116,6 +130,7 @@ class Model:
             "p_value": decision.p_value(measurement.score, self._scores),
             "regions": self._regions(verdict, measurement.anomaly_map, picture.pixels.shape[:2]),
             "anomaly_map": measurement.anomaly_map,
+            "comparison": measurement.comparison,
         }
 
     def _regions(
@@ -141,7 +156,24 @@ def framing(manifest: Mapping[str, Any], roi: bytes | None) -> Framing:
         convert=described["convert"],
         source=tuple(described["source"]) if described.get("source") else None,
         roi=None if roi is None else region_of_interest(roi),
+        align=described.get("align", False),
     )
+
+
+def goldens(manifest: Mapping[str, Any], files: Bundle, readers: Readers = NO_READERS) -> Goldens:
+    """The golden images that a bundle carries.
+
+    Raises:
+        ModelError: One of them cannot be read, or needs a reader that is not here.
+    """
+    described = manifest.get("reference") or {"files": [], "pattern": None}
+    try:
+        sources = {PurePosixPath(one).name: files.read(one) for one in described["files"]}
+        return Goldens(sources, described["pattern"], readers)
+    except ImageError as error:
+        if error.code == "no_reader":
+            raise ModelError(f"{files.path}: its golden images cannot be read here. {error}.") from error
+        raise ModelError(f"{files.path}: a golden image is damaged: {error}. Restore the bundle.") from error
 
 
 def region_of_interest(source: Source) -> NDArray[np.bool_]:

@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
+from anomalib_lite.edge.runtime import Comparison
 from anomalib_lite.errors import DataError
 
 COLUMNS = (
@@ -36,6 +37,7 @@ PLASMA = np.array([
     (216, 87, 107), (237, 121, 83), (251, 159, 58), (253, 202, 38), (240, 249, 33),
 ], np.float32)  # fmt: skip
 OPACITY = 0.7  # of the hottest colour; the coldest is transparent
+GAP = 4  # white pixels between pictures side by side
 NOTEBOOK_SIDE = 320  # pixels
 
 
@@ -58,6 +60,7 @@ class Result:
     error: str | None = None
     note: str = ""  # what was done to the image on reading
     anomaly_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (h, w), the whole source
+    comparison: Comparison | None = field(default=None, compare=False, repr=False)  # where the model compares
     shape: tuple[int, int] | None = None  # (H, W) of the source image
     map_thresholds: tuple[float, float] | None = None  # (review, reject) of the map: what the colours are fixed to
 
@@ -217,6 +220,27 @@ def overlay(
     picture = Image.fromarray((base + opacity * (_colours(heat) - base)).round().astype(np.uint8))
     _draw(picture, regions, 1.0)
     return np.array(picture)
+
+
+def side_by_side(comparison: Comparison, low: float, high: float, white: float) -> NDArray[np.uint8]:
+    """Golden image, aligned image and change, all in the golden frame: (H, 3 W + 2 `GAP`, 3) uint8 RGB.
+
+    Args:
+        comparison: What was compared.
+        low: As for `overlay`.
+        high: As for `overlay`.
+        white: Pixel value that is white.
+    """
+    image = imaging.resize(comparison.image, *comparison.golden.shape[:2])
+    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
+    changed = overlay(image, comparison.anomaly_map, low, high, (), white)
+    return np.concatenate([plain(comparison.golden, white), gap, plain(image, white), gap, changed], axis=1)
+
+
+def plain(pixels: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    """An image (H, W, C) as 8-bit RGB, `white` at 255."""
+    scaled = np.clip(pixels.astype(np.float32) * (255 / white), 0, 255).round().astype(np.uint8)
+    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
 
 
 def _append(file: FileIO, line: str) -> None:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge import admission
 from anomalib_lite.edge.admission import Signature
+from anomalib_lite.edge.alignment import View
+from anomalib_lite.edge.comparison import Pair, pairs
 from anomalib_lite.edge.framing import Frame, Framing
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
 
@@ -29,12 +31,22 @@ PROVIDERS = {
 
 
 @dataclass(frozen=True, eq=False)
+class Comparison:
+    """What a model that compares has seen, all in the golden frame."""
+
+    golden: NDArray[Any]  # (H, W, C)
+    image: NDArray[Any]  # (h, w, C) the inspected image as the graph takes it
+    anomaly_map: NDArray[np.float32]  # (h, w)
+
+
+@dataclass(frozen=True, eq=False)
 class Measurement:
     """What the graph says of one image, in raw units: higher is more anomalous."""
 
     score: float
     anomaly_map: NDArray[np.float32]  # (h, w), covers the source image
     valid: NDArray[np.bool_]  # (h, w)
+    comparison: Comparison | None = None  # where the model compares with a golden image
 
     @property
     def peak(self) -> float:
@@ -71,38 +83,56 @@ class Runtime:
         admission.admit(graph, *_signature(framing, self._inputs))
         self._session = _session(graph, provider, threads)
 
-    def measure(self, pixels: NDArray[np.generic], reference: NDArray[np.generic] | None = None) -> Measurement:
+    def measure(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Measurement:
         """Measure one image (H, W, C) of the spec's dtype, RGB where it has colour.
+
+        Args:
+            pixels: The image.
+            goldens: Where the model compares: what with. Of several, the one with the smallest score counts.
 
         Raises:
             ImageError: Another dtype or other channels than the model takes; a result that is not finite; nothing of
-                the image is inside the region of interest.
+                the image is inside the region of interest; it cannot be aligned with any of the golden images.
         """
-        frames = self.framing.frames(pixels)
+        if "reference" not in self._inputs:
+            return self._measure(self.framing.frames(pixels), None)
+        found = [self._measure(one.frames, one) for one in pairs(self.framing, pixels, goldens)]
+        return min(found, key=lambda measured: measured.score)
+
+    def _measure(self, frames: Sequence[Frame], pair: Pair | None) -> Measurement:
         if not any(frame.valid.any() for frame in frames):
             raise ImageError("nothing of the image is inside the region of interest: check image.roi", "wrong_size")
-        outputs = [self.run(feed) for feed in self._feeds(frames, reference)]
+        outputs = [self.run(feed) for feed in self._feeds(frames, pair.references if pair else ())]
         scores = np.concatenate([scores for scores, _ in outputs])[: len(frames)]
         maps = np.concatenate([maps for _, maps in outputs])[: len(frames), 0]
         score = max(float(one) for one, frame in zip(scores, frames, strict=True) if frame.valid.any())
         if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
             raise ImageError("the model's result is not finite: the image cannot be judged", "not_finite")
-        anomaly_map, valid = self.framing.assemble(frames, list(maps))
-        return Measurement(score, anomaly_map, valid)
+        if pair is None:
+            return Measurement(score, *self.framing.assemble(frames, list(maps)))
+        anomaly_map, valid = pair.framing.assemble(frames, list(maps))
+        comparison = Comparison(pair.golden, pair.image, anomaly_map)
+        return Measurement(score, *pair.to_source(anomaly_map, valid), comparison)
 
-    def feeds(self, pixels: NDArray[np.generic], reference: NDArray[np.generic] | None = None) -> Iterator[Feed]:
-        """The inputs of each run for one image: names to arrays (N, h, w, C), N always the same."""
-        return self._feeds(self.framing.frames(pixels), reference)
+    def feeds(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Iterator[Feed]:
+        """The inputs of each run for one image: names to arrays (N, h, w, C), N always the same.
+
+        Of several golden images, the one that the image differs least from is its reference.
+
+        Raises:
+            ImageError: As `measure`.
+        """
+        if "reference" not in self._inputs:
+            return self._feeds(self.framing.frames(pixels), ())
+        one = min(pairs(self.framing, pixels, goldens), key=lambda pair: pair.difference)
+        return self._feeds(one.frames, one.references)
 
     def run(self, feed: Feed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Run the graph: scores (N,) and maps (N, 1, h, w)."""
         scores, maps = self._session.run(["score", "anomaly_map"], feed)
         return scores, maps
 
-    def _feeds(self, frames: Sequence[Frame], reference: NDArray[np.generic] | None) -> Iterator[Feed]:
-        if "reference" in self._inputs and reference is None:
-            raise ImageError("this model compares with a reference image, and none was given", "missing")
-        references = self.framing.frames(reference) if reference is not None else []
+    def _feeds(self, frames: Sequence[Frame], references: Sequence[Frame]) -> Iterator[Feed]:
         for start in range(0, len(frames), self._chunk):
             chosen = [min(index, len(frames) - 1) for index in range(start, start + self._chunk)]
             arrays: dict[str, list[NDArray[Any]]] = {

@@ -18,11 +18,10 @@ from PIL import Image
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
-from anomalib_lite.edge.results import Result, overlay
+from anomalib_lite.edge.results import GAP, Result, overlay, plain, side_by_side
 
 PICTURE_BYTES = 6_000_000  # of all pictures, so that a report stays below 10 MB with base64 and tables
 SIDE = 256  # pixels, of each half of a picture
-GAP = 4  # white pixels between the halves
 QUALITY = 72  # of WebP
 KINDS = 20  # defect kinds with a section of their own
 Pixels = NDArray[Any] | Callable[[], NDArray[Any]]
@@ -31,7 +30,7 @@ Heading = tuple[int, str]  # place on the page, title
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A thumbnail: the image on the left, its heat map with outlines on the right."""
+    """A thumbnail: the image on the left, its heat map with outlines on the right; the golden image before both."""
 
     image: str
     label: str | None
@@ -124,21 +123,28 @@ class Gallery:
     def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Picture:
         assert result.score is not None  # no ERROR comes here
         assert result.anomaly_map is not None
-        scale = min(1.0, SIDE / max(pixels.shape[:2]))
-        small = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
-        regions = [_scaled(region, scale) for region in result.regions]
-        heat = overlay(small, result.anomaly_map, self._low, self._high, regions, self._white)
-        gap = np.full((small.shape[0], GAP, 3), 255, np.uint8)
-        pair = Image.fromarray(np.concatenate([self._plain(small), gap, heat], axis=1))
+        pair = Image.fromarray(self._side_by_side(result, pixels))
         buffer = BytesIO()
         pair.save(buffer, "WEBP", quality=QUALITY)
         found, webp = _in_words(result), buffer.getvalue()
         return Picture(result.image, label, result.verdict, result.score, found, pair.width, pair.height, webp)
 
-    def _plain(self, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        """As 8-bit RGB, `white` at 255."""
-        scaled = np.clip(pixels.astype(np.float32) * (255 / self._white), 0, 255).round().astype(np.uint8)
-        return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
+    def _side_by_side(self, result: Result, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+        """The image beside its heat map; of a model that compares, the golden image before both, in its frame."""
+        assert result.anomaly_map is not None
+        if result.comparison is not None:
+            comparison = result.comparison
+            scale = min(1.0, SIDE / max(comparison.golden.shape[:2]))
+            size = [max(1, round(side * scale)) for side in comparison.golden.shape[:2]]
+            golden, image = (imaging.resize(one, *size) for one in (comparison.golden, comparison.image))
+            small = replace(comparison, golden=golden, image=image)
+            return side_by_side(small, self._low, self._high, self._white)
+        scale = min(1.0, SIDE / max(pixels.shape[:2]))
+        small_pixels = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
+        regions = [_scaled(region, scale) for region in result.regions]
+        heat = overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, self._white)
+        gap = np.full((small_pixels.shape[0], GAP, 3), 255, np.uint8)
+        return np.concatenate([plain(small_pixels, self._white), gap, heat], axis=1)
 
 
 def _scaled(region: Region, scale: float) -> Region:

@@ -13,7 +13,7 @@ from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.results import Result, colour_range, overlay
+from anomalib_lite.edge.results import Result, colour_range, overlay, side_by_side
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.page import Report, ScoredRow, render, write
 from anomalib_lite.scoring import Scored
@@ -83,15 +83,21 @@ class Inspected:
 
 
 def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: Path) -> None:
-    """Write the image with its heat map and outlines as FOLDER/<path relative to root>.png; nothing for an ERROR."""
+    """Write the image with its heat map and outlines as FOLDER/<path relative to root>.png; nothing for an ERROR.
+
+    Of a model that compares: golden image, aligned image and change, side by side in the golden frame.
+    """
     if result.anomaly_map is None:
         return
     target = folder / path.absolute().relative_to(root)
     target = target.with_name(target.name + ".png")
     target.parent.mkdir(parents=True, exist_ok=True)
     low, high = _colours(model)
-    pixels = imaging.read(path, readers=model.readers).pixels
-    picture = overlay(pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white)
+    if result.comparison is not None:
+        picture = side_by_side(result.comparison, low, high, model.framing.spec.white)
+    else:
+        pixels = imaging.read(path, readers=model.readers).pixels
+        picture = overlay(pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white)
     Image.fromarray(picture).save(target)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -16,15 +17,16 @@ from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Detector
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.comparison import Goldens, Pair, pairs
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.errors import AnomalibLiteError, PluginError
-from anomalib_lite.export import Parity, check_parity, to_onnx
+from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, PluginError
+from anomalib_lite.export import Parity, Picture, check_parity, to_onnx
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.inspector import Inspector
 from anomalib_lite.plugin import reason
-from anomalib_lite.training.batches import Frame, FrameBatches, FrameCache
+from anomalib_lite.training.batches import Frame, FrameBatches, FrameCache, Frames
 from anomalib_lite.training.run import LightningRun
 
 PARITY_IMAGES = 8
@@ -42,19 +44,23 @@ class Fitted:
     curve: list[tuple[int, float]]  # (step, loss)
     log: bytes  # training.csv
     device: str
+    left_out: list[str]  # why training images could not be compared with a golden one
 
 
 class TrainingFrames:
     """The frames of all training images by index; with tiles, an image gives several."""
 
-    def __init__(self, samples: Sequence[Sample], framing: Framing, readers: Readers = NO_READERS) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], framing: Framing, goldens: Goldens | None, readers: Readers = NO_READERS
+    ) -> None:
         self._framing = framing
+        self._goldens = goldens
         self._readers = readers
         self._samples = list(samples)
         self._places = [
             (number, part)
             for number, sample in enumerate(samples)
-            for part in range(_count(framing, sample, readers) if framing.mode == "tile" else 1)
+            for part in range(self._count(sample) if framing.mode == "tile" else 1)
         ]
         self._cut = lru_cache(maxsize=2)(self._cut_image)
 
@@ -69,8 +75,58 @@ class TrainingFrames:
         return frame.image, reference, frame.region if self._framing.masks else None
 
     def _cut_image(self, number: int) -> tuple[list[Any], list[Any]]:
-        image, reference = _pictures(self._samples[number], self._readers)
-        return self._framing.frames(image), [] if reference is None else self._framing.frames(reference)
+        sample = self._samples[number]
+        pixels = imaging.read(sample.path, readers=self._readers).pixels
+        if self._goldens is None:
+            return self._framing.frames(pixels), []
+        pair = _closest(self._framing, pixels, sample, self._goldens)
+        return pair.frames, pair.references
+
+    def _count(self, sample: Sample) -> int:
+        if self._goldens is not None:
+            height, width = self._goldens.candidates(sample.name, sample.reference)[0].pixels.shape[:2]
+        else:
+            header = imaging.read_header(sample.path, readers=self._readers)
+            height, width = header.height, header.width
+        return self._framing.count(height, width)
+
+
+class ChosenFrames:
+    """Some of the frames."""
+
+    def __init__(self, frames: Frames, indices: Sequence[int]) -> None:
+        self._frames = frames
+        self._indices = indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int, /) -> Frame:
+        return self._frames[self._indices[index]]
+
+
+def measurable(frames: Frames) -> tuple[Frames, list[str]]:
+    """The frames that can be made, and why others cannot: a good image that cannot be aligned teaches nothing.
+
+    Raises:
+        DataError: There is none.
+    """
+    kept, reasons = [], []
+    for index in range(len(frames)):
+        try:
+            frames[index]
+            kept.append(index)
+        except ImageError as error:
+            reasons.append(str(error))
+    if not kept:
+        raise DataError(f"none of {len(frames)} training images can be compared with a golden one: {reasons[0]}")
+    return (ChosenFrames(frames, kept) if reasons else frames), reasons
+
+
+def _closest(framing: Framing, pixels: NDArray[Any], sample: Sample, goldens: Goldens) -> Pair:
+    """The image beside that golden one which it differs least from."""
+    found = pairs(framing, pixels, goldens.candidates(sample.name, sample.reference))
+    return min(found, key=lambda pair: pair.difference)
 
 
 def fit(
@@ -79,6 +135,7 @@ def fit(
     config: Config,
     framing: Framing,
     samples: Sequence[Sample],
+    goldens: Goldens | None,
     run: LightningRun,
     readers: Readers = NO_READERS,
 ) -> Fitted | None:
@@ -90,6 +147,7 @@ def fit(
         config: The host's configuration: score and training are read.
         framing: How images become frames.
         samples: Good images, all readable.
+        goldens: What they are compared with, where the detector compares.
         run: Where and how long; closed by the caller.
         readers: For file types that the host does not read itself.
 
@@ -102,8 +160,10 @@ def fit(
     """
     inspector = build(info, options, config, framing)
     inspector.detector.to(run.device)
+    frames: Frames = FrameCache(TrainingFrames(samples, framing, goldens, readers))
+    frames, left_out = measurable(frames) if goldens else (frames, [])
     batches = FrameBatches(
-        FrameCache(TrainingFrames(samples, framing, readers)),
+        frames,
         white=framing.spec.white,
         batch_size=config.training.batch_size,
         seed=config.training.seed,
@@ -117,7 +177,7 @@ def fit(
     inspector.fitted.fill_(True)
     graph = to_onnx(inspector)
     runtime = Runtime(graph, framing, inspector.inputs)
-    parity = check_parity(inspector, runtime, (_pictures(sample, readers) for sample in _spread(samples)))
+    parity = check_parity(inspector, runtime, _pictures(_spread(samples), framing, goldens, readers))
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,
@@ -128,6 +188,7 @@ def fit(
         curve=[(step, loss) for _, step, loss in run.curve],
         log=log.read_bytes() if log.is_file() else b"",
         device=str(run.device),
+        left_out=left_out,
     )
 
 
@@ -151,14 +212,17 @@ def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: 
     )
 
 
-def _count(framing: Framing, sample: Sample, readers: Readers) -> int:
-    header = imaging.read_header(sample.path, readers=readers)
-    return framing.count(header.height, header.width)
-
-
-def _pictures(sample: Sample, readers: Readers) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    reference = imaging.read(sample.reference, readers=readers).pixels if sample.reference else None
-    return imaging.read(sample.path, readers=readers).pixels, reference
+def _pictures(
+    samples: Sequence[Sample], framing: Framing, goldens: Goldens | None, readers: Readers
+) -> Iterator[Picture]:
+    """Images to compare torch and graph on, each with its golden one; those that cannot be aligned are passed over."""
+    for sample in samples:
+        pixels = imaging.read(sample.path, readers=readers).pixels
+        if goldens is None:
+            yield pixels, None
+            continue
+        with contextlib.suppress(ImageError):
+            yield pixels, _closest(framing, pixels, sample, goldens).golden
 
 
 def _spread(samples: Sequence[Sample]) -> list[Sample]:

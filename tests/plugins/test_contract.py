@@ -12,6 +12,7 @@ from anomalib_lite.testing import parametrize_with_checks
 
 # Options that train in seconds on images of 96 x 128; everything else as it is shipped.
 SMALL = {
+    "change": {},
     "draem": {},
     "dte": {"widths": [8, 16]},
     "inpainting": {"cells": [4, 8], "widths": [8, 16]},

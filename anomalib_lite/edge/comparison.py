@@ -1,0 +1,181 @@
+"""Pairs: an inspected image beside a golden one, in the golden frame; the same in training and on the device."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.edge import alignment, imaging
+from anomalib_lite.edge.alignment import Alignment, View
+from anomalib_lite.edge.framing import Frame, Framing
+from anomalib_lite.edge.imaging import FileBytes
+from anomalib_lite.edge.light import match_light
+from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.errors import ConfigError, ImageError
+
+FOLDER = "reference"  # of a bundle
+MAX_GOLDENS = 32  # that a bundle carries
+KEPT = 8  # golden images outside of the bundle whose features are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """An inspected image and a golden one as inputs of the graph."""
+
+    frames: list[Frame]  # of the inspected image, in the golden frame where it was aligned
+    references: list[Frame]
+    framing: Framing  # narrowed to what the inspected image covers
+    golden: NDArray[Any]  # (H, W, C)
+    image: NDArray[Any]  # the inspected image, (H, W, C) in the golden frame where it was aligned
+    alignment: Alignment | None  # None where the detector takes images as they are
+
+    def to_source(
+        self, anomaly_map: NDArray[np.float32], valid: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """A map and its mask (h, w) of the golden frame as those of the inspected image; as they are if not aligned.
+
+        Where the golden frame does not reach, the map has its lowest valid value.
+        """
+        if self.alignment is None:
+            return anomaly_map, valid
+        lowest = float(anomaly_map[valid].min())
+        inside = self.alignment.to_source(valid.astype(np.float32), 0.0) > 0.5
+        back = self.alignment.to_source(anomaly_map, lowest)
+        back[~inside] = lowest
+        return back, inside
+
+    @property
+    def difference(self) -> float:
+        """Mean absolute difference of the two over what is valid, in units of pixel values."""
+        total = count = 0.0
+        for frame, reference in zip(self.frames, self.references, strict=True):
+            wrong = np.abs(frame.image.astype(np.float32) - reference.image.astype(np.float32)).mean(2)
+            total, count = total + float(wrong[frame.valid].sum()), count + float(frame.valid.sum())
+        return total / max(count, 1)
+
+
+def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
+    """Put an inspected image beside a golden one.
+
+    Args:
+        framing: How images become inputs of the graph; with `align`, the inspected image is warped onto the golden
+            frame, its light is matched, and a region of interest is one of the golden frame.
+        pixels: The inspected image (H, W, C).
+        golden: The golden image.
+
+    Raises:
+        ImageError: Depth or channels are not the model's, or there is no alignment (`alignment_failed`).
+    """
+    pixels = imaging.conform(pixels, framing.spec, convert=framing.convert)
+    try:
+        reference = imaging.conform(golden.pixels, framing.spec, convert=framing.convert)
+    except ImageError as error:
+        raise ImageError(f"golden image: {error}", error.code) from error
+    if not framing.align:
+        return Pair(framing.frames(pixels), framing.frames(reference), framing, reference, pixels, None)
+    view = golden if reference is golden.pixels else View(reference)
+    aligned = alignment.align(View(pixels), view)
+    narrowed = framing.within(aligned.valid)
+    matched = match_light(aligned.pixels, reference, aligned.valid)
+    return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned)
+
+
+def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> list[Pair]:
+    """The inspected image beside every golden one that it can be aligned with, at least one.
+
+    Raises:
+        ImageError: There is none, or no golden image was given (`missing`).
+    """
+    if not goldens:
+        raise ImageError("this model compares with a golden image, and none was given: use --reference", "missing")
+    found: list[Pair] = []
+    reason: ImageError | None = None
+    for golden in goldens:
+        try:
+            found.append(pair(framing, pixels, golden))
+        except ImageError as error:
+            if error.code != "alignment_failed":
+                raise
+            reason = reason or error
+    if not found:
+        assert reason is not None
+        raise reason
+    return found
+
+
+class Goldens:
+    """The golden images of a model, and which of them an inspected image is compared with."""
+
+    def __init__(
+        self, sources: Mapping[str, Path | bytes], pattern: str | None = None, readers: Readers = NO_READERS
+    ) -> None:
+        r"""Read all of them.
+
+        Args:
+            sources: Name -> file or its bytes.
+            pattern: A regular expression; an image is compared with those golden ones whose name gives the same first
+                capture: r"design(\d+)". None: with all of them.
+            readers: For file types that the host does not read itself.
+
+        Raises:
+            ConfigError: The pattern has no meaning, or finds nothing in a golden image's name.
+            ImageError: A golden image cannot be read.
+        """
+        self.names = list(sources)
+        self.pattern = pattern
+        self._sources = dict(sources)
+        self._compiled = _compiled(pattern)
+        self._keys = [self._key(name) for name in self.names]
+        missed = [name for name, key in zip(self.names, self._keys, strict=True) if key is None]
+        if pattern is not None and missed:
+            raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
+        files = [FileBytes(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
+        self.views = [View(imaging.read(file, readers=readers).pixels) for file in files]
+        self._other = lru_cache(maxsize=KEPT)(lambda path: View(imaging.read(path, readers=readers).pixels))
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Names in a bundle -> contents."""
+        contents = {name: one if isinstance(one, bytes) else one.read_bytes() for name, one in self._sources.items()}
+        return {f"{FOLDER}/{name}": content for name, content in contents.items()}
+
+    def candidates(self, name: str | None, reference: Path | None = None) -> list[View]:
+        """What an image is compared with: `reference` where it has one of its own, else the model's, by its name.
+
+        An image without a name (None) is compared with all of the model's.
+
+        Raises:
+            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
+        """
+        if reference is not None:
+            return [self._other(reference)]
+        if self._compiled is None or name is None:
+            return self.views
+        key = self._key(name)
+        chosen = [view for view, own in zip(self.views, self._keys, strict=True) if own == key and key is not None]
+        if not chosen:
+            raise ImageError(f"{name}: no golden image matches its name by the pattern '{self.pattern}'", "missing")
+        return chosen
+
+    def _key(self, name: str) -> str | None:
+        match = self._compiled.search(name) if self._compiled else None
+        return match[1] if match else None
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"golden pattern '{pattern}' is not a regular expression ({error}).") from error
+    if compiled.groups == 0:
+        raise ConfigError(rf"golden pattern '{pattern}' captures nothing: put the name in brackets: 'design(\d+)'.")
+    return compiled

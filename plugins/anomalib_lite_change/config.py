@@ -1,0 +1,26 @@
+"""Options of `change`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from anomalib_lite.config import DetectorConfig
+
+
+class ChangeConfig(DetectorConfig):
+    """What counts as a change."""
+
+    method: Literal["tolerance", "changechip"] = "tolerance"
+    """tolerance: differences beyond what good pairs show; changechip: clusters of differences, as published."""
+    shift: int = Field(2, ge=0, le=4)
+    """tolerance: pixels by which an edge may lie elsewhere without being a change."""
+    floor: float = Field(0.04, gt=0, le=1)
+    """tolerance: contrast that is unremarkable anywhere, share of white."""
+    caution: float = Field(3.0, ge=0, le=20)
+    """tolerance: how many times the spread of good pairs is added to the floor."""
+    clusters: int = Field(16, ge=2, le=64)
+    """changechip: number of clusters of differences."""
+    window: int = Field(5, ge=1, le=9)
+    """changechip: side of the window that describes a pixel, in pixels; odd."""

@@ -1,0 +1,80 @@
+"""Change against a golden image, in units of how much good parts differ from theirs at such a place.
+
+After Fridman, Rusanovsky, Oren, "ChangeChip: a reference-based unsupervised change detection for PCB defect detection",
+arXiv 2109.05746; `method: changechip` is that algorithm, `tolerance` ours. README.md says what each brought.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
+from anomalib_lite_change import changechip
+from anomalib_lite_change.config import ChangeConfig
+from anomalib_lite_change.tolerance import CLASSES, difference, highest, membership
+
+PRIOR_PIXELS = 1000.0  # weight of the mean over all kinds of places in the spread of one kind
+PRIOR_PAIRS = 4.0  # weight of the kind of place in the spread of one pixel, in pairs
+
+
+class Change(Detector):
+    """Compares an aligned image with its golden one. Nothing is learnt but the spread of good pairs."""
+
+    config: ChangeConfig
+    kinds: Tensor  # (CLASSES,) root mean square difference of good pairs, by kind of place
+    place: Tensor  # (1, 1, H, W) likewise for each pixel where all pairs share one golden image, else (1, 1, 1, 1)
+
+    def __init__(self, config: ChangeConfig, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        self.register_buffer("kinds", torch.zeros(CLASSES))
+        self.register_buffer("place", torch.zeros(1, 1, 1, 1))
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        """Measure how much good pairs differ: for each kind of place and, with one golden image, for each pixel."""
+        if self.config.method == "changechip":
+            return
+        weights, squares = torch.zeros(2, CLASSES, dtype=torch.float64)
+        golden: Tensor | None = None
+        single, pairs = True, 0
+        total = torch.zeros(1, 1, self.image.height, self.image.width)
+        for batch in run.progress(batches, "measuring good pairs"):
+            assert batch.reference is not None
+            square = difference(batch.image, batch.reference, self.config.shift).square()
+            share = membership(batch.reference, self.config.shift)
+            counted = torch.ones_like(square) if batch.valid is None else batch.valid.to(square.dtype)
+            weights += (share * counted).sum((0, 2, 3), dtype=torch.float64).cpu()
+            squares += (share * counted * square).sum((0, 2, 3), dtype=torch.float64).cpu()
+            golden = batch.reference[:1] if golden is None else golden
+            single = single and bool((batch.reference == golden).all())
+            total += (highest(square * counted, 1)).sum(0, keepdim=True).cpu()
+            pairs += len(square)
+        mean = squares.sum() / weights.sum().clamp_min(1)
+        variance = (squares + PRIOR_PIXELS * mean) / (weights + PRIOR_PIXELS)
+        self.kinds = variance.sqrt().to(torch.float32).to(run.device)
+        if single and golden is not None:
+            usual = self._of_kind(golden).square().cpu()
+            self.place = ((total + PRIOR_PAIRS * usual) / (pairs + PRIOR_PAIRS)).sqrt().to(run.device)
+        run.log("spread", mean.sqrt())
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        """Tell how far each place differs from the golden image.
+
+        Args:
+            image: (B, C, H, W) in [0, 1], in the golden frame.
+            reference: The golden image, of the same shape.
+
+        Returns:
+            (B, 1, H, W), at least 0, and 0 everywhere for two equal images. tolerance: difference beyond `shift`
+            pixels, in units of floor + caution x spread of good pairs there.
+        """
+        assert reference is not None
+        if self.config.method == "changechip":
+            return changechip.change(image, reference, window=self.config.window, clusters=self.config.clusters)
+        spread = self.place if self.place.numel() > 1 else self._of_kind(reference)
+        return difference(image, reference, self.config.shift) / (self.config.floor + self.config.caution * spread)
+
+    def _of_kind(self, reference: Tensor) -> Tensor:
+        """Spread of good pairs at places of the same kind, (B, 1, H, W)."""
+        share = membership(reference, self.config.shift)
+        return (share * self.kinds.view(1, -1, 1, 1)).sum(1, keepdim=True)

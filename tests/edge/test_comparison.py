@@ -1,0 +1,61 @@
+"""Pairs of an inspected and a golden image: which are compared, and what of the frame counts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.alignment import View
+from anomalib_lite.edge.comparison import Goldens, pair, pairs
+from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.errors import ConfigError, ImageError
+
+GOLDENS = Path(__file__).parents[2] / "data_samples/board/golden"
+DESIGNS = {f"design{number}.jpg": GOLDENS / f"design{number}.jpg" for number in (1, 2)}
+SPEC = ImageSpec(256, 256, 3, "uint8", 255.0)
+
+
+def test_what_the_image_does_not_cover_is_not_valid():
+    golden = imaging.read(DESIGNS["design1.jpg"]).pixels
+    moved = np.zeros_like(golden)
+    moved[:, :-40] = golden[:, 40:]
+    found = pair(Framing(SPEC, align=True), moved[:, :-40].copy(), View(golden))
+    valid = found.frames[0].valid
+    assert not valid[:, :38].any()
+    assert valid[8:-8, 48:-8].all()
+    back, inside = found.to_source(np.ones((256, 256), np.float32), valid)
+    assert back.shape == inside.shape == (256, 216)
+
+
+def test_of_several_golden_images_those_that_cannot_be_aligned_are_passed_over():
+    views = Goldens(DESIGNS).views
+    found = pairs(Framing(SPEC, align=True), views[1].pixels, views)
+    assert [one.golden is views[1].pixels for one in found] == [True]
+    assert found[0].difference == 0
+
+
+def test_without_any_golden_image_the_remedy_is_named():
+    with pytest.raises(ImageError, match="--reference"):
+        pairs(Framing(SPEC, align=True), np.zeros((256, 256, 3), np.uint8), [])
+
+
+def test_a_pattern_chooses_by_name():
+    goldens = Goldens(DESIGNS, r"design(\d)")
+    assert goldens.candidates("line3/design2_0815.png") == [goldens.views[1]]
+    assert goldens.candidates(None) == goldens.views
+    for name in ("design7.png", "label.png"):
+        with pytest.raises(ImageError) as caught:
+            goldens.candidates(name)
+        assert caught.value.code == "missing"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"), [("design(", "regular"), (r"design\d", "captures"), (r"lot(\d)", "finds")]
+)
+def test_a_pattern_that_means_nothing_is_refused(pattern: str, said: str):
+    with pytest.raises(ConfigError, match=said):
+        Goldens(DESIGNS, pattern)

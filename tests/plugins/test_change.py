@@ -1,0 +1,234 @@
+"""The detector `change`: what is tolerated, what is learnt, what is found, and what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from anomalib_lite_change import changechip, tolerance
+from anomalib_lite_change.config import ChangeConfig
+from anomalib_lite_change.detector import Change
+from PIL import Image
+
+from anomalib_lite import pipeline, references
+from anomalib_lite.detector import Batch, ImageSpec
+from anomalib_lite.edge import imaging
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import replay
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.preparation import Request
+
+ROOT = Path(__file__).parents[2]
+BOARDS = ROOT / "data_samples/board"
+GOLDENS = sorted((BOARDS / "golden").glob("*.jpg"))
+
+
+class Run:
+    device = torch.device("cpu")
+    seed = 0
+
+    def progress(self, batches, label):
+        return iter(batches)
+
+    def log(self, name, value):
+        pass
+
+
+def striped(offset: int = 0) -> torch.Tensor:
+    """Columns 10 to 19 of 32 are white, moved by `offset`."""
+    image = torch.zeros(1, 1, 32, 32)
+    image[..., 10 + offset : 20 + offset] = 1
+    return image
+
+
+def test_equal_images_do_not_differ():
+    assert tolerance.difference(striped(), striped(), 2).max() == 0
+
+
+@pytest.mark.parametrize("offset", [1, 2])
+def test_an_edge_may_lie_elsewhere_by_the_tolerance(offset: int):
+    assert tolerance.difference(striped(offset), striped(), 2).max() == 0
+
+
+def test_an_edge_further_away_differs_where_it_leaves_the_tolerance():
+    changed = tolerance.difference(striped(3), striped(), 2)[0, 0, 16]
+    # image, white 13 to 22: 12 is black amid white, 22 white amid black; golden, white 10 to 19: 10 and 20 likewise
+    assert torch.nonzero(changed).flatten().tolist() == [10, 12, 20, 22]
+
+
+@pytest.mark.parametrize("swap", [False, True])
+def test_a_thin_line_that_is_missing_or_added_differs_all_along_it(swap: bool):
+    plain, line = torch.zeros(2, 1, 1, 32, 32)
+    line[..., 15] = 0.5
+    pair = (line, plain) if swap else (plain, line)
+    changed = tolerance.difference(*pair, 2)
+    assert torch.equal(changed, line)
+
+
+def test_kinds_of_places_share_every_pixel_and_rise_with_contrast():
+    share = tolerance.membership(striped(), 2)
+    assert torch.allclose(share.sum(1), torch.ones(1, 32, 32))
+    assert share[0, 0, 16, 0] == 1  # plain
+    assert share[0, -1, 16, 10] == 1  # the full contrast
+
+
+def fitted(images: torch.Tensor, references: torch.Tensor, **options) -> Change:
+    detector = Change(ChangeConfig(**options), ImageSpec(32, 32, 1, "uint8", 255.0))
+    detector.fit([Batch(images, references)], Run())  # type: ignore[arg-type]
+    return detector
+
+
+def test_a_place_that_varies_among_good_pairs_needs_a_larger_difference():
+    golden = striped()
+    noisy = golden.repeat(40, 1, 1, 1)
+    noisy[:, 0, 4, 4] += torch.linspace(0, 0.4, 40)
+    detector = fitted(noisy, golden.repeat(40, 1, 1, 1))
+    image = golden.clone()
+    image[0, 0, 4, 4] = image[0, 0, 28, 28] = 0.5
+    changed = detector(image, golden)[0, 0]
+    assert detector.place.shape == (1, 1, 32, 32)
+    assert changed[28, 28] > 2 * changed[4, 4] > 0
+
+
+def test_with_several_golden_images_the_kind_of_place_counts():
+    references = torch.cat([striped(), striped(5)])
+    images = references.clone()
+    images[:, 0, :, 9:12] += 0.2 * torch.rand(2, 32, 3, generator=torch.Generator().manual_seed(0))
+    detector = fitted(images, references)
+    assert detector.place.numel() == 1
+    assert detector.kinds[-1] > detector.kinds[0]
+
+
+def test_the_published_method_finds_a_planted_blob():
+    golden = 0.5 + 0.05 * torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
+    image = golden + 0.01 * torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
+    image[..., 20:28, 30:38] = 0.9
+    changed = changechip.change(image, golden, window=5, clusters=16)[0, 0] > 0.05
+    planted = torch.zeros(48, 64, dtype=torch.bool)
+    planted[20:28, 30:38] = True
+    assert (changed & planted).sum() / (changed | planted).sum() > 0.5
+    assert changechip.change(golden, golden, window=5, clusters=16).max() == 0
+
+
+def test_principal_axes_are_those_of_an_eigendecomposition():
+    random = np.random.default_rng(0)
+    mixing = np.diag([5.0, 2.0, 1.0, 0.1, 0.1]) @ np.linalg.qr(random.normal(size=(5, 5)))[0]
+    points = torch.from_numpy((random.normal(size=(4000, 5)) @ mixing).T[None].astype(np.float32))
+    found = changechip._projected(points, 2)[0].numpy()
+    values, vectors = np.linalg.eigh(np.cov(points[0].numpy()))
+    expected = vectors[:, ::-1][:, :2].T @ points[0].numpy()
+    for one, other in zip(found, expected, strict=True):
+        assert abs(np.corrcoef(one, other)[0, 1]) > 0.999
+    assert values[-1] > values[-2]
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of one golden board, from simulations alone."""
+    folder = tmp_path_factory.mktemp("golden")
+    shutil.copy(GOLDENS[0], folder / "design1.jpg")
+    out = folder.parent / "model-of-a-golden-board"
+    assert pipeline.train(Request(detector="change", data=folder, out=out, simulate=20))
+    return out
+
+
+@pytest.mark.slow
+def test_a_bound_from_simulations_says_so(simulated: Path):
+    manifest = Model(simulated).bundle.manifest
+    assert manifest["calibration"]["simulated"]
+    assert manifest["calibration"]["statement"][0].startswith("Simulated:")
+    assert "Simulated:" in (simulated / "report.html").read_text()
+    assert manifest["reference"] == {"files": ["reference/design1.jpg"], "pattern": None}
+
+
+@pytest.mark.slow
+def test_the_model_carries_its_golden_image(simulated: Path):
+    model = Model(simulated)
+    same = model.inspect(GOLDENS[0])
+    assert (same.verdict, same.score, same.regions) == (Verdict.OK, 0.0, ())
+    assert not any(one.flipped or one.error for one in replay(model))
+
+
+@pytest.mark.slow
+def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path):
+    pixels = np.rot90(imaging.read(GOLDENS[0]).pixels).copy()
+    pixels[100:108, 140:148] = 255
+    result = Model(simulated).inspect(pixels)
+    assert result.verdict is Verdict.NG
+    region = result.regions[0]
+    width = min(region.x + region.width, 148) - max(region.x, 140)
+    height = min(region.y + region.height, 108) - max(region.y, 100)
+    assert width * height / (region.width * region.height + 64 - width * height) > 0.5
+    assert result.comparison is not None
+    assert result.comparison.image.shape == (256, 256, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("image", "reference", "code"),
+    [
+        (np.full((256, 256, 3), 90, np.uint8), None, "alignment_failed"),
+        (imaging.read(GOLDENS[1]).pixels, None, "alignment_failed"),
+        (imaging.read(GOLDENS[0]).pixels[..., :1].copy(), None, "wrong_channels"),
+        (imaging.read(GOLDENS[0]).pixels, "nowhere.png", "missing"),
+        (imaging.read(GOLDENS[0]).pixels, np.zeros((256, 256, 1), np.uint16), "wrong_dtype"),
+    ],
+    ids=["blank wall", "another product", "grey", "no such reference", "depth of the reference"],
+)
+def test_what_cannot_be_compared_is_an_error(simulated: Path, image, reference, code: str):
+    result = Model(simulated).inspect(image, reference=reference)
+    assert (result.verdict, result.error_code, result.score) == (Verdict.ERROR, code, None)
+
+
+@pytest.mark.slow
+def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses(tmp_path: Path):
+    inspected = tmp_path / "inspected"
+    inspected.mkdir()
+    for number in (1, 7, 13, 19, 2, 8, 14, 20):  # designs 2, 2, 2, 2, 3, 3, 3, 3
+        shutil.copy(
+            BOARDS / f"inspected/board{number:03}.jpg",
+            inspected / f"design{2 + (number in (2, 8, 14, 20))}_{number}.jpg",
+        )
+    request = Request(detector="change", data=inspected, out=tmp_path / "any", golden=GOLDENS[1:3])
+    assert pipeline.train(request)
+    model = Model(tmp_path / "any")
+    for golden in GOLDENS[1:3]:
+        assert model.inspect(golden).score == 0
+    named = Request(
+        detector="change", data=inspected, out=tmp_path / "named", golden=GOLDENS[1:3], golden_pattern=r"(design\d)"
+    )
+    assert pipeline.train(named)
+    model = Model(tmp_path / "named")
+    pixels = imaging.read(GOLDENS[1]).pixels
+    assert model.inspect(pixels, name="design2_new.jpg").score == 0
+    assert model.inspect(pixels, name="design3_new.jpg").error_code == "alignment_failed"
+    assert model.inspect(pixels, name="design9_new.jpg").error_code == "missing"
+
+
+@pytest.mark.slow
+def test_beyond_what_a_model_carries_the_self_check_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(references, "MAX_GOLDENS", 1)
+    assert pipeline.train(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
+    model = Model(tmp_path / "model")
+    assert model.bundle.manifest["reference"]["files"] == []
+    assert list((tmp_path / "model/selfcheck").glob("reference-*"))
+    assert not any(one.flipped or one.error for one in replay(model))
+    assert model.inspect(GOLDENS[0]).error_code == "missing"
+    assert model.inspect(GOLDENS[0], reference=GOLDENS[0]).score == 0
+
+
+def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_path: Path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(4):
+        Image.fromarray(np.full((40, 40), 10 * number, np.uint8)).save(folder / f"{number}.png")
+    with pytest.raises(DataError, match="--golden FILE"):
+        pipeline.train(Request(detector="change", data=folder, out=tmp_path / "model"))
+    with pytest.raises(ConfigError, match="leave out --golden"):
+        pipeline.train(Request(detector="gauss", data=folder, out=tmp_path / "model", golden=[folder / "0.png"]))
+    with pytest.raises(DataError, match="no such file"):
+        pipeline.train(Request(detector="change", data=folder, out=tmp_path / "model", golden=[tmp_path / "x.png"]))
