@@ -188,7 +188,7 @@ def main() -> None:
                 rows[key] = result["auroc"]
                 print(json.dumps({"key": key, **result}), file=file, flush=True)
     for protocol in options.protocols:
-        print(table(rows, protocol, options.methods), end="\n\n")  # noqa: T201
+        print(table(rows, protocol, options.methods), end="\n\n")
 
 
 if __name__ == "__main__":
