@@ -94,7 +94,8 @@ def main() -> None:
         sys.exit(str(error))
     except KeyboardInterrupt:
         sys.exit("interrupted")
-    run.close()
+    finally:
+        run.close()  # as the host does: threads of the process group must not outlive it
     weights = {"plain": plain.state_dict(), "normalised": normalised.state_dict()}
     torch.save(weights, options.folder.with_name(f"{options.folder.name}-rank{run.rank}.pt"))
 
