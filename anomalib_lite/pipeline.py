@@ -17,13 +17,13 @@ from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.data import Sample, find, fingerprint, images_of, test_samples, training_samples
 from anomalib_lite.edge import bundle, imaging
-from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.fits import crossfit, fit
 from anomalib_lite.independence import overlap_notes, refuse_fitted

@@ -13,11 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import alignment, imaging
-from anomalib_lite.edge.alignment import Alignment, View
+from anomalib_lite.edge.alignment import Alignment
 from anomalib_lite.edge.framing import Frame, Framing
 from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.light import match_light
 from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError
 
 FOLDER = "reference"  # of a bundle

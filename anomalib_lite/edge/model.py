@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import bundle, decision, imaging, regions
-from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
@@ -24,6 +23,7 @@ from anomalib_lite.edge.readers import NO_READERS, Readers, complete
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
+from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ImageError, ModelError
 
 Source: TypeAlias = File | NDArray[np.generic]

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalib_lite.edge import alignment, imaging
-from anomalib_lite.edge.alignment import View, align, scaling, transformed
+from anomalib_lite.edge import imaging, views
+from anomalib_lite.edge.alignment import align
 from anomalib_lite.edge.light import match_light
+from anomalib_lite.edge.views import View, scaling, transformed
 from anomalib_lite.errors import ImageError
 
 cv2 = pytest.importorskip("cv2")
@@ -158,4 +159,4 @@ def test_without_opencv_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch):
 
     monkeypatch.setitem(__import__("sys").modules, "cv2", None)
     with pytest.raises(MissingExtra, match=r"anomalib-lite\[reference\]"):
-        alignment.opencv()
+        views.opencv()

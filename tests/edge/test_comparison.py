@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from anomalib_lite.edge import imaging
-from anomalib_lite.edge.alignment import View
 from anomalib_lite.edge.comparison import Goldens, pair, pairs
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError
 
 GOLDENS = Path(__file__).parents[2] / "data_samples/board/golden"
