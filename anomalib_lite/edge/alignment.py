@@ -130,30 +130,55 @@ def _settled(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]
 def _refined(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool) -> Matrix:
     """The pose that maximises the correlation, near `matrix`; `matrix` itself where there is none.
 
+    Only places that look alike already have a say: defects, and what lies beyond the golden frame, would draw the pose
+    away by up to a pixel.
+
     Args:
         matrix: The pose so far.
         image: (h, w).
         golden: (h', w').
-        rigid: Whether only a turn and a shift are refined, not the whole homography.
+        rigid: Whether only a similarity is refined, not the whole homography.
     """
     cv2 = opencv()
+    correlation, _, side = _likeness(matrix, image, golden)
+    alike = cv2.erode((correlation > LOOKS_ALIKE).astype(np.uint8), np.ones((side // 2 | 1,) * 2, np.uint8))
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ECC_STEPS, ECC_EPSILON)
     warped = cv2.warpPerspective(image, matrix, (golden.shape[1], golden.shape[0]))
-    covered = cv2.warpPerspective(np.ones_like(image), matrix, (golden.shape[1], golden.shape[0]))
-    motion = cv2.MOTION_EUCLIDEAN if rigid else cv2.MOTION_HOMOGRAPHY
+    motion = cv2.MOTION_AFFINE if rigid else cv2.MOTION_HOMOGRAPHY
     start = np.eye(2 if rigid else 3, 3, dtype=np.float32)
     try:
-        _, found = cv2.findTransformECC(golden, warped, start, motion, criteria, covered, 5)
+        _, found = cv2.findTransformECC(golden, warped, start, motion, criteria, alike, 5)
     except cv2.error:  # it raises where it does not converge
         return matrix
-    change = np.linalg.inv(np.vstack([found, [0, 0, 1]]) if rigid else found.astype(np.float64))
+    found = np.vstack([found, [0, 0, 1]]) if rigid else found.astype(np.float64)
+    change = np.linalg.inv(found)
+    if rigid:
+        change = _similarity(change, golden.shape)
     corners = _corners(golden.shape)
     moved = np.linalg.norm(transformed(change, corners) - corners, axis=1).max()
     return np.asarray(change @ matrix) if moved <= ECC_PIXELS else matrix
 
 
-def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> None:
-    """Raise unless textured places look alike nearly everywhere: a pose off by one period of a pattern does not."""
+def _similarity(affine: Matrix, shape: tuple[int, ...]) -> Matrix:
+    """The similarity nearest to an affine map that agrees with it at the centre of a frame (height, width)."""
+    centre = _corners(shape).mean(0)
+    left, scales, right = np.linalg.svd(affine[:2, :2])
+    turn = scales.mean() * left @ right
+    similarity = np.eye(3)
+    similarity[:2, :2] = turn
+    similarity[:2, 2] = transformed(affine, centre[None])[0] - turn @ centre
+    return similarity
+
+
+def _likeness(
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], int]:
+    """How alike each place looks in this pose, and where there is something to compare.
+
+    Returns:
+        Correlation (h', w') in [-1, 1] within a square around each pixel, 0 where the image does not cover all of it;
+        where the golden image has texture and is covered; the side of the square in pixels.
+    """
     cv2 = opencv()
     height, width = golden.shape
     warped = cv2.warpPerspective(image, matrix, (width, height)).astype(np.float32)
@@ -165,7 +190,13 @@ def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.ui
     ]
     own, other = products[0] - means[0] ** 2, products[1] - means[1] ** 2
     correlation = (products[2] - means[0] * means[1]) / np.sqrt(np.maximum(own * other, 1.0))
-    textured = (other > 0.1 * float(other.mean())) & (cv2.erode(covered, np.ones((side, side), np.uint8)) > 0)
+    covered = cv2.erode(covered, np.ones((side, side), np.uint8)) > 0
+    return np.where(covered, correlation, 0), covered & (other > 0.1 * float(other.mean())), side
+
+
+def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> None:
+    """Raise unless textured places look alike nearly everywhere: a pose off by one period of a pattern does not."""
+    correlation, textured, _ = _likeness(matrix, image, golden)
     alike = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
     if alike < MIN_ALIKE:
         raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {MIN_ALIKE:.0%}")
