@@ -1,10 +1,13 @@
 """Diffusion time estimation on images: how long good images would have to diffuse to look like this, place by place.
 
 After Livernoche, Jain, Hezaveh, Ravanbakhsh: On diffusion modeling for anomaly detection, ICLR 2024, which estimates
-one time per vector. The classifier, DTE-C, has a dense form here (`unet_map`).
+one time per vector. Two of its estimators have a dense form here: the classifier, DTE-C (`unet_map`), and the closed
+form, DTE-NP (`neighbour_map`).
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
@@ -12,16 +15,23 @@ from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.unet_map import UNetMap
 
+if TYPE_CHECKING:
+    from anomalib_lite_dte.neighbour_map import NeighbourMap
+
 
 class DiffusionTime(Detector):
-    """Fits the method, and asks it for the map."""
+    """Fits the method of the options, and asks it for the map.
+
+    Raises:
+        ConfigError: The images are too small for the backbone, or too large for the gallery.
+    """
 
     def __init__(self, config: DteConfig, image: ImageSpec) -> None:
         super().__init__(config, image)
-        self.method = UNetMap(config, image)
+        self.method = _method(config, image)
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
-        """Learn from good images alone."""
+        """Learn from good images: by gradient descent, or in one pass over them."""
         self.method.fit(batches, run)
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -36,3 +46,11 @@ class DiffusionTime(Detector):
         """
         anomaly_map: Tensor = self.method(image)
         return anomaly_map
+
+
+def _method(config: DteConfig, image: ImageSpec) -> UNetMap | NeighbourMap:
+    if config.method == "unet":
+        return UNetMap(config, image)
+    from anomalib_lite_dte.neighbour_map import NeighbourMap  # torchvision: the other method does without
+
+    return NeighbourMap(config, image)
