@@ -43,8 +43,8 @@ class DteConfig(DetectorConfig):
     """neighbours: of the backbone. imagenet downloads torchvision's, unless they are there already; a path is a file of
     a state dict with torchvision's names; none leaves them random, which is for trying things out."""
     gallery: int = Field(2000, ge=8, le=16384)
-    """neighbours: good feature vectors that are kept, at most. They travel in the graph: 260 bytes each there, and 4
-    bytes of memory for each of them and each 8 x 8 pixels of an image."""
+    """neighbours: good feature vectors that are kept, at most. They travel in the graph: about 260 bytes each, and
+    4 bytes of memory for each of them and each 8 x 8 pixels of an image."""
 
     @property
     def positional(self) -> bool:
