@@ -14,5 +14,7 @@ def register_detectors() -> list[DetectorInfo]:
             target="anomalib_lite_dte.detector:DiffusionTime",
             config=DteConfig,
             paper="Livernoche, Jain, Hezaveh, Ravanbakhsh: On diffusion modeling for anomaly detection, ICLR 2024",
+            weights="none; with method=neighbours and weights=imagenet ResNets of torchvision (BSD-3-Clause), trained "
+            "on ImageNet, whose images are for non-commercial research",
         )
     ]

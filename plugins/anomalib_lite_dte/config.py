@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from anomalib_lite.config import DetectorConfig
 
 Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 
+_OPTIONS = {
+    "unet": ("widths", "grain", "regions", "learning_rate", "steps"),
+    "neighbours": ("backbone", "weights", "gallery"),
+}  # those that mean nothing to the other method
+
 
 class DteConfig(DetectorConfig):
-    """What noise good images are given in training, and what tells its time."""
+    """How the time is estimated, and from what."""
 
-    widths: tuple[Width, ...] = Field((24, 32, 48, 64, 64), min_length=2, max_length=7)
-    """Channels of the U-Net, from fine to coarse; the first works on blocks of 4 x 4 pixels."""
-    grain: int = Field(32, ge=1, le=256)
-    """Coarsest grain of the noise in pixels of the model's input; every power of two up to it is used. About the size
-    of the largest defect inside which nothing else changes."""
-    regions: int = Field(3, ge=1, le=16)
-    """Sorts of regions with a diffusion time of their own in a training image; the rest of it stays good."""
+    method: Literal["unet", "neighbours"] = "unet"
+    """unet learns from noise, without pretrained weights; neighbours measures how far features of a pretrained backbone
+    are from those of good images."""
     position: bool = False
-    """Tell the network the place. For parts that always lie alike: what is good in one place may be wrong in another.
+    """Tell the method the place. For parts that always lie alike: what is good in one place may be wrong in another.
     Refused with tiles."""
+    widths: tuple[Width, ...] = Field((24, 32, 48, 64, 64), min_length=2, max_length=7)
+    """unet: channels, from fine to coarse; the first works on blocks of 4 x 4 pixels."""
+    grain: int = Field(32, ge=1, le=256)
+    """unet: coarsest grain of the noise in pixels of the model's input; every power of two up to it is used. About the
+    size of the largest defect inside which nothing else changes."""
+    regions: int = Field(3, ge=1, le=16)
+    """unet: sorts of regions with a diffusion time of their own in a training image; the rest of it stays good."""
     learning_rate: float = Field(1e-2, gt=0, le=0.1)
-    """Of AdamW, at its highest; rises shortly and falls to 0 as a cosine."""
+    """unet: of AdamW, at its highest; rises shortly and falls to 0 as a cosine."""
     steps: int = Field(1500, ge=1)
-    """Optimiser steps when neither steps nor minutes are asked for."""
+    """unet: optimiser steps when neither steps nor minutes are asked for."""
+    backbone: Literal["resnet18", "wide_resnet50_2"] = "resnet18"
+    """neighbours: the network of torchvision whose second and third layers give the features."""
+    weights: Literal["imagenet", "none"] | Path = "none"
+    """neighbours: of the backbone. imagenet downloads torchvision's, unless they are there already; a path is a file of
+    a state dict with torchvision's names; none leaves them random, which is for trying things out."""
+    gallery: int = Field(2000, ge=8, le=16384)
+    """neighbours: good feature vectors that are kept, at most. They travel in the graph: about 260 bytes each, and
+    4 bytes of memory for each of them and each 8 x 8 pixels of an image."""
 
     @property
     def positional(self) -> bool:
         """With `position`."""
         return self.position
+
+    @model_validator(mode="after")
+    def _every_option_means_something(self) -> Self:
+        for method, names in _OPTIONS.items():
+            changed = [name for name in names if getattr(self, name) != type(self).model_fields[name].default]
+            if changed and method != self.method:
+                raise ValueError(
+                    f"{changed[0]} means nothing to method {self.method}: set method={method}, or leave it out"
+                )
+        return self

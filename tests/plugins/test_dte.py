@@ -10,8 +10,8 @@ import pytest
 import torch
 from anomalib_lite_dte import register_detectors
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.detector import DiffusionTime
 from anomalib_lite_dte.noise import grainy_noise, time_map
+from anomalib_lite_dte.unet_map import UNetMap
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -51,10 +51,10 @@ class PlainRun:
             self.losses.append(value.item())
 
 
-def detector(height: int = 48, width: int = 40, channels: int = 1, config: DteConfig = SMALL) -> DiffusionTime:
+def detector(height: int = 48, width: int = 40, channels: int = 1, config: DteConfig = SMALL) -> UNetMap:
     """Untrained, but with outputs that depend on the image."""
     torch.manual_seed(0)
-    made = DiffusionTime(config, ImageSpec(height, width, channels, "uint8", 255.0)).eval()
+    made = UNetMap(config, ImageSpec(height, width, channels, "uint8", 255.0)).eval()
     torch.nn.init.normal_(made.unet.out.weight)
     return made
 
@@ -177,7 +177,7 @@ def test_pixels_outside_the_region_do_not_train():
 
 def test_training_finds_a_planted_defect():
     torch.manual_seed(0)
-    made = DiffusionTime(DteConfig(widths=(8, 16), grain=16, steps=150), ImageSpec(48, 48, 1, "uint8", 255.0))
+    made = UNetMap(DteConfig(widths=(8, 16), grain=16, steps=150), ImageSpec(48, 48, 1, "uint8", 255.0))
     run = PlainRun()
     made.fit([Batch(part) for part in texture(32, 0).split(8)], run)
     assert np.mean(run.losses[-20:]) < 0.6 * np.mean(run.losses[:5])

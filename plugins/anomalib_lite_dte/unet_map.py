@@ -1,0 +1,129 @@
+"""The method `unet`: a network tells for every place how much noise it seems to have been given.
+
+DTE-C of the paper estimates one time per vector. Here the time varies over the image, the noise has grains of many
+sizes, and the network is a U-Net. README.md says what was tried instead.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
+from anomalib_lite_dte.config import DteConfig
+from anomalib_lite_dte.diffusion import variances
+from anomalib_lite_dte.networks import BINS, STEPS
+from anomalib_lite_dte.noise import grainy_noise, time_map
+from anomalib_lite_dte.unet import UNet
+from anomalib_lite_dte.whitening import principal_components
+
+BLOCK = 4  # pixels
+
+_FINE = 0.05  # added to the standard deviation of a block's components, in units of the image's
+_FLAT = 0.01  # smallest spread of an image that is magnified to 1, share of white
+
+
+class UNetMap(nn.Module):
+    """Estimates the diffusion time of every block of 4 x 4 pixels."""
+
+    variance: Tensor  # (400,) of the noise at each time
+    place: Tensor  # (1, 2, h, w): row and column of each block in [-1, 1]
+    projection: Tensor  # (16 C, C, 4, 4): from blocks of pixels to their whitened principal components
+
+    def __init__(self, config: DteConfig, image: ImageSpec) -> None:
+        super().__init__()
+        self.config = config
+        self.image = image
+        self.register_buffer("variance", variances(STEPS).float(), persistent=False)
+        components = image.channels * BLOCK**2
+        self.register_buffer("projection", torch.eye(components).view(components, image.channels, BLOCK, BLOCK))
+        self.unet = UNet(components + 2 * config.position, BINS, config.widths)
+        multiple = BLOCK * self.unet.stride
+        height, width = (size + -size % multiple for size in (image.height, image.width))
+        self.padding = (0, width - image.width, 0, height - image.height)  # left, right, top, bottom
+        rows, columns = (torch.linspace(-1, 1, size // BLOCK) for size in (height, width))
+        place = torch.stack(torch.meshgrid(rows, columns, indexing="ij")).unsqueeze(0)
+        self.register_buffer("place", place, persistent=False)
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        """Learn the principal components of blocks of pixels, then to tell the time of noise given to good images."""
+        self.projection = self._components(batches, run)
+        run.minimise(
+            lambda batch: self._loss(batch, run),
+            self,
+            batches,
+            steps=self.config.steps,
+            optimiser=lambda parameters: torch.optim.AdamW(parameters, lr=self.config.learning_rate),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Tell how long each place seems to have diffused.
+
+        Args:
+            image: (B, C, H, W) in [0, 1].
+
+        Returns:
+            (B, 1, H, W) in nats: the log odds that the time is beyond a border between bins, mean of the six borders.
+            It orders as the expected bin does, but has no upper limit to tie at.
+        """
+        logits = self._logits(_standardise(image))
+        beyond = [logits[:, k:].logsumexp(1, keepdim=True) for k in range(1, BINS)]
+        before = [logits[:, :k].logsumexp(1, keepdim=True) for k in range(1, BINS)]
+        odds = (torch.cat(beyond, 1) - torch.cat(before, 1)).mean(1, keepdim=True)
+        odds = F.interpolate(odds, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)
+        return odds[:, :, : self.image.height, : self.image.width]
+
+    def _logits(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) standardised to (B, 7, h, w), a cell for each block of the padded image."""
+        blocks = F.conv2d(F.pad(image, self.padding, mode="replicate"), self.projection, stride=BLOCK)
+        if self.config.position:
+            blocks = torch.cat([blocks, self.place.expand(blocks.shape[0], -1, -1, -1)], 1)
+        logits: Tensor = self.unet(blocks)
+        return logits
+
+    def _components(self, batches: Batches, run: TrainingRun) -> Tensor:
+        """Principal components of the blocks of good images, each scaled to a spread of about 1.
+
+        Pixels of a block are nearly alike: without this the network would have to learn first to look at differences.
+        """
+        products, blocks = torch.zeros((), device=run.device, dtype=torch.float64), 0
+        for batch in run.progress(batches, "components"):
+            cells = F.pixel_unshuffle(F.pad(_standardise(batch.image), self.padding, mode="replicate"), BLOCK)
+            vectors = cells.movedim(1, -1)[_counted(batch, self.padding) > 0].double()
+            products, blocks = products + vectors.T @ vectors, blocks + len(vectors)
+        size = self.projection.shape[0]
+        covariance = products / max(blocks, 1) + _FINE**2 * torch.eye(size, device=run.device, dtype=torch.float64)
+        whitening = principal_components(torch.zeros(size), covariance.cpu(), size)
+        return whitening.projection.T.float().reshape(self.projection.shape).to(run.device)
+
+    def _loss(self, batch: Batch, run: TrainingRun) -> Tensor:
+        """Cross-entropy of the bin of each block's time, over blocks that are wholly valid."""
+        image = _standardise(batch.image)
+        count, channels, height, width = image.shape
+        cells = ((height + self.padding[3]) // BLOCK, (width + self.padding[1]) // BLOCK)
+        time = time_map(count, *cells, regions=self.config.regions, steps=STEPS).to(image.device)
+        spread = self.variance[time].sqrt().repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
+        noise = grainy_noise(count, channels, height, width, grain=self.config.grain).to(image.device)
+        logits = self._logits(_standardise(image + spread[:, :, :height, :width] * noise))
+        surprise = F.cross_entropy(logits, time.squeeze(1) * BINS // STEPS, reduction="none")
+        counted = _counted(batch, self.padding)
+        loss = (surprise * counted).sum() / counted.sum().clamp_min(1)
+        with torch.no_grad():
+            right = (logits.argmax(1) == time.squeeze(1) * BINS // STEPS) * counted
+            run.log("right_bin", right.sum() / counted.sum().clamp_min(1))
+        return loss
+
+
+def _standardise(image: Tensor) -> Tensor:
+    """(B, C, H, W) with mean 0 in each channel, and variance 1 over all of them together."""
+    image = image - image.mean((2, 3), keepdim=True)
+    image = image - image.mean((2, 3), keepdim=True)  # a long sum in float32 is off by more than a flat image tolerates
+    variance = image.square().mean((1, 2, 3), keepdim=True)
+    return image / (variance + _FLAT**2).sqrt()
+
+
+def _counted(batch: Batch, padding: tuple[int, int, int, int]) -> Tensor:
+    """(B, h, w): 1 for blocks of the padded image that are wholly valid, 0 for others."""
+    valid = torch.ones_like(batch.image[:, :1]) if batch.valid is None else batch.valid.to(batch.image.dtype)
+    return -F.max_pool2d(-F.pad(valid, padding), BLOCK).squeeze(1)
