@@ -1,8 +1,9 @@
 """Warps an inspected image onto the frame of a golden one, to a fraction of a pixel, or says that it could not.
 
-Features give a homography (`matching.py`), correlation refines it (ECC), and it is accepted only after independent
-checks: enough inliers, no extreme distortion, enough overlap, and textured places that look alike all over the
-overlap. Whatever fails these is an `ImageError` with the code `alignment_failed`: never a verdict on the part.
+Features give a homography (`matching.py`), or correlation alone a similarity; correlation refines it (ECC), and it is
+accepted only after independent checks: enough inliers or a close likeness, no extreme distortion, enough overlap, and
+textured places that look alike all over the overlap. Whatever fails these is an `ImageError` with the code
+`alignment_failed`: never a verdict on the part.
 
 Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization", PAMI 2008.
 """
@@ -14,8 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.matching import alignment_failed, first_guesses, guided
-from anomalib_lite.edge.views import Matrix, Pixels, View, opencv, scaling, transformed
+from anomalib_lite.edge.matching import Pose, alignment_failed, first_guesses, guided
+from anomalib_lite.edge.views import Matrix, Pixels, View, opencv, reduced, scaling, transformed
 from anomalib_lite.errors import ImageError
 
 AREA_RANGE = (0.5, 2.0)
@@ -29,6 +30,8 @@ SETTLED_SHARE = 0.12  # of the side: how far off it is looked for
 SETTLED_GAIN = 0.0005  # of the correlation: least that is worth a move
 LOOKS_ALIKE = 0.5  # local correlation of a place that fits
 MIN_ALIKE = 0.6  # share of textured places that must fit
+SURELY_ALIKE = 0.8  # likewise, where too few features confirm the pose
+COARSE_SIDES = (120, 240)  # pixels: sizes at which a pose without features is sought, one after the other
 BORDER = 2  # pixels at the edge of what is covered that are not trusted
 SMALLEST = 32  # pixels: least side of an image that can be aligned
 
@@ -41,7 +44,7 @@ class Alignment:
     valid: NDArray[np.bool_]  # (H, W): covered by the inspected image
     homography: Matrix  # from pixels of the inspected image to those of the golden one
     residual: float  # median distance of the matches that agree, in pixels of the golden image
-    inliers: int
+    inliers: int  # matches that agree; 0 where the images are equal, or were aligned by correlation alone
     overlap: float  # share of the golden frame that the inspected image covers
     source: tuple[int, int]  # (height, width) of the inspected image
 
@@ -91,22 +94,47 @@ def _homography(image: View, golden: View) -> tuple[Matrix, float, int]:
     """Homography between pixels of the images, residual in golden pixels, number of inliers; verified."""
     reason: ImageError | None = None
     for first in first_guesses(image, golden):
-        try:
-            pose = guided(first, image, golden)
-            moved = _settled(pose.matrix, image.small, golden.small)
-            pose = pose if moved is None else guided(moved, image, golden)
-            up = [scaling(view.small.shape, view.grey.shape) for view in (image, golden)]
-            matrix = up[1] @ pose.matrix @ np.linalg.inv(up[0])
-            matrix = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
-            _check_alike(matrix, image.grey, golden.grey)
-            homography = np.linalg.inv(golden.scale) @ matrix @ image.scale
-            homography /= homography[2, 2]
-            _check_shape(homography, image.pixels.shape[:2])
-        except ImageError as error:
-            reason = reason or error
-        else:
-            return homography, pose.residual * golden.pixels.shape[1] / golden.small.shape[1], pose.inliers
+        for confirmed, least_alike in ((_by_features, MIN_ALIKE), (_by_correlation, SURELY_ALIKE)):
+            try:
+                pose = confirmed(first, image, golden)
+                homography = _verified(pose, image, golden, least_alike)
+            except ImageError as error:
+                reason = reason or error
+            else:
+                return homography, pose.residual * golden.pixels.shape[1] / golden.small.shape[1], pose.inliers
     raise reason or alignment_failed("hardly any features are alike")
+
+
+def _by_features(first: Matrix, image: View, golden: View) -> Pose:
+    """The pose of matches near where `first` predicts them, in pixels of the small images."""
+    pose = guided(first, image, golden)
+    moved = _settled(pose.matrix, image.small, golden.small)
+    return pose if moved is None else guided(moved, image, golden)
+
+
+def _by_correlation(first: Matrix, image: View, golden: View) -> Pose:
+    """The similarity near `first` under which coarse images correlate best: for parts of hardly any features."""
+    moved = _settled(first, image.small, golden.small)
+    matrix = first if moved is None else moved
+    for side in COARSE_SIDES:
+        small = [reduced(view.small, side) for view in (image, golden)]
+        down = [scaling(view.small.shape, one.shape) for view, one in zip((image, golden), small, strict=True)]
+        coarse = down[1] @ matrix @ np.linalg.inv(down[0])
+        everywhere = np.ones_like(small[1])
+        matrix = np.linalg.inv(down[1]) @ _maximised(coarse, small[0], small[1], everywhere, rigid=True) @ down[0]
+    return Pose(matrix, residual=0.0, inliers=0, rigid=True)
+
+
+def _verified(pose: Pose, image: View, golden: View, least_alike: float) -> Matrix:
+    """The refined pose between pixels of the images, which looks alike and sane."""
+    up = [scaling(view.small.shape, view.grey.shape) for view in (image, golden)]
+    matrix = up[1] @ pose.matrix @ np.linalg.inv(up[0])
+    matrix = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
+    _check_alike(matrix, image.grey, golden.grey, least_alike)
+    homography = np.linalg.inv(golden.scale) @ matrix @ image.scale
+    homography /= homography[2, 2]
+    _check_shape(homography, image.pixels.shape[:2])
+    return np.asarray(homography, np.float64)
 
 
 def _settled(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> Matrix | None:
@@ -128,30 +156,40 @@ def _settled(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]
 
 
 def _refined(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool) -> Matrix:
-    """The pose that maximises the correlation, near `matrix`; `matrix` itself where there is none.
+    """The pose that maximises the correlation of places that look alike already, near `matrix`.
 
-    Only places that look alike already have a say: defects, and what lies beyond the golden frame, would draw the pose
-    away by up to a pixel.
+    Defects, and what lies beyond the golden frame, would draw the pose away by up to a pixel.
+    """
+    correlation, _, side = _likeness(matrix, image, golden)
+    square = np.ones((side // 2 | 1,) * 2, np.uint8)
+    alike = opencv().erode((correlation > LOOKS_ALIKE).astype(np.uint8), square)
+    return _maximised(matrix, image, golden, alike, rigid=rigid)
+
+
+def _maximised(
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], counted: NDArray[np.uint8], *, rigid: bool
+) -> Matrix:
+    """The pose that maximises the correlation, near `matrix`; `matrix` itself where there is none.
 
     Args:
         matrix: The pose so far.
         image: (h, w).
         golden: (h', w').
+        counted: (h', w'), above 0 for places of the warped image that have a say, if they are covered.
         rigid: Whether only a similarity is refined, not the whole homography.
     """
     cv2 = opencv()
-    correlation, _, side = _likeness(matrix, image, golden)
-    alike = cv2.erode((correlation > LOOKS_ALIKE).astype(np.uint8), np.ones((side // 2 | 1,) * 2, np.uint8))
+    size = (golden.shape[1], golden.shape[0])
     criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ECC_STEPS, ECC_EPSILON)
-    warped = cv2.warpPerspective(image, matrix, (golden.shape[1], golden.shape[0]))
+    warped = cv2.warpPerspective(image, matrix, size)
+    covered = cv2.warpPerspective(np.ones_like(image), matrix, size, flags=cv2.INTER_NEAREST)
     motion = cv2.MOTION_AFFINE if rigid else cv2.MOTION_HOMOGRAPHY
     start = np.eye(2 if rigid else 3, 3, dtype=np.float32)
     try:
-        _, found = cv2.findTransformECC(golden, warped, start, motion, criteria, alike, 5)
+        _, found = cv2.findTransformECC(golden, warped, start, motion, criteria, counted * covered, 5)
     except cv2.error:  # it raises where it does not converge
         return matrix
-    found = np.vstack([found, [0, 0, 1]]) if rigid else found.astype(np.float64)
-    change = np.linalg.inv(found)
+    change = np.linalg.inv(np.vstack([found, [0, 0, 1]]) if rigid else found.astype(np.float64))
     if rigid:
         change = _similarity(change, golden.shape)
     corners = _corners(golden.shape)
@@ -194,12 +232,12 @@ def _likeness(
     return np.where(covered, correlation, 0), covered & (other > 0.1 * float(other.mean())), side
 
 
-def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> None:
+def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], least: float) -> None:
     """Raise unless textured places look alike nearly everywhere: a pose off by one period of a pattern does not."""
     correlation, textured, _ = _likeness(matrix, image, golden)
     alike = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
-    if alike < MIN_ALIKE:
-        raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {MIN_ALIKE:.0%}")
+    if alike < least:
+        raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {least:.0%}")
 
 
 def _check_shape(matrix: Matrix, shape: tuple[int, ...]) -> None:

@@ -34,7 +34,7 @@ class View:
         """Reduced to at most `REFINED_SIDE`, (h, w), stretched over the range of the values."""
         cv2 = opencv()
         grey = self.pixels[..., 0] if self.pixels.shape[2] == 1 else cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY)
-        return _stretched(_reduced(grey, REFINED_SIDE))
+        return _stretched(reduced(grey, REFINED_SIDE))
 
     @cached_property
     def scale(self) -> Matrix:
@@ -44,7 +44,7 @@ class View:
     @cached_property
     def small(self) -> NDArray[np.uint8]:
         """`grey`, reduced further to at most `FEATURE_SIDE`."""
-        return _reduced(self.grey, FEATURE_SIDE)
+        return reduced(self.grey, FEATURE_SIDE)
 
     @cached_property
     def sift(self) -> Features:
@@ -82,7 +82,8 @@ def _features(detector: Any, grey: NDArray[np.uint8]) -> Features:
     return np.array([one.pt for one in keypoints], np.float32), descriptors.astype(np.float32)
 
 
-def _reduced(grey: NDArray[Any], side: int) -> NDArray[Any]:
+def reduced(grey: NDArray[Any], side: int) -> NDArray[Any]:
+    """(h, w) so that neither side is longer than `side` pixels; as it is where none was."""
     share = side / max(grey.shape)
     if share >= 1:
         return grey

@@ -1,6 +1,7 @@
 """Change detection on DeepPCB pairs, beside a plain absolute difference.
 
 usage: python tests/benchmarks/deeppcb.py DATASET [--boards group12100,group50600] [--every N] [--curve]
+           [--method changechip] [--predictions FILE]
 
 DATASET holds pairs.csv (image, reference, board) and boxes.csv (image, x1, y1, x2, y2), as prepared from Tang et al.,
 "Online PCB defect detector on a new PCB defect dataset". Every inspected board there has defects, so the model learns
@@ -24,9 +25,12 @@ from numpy.typing import NDArray
 
 from anomalib_lite import pipeline
 from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.regions import find_regions
+from anomalib_lite.edge.results import Result
 from anomalib_lite.preparation import Request
+from anomalib_lite.simulation import inspection
 
 MARGIN = 9.0  # pixels
 IOU = 0.33
@@ -107,19 +111,23 @@ def baseline(image: Pixels, reference: Pixels) -> list[Box]:
     return [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _ in boxes[1:]]
 
 
-def trained(root: Path, rows: list[dict[str, str]], folder: Path) -> Model:
+def taught(rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """Those whose references the model learns from."""
+    return [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, TAUGHT).round().astype(int))]
+
+
+def trained(root: Path, rows: list[dict[str, str]], folder: Path, method: str = "tolerance") -> Model:
     """A model that has seen references alone."""
-    chosen = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, TAUGHT).round().astype(int))]
     table = folder / "references.csv"
-    table.write_text("image\n" + "".join(f"{(root / row['reference']).absolute()}\n" for row in chosen))
+    table.write_text("image\n" + "".join(f"{(root / row['reference']).absolute()}\n" for row in taught(rows)))
     out = folder / "model"
-    pipeline.train(Request(detector="change", data=table, out=out, simulate=SIMULATED))
+    settings = [f"options.method={method}"]
+    pipeline.train(Request(detector="change", data=table, out=out, simulate=SIMULATED, settings=settings))
     return Model(out)
 
 
-def predicted(model: Model, image: Pixels, reference: Pixels, factors: Iterable[float]) -> Iterator[list[Box]]:
+def predicted(result: Result, model: Model, image: Pixels, factors: Iterable[float]) -> Iterator[list[Box]]:
     """Boxes of the regions at multiples of the certified threshold of the map."""
-    result = model.inspect(image, reference=reference)
     for factor in factors:
         if result.anomaly_map is None:
             yield []
@@ -129,11 +137,25 @@ def predicted(model: Model, image: Pixels, reference: Pixels, factors: Iterable[
         yield [(one.x, one.y, one.x + one.width, one.y + one.height) for one in found]
 
 
+def false_rejects(model: Model, root: Path, rows: list[dict[str, str]], each: int) -> str:
+    """How many fresh simulated inspections of good references are rejected."""
+    verdicts = []
+    for number, row in enumerate(rows):
+        reference = imaging.read(root / row["reference"]).pixels
+        for count in range(each):
+            seen = inspection(reference, np.random.default_rng([number, count, 1]))  # not the seeds of training
+            verdicts.append(model.inspect(seen, reference=reference).verdict)
+    rejected, refused = verdicts.count(Verdict.NG), verdicts.count(Verdict.ERROR)
+    return f"{rejected} rejected ({rejected / len(verdicts):.1%}), {refused} not aligned of {len(verdicts)}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--boards", help="only these, separated by commas")
     parser.add_argument("--every", type=int, default=1, help="only every n-th pair")
+    parser.add_argument("--method", choices=("tolerance", "changechip"), default="tolerance")
+    parser.add_argument("--predictions", type=Path, help="write the boxes of the pairs as given, with margin, as CSV")
     parser.add_argument("--curve", action="store_true", help="other thresholds and margins too: for development boards")
     options = parser.parse_args()
     truth = read_boxes(options.dataset / "boxes.csv")
@@ -142,25 +164,36 @@ def main() -> None:
     factors = (0.5, 0.7, 0.85, 1.0, 1.2, 1.4, 1.7) if options.curve else (1.0,)
     margins = (0.0, 7.0, MARGIN, 11.0) if options.curve else (0.0, MARGIN)
     with tempfile.TemporaryDirectory() as folder:
-        model = trained(options.dataset, rows, Path(folder))
+        model = trained(options.dataset, rows, Path(folder), options.method)
         tested = [row for row in rows if not options.boards or row["board"] in options.boards.split(",")][
             :: options.every
         ]
         tallies: dict[str, Tally] = defaultdict(Tally)
         refused = 0
+        lines = ["image,x1,y1,x2,y2"]
         for number, row in enumerate(tested):
             image, reference = (imaging.read(options.dataset / row[key]).pixels for key in ("image", "reference"))
             golden = {"as given": reference, "disturbed": disturbed(reference, np.random.default_rng(number))}
             for name, one in golden.items():
                 tallies[f"{name:<10} absolute difference          "].add(baseline(image, one), truth[row["image"]])
-                refused += model.inspect(image, reference=one).score is None if options.curve else 0
-                for factor, boxes in zip(factors, predicted(model, image, one, factors), strict=True):
+                result = model.inspect(image, reference=one)
+                refused += result.score is None
+                for factor, boxes in zip(factors, predicted(result, model, image, factors), strict=True):
                     for margin in margins:
                         key = f"{name:<10} change x {factor:<4} margin {margin:<4g}      "
-                        tallies[key].add([widened(box, margin) for box in boxes], truth[row["image"]])
+                        found = [widened(box, margin) for box in boxes]
+                        tallies[key].add(found, truth[row["image"]])
+                        if (name, factor, margin) == ("as given", 1.0, MARGIN):
+                            lines += [",".join([row["image"], *map(str, box)]) for box in found]
         print(f"{len(tested)} pairs; map threshold {model.thresholds.map_reject:.3f}; not aligned: {refused}")
         for key, tally in sorted(tallies.items()):
             print(key, tally)
+        print(*model.bundle.manifest["calibration"]["statement"], sep="\n")
+        known, others = taught(rows), [row for row in tested if row not in taught(rows)]
+        print("fresh simulated inspections of its references:", false_rejects(model, options.dataset, known, 10))
+        print("of references it has not seen:", false_rejects(model, options.dataset, others, 1))
+    if options.predictions:
+        options.predictions.write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

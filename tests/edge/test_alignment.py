@@ -73,6 +73,37 @@ def test_no_pose_is_wrong_and_nearly_all_are_found():
     assert failed <= 4
 
 
+def bars() -> np.ndarray:
+    """A part of hardly any features: smooth dark bars on white."""
+    golden = np.full((240, 320), 240, np.uint8)
+    cv2.rectangle(golden, (0, 30), (130, 60), 20, -1)
+    cv2.line(golden, (130, 45), (190, 105), 20, 30)
+    cv2.circle(golden, (250, 190), 32, 20, -1)
+    return cv2.GaussianBlur(golden, (0, 0), 2)[..., None]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_part_of_hardly_any_features_is_aligned_by_correlation(seed: int):
+    random, golden = np.random.default_rng(seed), bars()
+    matrix = cv2.getRotationMatrix2D((160, 120), random.uniform(-2, 2), random.uniform(0.98, 1.02))
+    matrix[:, 2] += random.uniform(-8, 8, 2)
+    matrix = np.vstack([matrix, [0, 0, 1]])
+    found = align(View(seen(golden, matrix, random)), View(golden))
+    assert found.inliers == 0
+    there = np.array([[20, 45], [130, 45], [190, 105], [250, 190]], float)  # where there is something to see
+    wrong = np.linalg.norm(transformed(found.homography @ matrix, there) - there, axis=1)
+    assert wrong.max() < 1.5
+
+
+def test_a_large_change_does_not_draw_the_pose_away():
+    random, golden = np.random.default_rng(7), board()
+    matrix = pose(golden.shape, random)
+    image = seen(golden, matrix, random)
+    image[140:230, 20:130] = cv2.GaussianBlur(random.integers(0, 256, (90, 110, 3)).astype(np.uint8), (0, 0), 2)
+    found = align(View(image), View(golden))
+    assert corner_error(found.homography, matrix, golden.shape) < 0.25
+
+
 def test_equal_images_are_not_touched():
     golden = board()
     found = align(View(golden.copy()), View(golden))
