@@ -24,7 +24,7 @@ from anomalib_lite_dte.networks import BINS, STEPS, TimeNetwork, bin_loss, expec
 from anomalib_lite_dte.whitening import Whitening, principal_components
 
 VARIANTS = ("np", "c", "ig")
-HEADS = ("logits", "bounded")
+HEADS = ("bounded", "logits")
 MAX_DIMENSIONS = 128
 PUBLISHED_NP_STEPS = 300
 BATCH = 64
@@ -43,10 +43,10 @@ class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
         variant: "np": closed form from the distance to the nearest training vectors; nothing is trained. "c": a network
             tells in which seventh of the diffusion an input is. "ig": a network tells the scale of an inverse gamma
             distribution of the variance; needs more than 2 features.
-        published: Compute what the authors' code computes. np: the most probable of 300 times, which ties; c: the
-            softmax is taken twice in training; ig: the root of the scale, whose sign is arbitrary. No projection, and
-            as many steps as `epochs` asks for.
-        head: For "c": "logits" trains on the cross-entropy, "bounded" takes the softmax twice, as does `published`.
+        published: Compute what the authors' code computes. np: the most probable of 300 times, which ties; ig: the root
+            of the scale, whose sign is arbitrary. No projection, and as many steps as `epochs` asks for.
+        head: For "c": "bounded" takes the softmax twice in training, as does `published`; "logits" does so once, and is
+            better on some small sets only.
         n_neighbors: For "np": how many training vectors the distance is averaged over; all, where there are fewer.
         n_members: For "c" and "ig": networks, each from a seed of its own, whose scores are averaged.
         epochs: For "c" and "ig": passes over the training set.
@@ -64,11 +64,11 @@ class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
         variant: Literal["np", "c", "ig"] = "np",
         *,
         published: bool = False,
-        head: Literal["logits", "bounded"] = "logits",
+        head: Literal["bounded", "logits"] = "bounded",
         n_neighbors: int = 5,
         n_members: int = 1,
         epochs: int = 400,
-        max_steps: int = 10_000,
+        max_steps: int = 15_000,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.variant = variant

@@ -270,7 +270,7 @@ def test_the_inverse_gamma_variant_needs_three_features(features: int):
     ("options", "message"),
     [
         ({"variant": "knn"}, "'np', 'c', 'ig'"),
-        ({"head": "softmax"}, "'logits', 'bounded'"),
+        ({"head": "softmax"}, "'bounded', 'logits'"),
         ({"n_neighbors": 0}, "n_neighbors=0"),
         ({"n_members": 1.5}, "n_members=1.5"),
         ({"epochs": -1}, "epochs=-1"),
