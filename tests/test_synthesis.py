@@ -25,6 +25,7 @@ from anomalib_lite.synthesis import (
     perlin,
     squares,
     strokes,
+    vary,
 )
 from anomalib_lite.synthesis.shapes import blobs, broken_edges, clouds, cuts, scratches
 
@@ -287,6 +288,34 @@ def test_a_folder_without_a_readable_texture_is_an_error_that_names_it(tmp_path:
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"broken\.png"):
         TextureFolder(tmp_path)(Draw(), 1, 1, 16, 16)
+
+
+def corners(image: Tensor) -> Tensor:
+    """(B, 4) values at the corners, clockwise from the upper left."""
+    return torch.stack([image[:, 0, y, x] for y, x in ((0, 0), (0, -1), (-1, -1), (-1, 0))], 1)
+
+
+def test_varied_images_are_mirrored_enlarged_and_lit_otherwise() -> None:
+    rows, columns = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 40), indexing="ij")
+    image = (0.2 + 0.2 * rows + 0.4 * columns).expand(400, 1, 32, 40)  # each corner has a grey of its own
+    seen, valid = vary(Draw(generator=seeded(3)), image)
+    assert (seen.shape, valid) == (image.shape, None)
+    first = corners(seen).argmin(1)  # where the upper left corner has gone to
+    assert all(60 < (first == corner).sum() < 140 for corner in range(4))
+    assert seen.std((1, 2, 3)).unique().numel() > 300  # gamma and enlargement differ
+    again, _ = vary(Draw(generator=seeded(3)), image)
+    assert torch.equal(seen, again)
+
+
+def test_what_counts_moves_with_the_image() -> None:
+    image = torch.zeros(64, 1, 24, 24)
+    image[:, :, :, 12:] = 1.0
+    seen, valid = vary(Draw(generator=seeded(0)), image, image > 0.5)
+    assert valid is not None
+    assert valid.dtype == torch.bool
+    assert (seen[valid] > 0.998).all()
+    assert (seen[~valid] < 0.9995).all()
+    assert len({tuple(one.flatten().tolist()) for one in valid}) > 10
 
 
 def grainy(count: int, channels: int, height: int, width: int) -> Tensor:

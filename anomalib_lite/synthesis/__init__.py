@@ -6,6 +6,7 @@ from anomalib_lite.synthesis.foreground import foreground
 from anomalib_lite.synthesis.masks import discs, grid_cells, squares, strokes
 from anomalib_lite.synthesis.noise import perlin, procedural_textures
 from anomalib_lite.synthesis.textures import TextureFolder
+from anomalib_lite.synthesis.variation import vary
 
 __all__ = [
     "SOURCES",
@@ -19,4 +20,5 @@ __all__ = [
     "procedural_textures",
     "squares",
     "strokes",
+    "vary",
 ]

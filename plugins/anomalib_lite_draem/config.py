@@ -47,6 +47,9 @@ class DraemConfig(DetectorConfig):
     """Weights of the sources of anomalies."""
     foreground: bool = False
     """Plant anomalies only where the image differs from its rim, for objects in front of an even background."""
+    vary: bool = True
+    """Train on images mirrored, enlarged and lit otherwise too, so that a long training does not learn them by heart.
+    Switch it off for parts that are good from one side only. Not used by size large."""
     checkpoint: Path | None = None
     """The authors' checkpoint of the autoencoder, with that of the U-Net (`_seg`) beside it; size large. Nothing is
     trained then."""

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, TrainingRun
-from anomalib_lite.synthesis import Anomalies, Draw, TextureFolder, foreground, procedural_textures
+from anomalib_lite.synthesis import Anomalies, Draw, TextureFolder, foreground, procedural_textures, vary
 from anomalib_lite_draem.config import DraemConfig
 from anomalib_lite_draem.losses import dissimilarity, focal, presence, recall
 from anomalib_lite_draem.networks import Averaged, build
@@ -79,15 +79,19 @@ class Draem(Detector):
     def _loss(self, trainer: Averaged, anomalies: Anomalies, batch: Batch, run: TrainingRun) -> Tensor:
         """Plant, reconstruct and outline; the terms are those of `_terms`."""
         trainer.update()  # by the step before: this is called once in each
-        good, allowed = batch.image, batch.valid
+        draw = Draw(batch.image.device)
+        good, valid = batch.image, batch.valid
+        if self.config.vary and self.config.size != "large":
+            good, valid = vary(draw, good, valid)
+        allowed = valid
         if self.config.foreground:
             object_ = foreground(good)
             allowed = object_ if allowed is None else allowed & object_
-        planted, mask = anomalies.plant(Draw(good.device), good, allowed)
+        planted, mask = anomalies.plant(draw, good, allowed)
         gain, offset = trainer.live.units(planted)
         reconstruction, margin = trainer.live(gain * planted + offset)
         with torch.autocast(good.device.type, enabled=False):  # the terms are too fine for 16 bits
-            terms = self._terms(reconstruction.float(), margin.float(), gain * good + offset, mask, batch.valid)
+            terms = self._terms(reconstruction.float(), margin.float(), gain * good + offset, mask, valid)
             for name, value in terms.items():
                 run.log(name, value.detach())
             return torch.stack(list(terms.values())).sum()
