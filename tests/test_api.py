@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
 
 import anomalib_lite as al
 
@@ -28,3 +33,22 @@ def test_train_load_and_evaluate(parts: Path, tmp_path: Path):
     assert result.verdict is al.Verdict.NG
     assert "<img" in result._repr_html_()
     assert al.evaluate(model, parts, group=r"part(\d+)")["image_auroc"] == 1.0
+
+
+@pytest.mark.slow
+def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path):
+    boards = sorted((Path(__file__).parents[1] / "data_samples/board/golden").glob("*.jpg"))[:2]
+    inspected = tmp_path / "inspected"
+    inspected.mkdir()
+    for number, board in enumerate(boards * 3):
+        pixels = np.asarray(Image.open(board)).astype(float) + np.random.default_rng(number).normal(0, 2, (256, 256, 3))
+        name = f"{board.stem}_{number}.png"
+        Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(inspected / name)
+    model = al.train("change", inspected, out=tmp_path / "given", golden=boards, golden_pattern=r"(\d+)")
+    assert model.bundle.manifest["reference"]["pattern"] == r"(\d+)"
+    assert model.inspect(boards[1]).score == 0
+    folder = tmp_path / "goldens"
+    folder.mkdir()
+    shutil.copy(boards[0], folder)
+    model = al.train("change", folder, out=tmp_path / "simulated", simulate=6)
+    assert model.bundle.manifest["calibration"]["simulated"]
