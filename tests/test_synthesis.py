@@ -298,13 +298,15 @@ def corners(image: Tensor) -> Tensor:
 def test_varied_images_are_mirrored_enlarged_and_lit_otherwise() -> None:
     rows, columns = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 40), indexing="ij")
     image = (0.2 + 0.2 * rows + 0.4 * columns).expand(400, 1, 32, 40)  # each corner has a grey of its own
-    seen, valid = vary(Draw(generator=seeded(3)), image)
+    seen, valid = vary(Draw(generator=seeded(3)), image, upside_down=True)
     assert (seen.shape, valid) == (image.shape, None)
     first = corners(seen).argmin(1)  # where the upper left corner has gone to
     assert all(60 < (first == corner).sum() < 140 for corner in range(4))
     assert seen.std((1, 2, 3)).unique().numel() > 300  # gamma and enlargement differ
-    again, _ = vary(Draw(generator=seeded(3)), image)
+    again, _ = vary(Draw(generator=seeded(3)), image, upside_down=True)
     assert torch.equal(seen, again)
+    upright = corners(vary(Draw(generator=seeded(3)), image)[0]).argmin(1)
+    assert set(upright.tolist()) == {0, 1}
 
 
 def test_what_counts_moves_with_the_image() -> None:

@@ -1,9 +1,10 @@
 """The published algorithm, vectorised: windows of differences, PCA, K-means, and the clusters that change.
 
-Everything is made of products of matrices with fixed numbers of steps, so that it is exported as it is. Where the
-authors' code departs from their text, this follows the text: grey and colour differences have one scale, and windows
-are not transposed. Alignment and light come before; what is kept of the published algorithm are descriptors, clusters
-and their mean squared difference.
+Everything is made of products of matrices with fixed numbers of steps, so that it is exported as it is. Membership of a
+cluster is slightly soft: on drawings many pixels are equally near to two centres, and rounding would send them to one
+here and to the other on a device. Where the authors' code departs from their text, this follows the text: grey and
+colour differences have one scale, and windows are not transposed. Alignment and light come before; what is kept of the
+published algorithm are descriptors, clusters and their mean squared difference.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ GREY_DIMENSIONS, COLOUR_DIMENSIONS = 3, 9
 SAMPLES = 20_000  # pixels, at most, that principal axes and clusters are found on
 AXIS_STEPS = 12  # of the subspace iteration
 CLUSTER_STEPS = 10
+SOFTNESS = 0.05  # of membership, in units of the mean squared length of the points
 TINY = 1e-12
 
 
@@ -34,10 +36,11 @@ def change(image: Tensor, reference: Tensor, *, window: int, clusters: int) -> T
     step = -(-height * width // SAMPLES)
     sample = descriptors[:, :, ::step].transpose(1, 2)  # (B, S, D)
     centres = cluster(sample, clusters)  # (B, K, D)
-    members = _nearest(descriptors.transpose(1, 2), centres)  # (B, HW, K), one 1 per pixel
+    softness = SOFTNESS * sample.square().sum(2).mean(1)
+    members = _members(descriptors.transpose(1, 2), centres, softness)  # (B, HW, K), of sum 1
     squared = apart.square().mean(1).flatten(1)  # (B, HW)
     totals = torch.einsum("bpk,bp->bk", members, squared)
-    means = totals / members.sum(1).clamp_min(1)
+    means = totals / members.sum(1).clamp_min(TINY)
     return torch.einsum("bpk,bk->bp", members, means).view(batch, 1, height, width)
 
 
@@ -81,21 +84,26 @@ def _orthonormal(axes: Tensor) -> Tensor:
 
 def cluster(points: Tensor, clusters: int) -> Tensor:
     """Centres (B, K, D) of K-means on points (B, S, D), started from points of all lengths, more of the long ones."""
-    batch, number, dimensions = points.shape
-    order = points.square().sum(2).argsort(1)
+    number = points.shape[1]
+    lengths = (points.square().sum(2) + TINY).sqrt()  # (B, S)
     # the quantiles draw near 1: changes are rare, and must start with centres of their own
     share = 1 - torch.linspace(0, 1, clusters, dtype=points.dtype, device=points.device).flip(0).square()
-    chosen = order[:, (share * (number - 1)).round().to(torch.int64)]
-    centres = torch.gather(points, 1, chosen.unsqueeze(2).expand(batch, clusters, dimensions))
+    start = lengths.sort(1).values[:, (share * (number - 1)).round().to(torch.int64)]  # (B, K)
+    softness = SOFTNESS * lengths.square().mean(1)
+    members = _members(lengths.unsqueeze(2), start.unsqueeze(2), softness)
+    centres = _centres(points, members)
     for _ in range(CLUSTER_STEPS):
-        members = _nearest(points, centres)
-        counts = members.sum(1).unsqueeze(2)
-        sums = torch.einsum("bsk,bsd->bkd", members, points)
-        centres = torch.where(counts > 0, sums / counts.clamp_min(1), centres)
+        centres = _centres(points, _members(points, centres, softness))
     return centres
 
 
-def _nearest(points: Tensor, centres: Tensor) -> Tensor:
-    """One-hot (B, S, K): the nearest centre of each point, the first of equals."""
+def _centres(points: Tensor, members: Tensor) -> Tensor:
+    """Means (B, K, D) of the points (B, S, D) of each cluster."""
+    counts = members.sum(1).unsqueeze(2)
+    return torch.einsum("bsk,bsd->bkd", members, points) / counts.clamp_min(TINY)
+
+
+def _members(points: Tensor, centres: Tensor, softness: Tensor) -> Tensor:
+    """Share (B, S, K) of each cluster in each point (B, S, D): falls with the squared distance over `softness` (B,)."""
     distances = centres.square().sum(2).unsqueeze(1) - 2 * points @ centres.transpose(1, 2)
-    return F.one_hot(distances.argmin(2), centres.shape[1]).to(points.dtype)
+    return torch.softmax(-distances / softness.clamp_min(TINY).view(-1, 1, 1), 2)

@@ -102,7 +102,7 @@ class UNetMap(nn.Module):
         """Cross-entropy of the bin of each block's time, over blocks that are wholly valid."""
         good, valid = batch.image, batch.valid
         if self.config.vary and not self.config.position:
-            good, valid = vary(Draw(good.device), good, valid)
+            good, valid = vary(Draw(good.device), good, valid, enlarged=1.4, upside_down=True)
         image = _standardise(good)
         count, channels, height, width = image.shape
         cells = ((height + self.padding[3]) // BLOCK, (width + self.padding[1]) // BLOCK)
