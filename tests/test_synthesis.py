@@ -298,15 +298,14 @@ def corners(image: Tensor) -> Tensor:
 def test_varied_images_are_mirrored_enlarged_and_lit_otherwise() -> None:
     rows, columns = torch.meshgrid(torch.linspace(0, 1, 32), torch.linspace(0, 1, 40), indexing="ij")
     image = (0.2 + 0.2 * rows + 0.4 * columns).expand(400, 1, 32, 40)  # each corner has a grey of its own
-    seen, valid = vary(Draw(generator=seeded(3)), image, upside_down=True)
+    seen, valid = vary(Draw(generator=seeded(3)), image)
     assert (seen.shape, valid) == (image.shape, None)
     first = corners(seen).argmin(1)  # where the upper left corner has gone to
-    assert all(60 < (first == corner).sum() < 140 for corner in range(4))
+    assert set(first.tolist()) == {0, 1}
+    assert all(150 < (first == corner).sum() < 250 for corner in (0, 1))
     assert seen.std((1, 2, 3)).unique().numel() > 300  # gamma and enlargement differ
-    again, _ = vary(Draw(generator=seeded(3)), image, upside_down=True)
+    again, _ = vary(Draw(generator=seeded(3)), image)
     assert torch.equal(seen, again)
-    upright = corners(vary(Draw(generator=seeded(3)), image)[0]).argmin(1)
-    assert set(upright.tolist()) == {0, 1}
 
 
 def test_what_counts_moves_with_the_image() -> None:
@@ -317,7 +316,7 @@ def test_what_counts_moves_with_the_image() -> None:
     assert valid.dtype == torch.bool
     assert (seen[valid] > 0.998).all()
     assert (seen[~valid] < 0.9995).all()
-    assert len({tuple(one.flatten().tolist()) for one in valid}) > 10
+    assert len({tuple(one.flatten().tolist()) for one in valid}) > 4
 
 
 def grainy(count: int, channels: int, height: int, width: int) -> Tensor:

@@ -12,7 +12,7 @@ from anomalib_lite.config import DetectorConfig
 Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 
 _OPTIONS = {
-    "unet": ("widths", "grain", "regions", "vary", "learning_rate", "steps"),
+    "unet": ("widths", "grain", "regions", "learning_rate", "steps"),
     "neighbours": ("backbone", "weights", "gallery"),
 }  # those that mean nothing to the other method
 
@@ -33,9 +33,6 @@ class DteConfig(DetectorConfig):
     size of the largest defect inside which nothing else changes."""
     regions: int = Field(3, ge=1, le=16)
     """unet: sorts of regions with a diffusion time of their own in a training image; the rest of it stays good."""
-    vary: bool = True
-    """unet: train on images mirrored, enlarged and lit otherwise too, so that a long training does not learn them by
-    heart. Switch it off for parts that are good from one side only; not done where `position` counts."""
     learning_rate: float = Field(1e-2, gt=0, le=0.1)
     """unet: of AdamW, at its highest; rises shortly and falls to 0 as a cosine."""
     steps: int = Field(1500, ge=1)

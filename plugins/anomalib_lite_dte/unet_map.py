@@ -11,7 +11,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
-from anomalib_lite.synthesis import Draw, vary
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.diffusion import variances
 from anomalib_lite_dte.networks import BINS, STEPS
@@ -100,10 +99,7 @@ class UNetMap(nn.Module):
 
     def _loss(self, batch: Batch, run: TrainingRun) -> Tensor:
         """Cross-entropy of the bin of each block's time, over blocks that are wholly valid."""
-        good, valid = batch.image, batch.valid
-        if self.config.vary and not self.config.position:
-            good, valid = vary(Draw(good.device), good, valid, enlarged=1.4, upside_down=True)
-        image = _standardise(good)
+        image = _standardise(batch.image)
         count, channels, height, width = image.shape
         cells = ((height + self.padding[3]) // BLOCK, (width + self.padding[1]) // BLOCK)
         time = time_map(count, *cells, regions=self.config.regions, steps=STEPS).to(image.device)
@@ -111,7 +107,7 @@ class UNetMap(nn.Module):
         noise = grainy_noise(count, channels, height, width, grain=self.config.grain).to(image.device)
         logits = self._logits(_standardise(image + spread[:, :, :height, :width] * noise))
         surprise = F.cross_entropy(logits, time.squeeze(1) * BINS // STEPS, reduction="none")
-        counted = _counted(Batch(good, valid=valid), self.padding)
+        counted = _counted(batch, self.padding)
         loss = (surprise * counted).sum() / counted.sum().clamp_min(1)
         with torch.no_grad():
             right = (logits.argmax(1) == time.squeeze(1) * BINS // STEPS) * counted
