@@ -40,8 +40,9 @@ class ImageConfig(_Section):
     """Rows of the model's input, in pixels. Default: 256, or the golden sample's for detectors with a reference."""
     width: int | None = Field(None, ge=16, le=8192)
     """Columns of the model's input, in pixels. Default: as height."""
-    mode: Literal["stretch", "letterbox", "tile"] = "stretch"
-    """stretch: resize to the input; letterbox: resize and pad, keeping the aspect; tile: cut at full resolution."""
+    mode: Literal["stretch", "letterbox", "tile"] | None = None
+    """stretch: resize to the input; letterbox: resize and pad, keeping the aspect; tile: cut at full resolution.
+    Default: stretch; tile where the golden sample has more than 2 megapixels and no height or width is asked for."""
     overlap: int = Field(32, ge=0)
     """tile: pixels of context around the core of each tile."""
     channels: Literal[1, 3] | None = None

@@ -54,7 +54,7 @@ class Inspector(nn.Module):
         return anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1), anomaly_map
 
     def _normalise(self, image: Tensor) -> Tensor:
-        return image.to(torch.float32).permute(0, 3, 1, 2) / self.spec.white
+        return image.permute(0, 3, 1, 2).to(torch.float32) / self.spec.white  # what is moved is small still
 
     def _resize(self, anomaly_map: Tensor) -> Tensor:
         size = (self.spec.height, self.spec.width)
@@ -67,8 +67,11 @@ class Inspector(nn.Module):
         if radius == 0:
             return anomaly_map
         padded = F.pad(anomaly_map, (radius,) * 4, mode="replicate")
-        rows = F.conv2d(padded, self.gaussian.view(1, 1, -1, 1))
-        return F.conv2d(rows, self.gaussian.view(1, 1, 1, -1))
+        count, _, height, width = padded.shape
+        # in one dimension: onnxruntime would spread a single channel over sixteen for a convolution in two
+        columns = F.conv1d(padded.flatten(2), self.gaussian.view(1, 1, -1), dilation=width)
+        both = F.conv1d(F.pad(columns, (0, 2 * radius)), self.gaussian.view(1, 1, -1))
+        return both.view(count, 1, height - 2 * radius, width)[..., : width - 2 * radius]
 
     def _masked_score(self, anomaly_map: Tensor, counted: Tensor) -> Tensor:
         """Mean of the k largest valid values, k fixed; invalid pixels sort last and weigh 0."""

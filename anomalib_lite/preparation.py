@@ -9,7 +9,7 @@ from typing import Any
 
 from anomalib_lite import config as configuration
 from anomalib_lite import references
-from anomalib_lite.config import Config, DetectorConfig
+from anomalib_lite.config import Config, DetectorConfig, ImageConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
 from anomalib_lite.data.samples import count, groups
 from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
@@ -23,6 +23,8 @@ from anomalib_lite.registry import Reader, Registry
 from anomalib_lite.simulation import simulate
 
 DEFAULT_SIZE = 256
+LARGE = 2_000_000  # pixels of a golden image, above which it is cut into tiles
+GOLDEN_TILE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +76,9 @@ class Plan:
         if self.goldens is not None and not self.goldens.names:
             many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""
             lines.append(f"{many}the model carries no golden image, so each inspection needs --reference")
+        if self.goldens is not None and self.config.image.mode == "tile":
+            side, overlap = self.framing.spec.width, self.framing.overlap
+            lines.append(f"golden images are compared in tiles of {side} pixels that overlap by {overlap}")
         lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
@@ -100,16 +105,19 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         good = dataset.samples
     goldens = references.collect(request, info, good, readers)
     found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
+    size = goldens.candidates(good[0].name, good[0].reference)[0].pixels.shape[:2] if goldens is not None else None
+    positional = info.positional or options.positional
+    config = config.model_copy(update={"image": _cut(config.image, size, positional=positional)})
     roi = _read_roi(config.image.roi)
     framing = Framing(
-        spec=_image_spec(config, found, goldens, good),
-        mode=config.image.mode,
+        spec=_image_spec(config, found, size or (DEFAULT_SIZE, DEFAULT_SIZE)),
+        mode=config.image.mode or "stretch",
         overlap=config.image.overlap,
         convert=config.image.channels is not None,
         roi=None if roi is None else region_of_interest(roi),
         align=info.align,
     )
-    if config.image.mode == "tile" and (info.positional or options.positional):
+    if config.image.mode == "tile" and positional:
         with_these = "" if info.positional else " with these options"
         raise ConfigError(
             f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
@@ -168,10 +176,19 @@ def _read_roi(path: Path | None) -> bytes | None:
         ) from error
 
 
-def _image_spec(config: Config, found: Survey, goldens: Goldens | None, good: Sequence[Sample]) -> ImageSpec:
-    size = (DEFAULT_SIZE, DEFAULT_SIZE)
-    if goldens is not None:
-        size = goldens.candidates(good[0].name, good[0].reference)[0].pixels.shape[:2]
+def _cut(image: ImageConfig, golden: tuple[int, int] | None, *, positional: bool) -> ImageConfig:
+    """How images are cut where nothing says how: large golden images in tiles, or each would need gigabytes."""
+    if image.mode is not None:
+        return image
+    asked = image.height or image.width or positional
+    if golden is None or asked or golden[0] * golden[1] <= LARGE:
+        return image.model_copy(update={"mode": "stretch"})
+    overlap = min(image.overlap, GOLDEN_TILE // 4)
+    return image.model_copy(update={"mode": "tile", "height": GOLDEN_TILE, "width": GOLDEN_TILE, "overlap": overlap})
+
+
+def _image_spec(config: Config, found: Survey, size: tuple[int, int]) -> ImageSpec:
+    """What the graph takes: `size` (height, width) where the configuration names none."""
     height = config.image.height or config.image.width or size[0]
     white = config.image.white or (255 if found.dtype == "uint8" else 65535)
     return ImageSpec(

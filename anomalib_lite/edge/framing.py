@@ -133,13 +133,17 @@ class Framing:
         counted[y.inside, x.inside] = region[y.place, x.place]
         core = np.zeros_like(counted)
         core[y.core, x.core] = counted[y.core, x.core]
-        image = np.ascontiguousarray(pixels[y.positions][:, x.positions])
+        image = pixels[y.place, x.place]
+        if image.shape[:2] != counted.shape:
+            image = np.pad(image, (y.missing, x.missing, (0, 0)), mode="edge")
         return Frame(image, counted, core, (y.inside, x.inside), (y.place, x.place))
 
     def region(self, height: int, width: int) -> NDArray[np.bool_]:
         """The region of interest at a size, by nearest pixel; everything where there is none."""
         if self.roi is None:
             return np.ones((height, width), bool)
+        if self.roi.shape == (height, width):
+            return self.roi
         y = (np.arange(height) + 0.5) * self.roi.shape[0] / height
         x = (np.arange(width) + 0.5) * self.roi.shape[1] / width
         return self.roi[np.ix_(y.astype(int), x.astype(int))]
@@ -159,10 +163,10 @@ class _Window(NamedTuple):
     is smaller than a tile, its edge pixels are repeated.
     """
 
-    positions: NDArray[np.intp]  # in the source, one for each pixel of the tile
     core: slice  # of the tile
     inside: slice  # of the tile: real image
     place: slice  # of the source: where `inside` lies
+    missing: tuple[int, int]  # pixels of the tile before and behind the image
 
     @classmethod
     def around(cls, core: slice, size: int, length: int) -> Self:
@@ -171,10 +175,10 @@ class _Window(NamedTuple):
         start = min(max(start, 0), length - size) if length >= size else (length - size) // 2
         place = slice(max(start, 0), min(start + size, length))
         return cls(
-            positions=np.clip(np.arange(start, start + size), 0, length - 1),
             core=slice(core.start - start, core.stop - start),
             inside=slice(place.start - start, place.stop - start),
             place=place,
+            missing=(place.start - start, start + size - place.stop),
         )
 
 

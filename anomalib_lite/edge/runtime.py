@@ -20,6 +20,7 @@ from anomalib_lite.errors import ConfigError, ImageError, ModelError
 Feed: TypeAlias = dict[str, NDArray[Any]]
 
 TILES_PER_RUN = 4
+PIXELS_PER_RUN = TILES_PER_RUN * 256 * 256  # of tiles: fewer where they are larger, so that memory stays bounded
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "cuda": "CUDAExecutionProvider",
@@ -78,7 +79,9 @@ class Runtime:
             ConfigError: The provider is unknown or not installed.
         """
         self.framing = framing
-        self._chunk = TILES_PER_RUN if framing.mode == "tile" else 1
+        self._chunk = 1
+        if framing.mode == "tile":
+            self._chunk = min(TILES_PER_RUN, max(1, PIXELS_PER_RUN // (framing.spec.height * framing.spec.width)))
         self._inputs = tuple(inputs)
         admission.admit(graph, *_signature(framing, self._inputs))
         self._session = _session(graph, provider, threads)
@@ -103,14 +106,14 @@ class Runtime:
         if not any(frame.valid.any() for frame in frames):
             raise ImageError("nothing of the image is inside the region of interest: check image.roi", "wrong_size")
         outputs = [self.run(feed) for feed in self._feeds(frames, pair.references if pair else ())]
-        scores = np.concatenate([scores for scores, _ in outputs])[: len(frames)]
-        maps = np.concatenate([maps for _, maps in outputs])[: len(frames), 0]
-        score = max(float(one) for one, frame in zip(scores, frames, strict=True) if frame.valid.any())
-        if not (np.isfinite(scores).all() and np.isfinite(maps).all()):
+        scores = [float(one) for scores, _ in outputs for one in scores][: len(frames)]
+        maps = [one[0] for _, maps in outputs for one in maps][: len(frames)]
+        score = max(one for one, frame in zip(scores, frames, strict=True) if frame.valid.any())
+        if not (np.isfinite(scores).all() and all(np.isfinite(one).all() for one in maps)):
             raise ImageError("the model's result is not finite: the image cannot be judged", "not_finite")
         if pair is None:
-            return Measurement(score, *self.framing.assemble(frames, list(maps)))
-        anomaly_map, valid = pair.framing.assemble(frames, list(maps))
+            return Measurement(score, *self.framing.assemble(frames, maps))
+        anomaly_map, valid = pair.framing.assemble(frames, maps)
         comparison = Comparison(pair.golden, pair.image, anomaly_map)
         return Measurement(score, *pair.to_source(anomaly_map, valid), comparison)
 

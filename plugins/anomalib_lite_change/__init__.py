@@ -15,7 +15,6 @@ def register_detectors() -> list[DetectorInfo]:
             config=ChangeConfig,
             inputs=("image", "reference"),
             align=True,
-            positional=True,
             defaults={"score.sigma": 1.0},
             paper="Fridman et al., ChangeChip, arXiv 2109.05746",
         )

@@ -1,10 +1,11 @@
 """The published algorithm, vectorised: windows of differences, PCA, K-means, and the clusters that change.
 
-Everything is made of products of matrices with fixed numbers of steps, so that it is exported as it is. Membership of a
-cluster is slightly soft: on drawings many pixels are equally near to two centres, and rounding would send them to one
-here and to the other on a device. Where the authors' code departs from their text, this follows the text: grey and
-colour differences have one scale, and windows are not transposed. Alignment and light come before; what is kept of the
-published algorithm are descriptors, clusters and their mean squared difference.
+Everything is made of products of matrices with fixed numbers of steps, so that it is exported as it is. On drawings
+many pixels are equally near to two centres, and rounding would send them to one here and to the other on a device: so
+membership of a cluster is slightly soft, and all is computed in 64 bits. Where the authors depart from their text in
+their code, this follows the text: grey and colour differences have one scale, and windows are not transposed. Alignment
+and light come before; what is kept of the published algorithm are descriptors, clusters and their mean squared
+difference.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def change(image: Tensor, reference: Tensor, *, window: int, clusters: int) -> T
         clusters: How many clusters.
     """
     batch, _, height, width = image.shape
-    apart = (image - reference).abs()
+    apart = (image - reference).abs().double()
     descriptors = describe(apart, window)  # (B, D, HW)
     step = -(-height * width // SAMPLES)
     sample = descriptors[:, :, ::step].transpose(1, 2)  # (B, S, D)
@@ -41,7 +42,7 @@ def change(image: Tensor, reference: Tensor, *, window: int, clusters: int) -> T
     squared = apart.square().mean(1).flatten(1)  # (B, HW)
     totals = torch.einsum("bpk,bp->bk", members, squared)
     means = totals / members.sum(1).clamp_min(TINY)
-    return torch.einsum("bpk,bk->bp", members, means).view(batch, 1, height, width)
+    return torch.einsum("bpk,bk->bp", members, means).view(batch, 1, height, width).to(image.dtype)
 
 
 def describe(apart: Tensor, window: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite_change import changechip
 from anomalib_lite_change.config import ChangeConfig
-from anomalib_lite_change.tolerance import CLASSES, difference, highest, membership
+from anomalib_lite_change.tolerance import CLASSES, between, difference, highest, kind, membership
 
 PRIOR_PIXELS = 1000.0  # weight of the mean over all kinds of places in the spread of one kind
 PRIOR_PAIRS = 4.0  # weight of the kind of place in the spread of one pixel, in pairs
@@ -41,7 +41,7 @@ class Change(Detector):
         for batch in run.progress(batches, "measuring good pairs"):
             assert batch.reference is not None
             square = difference(batch.image, batch.reference, self.config.shift).square()
-            share = membership(batch.reference, self.config.shift)
+            share = membership(kind(batch.reference, self.config.shift))
             counted = torch.ones_like(square) if batch.valid is None else batch.valid.to(square.dtype)
             weights += (share * counted).sum((0, 2, 3), dtype=torch.float64).cpu()
             squares += (share * counted * square).sum((0, 2, 3), dtype=torch.float64).cpu()
@@ -76,5 +76,4 @@ class Change(Detector):
 
     def _of_kind(self, reference: Tensor) -> Tensor:
         """Spread of good pairs at places of the same kind, (B, 1, H, W)."""
-        share = membership(reference, self.config.shift)
-        return (share * self.kinds.view(1, -1, 1, 1)).sum(1, keepdim=True)
+        return between(self.kinds, kind(reference, self.config.shift))

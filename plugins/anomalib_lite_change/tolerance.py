@@ -27,22 +27,42 @@ def difference(image: Tensor, reference: Tensor, shift: int) -> Tensor:
     """
     added = _outside(image, reference, shift)
     missing = _outside(reference, image, shift)
-    return torch.maximum(added, missing).amax(1, keepdim=True)
+    return _largest(torch.maximum(added, missing)).clamp_min(0)
 
 
 def _outside(image: Tensor, other: Tensor, shift: int) -> Tensor:
     above = image - highest(other, shift)
     below = -highest(-other, shift) - image
-    return torch.maximum(above, below).clamp_min(0)
+    return torch.maximum(above, below)
 
 
-def membership(reference: Tensor, shift: int) -> Tensor:
-    """Kind of place of each pixel of the golden image, as shares (B, CLASSES, H, W) that sum to 1.
+def _largest(values: Tensor) -> Tensor:
+    """Over the channels, (B, 1, H, W)."""
+    return values if values.shape[1] == 1 else values.amax(1, keepdim=True)
+
+
+def kind(reference: Tensor, shift: int) -> Tensor:
+    """Kind of place of each pixel of the golden image, (B, 1, H, W) in [0, CLASSES - 1].
 
     A place is known by its contrast: the range of values within `shift` + 1 pixels, of the channel where it is
-    largest. It belongs to the two kinds whose contrast is next to its own; kinds lie closer for faint contrasts.
+    largest. Between two whole numbers it is of both kinds; kinds lie closer for faint contrasts.
     """
-    contrast = highest(reference, shift + 1) + highest(-reference, shift + 1)
-    place = contrast.amax(1, keepdim=True).clamp(0, 1).sqrt() * (CLASSES - 1)
+    contrast = _largest(highest(reference, shift + 1) + highest(-reference, shift + 1))
+    return contrast.clamp(0, 1).sqrt() * (CLASSES - 1)
+
+
+def membership(place: Tensor) -> Tensor:
+    """Share of each kind in each pixel: (B, 1, H, W) from `kind` to (B, CLASSES, H, W) that sums to 1."""
     kinds = torch.arange(CLASSES, dtype=place.dtype, device=place.device).view(1, -1, 1, 1)
     return (1 - (place - kinds).abs()).clamp_min(0)
+
+
+def between(values: Tensor, place: Tensor) -> Tensor:
+    """Values of the kinds, (CLASSES,), at each pixel's kind (B, 1, H, W), linear between two; the same shape.
+
+    The mean of `values` by `membership`, without its maps.
+    """
+    found = values[0].expand_as(place)
+    for number, step in enumerate(values.diff().unbind()):
+        found = found + step * (place - number).clamp(0, 1)
+    return found

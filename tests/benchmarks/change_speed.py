@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -102,12 +101,14 @@ def inspect(path: Path, image: Path) -> None:
     """In a process of its own, so that its memory is that of the inspection alone."""
     model = Model(path, threads=1)
     result = model.inspect(image)
+    said = f"{result.verdict.name}, {len(result.regions)} region(s)"
+    del result  # and its maps
     seconds = best(lambda: model.inspect(image))
-    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    status = Path("/proc/self/status").read_text()  # getrusage would tell that of the process that started this one
+    memory = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1024
     width, height = LARGE
     print(
-        f"{width} x {height}, colour: {result.verdict.name}, {len(result.regions)} region(s), file to verdict "
-        f"{seconds:.2f} s, highest resident memory {memory:.0f} MiB"
+        f"{width} x {height}, colour: {said}, file to verdict {seconds:.2f} s, highest resident memory {memory:.0f} MiB"
     )
 
 

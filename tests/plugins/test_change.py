@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from anomalib_lite_change.config import ChangeConfig
 from anomalib_lite_change.detector import Change
 from PIL import Image
 
-from anomalib_lite import pipeline, references
+from anomalib_lite import pipeline, preparation, references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
@@ -70,10 +71,18 @@ def test_a_thin_line_that_is_missing_or_added_differs_all_along_it(swap: bool):
 
 
 def test_kinds_of_places_share_every_pixel_and_rise_with_contrast():
-    share = tolerance.membership(striped(), 2)
+    share = tolerance.membership(tolerance.kind(striped(), 2))
     assert torch.allclose(share.sum(1), torch.ones(1, 32, 32))
     assert share[0, 0, 16, 0] == 1  # plain
     assert share[0, -1, 16, 10] == 1  # the full contrast
+
+
+def test_the_value_of_a_place_is_the_mean_over_its_kinds():
+    place = tolerance.kind(torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0)) ** 8, 0)
+    values = torch.tensor([0.3, 0.1, 0.4, 0.1, 0.5, 0.9, 0.2, 0.6])
+    expected = (tolerance.membership(place) * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
+    assert len(place.long().unique()) > 3
+    assert torch.allclose(tolerance.between(values, place), expected, atol=1e-6)
 
 
 def fitted(images: torch.Tensor, references: torch.Tensor, **options) -> Change:
@@ -165,6 +174,33 @@ def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path):
     assert width * height / (region.width * region.height + 64 - width * height) > 0.5
     assert result.comparison is not None
     assert result.comparison.image.shape == (256, 256, 3)
+
+
+@pytest.mark.slow
+def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(preparation, "LARGE", 256 * 255)
+    monkeypatch.setattr(preparation, "GOLDEN_TILE", 128)
+    (tmp_path / "golden").mkdir()
+    shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
+    request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20)
+    assert pipeline.train(request)
+    model = Model(tmp_path / "model")
+    assert (model.framing.mode, model.framing.spec.width) == ("tile", 128)
+    same = model.inspect(GOLDENS[0])
+    assert (same.verdict, same.score) == (Verdict.OK, 0.0)
+    pixels = imaging.read(GOLDENS[0]).pixels.copy()
+    pixels[100:108, 140:148] = 255
+    result = model.inspect(pixels)
+    assert result.verdict is Verdict.NG
+    assert result.anomaly_map is not None
+    assert result.anomaly_map.shape == (256, 256)
+    peak = np.unravel_index(result.anomaly_map.argmax(), result.anomaly_map.shape)
+    assert 98 <= peak[0] < 110
+    assert 138 <= peak[1] < 150
+
+    request = replace(request, out=tmp_path / "whole", overrides={"image.mode": "stretch"})
+    assert pipeline.train(request)
+    assert Model(tmp_path / "whole").framing.spec.width == 256
 
 
 @pytest.mark.slow
