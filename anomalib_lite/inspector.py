@@ -54,7 +54,7 @@ class Inspector(nn.Module):
         return anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1), anomaly_map
 
     def _normalise(self, image: Tensor) -> Tensor:
-        return image.permute(0, 3, 1, 2).to(torch.float32) / self.spec.white  # what is moved is small still
+        return image.to(torch.float32).permute(0, 3, 1, 2) / self.spec.white
 
     def _resize(self, anomaly_map: Tensor) -> Tensor:
         size = (self.spec.height, self.spec.width)

@@ -76,9 +76,11 @@ class Plan:
         if self.goldens is not None and not self.goldens.names:
             many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""
             lines.append(f"{many}the model carries no golden image, so each inspection needs --reference")
-        if self.goldens is not None and self.config.image.mode == "tile":
-            side, overlap = self.framing.spec.width, self.framing.overlap
-            lines.append(f"golden images are compared in tiles of {side} pixels that overlap by {overlap}")
+        if self.goldens is not None and self.framing.mode == "tile":
+            spec, context = self.framing.spec, self.framing.overlap
+            lines.append(
+                f"images are compared in tiles of {spec.width} x {spec.height}, {context} pixels of them context"
+            )
         lines += [f"left out, cannot be read: {reason}" for _, reason in self.survey.unreadable]
         return lines + [f"warning: {warning}" for warning in self.survey.warnings]
 
@@ -105,12 +107,13 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         good = dataset.samples
     goldens = references.collect(request, info, good, readers)
     found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
-    size = goldens.candidates(good[0].name, good[0].reference)[0].pixels.shape[:2] if goldens is not None else None
+    shapes = _golden_shapes(goldens, good)
     positional = info.positional or options.positional
-    config = config.model_copy(update={"image": _cut(config.image, size, positional=positional)})
+    largest = max((height * width for height, width in shapes), default=0)
+    config = config.model_copy(update={"image": _cut(config.image, largest, positional=positional)})
     roi = _read_roi(config.image.roi)
     framing = Framing(
-        spec=_image_spec(config, found, size or (DEFAULT_SIZE, DEFAULT_SIZE)),
+        spec=_image_spec(config, found, shapes[0] if shapes else (DEFAULT_SIZE, DEFAULT_SIZE)),
         mode=config.image.mode or "stretch",
         overlap=config.image.overlap,
         convert=config.image.channels is not None,
@@ -176,15 +179,35 @@ def _read_roi(path: Path | None) -> bytes | None:
         ) from error
 
 
-def _cut(image: ImageConfig, golden: tuple[int, int] | None, *, positional: bool) -> ImageConfig:
-    """How images are cut where nothing says how: large golden images in tiles, or each would need gigabytes."""
-    if image.mode is not None:
-        return image
-    asked = image.height or image.width or positional
-    if golden is None or asked or golden[0] * golden[1] <= LARGE:
-        return image.model_copy(update={"mode": "stretch"})
-    overlap = min(image.overlap, GOLDEN_TILE // 4)
-    return image.model_copy(update={"mode": "tile", "height": GOLDEN_TILE, "width": GOLDEN_TILE, "overlap": overlap})
+def _golden_shapes(goldens: Goldens | None, good: Sequence[Sample]) -> list[tuple[int, int]]:
+    """Height and width of the first image's golden one, then of all that the model carries; empty without any."""
+    if goldens is None:
+        return []
+    first = goldens.candidates(good[0].name, good[0].reference)[0]
+    return [(view.pixels.shape[0], view.pixels.shape[1]) for view in (first, *goldens.views)]
+
+
+def _cut(image: ImageConfig, golden: int, *, positional: bool) -> ImageConfig:
+    """How images are cut where nothing says how: large golden images in tiles, or each would need much memory.
+
+    Args:
+        image: What is asked for.
+        golden: Pixels of the largest golden image; 0 where the detector does not compare.
+        positional: Whether tiles are out of the question.
+
+    Raises:
+        ConfigError: The tiles would have no core.
+    """
+    sized = image.height or image.width
+    mode = image.mode or ("tile" if golden > LARGE and not (sized or positional) else "stretch")
+    if mode != "tile" or sized or not golden:
+        return image.model_copy(update={"mode": mode})
+    if 2 * image.overlap >= GOLDEN_TILE:
+        raise ConfigError(
+            f"image.overlap={image.overlap} leaves no core in tiles of {GOLDEN_TILE} pixels: use less than half of it, "
+            "or set image.height and image.width."
+        )
+    return image.model_copy(update={"mode": mode, "height": GOLDEN_TILE, "width": GOLDEN_TILE})
 
 
 def _image_spec(config: Config, found: Survey, size: tuple[int, int]) -> ImageSpec:

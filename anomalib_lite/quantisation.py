@@ -150,8 +150,12 @@ def _plain(model: onnx.ModelProto) -> bytes:
 
 
 def _smoothing(model: onnx.ModelProto) -> list[str]:
-    """Convolutions of one channel along one axis: the Gaussian that ends a graph, where rounding would show."""
-    lines = {one.name for one in model.graph.initializer if list(one.dims[:2]) == [1, 1] and 1 in one.dims[2:]}
+    """Convolutions of one channel along one axis: the Gaussian that ends a graph, where rounding would show.
+
+    They have one dimension, or two in the graphs of older versions.
+    """
+    single = [one for one in model.graph.initializer if list(one.dims[:2]) == [1, 1]]
+    lines = {one.name for one in single if len(one.dims) == 3 or 1 in one.dims[2:]}
     return [node.name for node in model.graph.node if node.op_type == "Conv" and node.input[1] in lines]
 
 

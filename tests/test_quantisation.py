@@ -10,10 +10,12 @@ import numpy as np
 import onnx
 import pytest
 from conftest import SIZE, picture
+from gauss import Gauss, GaussConfig
 from onnx import TensorProto, helper, numpy_helper
 from test_cli import call
 
 from anomalib_lite import quantisation
+from anomalib_lite.config import ScoreConfig
 from anomalib_lite.deployment import export
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
@@ -23,6 +25,8 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError
+from anomalib_lite.export import to_onnx
+from anomalib_lite.inspector import Inspector
 from anomalib_lite.quantisation import Comparison, quantise
 
 GROUP = r"part(\d+)"
@@ -92,6 +96,16 @@ def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing():
         expected = before.measure(picture(seed)).score
         assert after.measure(picture(seed)).score == pytest.approx(expected, rel=0.1)
     assert quantise(graph, feeds) == int8
+
+
+def test_the_smoothing_of_an_exported_graph_is_left_alone():
+    spec = ImageSpec(48, 48, 1, "uint8", 255.0)
+    wrapped = Inspector(Gauss(GaussConfig(), spec), spec, ScoreConfig(sigma=2), reference=False, valid=False).eval()
+    wrapped.fitted.fill_(True)
+    graph = to_onnx(wrapped)
+    convolutions = [one.name for one in onnx.load_from_string(graph).graph.node if one.op_type == "Conv"]
+    assert len(convolutions) == 2
+    assert quantisation._smoothing(onnx.load_from_string(graph)) == convolutions
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count, islice
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -15,10 +15,8 @@ from torch import Tensor
 from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.errors import ConfigError, DataError, PluginError
 
-Pixels: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
+Pixels: TypeAlias = NDArray[Any]  # uint8 or uint16
 Frame: TypeAlias = tuple[Pixels, Pixels | None, NDArray[np.bool_] | None]  # image (h, w, C), reference, valid (h, w)
-
-CACHE_BYTES = 2 << 30
 
 
 class Frames(Protocol):
@@ -33,28 +31,6 @@ class Frames(Protocol):
         ...
 
 
-class FrameCache:
-    """Keeps the first frames that fit into `limit` bytes; the others are decoded whenever they are asked for."""
-
-    def __init__(self, frames: Frames, limit: int = CACHE_BYTES) -> None:
-        self._frames = frames
-        self._free = limit
-        self._kept: dict[int, Frame] = {}
-
-    def __len__(self) -> int:
-        return len(self._frames)
-
-    def __getitem__(self, index: int, /) -> Frame:
-        if index in self._kept:
-            return self._kept[index]
-        frame = self._frames[index]
-        size = sum(part.nbytes for part in frame if part is not None)
-        if size <= self._free:
-            self._free -= size
-            self._kept[index] = frame
-        return frame
-
-
 class FrameBatches:
     """Batches of frames: float32 images (B, C, H, W), valid masks (B, 1, H, W).
 
@@ -63,8 +39,8 @@ class FrameBatches:
     There are two ways through the frames, both set by the seed alone:
 
     - Iterating gives one pass over every frame, each once, the last batch being smaller where they do not divide
-      evenly. The p-th pass has the p-th order. Every process sees all of it, so that a closed-form fit learns the
-      same everywhere.
+      evenly. The p-th pass has the p-th order, the tiles of an image one after the other: it is decoded once. Every
+      process sees all of it, so that a closed-form fit learns the same everywhere.
     - `stream` is for gradient descent: one pass after another without an end, cut into batches of exactly
       `batch_size`. A batch may reach into the next pass, and data sets smaller than a batch repeat within it. Each of
       `world` processes gets its own equal slice of every batch.
@@ -80,6 +56,7 @@ class FrameBatches:
         device: torch.device,
         rank: int = 0,
         world: int = 1,
+        images: Sequence[int] | None = None,
     ) -> None:
         if not len(frames):
             raise DataError("There are no training images: at least one good image is needed.")
@@ -96,6 +73,7 @@ class FrameBatches:
         self._batch_size = batch_size
         self._seed = seed
         self._device = device
+        self._image_of = np.arange(len(frames)) if images is None else np.asarray(images)
         self._passes = 0
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
@@ -105,7 +83,7 @@ class FrameBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass over all frames, whatever the process."""
-        order = self._order(self._passes)
+        order = self._together(self._order(self._passes))
         self._passes += 1
         for start in range(0, len(order), self._batch_size):
             yield self._batch(order[start : start + self._batch_size])
@@ -124,6 +102,11 @@ class FrameBatches:
 
     def _shuffled(self, number: int) -> NDArray[np.int64]:
         return np.random.default_rng([self._seed, number]).permutation(len(self._frames))
+
+    def _together(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The frames of each image where the first of them is; the same order where each is an image of its own."""
+        first = {int(image): place for place, image in reversed(list(enumerate(self._image_of[order])))}
+        return order[np.argsort([first[int(image)] for image in self._image_of[order]], kind="stable")]
 
     def _batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Batch:
         images, references, valids = zip(*(self._frames[int(index)] for index in indices), strict=True)

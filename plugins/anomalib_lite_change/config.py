@@ -24,3 +24,8 @@ class ChangeConfig(DetectorConfig):
     """changechip: number of clusters of differences."""
     window: int = Field(5, ge=1, le=9)
     """changechip: side of the window that describes a pixel, in pixels; odd."""
+
+    @property
+    def positional(self) -> bool:
+        """changechip: its clusters are those of the whole image. The spread per pixel is learnt without tiles only."""
+        return self.method == "changechip"

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import chain, islice
+from itertools import chain, islice, pairwise
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from anomalib_lite.detector import Batch
 from anomalib_lite.errors import ConfigError, DataError, PluginError
-from anomalib_lite.training.batches import Frame, FrameBatches, FrameCache, endless
+from anomalib_lite.training.batches import Frame, FrameBatches, endless
 
 CPU = torch.device("cpu")
 
@@ -118,12 +118,16 @@ def test_a_frame_without_a_mask_beside_one_with_a_mask_counts_whole() -> None:
     assert batch.reference is None
 
 
-def test_cache_decodes_again_only_what_does_not_fit() -> None:
-    frames = Numbered(4)
-    cache = FrameCache(frames, limit=3 * 6 + 5)  # bytes: three frames of six, and not a fourth
+def test_a_pass_takes_the_tiles_of_an_image_together() -> None:
+    images = [0, 0, 0, 1, 2, 2, 2, 2, 3, 3]
+    batches = FrameBatches(Numbered(10), white=1, batch_size=4, seed=5, device=CPU, images=images)
     for _ in range(3):
-        assert [int(cache[i][0][0, 0, 0]) for i in range(len(cache))] == [0, 1, 2, 3]
-    assert frames.decoded == [0, 1, 2, 3, 3, 3]
+        shown = flat(numbers(batch) for batch in batches)
+        assert sorted(shown) == list(range(10))
+        changes = sum(images[a] != images[b] for a, b in pairwise(shown))
+        assert changes == 3
+    stream = flat(numbers(batch) for batch in islice(batches.stream(), 5))
+    assert sum(images[a] != images[b] for a, b in pairwise(stream)) > 6
 
 
 def test_no_images_is_an_error() -> None:
