@@ -69,6 +69,7 @@ class TrainingRun(Protocol):
         steps: int,
         optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         schedule: Callable[[float], float] | None = None,
+        at_most: int | None = None,
     ) -> None:
         """Gradient descent on `loss(batch)` over the parameters of `module`; can be interrupted and resumed.
 
@@ -80,6 +81,7 @@ class TrainingRun(Protocol):
             optimiser: From parameters to an optimiser. Default: AdamW at 1e-3.
             schedule: Factor of the learning rate, from training progress in [0, 1] (of steps or of the time budget).
                 Default: a short warm-up, then cosine to 0.
+            at_most: Steps after which `--minutes` end early, for what gets no better then. `--steps` goes beyond.
         """
         ...
 

@@ -46,6 +46,7 @@ class Plan:
 
     steps: int
     budget: float
+    at_most: int | None  # steps, whatever the budget
     optimiser: MakeOptimiser
     schedule: Callable[[float], float]  # factor of the learning rate, from progress in [0, 1]
 
@@ -74,7 +75,8 @@ class Descent:
         """Progress in [0, 1]."""
         if math.isinf(self._plan.budget):
             return min(1.0, self.step / self._plan.steps)
-        return min(1.0, (self.elapsed - self.began) / max(self._plan.budget - self.began, 1e-9))
+        by_clock = (self.elapsed - self.began) / max(self._plan.budget - self.began, 1e-9)
+        return min(1.0, max(by_clock, self.step / self._plan.at_most if self._plan.at_most else 0.0))
 
     def make_optimiser(self) -> torch.optim.Optimizer:
         """The optimiser, where it stood."""

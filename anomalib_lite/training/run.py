@@ -145,6 +145,7 @@ class LightningRun:
         steps: int,
         optimiser: MakeOptimiser | None = None,
         schedule: Callable[[float], float] | None = None,
+        at_most: int | None = None,
     ) -> None:
         """See `TrainingRun.minimise`.
 
@@ -162,6 +163,7 @@ class LightningRun:
             budget=self._budget,
             optimiser=optimiser or adamw,
             schedule=schedule or warm_up_cosine,
+            at_most=at_most,
         )
         state = self._restore(call, module)
         descent = Descent(self, loss, module, plan, state)
