@@ -12,7 +12,7 @@ from anomalib_lite.config import DetectorConfig
 Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 
 _OPTIONS = {
-    "unet": ("widths", "grain", "regions", "learning_rate", "steps"),
+    "unet": ("widths", "grain", "regions", "members", "learning_rate", "steps"),
     "neighbours": ("backbone", "weights", "gallery"),
 }  # those that mean nothing to the other method
 
@@ -33,10 +33,13 @@ class DteConfig(DetectorConfig):
     size of the largest defect inside which nothing else changes."""
     regions: int = Field(3, ge=1, le=16)
     """unet: sorts of regions with a diffusion time of their own in a training image; the rest of it stays good."""
+    members: int = Field(6, ge=1, le=32)
+    """unet: networks that are trained side by side, each with noise of its own; the map is their mean. One alone
+    depends much on the luck of its training. Time and memory grow with their number."""
     learning_rate: float = Field(1e-2, gt=0, le=0.1)
     """unet: of AdamW, at its highest; rises shortly and falls to 0 as a cosine."""
-    steps: int = Field(1500, ge=1)
-    """unet: optimiser steps when neither steps nor minutes are asked for."""
+    steps: int = Field(500, ge=1)
+    """unet: optimiser steps unless the host is asked for others; no more than these however many minutes there are."""
     backbone: Literal["resnet18", "wide_resnet50_2"] = "resnet18"
     """neighbours: the network of torchvision whose second and third layers give the features."""
     weights: Literal["imagenet", "none"] | Path = "none"

@@ -25,7 +25,7 @@ _FLAT = 0.01  # smallest spread of an image that is magnified to 1, share of whi
 
 
 class UNetMap(nn.Module):
-    """Estimates the diffusion time of every block of 4 x 4 pixels."""
+    """Estimates the diffusion time of every block of 4 x 4 pixels, as the mean of several networks."""
 
     variance: Tensor  # (400,) of the noise at each time
     place: Tensor  # (1, 2, h, w): row and column of each block in [-1, 1]
@@ -38,8 +38,10 @@ class UNetMap(nn.Module):
         self.register_buffer("variance", variances(STEPS).float(), persistent=False)
         components = image.channels * BLOCK**2
         self.register_buffer("projection", torch.eye(components).view(components, image.channels, BLOCK, BLOCK))
-        self.unet = UNet(components + 2 * config.position, BINS, config.widths)
-        multiple = BLOCK * self.unet.stride
+        inputs = components + 2 * config.position
+        members = [UNet(inputs, BINS, config.widths) for _ in range(config.members)]
+        self.members = nn.ModuleList(members)
+        multiple = BLOCK * members[0].stride
         height, width = (size + -size % multiple for size in (image.height, image.width))
         self.padding = (0, width - image.width, 0, height - image.height)  # left, right, top, bottom
         rows, columns = (torch.linspace(-1, 1, size // BLOCK) for size in (height, width))
@@ -54,6 +56,7 @@ class UNetMap(nn.Module):
             self,
             batches,
             steps=self.config.steps,
+            at_most=self.config.steps,
             optimiser=lambda parameters: torch.optim.AdamW(parameters, lr=self.config.learning_rate),
         )
 
@@ -64,23 +67,20 @@ class UNetMap(nn.Module):
             image: (B, C, H, W) in [0, 1].
 
         Returns:
-            (B, 1, H, W) in nats: the log odds that the time is beyond a border between bins, mean of the six borders.
-            It orders as the expected bin does, but has no upper limit to tie at.
+            (B, 1, H, W) in nats: the log odds that the time is beyond a border between bins, mean of the six borders
+            and of the networks. It orders as the expected bin does, but has no upper limit to tie at.
         """
-        logits = self._logits(_standardise(image))
-        beyond = [logits[:, k:].logsumexp(1, keepdim=True) for k in range(1, BINS)]
-        before = [logits[:, :k].logsumexp(1, keepdim=True) for k in range(1, BINS)]
-        odds = (torch.cat(beyond, 1) - torch.cat(before, 1)).mean(1, keepdim=True)
+        blocks = self._blocks(_standardise(image))
+        odds = torch.stack([_log_odds(member(blocks)) for member in self.members]).mean(0)
         odds = F.interpolate(odds, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)
         return odds[:, :, : self.image.height, : self.image.width]
 
-    def _logits(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) standardised to (B, 7, h, w), a cell for each block of the padded image."""
+    def _blocks(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) standardised to (B, components, h, w), a cell for each block of the padded image."""
         blocks = F.conv2d(F.pad(image, self.padding, mode="replicate"), self.projection, stride=BLOCK)
         if self.config.position:
             blocks = torch.cat([blocks, self.place.expand(blocks.shape[0], -1, -1, -1)], 1)
-        logits: Tensor = self.unet(blocks)
-        return logits
+        return blocks
 
     def _components(self, batches: Batches, run: TrainingRun) -> Tensor:
         """Principal components of the blocks of good images, each scaled to a spread of about 1.
@@ -98,21 +98,31 @@ class UNetMap(nn.Module):
         return whitening.projection.T.float().reshape(self.projection.shape).to(run.device)
 
     def _loss(self, batch: Batch, run: TrainingRun) -> Tensor:
-        """Cross-entropy of the bin of each block's time, over blocks that are wholly valid."""
-        image = _standardise(batch.image)
+        """Mean over the networks, each with noise of its own."""
+        image, counted = _standardise(batch.image), _counted(batch, self.padding)
+        losses, right = zip(*(self._surprise(member, image, counted) for member in self.members), strict=True)
+        run.log("right_bin", torch.stack(right).mean())
+        return torch.stack(losses).mean()
+
+    def _surprise(self, member: nn.Module, image: Tensor, counted: Tensor) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the bin of each block's time, over blocks that are wholly valid, and how many are right."""
         count, channels, height, width = image.shape
         cells = ((height + self.padding[3]) // BLOCK, (width + self.padding[1]) // BLOCK)
         time = time_map(count, *cells, regions=self.config.regions, steps=STEPS).to(image.device)
         spread = self.variance[time].sqrt().repeat_interleave(BLOCK, 2).repeat_interleave(BLOCK, 3)
         noise = grainy_noise(count, channels, height, width, grain=self.config.grain).to(image.device)
-        logits = self._logits(_standardise(image + spread[:, :, :height, :width] * noise))
-        surprise = F.cross_entropy(logits, time.squeeze(1) * BINS // STEPS, reduction="none")
-        counted = _counted(batch, self.padding)
-        loss = (surprise * counted).sum() / counted.sum().clamp_min(1)
-        with torch.no_grad():
-            right = (logits.argmax(1) == time.squeeze(1) * BINS // STEPS) * counted
-            run.log("right_bin", right.sum() / counted.sum().clamp_min(1))
-        return loss
+        logits = member(self._blocks(_standardise(image + spread[:, :, :height, :width] * noise)))
+        bins, total = time.squeeze(1) * BINS // STEPS, counted.sum().clamp_min(1)
+        surprise = F.cross_entropy(logits, bins, reduction="none")
+        right = (logits.detach().argmax(1) == bins) * counted
+        return (surprise * counted).sum() / total, right.sum() / total
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    """(B, 7, h, w) to (B, 1, h, w): log odds of the times beyond each border between bins, mean of the borders."""
+    beyond = [logits[:, k:].logsumexp(1, keepdim=True) for k in range(1, BINS)]
+    before = [logits[:, :k].logsumexp(1, keepdim=True) for k in range(1, BINS)]
+    return (torch.cat(beyond, 1) - torch.cat(before, 1)).mean(1, keepdim=True)
 
 
 def _standardise(image: Tensor) -> Tensor:
