@@ -50,11 +50,24 @@ class DraemConfig(DetectorConfig):
     vary: bool = True
     """Train on images mirrored, enlarged and lit otherwise too, so that a long training does not learn them by heart.
     Switch it off for parts that are good from one side only. Not used by size large."""
+    mirror: bool = True
+    """Judge each image as it is and mirrored left to right, and take the mean of both maps: steadier, in twice the
+    time. Only with `vary`, and not by size large."""
     checkpoint: Path | None = None
     """The authors' checkpoint of the autoencoder, with that of the U-Net (`_seg`) beside it; size large. Nothing is
     trained then."""
     steps: int | None = Field(None, ge=1)
     """Optimiser steps when neither steps nor minutes are asked for. Default: 3000; 700 epochs for large."""
+
+    @property
+    def varied(self) -> bool:
+        """Whether good images are varied in training."""
+        return self.vary and self.size != "large"
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether images are judged mirrored too: what was trained so."""
+        return self.mirror and self.varied
 
     @model_validator(mode="after")
     def _published_networks_are_large(self) -> Self:

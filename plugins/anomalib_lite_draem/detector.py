@@ -73,7 +73,10 @@ class Draem(Detector):
         if image.shape[1] == 1 and self.config.checkpoint is not None:
             image = image.expand(-1, 3, -1, -1)
         gain, offset = self.networks.units(image)
-        margin: Tensor = self.networks(gain * image + offset)[1]
+        seen = gain * image + offset
+        margin: Tensor = self.networks(seen)[1]
+        if self.config.mirrored:
+            margin = (margin + self.networks(seen.flip(3))[1].flip(3)) / 2
         return margin
 
     def _loss(self, trainer: Averaged, anomalies: Anomalies, batch: Batch, run: TrainingRun) -> Tensor:
@@ -81,7 +84,7 @@ class Draem(Detector):
         trainer.update()  # by the step before: this is called once in each
         draw = Draw(batch.image.device)
         good, valid = batch.image, batch.valid
-        if self.config.vary and self.config.size != "large":
+        if self.config.varied:
             good, valid = vary(draw, good, valid)
         allowed = valid
         if self.config.foreground:

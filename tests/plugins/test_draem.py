@@ -187,6 +187,17 @@ def test_brightness_and_contrast_of_the_whole_image_hardly_matter() -> None:
         torch.testing.assert_close(made(image), made(0.3 + 0.5 * image), rtol=0.02, atol=0.02)
 
 
+@pytest.mark.parametrize("width", [64, 52])
+def test_a_mirrored_image_is_judged_alike_where_good_images_are_mirrored_too(width: int) -> None:
+    image = torch.rand(2, 1, 64, width)
+    for options, alike in (({}, True), ({"mirror": False}, False), ({"vary": False}, False)):
+        made = detector(64, width, 1, DraemConfig(size="tiny", **options))
+        nn.init.normal_(made.networks.segmentation.out.weight)  # type: ignore[union-attr,arg-type]
+        with torch.no_grad():
+            apart = (made(image.flip(3)).flip(3) - made(image)).abs().max()
+        assert (apart < 1e-4) == alike
+
+
 def test_scores_of_clear_defects_do_not_tie() -> None:
     # networks sure of themselves: margins far beyond where a float32 softmax is 1
     made = detector()
