@@ -76,7 +76,7 @@ class TrainingConfig(_Section):
     steps: int | None = Field(None, ge=1)
     """Optimiser steps. Default: the detector's own."""
     minutes: float | None = Field(None, gt=0)
-    """Time budget instead of steps, in minutes, for all fits together. A detector ends sooner where it gains no more."""
+    """Time budget instead of steps, in minutes, for all fits together. Detectors end sooner where they gain no more."""
     batch_size: int = Field(8, ge=1)
     """Images per optimiser step, over all devices together."""
     seed: int = Field(0, ge=0)
