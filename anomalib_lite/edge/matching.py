@@ -32,6 +32,7 @@ class Pose(NamedTuple):
     residual: float  # median distance of the matches that agree
     inliers: int
     rigid: bool  # whether they carry a similarity only, not a homography
+    doubtful: bool = False  # whether more places than otherwise must look alike
 
 
 def first_guesses(image: View, golden: View) -> Iterator[Matrix]:

@@ -18,7 +18,7 @@ Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16
 Matrix = NDArray[np.float64]  # (3, 3), maps (x, y, 1) in pixels, the centre of the first one at (0, 0)
 Features = tuple[NDArray[np.float32], NDArray[np.float32]]  # (n, 2) positions x, y; (n, d) descriptors, length 1
 
-FEATURE_SIDE = 480  # pixels: longer images are reduced before features are looked for
+FEATURE_SIDE = 400  # pixels: longer images are reduced before features are looked for
 REFINED_SIDE = 960  # likewise before the correlation is maximised
 FEATURES = 1000
 
@@ -67,6 +67,12 @@ def transformed(matrix: Matrix, points: NDArray[Any]) -> NDArray[np.float64]:
     """Points (n, 2) through a homography."""
     moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T
     return np.asarray(moved[:, :2] / moved[:, 2:], np.float64)
+
+
+def corners(shape: tuple[int, ...]) -> NDArray[np.float64]:
+    """Corners (4, 2) of an image, clockwise as seen."""
+    bottom, right = shape[0] - 1, shape[1] - 1
+    return np.array([[0, 0], [right, 0], [right, bottom], [0, bottom]], np.float64)
 
 
 def _features(detector: Any, grey: NDArray[np.uint8]) -> Features:

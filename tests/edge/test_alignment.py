@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalib_lite.edge import imaging, views
+from anomalib_lite.edge import alignment, imaging, views
 from anomalib_lite.edge.alignment import align
 from anomalib_lite.edge.light import match_light
 from anomalib_lite.edge.views import View, scaling, transformed
@@ -93,6 +93,20 @@ def test_a_part_of_hardly_any_features_is_aligned_by_correlation(seed: int):
     there = np.array([[20, 45], [130, 45], [190, 105], [250, 190]], float)  # where there is something to see
     wrong = np.linalg.norm(transformed(found.homography @ matrix, there) - there, axis=1)
     assert wrong.max() < 1.5
+
+
+def test_stripes_do_not_slide_along_themselves(monkeypatch: pytest.MonkeyPatch):
+    golden = np.full((320, 320), 240, np.uint8)
+    for left, top in ((20, 0), (70, 0), (125, 18), (205, 0), (255, 0)):
+        golden[top:, left : left + 28] = 20
+    golden = cv2.GaussianBlur(golden, (0, 0), 1)
+    image = golden.copy()
+    cv2.circle(image, (110, 200), 8, 20, -1)
+    slid = np.array([[1, 0, 0], [0, 1, 40.0], [0, 0, 1]])  # the end of the bar in the middle falls out of the frame
+    monkeypatch.setattr(alignment, "first_guesses", lambda image, golden: [slid])
+    with pytest.raises(ImageError) as caught:
+        align(View(image[..., None]), View(golden[..., None]))
+    assert caught.value.code == "alignment_failed"
 
 
 def test_a_large_change_does_not_draw_the_pose_away():

@@ -1,0 +1,117 @@
+"""Where two images correlate best: refines a pose, and finds small movements of parts of hardly any features.
+
+Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization" (ECC),
+PAMI 2008.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.edge.matching import Pose, alignment_failed
+from anomalib_lite.edge.views import Matrix, View, corners, opencv, reduced, scaling, transformed
+
+ECC_STEPS = 8
+ECC_EPSILON = 1e-3
+ECC_PIXELS = 10.0  # a refinement that moves a corner further has gone astray
+SETTLED_SIDE = 320  # pixels: size at which the place is checked
+SETTLED_SHARE = 0.12  # of the side: how far off it is looked for
+SETTLED_GAIN = 0.0005  # of the correlation: least that is worth a move
+DISTINCT_PIXELS = 8  # at that size: moved further,
+DISTINCT_GAP = 0.02  # the correlation must be lower by as much, where features do not confirm the pose
+COARSE_SIDES = (120, 240)  # pixels: sizes at which a pose without features is sought, one after the other
+
+
+def by_correlation(first: Matrix, image: View, golden: View) -> Pose:
+    """The similarity near `first` under which coarse images correlate best: for parts of hardly any features."""
+    moved = settled(first, image.small, golden.small)
+    matrix = first if moved is None else moved
+    for side in COARSE_SIDES:
+        small = [reduced(view.small, side) for view in (image, golden)]
+        down = [scaling(view.small.shape, one.shape) for view, one in zip((image, golden), small, strict=True)]
+        coarse = down[1] @ matrix @ np.linalg.inv(down[0])
+        everywhere = np.ones_like(small[1])
+        matrix = np.linalg.inv(down[1]) @ maximised(coarse, small[0], small[1], everywhere, rigid=True) @ down[0]
+    _check_distinct(matrix, image.small, golden.small)
+    return Pose(matrix, residual=0.0, inliers=0, rigid=True, doubtful=True)
+
+
+def settled(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> Matrix | None:
+    """The pose moved to where the images correlate best, or None where it is: features may agree one period off."""
+    scores, (row, column), share = _moved_about(matrix, image, golden)
+    _, best, _, (best_column, best_row) = opencv().minMaxLoc(scores)
+    if best <= scores[row, column] + SETTLED_GAIN:
+        return None
+    back = np.eye(3)
+    back[:2, 2] = (column - best_column) / share, (row - best_row) / share
+    return back @ matrix
+
+
+def _check_distinct(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> None:
+    """Raise where the images correlate as well some way off: stripes slide along themselves, patterns repeat."""
+    scores, (row, column), _ = _moved_about(matrix, image, golden)
+    y, x = np.ogrid[: scores.shape[0], : scores.shape[1]]
+    elsewhere = scores[np.hypot(y - row, x - column) > DISTINCT_PIXELS]
+    if elsewhere.max() > scores[row, column] - DISTINCT_GAP:
+        raise alignment_failed("it looks as alike where it is moved along itself, and features do not tell")
+
+
+def _moved_about(
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]
+) -> tuple[NDArray[np.float32], tuple[int, int], float]:
+    """How well the reduced images correlate when the pose is moved about.
+
+    Returns:
+        Correlations, one per move; (row, column) of the pose as it is; pixels there per pixel of `golden`.
+    """
+    cv2 = opencv()
+    height, width = golden.shape
+    share = min(1.0, SETTLED_SIDE / max(height, width))
+    size = (round(width * share), round(height * share))
+    warped = cv2.resize(cv2.warpPerspective(image, matrix, (width, height)), size, interpolation=cv2.INTER_AREA)
+    target = cv2.resize(golden, size, interpolation=cv2.INTER_AREA)
+    y, x = (max(4, round(SETTLED_SHARE * side)) for side in (size[1], size[0]))
+    return cv2.matchTemplate(warped, target[y:-y, x:-x], cv2.TM_CCOEFF_NORMED), (y, x), share
+
+
+def maximised(
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], counted: NDArray[np.uint8], *, rigid: bool
+) -> Matrix:
+    """The pose that maximises the correlation, near `matrix`; `matrix` itself where there is none.
+
+    Args:
+        matrix: The pose so far.
+        image: (h, w).
+        golden: (h', w').
+        counted: (h', w'), above 0 for places of the warped image that have a say, if they are covered.
+        rigid: Whether only a similarity is refined, not the whole homography.
+    """
+    cv2 = opencv()
+    size = (golden.shape[1], golden.shape[0])
+    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ECC_STEPS, ECC_EPSILON)
+    warped = cv2.warpPerspective(image, matrix, size)
+    covered = cv2.warpPerspective(np.ones_like(image), matrix, size, flags=cv2.INTER_NEAREST)
+    motion = cv2.MOTION_AFFINE if rigid else cv2.MOTION_HOMOGRAPHY
+    start = np.eye(2 if rigid else 3, 3, dtype=np.float32)
+    try:
+        _, found = cv2.findTransformECC(golden, warped, start, motion, criteria, counted * covered, 5)
+    except cv2.error:  # it raises where it does not converge
+        return matrix
+    change = np.linalg.inv(np.vstack([found, [0, 0, 1]]) if rigid else found.astype(np.float64))
+    if rigid:
+        change = _similarity(change, golden.shape)
+    frame = corners(golden.shape)
+    moved = np.linalg.norm(transformed(change, frame) - frame, axis=1).max()
+    return np.asarray(change @ matrix) if moved <= ECC_PIXELS else matrix
+
+
+def _similarity(affine: Matrix, shape: tuple[int, ...]) -> Matrix:
+    """The similarity nearest to an affine map that agrees with it at the centre of a frame (height, width)."""
+    centre = corners(shape).mean(0)
+    left, scales, right = np.linalg.svd(affine[:2, :2])
+    turn = scales.mean() * left @ right
+    similarity = np.eye(3)
+    similarity[:2, :2] = turn
+    similarity[:2, 2] = transformed(affine, centre[None])[0] - turn @ centre
+    return similarity
