@@ -19,6 +19,7 @@ SAMPLES = 20_000  # pixels, at most, that principal axes and clusters are found 
 AXIS_STEPS = 12  # of the subspace iteration
 CLUSTER_STEPS = 10
 SOFTNESS = 0.05  # of membership, in units of the mean squared length of the points
+PARTED = 0.01  # of the root of the mean squared length: how far apart equal starts are moved
 TINY = 1e-12
 
 
@@ -90,6 +91,9 @@ def cluster(points: Tensor, clusters: int) -> Tensor:
     # the quantiles draw near 1: changes are rare, and must start with centres of their own
     share = 1 - torch.linspace(0, 1, clusters, dtype=points.dtype, device=points.device).flip(0).square()
     start = lengths.sort(1).values[:, (share * (number - 1)).round().to(torch.int64)]  # (B, K)
+    # equal starts, of the many places without any difference, would be parted by rounding alone, otherwise on a device
+    order = torch.arange(clusters, dtype=points.dtype, device=points.device) / clusters
+    start = start + PARTED * lengths.square().mean(1, keepdim=True).sqrt() * order
     softness = SOFTNESS * lengths.square().mean(1)
     members = _members(lengths.unsqueeze(2), start.unsqueeze(2), softness)
     centres = _centres(points, members)
