@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -18,67 +17,22 @@ from anomalib_lite_draem.contrast import LocalContrast
 from anomalib_lite_draem.detector import Draem, published_schedule
 from anomalib_lite_draem.losses import dissimilarity, focal
 from anomalib_lite_draem.networks import Averaged
+from plain_run import PlainRun
 from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from anomalib_lite.detector import Batch, Batches
+from anomalib_lite.detector import Batch
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.errors import DataError
 from anomalib_lite.synthesis import SOURCES, Anomalies
 
-T = TypeVar("T")
 TINY = DraemConfig(size="tiny")
 
 
 def detector(height: int = 64, width: int = 64, channels: int = 1, config: DraemConfig = TINY) -> Draem:
     torch.manual_seed(0)
     return Draem(config, ImageSpec(height, width, channels, "uint8", 255.0)).eval()
-
-
-class PlainRun:
-    """A training run without a host: the optimiser and schedule that are asked for."""
-
-    device = torch.device("cpu")
-    seed = 0
-
-    def __init__(self, steps: int = 0) -> None:
-        self.steps = steps
-        self.values: dict[str, list[float]] = {}
-        self.asked = 0
-
-    def time_left(self) -> float:
-        return math.inf
-
-    def minimise(
-        self,
-        loss: Callable[[Batch], Tensor],
-        module: nn.Module,
-        batches: Batches,
-        *,
-        steps: int,
-        optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
-        schedule: Callable[[float], float] | None = None,
-    ) -> None:
-        assert optimiser is not None
-        self.asked = steps
-        descent = optimiser([one for one in module.parameters() if one.requires_grad])
-        module.train()
-        done = 0
-        while done < self.steps:
-            for batch in batches:
-                descent.zero_grad()
-                loss(batch).backward()
-                descent.step()
-                done += 1
-        module.eval()
-
-    def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
-        yield from batches
-
-    def log(self, name: str, value: float | Tensor) -> None:
-        assert np.isfinite(float(value))
-        self.values.setdefault(name, []).append(float(value))
 
 
 def test_entry_module_imports_no_torch() -> None:
@@ -293,7 +247,7 @@ def test_few_images_train_with_a_warning() -> None:
 
 
 def test_large_is_trained_for_the_published_epochs() -> None:
-    run = PlainRun()
+    run = PlainRun(steps=0)
     detector(config=DraemConfig(size="large")).fit([Batch(torch.rand(4, 1, 64, 64))] * 3, run)
     assert run.asked == 2100
 
@@ -313,7 +267,9 @@ def test_foreground_and_mixed_precision_train_too() -> None:
 
 def test_an_empty_folder_of_textures_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="holds no texture"):
-        detector(config=DraemConfig(size="tiny", textures=tmp_path)).fit([Batch(torch.rand(8, 1, 64, 64))], PlainRun())
+        detector(config=DraemConfig(size="tiny", textures=tmp_path)).fit(
+            [Batch(torch.rand(8, 1, 64, 64))], PlainRun(steps=0)
+        )
 
 
 # The exported graph

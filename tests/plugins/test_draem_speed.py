@@ -14,7 +14,8 @@ import torch
 from anomalib_lite_draem.config import DraemConfig
 from anomalib_lite_draem.detector import Draem
 from anomalib_lite_draem.networks import Averaged
-from test_draem import PlainRun, export
+from plain_run import PlainRun
+from test_draem import export
 
 from anomalib_lite.detector import Batch
 from anomalib_lite.edge.imaging import ImageSpec

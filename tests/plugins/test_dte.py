@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +11,7 @@ from anomalib_lite_dte import register_detectors
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.noise import grainy_noise, time_map
 from anomalib_lite_dte.unet_map import UNetMap
+from plain_run import PlainRun
 from pydantic import ValidationError
 from torch import Tensor
 
@@ -19,36 +19,6 @@ from anomalib_lite import testing
 from anomalib_lite.detector import Batch, ImageSpec
 
 SMALL = DteConfig(widths=(8, 16), grain=8, members=2)
-
-
-class PlainRun:
-    """Gradient descent without the host."""
-
-    device = torch.device("cpu")
-    seed = 0
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def time_left(self) -> float:
-        return float("inf")
-
-    def progress(self, batches: Iterable[Any], label: str) -> Iterator[Any]:
-        yield from batches
-
-    def log(self, name: str, value: float | Tensor) -> None:
-        assert 0 <= float(value) <= 1
-
-    def minimise(
-        self, loss: Any, module: Any, batches: Sequence[Batch], *, steps: int, optimiser: Any, **_: Any
-    ) -> None:
-        descent = optimiser(module.parameters())
-        for step in range(steps):
-            value = loss(batches[step % len(batches)])
-            descent.zero_grad()
-            value.backward()
-            descent.step()
-            self.losses.append(value.item())
 
 
 def detector(height: int = 48, width: int = 40, channels: int = 1, config: DteConfig = SMALL) -> UNetMap:
@@ -192,6 +162,7 @@ def test_training_finds_a_planted_defect():
     run = PlainRun()
     made.fit([Batch(part) for part in texture(32, 0).split(8)], run)
     assert np.mean(run.losses[-20:]) < 0.6 * np.mean(run.losses[:5])
+    assert all(0 <= share <= 1 for share in run.values["right_bin"])
     good = texture(16, 1)
     defective = good.clone()
     defective[:, :, 20:28, 8:40] -= 0.2  # a dark bar across the grain

@@ -26,13 +26,14 @@ from anomalib_lite_dte.coreset import farthest_first  # noqa: E402
 from anomalib_lite_dte.detector import DiffusionTime  # noqa: E402
 from anomalib_lite_dte.features import DIMENSIONS, PatchFeatures, onto_grid  # noqa: E402
 from anomalib_lite_dte.neighbour_map import NeighbourMap  # noqa: E402
+from plain_run import PlainRun  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 from scipy.ndimage import map_coordinates, uniform_filter  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.neighbors import NearestNeighbors  # noqa: E402
 from sklearn.pipeline import make_pipeline  # noqa: E402
 from sklearn.preprocessing import StandardScaler  # noqa: E402
-from test_dte import PlainRun, texture  # noqa: E402
+from test_dte import texture  # noqa: E402
 
 from anomalib_lite import testing  # noqa: E402
 from anomalib_lite.config import validate  # noqa: E402

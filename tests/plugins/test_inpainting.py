@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -16,14 +15,14 @@ from anomalib_lite_inpainting.config import InpaintingConfig
 from anomalib_lite_inpainting.detector import Inpainting
 from anomalib_lite_inpainting.similarity import gms_difference, msgms_difference, ssim
 from anomalib_lite_inpainting.unet import pull_push
+from plain_run import PlainRun
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from anomalib_lite.detector import Batch, Batches
+from anomalib_lite.detector import Batch
 from anomalib_lite.edge.imaging import ImageSpec
 from anomalib_lite.errors import ConfigError
 
-T = TypeVar("T")
 SMALL = InpaintingConfig(cells=(4, 8), widths=(8, 16))
 
 
@@ -33,47 +32,6 @@ def detector(height: int = 48, width: int = 40, channels: int = 1, config: Inpai
     made = Inpainting(config, ImageSpec(height, width, channels, "uint8", 255.0)).eval()
     nn.init.normal_(made.unet.out.weight, std=0.05)
     return made
-
-
-class PlainRun:
-    """A training run without a host: Adam for the steps asked for."""
-
-    device = torch.device("cpu")
-    seed = 0
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-
-    def time_left(self) -> float:
-        return float("inf")
-
-    def minimise(
-        self,
-        loss: Callable[[Batch], Tensor],
-        module: nn.Module,
-        batches: Batches,
-        *,
-        steps: int,
-        optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
-        schedule: Callable[[float], float] | None = None,
-    ) -> None:
-        assert optimiser is not None
-        descent = optimiser(module.parameters())
-        module.train()
-        while len(self.losses) < steps:
-            for batch in batches:
-                descent.zero_grad()
-                value = loss(batch)
-                value.backward()
-                descent.step()
-                self.losses.append(value.item())
-        module.eval()
-
-    def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
-        yield from batches
-
-    def log(self, name: str, value: float | Tensor) -> None:
-        assert np.isfinite(float(value))
 
 
 def test_entry_module_imports_no_torch() -> None:

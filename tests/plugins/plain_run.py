@@ -1,0 +1,62 @@
+"""A training run without a host, for tests of what a detector learns."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from anomalib_lite.detector import Batch, Batches
+
+T = TypeVar("T")
+
+
+class PlainRun:
+    """Follows the optimiser, for its own steps or for those asked for; notes losses and what is logged."""
+
+    device = torch.device("cpu")
+    seed = 0
+
+    def __init__(self, steps: int | None = None) -> None:
+        self.steps = steps
+        self.asked = 0
+        self.losses: list[float] = []
+        self.values: dict[str, list[float]] = {}
+
+    def time_left(self) -> float:
+        return math.inf
+
+    def minimise(
+        self,
+        loss: Callable[[Batch], Tensor],
+        module: nn.Module,
+        batches: Batches,
+        *,
+        steps: int,
+        at_most: int | None = None,
+        optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
+        schedule: Callable[[float], float] | None = None,
+    ) -> None:
+        assert optimiser is not None
+        self.asked = steps
+        descent = optimiser([one for one in module.parameters() if one.requires_grad])
+        module.train()
+        while len(self.losses) < (steps if self.steps is None else self.steps):
+            for batch in batches:
+                descent.zero_grad()
+                value = loss(batch)
+                value.backward()
+                descent.step()
+                self.losses.append(value.item())
+        module.eval()
+
+    def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
+        yield from batches
+
+    def log(self, name: str, value: float | Tensor) -> None:
+        assert np.isfinite(float(value))
+        self.values.setdefault(name, []).append(float(value))
