@@ -1,9 +1,9 @@
 """What each part of `draem` is worth: one setting changed at a time, the same steps and seeds for all; run by hand.
 
     python tests/benchmarks/draem_ablations.py magnetic_tile/samples.csv --config configs/magnetic_tile_draem.yaml \\
-        --steps 1000 --seeds 0 --results FILE
+        --steps 1000 --seeds 0 --results FILE [--names default "size tiny" ...]
 
-"last weights" and "not mirrored" are the training of the default, exported anew: without the running average of the
+"last weights" and "not mirrored" come with "default": its training, exported anew, without the running average of the
 weights, and without the mean over the mirrored image. Image AUROC of all images, and by the parity of the number of the
 part: even ones are the development data. Every measurement is a line of the results file and is not repeated.
 """
@@ -111,14 +111,14 @@ def runs(options: argparse.Namespace, seed: int, done: set[tuple[str, int]]) -> 
         print(f"{name}, seed {seed}:", *(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)
 
     weights: dict[str, Weights] = {}
-    if any((name, seed) not in done for name in ("default", *AGAIN)):
+    if "default" in options.names and any((name, seed) not in done for name in ("default", *AGAIN)):
         with patch.object(draem.Draem, "fit", keeping(weights)):
             note("default", ())
         for name, settings in AGAIN.items():
             with patch.object(draem.Draem, "fit", loading(weights[name])):
                 note(name, settings)
     for name, settings in TRAININGS.items():
-        if name != "default" and (name, seed) not in done:
+        if name != "default" and name in options.names and (name, seed) not in done:
             note(name, settings)
 
 
@@ -129,6 +129,7 @@ def main() -> None:
     parser.add_argument("--results", type=Path, required=True)
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--names", nargs="+", choices=tuple(TRAININGS), default=tuple(TRAININGS))
     options = parser.parse_args()
     lines = options.results.read_text().splitlines() if options.results.exists() else []
     done = {(one["name"], one["seed"]) for one in map(json.loads, lines) if one["steps"] == options.steps}
