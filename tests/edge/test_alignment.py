@@ -95,6 +95,16 @@ def test_a_part_of_hardly_any_features_is_aligned_by_correlation(seed: int):
     assert wrong.max() < 1.5
 
 
+@pytest.mark.parametrize("side", [32, 40, 60])
+def test_a_small_part_of_hardly_any_features_is_aligned(side: int):
+    golden = np.full((side, side), 240, np.uint8)
+    cv2.circle(golden, (side // 3, side // 2), side // 6, 20, -1)
+    cv2.rectangle(golden, (side // 2, 4), (side - 6, side // 3), 90, -1)
+    golden = cv2.GaussianBlur(golden, (0, 0), 1)[..., None]
+    found = align(View(np.roll(golden, 1, 1)), View(golden))
+    assert found.homography[:2, 2] == pytest.approx([-1, 0], abs=0.3)
+
+
 def test_stripes_do_not_slide_along_themselves(monkeypatch: pytest.MonkeyPatch):
     golden = np.full((320, 320), 240, np.uint8)
     for left, top in ((20, 0), (70, 0), (125, 18), (205, 0), (255, 0)):
