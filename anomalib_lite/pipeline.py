@@ -84,6 +84,8 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
     if fitted is None:
         return None
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
+    if fitted.ended_early:
+        say("ended before the time was over: this detector gains no more by itself; --steps N goes on")
     for reason in fitted.left_out:
         say(f"left out of the fit: {reason}")
     runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)

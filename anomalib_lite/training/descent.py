@@ -78,6 +78,11 @@ class Descent:
         by_clock = (self.elapsed - self.began) / max(self._plan.budget - self.began, 1e-9)
         return min(1.0, max(by_clock, self.step / self._plan.at_most if self._plan.at_most else 0.0))
 
+    @property
+    def ended_early(self) -> bool:
+        """Whether it took as many steps as make sense, and left time over."""
+        return bool(self._plan.at_most) and self.done >= 1 and self.elapsed < self._plan.budget < math.inf
+
     def make_optimiser(self) -> torch.optim.Optimizer:
         """The optimiser, where it stood."""
         parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]

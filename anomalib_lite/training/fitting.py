@@ -39,6 +39,7 @@ class Fitted:
     parity: Parity
     weights: bytes  # safetensors of the inspector's state
     steps: int
+    ended_early: bool  # before the time was over
     curve: list[tuple[int, float]]  # (step, loss)
     log: bytes  # training.csv
     device: str
@@ -101,6 +102,7 @@ def fit(
         parity=parity,
         weights=save({name: tensor.contiguous() for name, tensor in inspector.state_dict().items()}),
         steps=run.steps_done,
+        ended_early=run.ended_early,
         curve=[(step, loss) for _, step, loss in run.curve],
         log=log.read_bytes() if log.is_file() else b"",
         device=str(run.device),

@@ -78,6 +78,7 @@ class LightningRun:
         self.seed = seed
         self.world = devices * nodes
         self.steps_done = 0
+        self.ended_early = False  # left time over, because more steps would gain nothing
         self._steps = steps
         self._budget = math.inf if minutes is None else 60 * minutes
         self._kind = device_kind(device, devices)
@@ -170,6 +171,7 @@ class LightningRun:
         if not state.finished:
             self._descend(descent, batches)
         self.steps_done += descent.step
+        self.ended_early |= descent.ended_early
         seed_torch(self.seed, call)
 
     def close(self) -> None:

@@ -220,6 +220,7 @@ def test_the_clock_ends_a_run_with_a_low_learning_rate(tmp_path: Path) -> None:
     run.minimise(denoising(net), net, batches(), steps=10**9)
     assert run.time_left() == 0
     assert run.steps_done > 1
+    assert not run.ended_early
     rates = [float(row["lr"]) for row in rows(tmp_path)]
     assert max(rates) > 10 * rates[-1]
     with pytest.raises(ConfigError, match=r"part 2 of the training could begin: resume with more minutes"):
@@ -231,11 +232,13 @@ def test_a_budget_ends_early_where_no_more_steps_are_of_use(tmp_path: Path) -> N
     run = make(tmp_path, minutes=10)
     run.minimise(denoising(net), net, batches(), steps=10**9, at_most=20)
     assert run.steps_done == 20
+    assert run.ended_early
     rates = [float(row["lr"]) for row in rows(tmp_path)]
     assert max(rates) > 10 * rates[-1]
     longer = make(tmp_path / "longer", steps=30)
     longer.minimise(denoising(net), net, batches(), steps=1, at_most=20)
     assert longer.steps_done == 30
+    assert not longer.ended_early
 
 
 def test_a_resumed_run_only_gets_the_time_that_is_left(tmp_path: Path) -> None:
