@@ -1,4 +1,4 @@
-"""The pair of networks in three sizes, and the steady average of their weights."""
+"""The networks in three sizes, and the steady average of their weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ class Networks(nn.Module):
         if self.contrast is not None:
             with torch.autocast(image.device.type, enabled=False):  # differences of what is nearly equal
                 seen.append(F.pad(self.contrast(image), padding, mode="replicate"))
-        logits = torch.stack([segmentation(torch.cat(seen, 1)) for segmentation in self.segmentations], 1)
+        joined = torch.cat(seen, 1)
+        logits = torch.stack([segmentation(joined) for segmentation in self.segmentations], 1)  # (B, M, 2, H, W)
         margins = logits[:, :, 1] - logits[:, :, 0]
         return reconstruction[:, :, :height, :width], margins[:, :, :height, :width]
 
