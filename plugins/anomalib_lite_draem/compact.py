@@ -9,8 +9,6 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-_FOLD = 4  # side of the blocks whose pixels become channels: the work falls with its square, and no pixel is lost
-
 
 def _pair(inputs: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
@@ -30,20 +28,21 @@ class CompactNet(nn.Module):
         inputs: Channels.
         outputs: Channels.
         widths: Channels of the levels, from fine to coarse; each level halves the size.
+        fold: Side of the blocks whose pixels become channels: the work falls with its square, and no pixel is lost.
         skips: Join the decoder with the encoder's features. An autoencoder that is to forget anomalies has none.
     """
 
-    def __init__(self, inputs: int, outputs: int, widths: Sequence[int], *, skips: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, widths: Sequence[int], *, fold: int, skips: bool) -> None:
         super().__init__()
-        self.stride = _FOLD * 2 ** (len(widths) - 1)
-        self.skips = skips
-        self.down = nn.ModuleList(_pair(a, b) for a, b in pairwise([inputs * _FOLD**2, *widths]))
+        self.stride = fold * 2 ** (len(widths) - 1)
+        self.fold, self.skips = fold, skips
+        self.down = nn.ModuleList(_pair(a, b) for a, b in pairwise([inputs * fold**2, *widths]))
         self.up = nn.ModuleList(_pair(b + a * skips, a) for a, b in pairwise(widths))
-        self.out = nn.Conv2d(widths[0], outputs * _FOLD**2, 3, padding=1)
+        self.out = nn.Conv2d(widths[0], outputs * fold**2, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W); H and W divisible by `stride`."""
-        features = F.pixel_unshuffle(image, _FOLD)
+        features = F.pixel_unshuffle(image, self.fold)
         if not torch.compiler.is_exporting():
             features = features.contiguous(memory_format=torch.channels_last)  # faster, on processors and GPUs
         kept: list[Tensor] = []
@@ -53,4 +52,4 @@ class CompactNet(nn.Module):
         for block, skip in zip(reversed(self.up), reversed(kept[:-1]), strict=True):
             features = F.interpolate(features, scale_factor=2.0, mode="nearest")
             features = block(torch.cat([skip, features], 1) if self.skips else features)
-        return F.pixel_shuffle(self.out(features), _FOLD)
+        return F.pixel_shuffle(self.out(features), self.fold)

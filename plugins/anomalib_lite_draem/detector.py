@@ -17,7 +17,6 @@ from anomalib_lite_draem.published import read_published
 _STEPS = 3000
 _PUBLISHED_EPOCHS = 700
 _RECONSTRUCTION, _RECALL, _PRESENCE = 0.1, 0.3, 0.3  # weights of the terms where they are not the paper's
-_EVERY = 2  # so many-th row and column of which the structural similarity is taken
 _HIGHEST = 2e-4  # share of the pixels that stands for the image's score
 _FAR = 50.0  # a margin that tells nothing
 _FEW = 8  # good images below which what is learnt is mostly those images by heart
@@ -30,7 +29,7 @@ class Draem(Detector):
 
     def __init__(self, config: DraemConfig, image: ImageSpec) -> None:
         super().__init__(config, image)
-        self.networks = build(config.size, config.members, image, as_published=config.checkpoint is not None)
+        self.networks = build(config.size, image, as_published=config.checkpoint is not None)
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
         """Learn from good images with planted anomalies, or load the authors' weights.
@@ -40,7 +39,7 @@ class Draem(Detector):
             DataError: The folder of textures holds none.
         """
         if self.config.checkpoint is not None:
-            read_published(self.config.checkpoint, self.networks.reconstruction, *self.networks.segmentations)
+            read_published(self.config.checkpoint, self.networks.reconstruction, self.networks.segmentation)
             return
         _warn_of_few(batches)
         textures = procedural_textures if self.config.textures is None else TextureFolder(self.config.textures)
@@ -68,14 +67,17 @@ class Draem(Detector):
             reference: Not used.
 
         Returns:
-            (B, 1, H, W): logit of anomalous less logit of normal, mean of the networks. Above 0 where a planted
-            anomaly is likelier than none; the softmax of the paper would tie at 1 for clear defects.
+            (B, 1, H, W): logit of anomalous less logit of normal. Above 0 where a planted anomaly is likelier than
+            none; the softmax of the paper would tie at 1 for clear defects.
         """
         if image.shape[1] == 1 and self.config.checkpoint is not None:
             image = image.expand(-1, 3, -1, -1)
         gain, offset = self.networks.units(image)
-        margins: Tensor = self.networks(gain * image + offset)[1]
-        return margins.mean(1, keepdim=True)
+        seen = gain * image + offset
+        margin: Tensor = self.networks(seen)[1]
+        if self.config.mirrored:
+            margin = (margin + self.networks(seen.flip(3))[1].flip(3)) / 2
+        return margin
 
     def _loss(self, trainer: Averaged, anomalies: Anomalies, batch: Batch, run: TrainingRun) -> Tensor:
         """Plant, reconstruct and outline; the terms are those of `_terms`."""
@@ -90,29 +92,26 @@ class Draem(Detector):
             allowed = object_ if allowed is None else allowed & object_
         planted, mask = anomalies.plant(draw, good, allowed)
         gain, offset = trainer.live.units(planted)
-        reconstruction, margins = trainer.live(gain * planted + offset)
+        reconstruction, margin = trainer.live(gain * planted + offset)
         with torch.autocast(good.device.type, enabled=False):  # the terms are too fine for 16 bits
-            terms = self._terms(reconstruction.float(), margins.float(), gain * good + offset, mask, valid)
+            terms = self._terms(reconstruction.float(), margin.float(), gain * good + offset, mask, valid)
             for name, value in terms.items():
                 run.log(name, value.detach())
             return torch.stack(list(terms.values())).sum()
 
     def _terms(
-        self, reconstruction: Tensor, margins: Tensor, target: Tensor, mask: Tensor, valid: Tensor | None
+        self, reconstruction: Tensor, margin: Tensor, target: Tensor, mask: Tensor, valid: Tensor | None
     ) -> dict[str, Tensor]:
         """Scalars by name, weighted. `large` has the paper's three, of weight 1; for the others see README.md."""
         counted = torch.ones_like(mask) if valid is None else valid
+        outline, planted = focal(margin, mask), mask.to(margin.dtype)
         published = self.config.size == "large"
-        weight, every = (1.0, 1) if published else (_RECONSTRUCTION, _EVERY)
+        weight = 1.0 if published else _RECONSTRUCTION
         terms = {
             "l2": weight * _average((reconstruction - target).square(), counted),
-            "ssim": weight * _average(dissimilarity(reconstruction, target, every), counted[..., ::every, ::every]),
+            "ssim": weight * _average(dissimilarity(reconstruction, target), counted),
+            "focal": _average(outline, counted),
         }
-        members = margins.shape[1]
-        margin = margins.flatten(0, 1).unsqueeze(1)  # each outline of each image is one to learn from
-        mask, counted = mask.repeat_interleave(members, 0), counted.repeat_interleave(members, 0)
-        outline, planted = focal(margin, mask), mask.to(margin.dtype)
-        terms["focal"] = _average(outline, counted)
         if not published:
             highest = torch.where(counted, margin, torch.full_like(margin, -_FAR))
             terms["recall"] = _RECALL * recall(outline, planted).mean()

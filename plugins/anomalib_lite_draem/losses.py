@@ -9,19 +9,17 @@ from torch import Tensor
 _C1, _C2 = 0.01**2, 0.03**2  # of SSIM, for images in [0, 1]
 
 
-def dissimilarity(image: Tensor, other: Tensor, every: int = 1) -> Tensor:
+def dissimilarity(image: Tensor, other: Tensor) -> Tensor:
     """1 - structural similarity (Wang et al., 2004, eq. 13), 11 x 11 Gaussian window of sigma 1.5, zeros outside.
 
     Args:
         image: (B, C, H, W), about [0, 1].
         other: Likewise.
-        every: Only of windows around every so many-th row and column, to save time.
 
     Returns:
-        (B, C, H, W) in about [0, 2], 0 where they agree; H and W over `every`, rounded up.
+        (B, C, H, W) in about [0, 2], 0 where they agree.
     """
-    down, across = (_window(size, image)[::every] for size in image.shape[2:])
-    across = across.T
+    down, across = (_window(size, image) for size in image.shape[2:])
     # products with band matrices: three times faster than convolutions of single channels
     mean_a, mean_b, square_a, square_b, product = (
         down @ moment @ across for moment in (image, other, image.square(), other.square(), image * other)
@@ -32,7 +30,7 @@ def dissimilarity(image: Tensor, other: Tensor, every: int = 1) -> Tensor:
 
 
 def _window(size: int, like: Tensor) -> Tensor:
-    """The (size, size) matrix, symmetric, that smooths a line by an 11 point Gaussian of sigma 1.5, of sum 1."""
+    """The (size, size) matrix that smooths a line by an 11 point Gaussian of sigma 1.5, of sum 1."""
     offsets = torch.arange(size, device=like.device).unsqueeze(1) - torch.arange(size, device=like.device)
     weights = torch.exp(-offsets.to(like.dtype).square() / (2 * 1.5**2))
     total = torch.exp(-torch.arange(-5, 6, device=like.device, dtype=like.dtype).square() / (2 * 1.5**2)).sum()

@@ -1,9 +1,8 @@
-"""The networks in three sizes, and the steady average of their weights."""
+"""The pair of networks in three sizes, and the steady average of their weights."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -15,36 +14,35 @@ from anomalib_lite_draem.contrast import LocalContrast
 from anomalib_lite_draem.published import PublishedReconstruction, PublishedSegmentation
 
 _WIDTHS = {  # of the reconstruction and of the segmentation, from fine to coarse
-    "tiny": ((8, 16, 24, 32), (16, 24, 32, 48)),
-    "small": ((16, 32, 48, 64), (24, 48, 64, 96)),
+    "tiny": ((8, 16, 24, 32), (8, 16, 24, 32, 48)),
+    "small": ((16, 32, 48, 64), (16, 32, 48, 64, 96)),
 }
 _SIGMAS = (2.5, 8.0)  # of the local contrast, pixels
 _SMALLEST = 0.01  # spread of an image that is not taken as flat, share of white
 
 
 class Networks(nn.Module):
-    """A network that reconstructs the image without its anomaly, and some that outline it from both.
+    """A network that reconstructs the image without its anomaly, and one that outlines it from both.
 
     Args:
         reconstruction: (B, C, H, W) to the same, with a `stride` that divides H and W.
-        segmentations: Of one architecture, each from a start of its own: (B, 2C + D, H, W), with D maps of `contrast`,
-            to two logits (B, 2, H, W), likewise.
+        segmentation: (B, 2C, H, W), and the channels of `contrast`, to two logits (B, 2, H, W), likewise.
         standardise: See each image in units in which its mean is 0.5 and its standard deviation 0.2, so that the
             exposure does not matter. The published networks see it as it is.
-        contrast: (B, C, H, W) to further maps (B, D, H, W) of the image that the segmentations are given.
+        contrast: (B, C, H, W) to further maps of the image that the segmentation is given.
     """
 
     def __init__(
         self,
         reconstruction: nn.Module,
-        segmentations: Iterable[nn.Module],
+        segmentation: nn.Module,
         *,
         standardise: bool,
         contrast: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.reconstruction = reconstruction
-        self.segmentations = nn.ModuleList(segmentations)
+        self.segmentation = segmentation
         self.standardise = standardise
         self.contrast = contrast
 
@@ -55,11 +53,10 @@ class Networks(nn.Module):
             image: (B, C, H, W), of any size that `contrast` takes; padded to a multiple of the strides.
 
         Returns:
-            The reconstruction (B, C, H, W), and the margins (B, M, H, W) of the M segmentations: logit of anomalous
-            less logit of normal.
+            The reconstruction (B, C, H, W), and the margin (B, 1, H, W): logit of anomalous less logit of normal.
         """
         height, width = image.shape[2:]
-        stride = max(int(one.stride) for one in (self.reconstruction, *self.segmentations))
+        stride = max(int(self.reconstruction.stride), int(self.segmentation.stride))  # type: ignore[arg-type]
         padding = (0, -width % stride, 0, -height % stride)
         padded = F.pad(image, padding, mode="replicate")
         reconstruction = self.reconstruction(padded)
@@ -67,10 +64,8 @@ class Networks(nn.Module):
         if self.contrast is not None:
             with torch.autocast(image.device.type, enabled=False):  # differences of what is nearly equal
                 seen.append(F.pad(self.contrast(image), padding, mode="replicate"))
-        joined = torch.cat(seen, 1)
-        logits = torch.stack([segmentation(joined) for segmentation in self.segmentations], 1)  # (B, M, 2, H, W)
-        margins = logits[:, :, 1] - logits[:, :, 0]
-        return reconstruction[:, :, :height, :width], margins[:, :, :height, :width]
+        normal, anomalous = self.segmentation(torch.cat(seen, 1)).chunk(2, 1)
+        return reconstruction[:, :, :height, :width], (anomalous - normal)[:, :, :height, :width]
 
     def units(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Gain and offset of each image (B, 1, 1, 1): the networks take gain x image + offset."""
@@ -82,25 +77,25 @@ class Networks(nn.Module):
         return gain, 0.5 - gain * mean
 
 
-def build(size: str, members: int, image: ImageSpec, *, as_published: bool) -> Networks:
+def build(size: str, image: ImageSpec, *, as_published: bool) -> Networks:
     """The networks of a size.
 
     Args:
-        size: `tiny`, `small`, or `large`: the published architecture, of which there is one pair.
-        members: How many segmentations.
+        size: `tiny`, `small`, or `large`: the published architecture.
         image: Size and channels of what they are to see.
         as_published: Three channels, and each image seen as it is, as the authors' weights expect it.
     """
     channels = 3 if as_published else image.channels
     if size == "large":
-        segmentation = PublishedSegmentation(2 * channels)
-        return Networks(PublishedReconstruction(channels), [segmentation], standardise=not as_published)
+        pair = PublishedReconstruction(channels), PublishedSegmentation(2 * channels)
+        return Networks(*pair, standardise=not as_published)
     narrow, wide = _WIDTHS[size]
+    contrast = LocalContrast(image.height, image.width, _SIGMAS)
     return Networks(
-        CompactNet(channels, channels, narrow, skips=False),
-        [CompactNet(channels * (2 + len(_SIGMAS)), 2, wide, skips=True) for _ in range(members)],
+        CompactNet(channels, channels, narrow, fold=4, skips=False),
+        CompactNet(channels * (2 + len(_SIGMAS)), 2, wide, fold=2, skips=True),
         standardise=True,
-        contrast=LocalContrast(image.height, image.width, _SIGMAS),
+        contrast=contrast,
     )
 
 

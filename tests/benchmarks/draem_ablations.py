@@ -3,8 +3,8 @@
     python tests/benchmarks/draem_ablations.py magnetic_tile/samples.csv --config configs/magnetic_tile_draem.yaml \\
         --steps 1000 --seeds 0 --results FILE [--names default "size tiny" ...]
 
-"last weights" and "first member alone" come with "default": its training, exported anew, without the running average of
-the weights, and without the other members. Image AUROC of all images, and by the parity of the number of the
+"last weights" and "not mirrored" come with "default": its training, exported anew, without the running average of the
+weights, and without the mean over the mirrored image. Image AUROC of all images, and by the parity of the number of the
 part: even ones are the development data. Every measurement is a line of the results file and is not repeated.
 """
 
@@ -40,9 +40,8 @@ TRAININGS: dict[str, tuple[str, ...]] = {
     "foreground": ("options.foreground=true",),
     "without vary": ("options.vary=false",),
     "size tiny": ("options.size=tiny",),
-    "one member": ("options.members=1",),
 }
-AGAIN = ("last weights", "first member alone")
+AGAIN: dict[str, tuple[str, ...]] = {"last weights": (), "not mirrored": ("options.mirror=false",)}
 Weights = dict[str, Any]
 
 
@@ -89,18 +88,16 @@ def keeping(average: dict[str, Weights]) -> Callable[..., None]:
         with patch.object(draem, "Averaged", made):
             fit(self, batches, run)
         average["last weights"] = trainers[0].live.state_dict()
-        average["first member alone"] = trainers[0].average.state_dict()
+        average["not mirrored"] = trainers[0].average.state_dict()
 
     return kept
 
 
-def loading(weights: Weights, *, alone: bool) -> Callable[..., None]:
-    """A `Draem.fit` that trains nothing, and keeps one of the members or all."""
+def loading(weights: Weights) -> Callable[..., None]:
+    """A `Draem.fit` that trains nothing."""
 
     def loaded(self: draem.Draem, batches: Any, run: Any) -> None:
         self.networks.load_state_dict(weights)
-        if alone:
-            del self.networks.segmentations[1:]
 
     return loaded
 
@@ -117,9 +114,9 @@ def runs(options: argparse.Namespace, seed: int, done: set[tuple[str, int]]) -> 
     if "default" in options.names and any((name, seed) not in done for name in ("default", *AGAIN)):
         with patch.object(draem.Draem, "fit", keeping(weights)):
             note("default", ())
-        for name in AGAIN:
-            with patch.object(draem.Draem, "fit", loading(weights[name], alone=name == "first member alone")):
-                note(name, ())
+        for name, settings in AGAIN.items():
+            with patch.object(draem.Draem, "fit", loading(weights[name])):
+                note(name, settings)
     for name, settings in TRAININGS.items():
         if name != "default" and name in options.names and (name, seed) not in done:
             note(name, settings)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import subprocess
 import sys
@@ -91,23 +90,10 @@ def test_pixels_outside_the_region_do_not_train() -> None:
 
 def test_the_segmentation_loss_reaches_the_autoencoder() -> None:
     networks = detector().networks
-    _, margins = networks(torch.rand(2, 1, 64, 64))
-    focal(margins, torch.rand(2, 1, 64, 64) > 0.5).mean().backward()
+    _, margin = networks(torch.rand(2, 1, 64, 64))
+    focal(margin, torch.rand(2, 1, 64, 64) > 0.5).mean().backward()
     gradients = [one.grad for one in networks.reconstruction.parameters()]
     assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
-
-
-@pytest.mark.parametrize("valid", [None, torch.arange(64).expand(4, 1, 64, 64) < 40])
-def test_the_loss_is_the_mean_over_the_segmentations(valid: Tensor | None) -> None:
-    made, batch = detector(config=DraemConfig(size="tiny", members=3)), Batch(torch.rand(4, 1, 64, 64), valid=valid)
-
-    def loss(segmentations: list[nn.Module]) -> float:
-        made.networks.segmentations = nn.ModuleList(segmentations)
-        torch.manual_seed(1)
-        return made._loss(Averaged(made.networks), Anomalies({"spot": 1}), batch, PlainRun()).item()
-
-    members = list(made.networks.segmentations)
-    assert loss(members) == pytest.approx(np.mean([loss([one]) for one in members]), rel=1e-5)
 
 
 # The networks
@@ -155,22 +141,21 @@ def test_brightness_and_contrast_of_the_whole_image_hardly_matter() -> None:
         torch.testing.assert_close(made(image), made(0.3 + 0.5 * image), rtol=0.02, atol=0.02)
 
 
-def test_the_map_is_the_mean_over_the_segmentations_which_differ() -> None:
-    made, image = detector(64, 52, config=DraemConfig(size="tiny", members=3)), torch.rand(2, 1, 64, 52)
-    with torch.no_grad():
-        together, alone = made(image), []
-        for one in list(made.networks.segmentations):
-            made.networks.segmentations = nn.ModuleList([one])
-            alone.append(made(image))
-    assert all((one - other).abs().max() > 0.01 for one, other in itertools.pairwise(alone))
-    torch.testing.assert_close(together, torch.stack(alone).mean(0), rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("width", [64, 52])
+def test_a_mirrored_image_is_judged_alike_where_good_images_are_mirrored_too(width: int) -> None:
+    image = torch.rand(2, 1, 64, width)
+    for options, alike in (({}, True), ({"mirror": False}, False), ({"vary": False}, False)):
+        made = detector(64, width, 1, DraemConfig(size="tiny", **options))
+        nn.init.normal_(made.networks.segmentation.out.weight)  # type: ignore[union-attr,arg-type]
+        with torch.no_grad():
+            apart = (made(image.flip(3)).flip(3) - made(image)).abs().max()
+        assert (apart < 1e-4) == alike
 
 
 def test_scores_of_clear_defects_do_not_tie() -> None:
     # networks sure of themselves: margins far beyond where a float32 softmax is 1
     made = detector()
-    for one in made.networks.segmentations:
-        nn.init.normal_(one.out.weight, std=500.0)  # type: ignore[union-attr,arg-type]
+    nn.init.normal_(made.networks.segmentation.out.weight, std=500.0)  # type: ignore[union-attr,arg-type]
     with torch.no_grad():
         scores = made(torch.rand(20, 1, 64, 64)).amax((1, 2, 3))
     assert torch.sigmoid(scores).min() == 1
@@ -197,7 +182,7 @@ def test_large_is_as_large_as_published() -> None:
     assert flops(made, 3) == pytest.approx(396e9, rel=0.01)
     reconstruction, segmentation = (
         sum(one.numel() for one in part.parameters()) / 1e6
-        for part in (made.networks.reconstruction, made.networks.segmentations)
+        for part in (made.networks.reconstruction, made.networks.segmentation)
     )
     assert reconstruction == pytest.approx(69.1, abs=0.06)
     assert segmentation == pytest.approx(28.4, abs=0.06)
@@ -239,7 +224,7 @@ def test_training_finds_a_defect_of_a_kind_that_was_not_planted() -> None:
     torch.manual_seed(0)
     made, run = Draem(TINY, ImageSpec(64, 64, 1, "uint8", 255.0)), PlainRun(steps=200)
     made.fit([Batch(part) for part in surface(64, 0).split(8)], run)
-    assert np.mean(run.values["presence"][-20:]) < 0.85 * np.mean(run.values["presence"][:20])
+    assert np.mean(run.values["presence"][-20:]) < 0.7 * np.mean(run.values["presence"][:20])
     good = surface(24, 1)
     defective = good.clone()
     rings = (torch.arange(64) - 30.0).square().view(-1, 1) + (torch.arange(64) - 20.0).square()
