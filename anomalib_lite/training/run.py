@@ -171,7 +171,7 @@ class LightningRun:
         if not state.finished:
             self._descend(descent, batches)
         self.steps_done += descent.step
-        self.ended_early |= descent.ended_early
+        self.ended_early = descent.ended_early  # a later part may use what an earlier one left
         seed_torch(self.seed, call)
 
     def close(self) -> None:

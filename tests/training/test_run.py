@@ -241,6 +241,17 @@ def test_a_budget_ends_early_where_no_more_steps_are_of_use(tmp_path: Path) -> N
     assert not longer.ended_early
 
 
+def test_a_later_part_uses_the_time_that_an_earlier_one_left(tmp_path: Path) -> None:
+    net = Autoencoder()
+    run = make(tmp_path, minutes=10)
+    run.minimise(denoising(net), net, batches(), steps=1, at_most=3)
+    assert run.ended_early
+    run._started -= 595  # nearly ten minutes ago
+    run.minimise(denoising(net), net, batches(), steps=1)
+    assert run.time_left() == 0
+    assert not run.ended_early
+
+
 def test_a_resumed_run_only_gets_the_time_that_is_left(tmp_path: Path) -> None:
     net = Autoencoder()
     run = make(tmp_path, minutes=1)
