@@ -9,10 +9,24 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import DataError
 
 
-def refuse_fitted(model: Model, dataset: DataSet) -> Callable[[str, Sample], None]:
-    """Raise for images, and for parts, that the model was fitted on."""
+def refuse_dependent(model: Model, dataset: DataSet) -> Callable[[str, Sample], None]:
+    """Raise for what no calibration may count: images and parts the model was fitted on, copies as further parts.
+
+    Returns:
+        To be called with the SHA-256 and the sample of each image.
+
+    Raises:
+        DataError: The model was fitted on known parts and those of the images are not known, so that nothing tells
+            whether it was fitted on them.
+    """
     data = model.bundle.manifest["data"]
-    hashes, parts = data["fit"], set(data["fit"].values()) if data["grouped"] and dataset.grouped else set()
+    if data["grouped"] and not dataset.grouped:
+        raise DataError(
+            f"{dataset.root}: the model was trained with known parts, so those of these images must be known, too: "
+            "give --group REGEX as at the training (--group '(.+)' where each image shows another part)."
+        )
+    hashes, parts = data["fit"], set(data["fit"].values()) if data["grouped"] else set()
+    first: dict[str, Sample] = {}
 
     def refuse(sha256: str, sample: Sample) -> None:
         if sha256 in hashes or sample.group in parts:
@@ -20,6 +34,12 @@ def refuse_fitted(model: Model, dataset: DataSet) -> Callable[[str, Sample], Non
             raise DataError(
                 f"{sample.name}: the model was fitted on this {what}, so its score says nothing of new ones. "
                 "Calibrate on good images that took no part in training."
+            )
+        original = first.setdefault(sha256, sample)
+        if original.group != sample.group:
+            raise DataError(
+                f"{sample.name} is a copy of {original.name}, byte by byte: counted as another part it would promise "
+                "more than the images can carry. Remove the copies."
             )
 
     return refuse

@@ -26,7 +26,7 @@ from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.fits import crossfit, fit
-from anomalib_lite.independence import overlap_notes, refuse_fitted
+from anomalib_lite.independence import overlap_notes, refuse_dependent
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.preparation import Plan, Request, prepare
 from anomalib_lite.recalibration import recalibrate
@@ -256,7 +256,8 @@ def calibrate(
         watch: Shows progress.
 
     Raises:
-        DataError: The model was fitted on some of these images or parts, or none is usable.
+        DataError: The model was fitted on some of these images or parts, their parts are not known while those of the
+            training are, an image is there twice, or none is usable.
     """
     installed = (plugins or registry.load()).readers
     loaded = Model(model, readers=installed)
@@ -269,7 +270,7 @@ def calibrate(
         watch(samples, "measuring"),
         loaded.goldens,
         readers=loaded.readers,
-        refuse=refuse_fitted(loaded, dataset),
+        refuse=refuse_dependent(loaded, dataset),
     )
     before = Calibration.from_json(loaded.bundle.manifest["calibration"])
     calibration = calibrate_scores(

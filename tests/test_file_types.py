@@ -48,6 +48,7 @@ READING = """
         pixels = np.frombuffer(file.read(2 * height * width), "<u2")
         return pixels.reshape(height, width, 1)
 """
+GROUP = ["--group", r"part(\d+)"]
 SIZE = {"image.height": 48, "image.width": 48, "image.white": 4095}
 KNOWN = [{"suffix": ".acme", "package": "acme-reader", "version": "1.2"}]
 
@@ -156,7 +157,7 @@ def test_evaluate_reads_images_and_masks(trained: Path, scans: Path, capsys: pyt
 
 def test_calibrate_keeps_what_reads_the_self_check(trained: Path, scans: Path, tmp_path: Path):
     again = tmp_path / "again"
-    assert call("calibrate", trained, scans / "test/good", "--out", again, "--max-false-reject", "0.3") == 0
+    assert call("calibrate", trained, scans / "test/good", *GROUP, "--out", again, "--max-false-reject", "0.3") == 0
     assert json.loads((again / "manifest.json").read_text())["readers"] == KNOWN
     assert call("verify", again) == 0
 
@@ -168,7 +169,7 @@ def test_calibrating_on_such_files_makes_them_known(model_path: Path, tmp_path: 
     monkeypatch.setattr(reading, "read", lambda file: (whole(file) // 16).astype(np.uint8))
     for part in range(50, 60):
         acme(tmp_path / f"fresh/part{part}.acme", picture(100 * part))
-    done = pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model")
+    done = pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=GROUP[1])
     assert done.calibration.n == 10
     assert done.bundle.manifest["readers"] == KNOWN
     assert "readers" in json.loads((model_path / "manifest.json").read_text())
@@ -310,7 +311,7 @@ def test_without_the_reader_verify_refuses(trained: Path, capsys: pytest.Capture
 @pytest.mark.usefixtures("without")
 def test_without_the_reader_nothing_is_calibrated(trained: Path, scans: Path, tmp_path: Path):
     with pytest.raises(DataError):
-        pipeline.calibrate(trained, scans / "test/good", out=tmp_path / "model")
+        pipeline.calibrate(trained, scans / "test/good", out=tmp_path / "model", group=GROUP[1])
     assert not (tmp_path / "model").exists()
 
 

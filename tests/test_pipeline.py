@@ -117,10 +117,16 @@ def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
     for part in range(50, 60):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
     copy = tmp_path / "model"
-    with_defect = pipeline.calibrate(model_path, tmp_path / "fresh", out=copy)
+    group = r"part(\d+)"
+    with_defect = pipeline.calibrate(model_path, tmp_path / "fresh", out=copy, group=group)
     assert with_defect.calibration.reject.set_by == ("part55.png",)
     without = pipeline.calibrate(
-        model_path, tmp_path / "fresh", out=copy, overwrite=True, exclusions=[Exclusion("part55.png", "a hole")]
+        model_path,
+        tmp_path / "fresh",
+        out=copy,
+        overwrite=True,
+        exclusions=[Exclusion("part55.png", "a hole")],
+        group=group,
     )
     assert without.calibration.reject.value == pytest.approx(with_defect.calibration.reject.without)
     assert "confirmed not good" in " ".join(without.calibration.sentences())
@@ -134,6 +140,26 @@ def test_calibrating_on_what_was_fitted_is_refused(model_path: Path, parts: Path
     with pytest.raises(DataError, match="part"):
         pipeline.calibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
     assert not (tmp_path / "model").exists()
+
+
+def test_calibrating_without_the_parts_that_the_training_knew_is_refused(model_path: Path, parts: Path, tmp_path: Path):
+    """Otherwise new photographs of a part that was fitted would pass as independent of it."""
+    with pytest.raises(DataError, match=r"trained with known parts.*--group"):
+        pipeline.calibrate(model_path, parts / "test/good", out=tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_calibrating_on_copies_is_refused(model_path: Path, tmp_path: Path):
+    for part in (50, 51):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
+        shutil.copy(tmp_path / f"fresh/part{part}.png", tmp_path / f"fresh/part{part}_again.png")
+    group = r"part(\d+)"
+    same_part = pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=group)
+    assert same_part.calibration.n == 2  # a part counts once, however often its image is there
+    shutil.copy(tmp_path / "fresh/part50.png", tmp_path / "fresh/part52.png")
+    with pytest.raises(DataError, match=r"part52\.png is a copy of part50\.png"):
+        pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "other", group=group)
+    assert not (tmp_path / "other").exists()
 
 
 def test_crossfit_uses_every_part_and_says_that_it_is_approximate(train: Train, parts: Path, tmp_path: Path):
