@@ -185,7 +185,15 @@ def _feeds(model: Model, sample: Sample) -> Iterator[Feed]:
 def _calibrated(model: Model, scored: Scored, dataset: DataSet) -> Calibration:
     before = Calibration.from_json(model.bundle.manifest["calibration"])
     asked = CalibrationRequest(before.reject.asked, before.confidence, before.review.asked)
-    return calibrate_scores(scored.images, asked, grouped=dataset.grouped, errors=len(scored.errors))
+    there = {image.image for image in scored.images}
+    return calibrate_scores(
+        scored.images,
+        asked,
+        grouped=dataset.grouped,
+        errors=len(scored.errors),
+        exclusions=[one for one in before.exclusions if one.image in there],  # still not good
+        history=before.as_history(),
+    )
 
 
 def _compare(

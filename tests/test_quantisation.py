@@ -140,6 +140,7 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
     manifest, before = done.bundle.manifest, bundle.load(trained).manifest
     assert manifest["calibration"]["n"] == before["calibration"]["n"]  # the same held-out parts
     assert manifest["calibration"]["scores"] != before["calibration"]["scores"]
+    assert len(manifest["calibration"]["history"]) == 1
     assert manifest["exported"]["int8"]["images"] == 32  # 12 held out, 20 to test; none that it was fitted on
     model = Model(tmp_path / "part.zip")
     replayed = replay(model)
