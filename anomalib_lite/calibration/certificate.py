@@ -58,6 +58,7 @@ class Calibration:
     sorted_scores: one per part (its largest), ascending; what p-values are computed from.
     unit: "group" (physical parts are known) or "image" (each image counts as its own part).
     images: number of images measured.                 errors: number that could not be measured, counted apart.
+    median_images, max_images, min_images: per part (min_images None in calibrations of older versions).
     approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
     simulated: the good images were simulated from golden ones, so the bound is one on simulations.
     history: earlier calibrations of the same model as JSON, oldest first.
@@ -73,6 +74,7 @@ class Calibration:
     images: int
     median_images: float
     max_images: int
+    min_images: int | None = None
     errors: int = 0
     approximate: bool = False
     simulated: bool = False
@@ -116,7 +118,7 @@ class Calibration:
             "unit": self.unit,
             "n": self.n,
             "images": self.images,
-            "images_per_unit": {"median": self.median_images, "max": self.max_images},
+            "images_per_unit": {"min": self.min_images, "median": self.median_images, "max": self.max_images},
             "errors": {"count": self.errors, "rate": self.error_rate},
             "approximate": self.approximate,
             "simulated": self.simulated,
@@ -143,6 +145,7 @@ class Calibration:
                 images=data["images"],
                 median_images=data["images_per_unit"]["median"],
                 max_images=data["images_per_unit"]["max"],
+                min_images=data["images_per_unit"].get("min"),
                 errors=data["errors"]["count"],
                 approximate=data["approximate"],
                 simulated=data.get("simulated", False),

@@ -44,7 +44,7 @@ class ScoredImage:
 
 @dataclass(frozen=True, slots=True)
 class CalibrationRequest:
-    """What is asked: rates in (0, 1), at a confidence in (0, 1).
+    """What is asked: rates in (0, 1), at a confidence in (0.5, 1): at less, a promise is broken as often as kept.
 
     `review` None stands for max(5 %, 5 x max_false_reject), at most one half unless reject itself is above that.
 
@@ -63,6 +63,11 @@ class CalibrationRequest:
                 raise ConfigError(
                     f"calibration.{name} is {value}: expected a share between 0 and 1, such as 0.01 for 1 %."
                 )
+        if self.confidence <= 0.5:
+            raise ConfigError(
+                f"calibration.confidence is {self.confidence}: a promise that is broken as often as kept is none. "
+                "Expected more than 0.5, such as 0.95."
+            )
         if self.review is not None and self.review < self.max_false_reject:
             raise ConfigError(
                 f"calibration.review is {self.review}, below max_false_reject {self.max_false_reject}: it bounds how "
@@ -120,6 +125,7 @@ def calibrate(
         images=len(used),
         median_images=statistics.median(per_part),
         max_images=max(per_part),
+        min_images=min(per_part),
         errors=errors,
         approximate=approximate,
         simulated=simulated,

@@ -73,10 +73,15 @@ def _bound(calibration: Calibration) -> str:
 def _scope(calibration: Calibration) -> str:
     if calibration.unit == "image":
         return "For parts made and photographed like these."
-    median = f"{calibration.median_images:g}"
+    fewest, most = calibration.min_images, calibration.max_images
+    if fewest == most:
+        often = f"{_count(most, 'image')} each"
+    else:
+        range_ = f"at most {most}" if fewest is None else f"{fewest} to {most}"
+        often = f"as often as these ({range_} images each, median {calibration.median_images:g})"
     return (
-        f"For parts made and photographed like these, at most {_count(calibration.max_images, 'image')} each "
-        f"(median {median}): fewer images per part are on the safe side, more void the bound."
+        f"For parts made and photographed like these, {often}: fewer images per part are on the safe side, more void "
+        "the bound."
     )
 
 

@@ -109,7 +109,7 @@ finite = st.floats(-1e30, 1e30, allow_subnormal=False)
 several = st.lists(finite, min_size=1, max_size=120)
 
 
-@given(several, st.integers(1, 4), st.floats(0.005, 0.5), st.floats(0.005, 0.5), st.floats(0.5, 0.99))
+@given(several, st.integers(1, 4), st.floats(0.005, 0.5), st.floats(0.005, 0.5), st.floats(0.51, 0.99))
 def test_asking_for_fewer_false_rejects_never_lowers_a_threshold(
     scores: list[float], per_part: int, rate: float, more: float, confidence: float
 ) -> None:
@@ -123,7 +123,7 @@ def test_asking_for_fewer_false_rejects_never_lowers_a_threshold(
         assert (threshold.missing == 0) == (threshold.bound == threshold.asked)
 
 
-@given(several, st.floats(0.005, 0.5), st.floats(0.5, 0.99), st.floats(0.5, 0.99))
+@given(several, st.floats(0.005, 0.5), st.floats(0.51, 0.99), st.floats(0.51, 0.99))
 def test_more_confidence_never_lowers_a_threshold(scores: list[float], rate: float, one: float, other: float) -> None:
     low, high = (
         calibrate(images(scores), CalibrationRequest(rate, confidence), grouped=True).reject
@@ -166,7 +166,16 @@ def test_the_rate_of_the_review_threshold(asked: float, review: float | None, ex
 
 @pytest.mark.parametrize(
     "arguments",
-    [(0.0, 0.95), (1.0, 0.95), (0.01, 0.0), (0.01, 1.0), (0.01, 0.95, 1.0), (math.nan, 0.95), (0.02, 0.95, 0.01)],
+    [
+        (0.0, 0.95),
+        (1.0, 0.95),
+        (0.01, 0.0),
+        (0.01, 0.5),
+        (0.01, 1.0),
+        (0.01, 0.95, 1.0),
+        (math.nan, 0.95),
+        (0.02, 0.95, 0.01),
+    ],
 )
 def test_impossible_requests_are_refused(arguments: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match=r"calibration\."):
@@ -193,14 +202,26 @@ def test_the_statement_for_few_parts() -> None:
     assert said == [
         "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
         "; asked for 1 %: 264 more good parts are needed.",
-        "For parts made and photographed like these, at most 4 images each (median 4): fewer images per part are on "
-        "the safe side, more void the bound.",
+        "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
+        "void the bound.",
         "No review band: with 35 parts the review threshold is the reject threshold.",
         "The reject threshold 140.014 is set by a139; without it it would be 139.014.",
         "The map reject threshold 280.028 is set by a139; without it it would be 278.028.",
         "2 further images could not be measured (ERROR, 1.41 % of all): the bound is about images that could be "
         "measured.",
     ]
+
+
+def test_parts_of_uneven_numbers_of_images_are_covered_as_a_mixture_alone() -> None:
+    uneven = [*images([float(i) for i in range(30)]), ScoredImage("more", "part0", 0.5, 1.0)]
+    known = calibrate(uneven, ONE_PERCENT, grouped=True)
+    assert known.sentences()[1] == (
+        "For parts made and photographed like these, as often as these (1 to 2 images each, median 1): fewer images "
+        "per part are on the safe side, more void the bound."
+    )
+    older = known.to_json()
+    del older["images_per_unit"]["min"]
+    assert "as often as these (at most 2 images each, median 1)" in Calibration.from_json(older).sentences()[1]
 
 
 def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fitted() -> None:
