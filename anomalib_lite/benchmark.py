@@ -97,6 +97,8 @@ def _contents(model: Model, images: Sequence[Path]) -> list[Pair]:
         return FileBytes(name, model.bundle.read(name))
 
     listed = [Expected(**one) for one in model.bundle.manifest.get("selfcheck", [])]
+    if unusable := [path for path in images if not path.is_file()]:
+        raise DataError(f"{unusable[0]}: no such file: give image files to measure with.")
     chosen: list[Pair] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]
     chosen = chosen or [(carried(one.file), carried(one.reference) if one.reference else None) for one in listed]
     if not chosen:

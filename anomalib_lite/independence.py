@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from anomalib_lite.data import DataSet, Sample, groups, some
 from anomalib_lite.edge.model import Model
@@ -45,12 +45,31 @@ def refuse_dependent(model: Model, dataset: DataSet) -> Callable[[str, Sample], 
     return refuse
 
 
-def overlap_notes(overlap: int, samples: Sequence[Sample], fitted: Mapping[str, str], dataset: DataSet) -> list[str]:
-    """Say where the evaluation is not independent of the training."""
+def overlap_notes(model: Model, samples: Sequence[Sample], hashes: Sequence[str | None], dataset: DataSet) -> list[str]:
+    """Say where an evaluation is not independent of the training and of the calibration.
+
+    Args:
+        model: What is evaluated.
+        samples: The images it is evaluated on.
+        hashes: Their SHA-256; None where one could not be read.
+        dataset: What they are from.
+    """
+    data = model.bundle.manifest["data"]
+    fitted, calibrated = data["fit"], data.get("calibrated", {})  # models of older versions do not name the latter
     notes = []
-    if overlap:
-        notes.append(f"warning: {overlap} of {len(samples)} images were fitted on: these figures flatter the model")
-    shared = set(fitted.values()) & groups(samples) if dataset.grouped else set()
-    if shared:
-        notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
+    if learnt := sum(one in fitted for one in hashes):
+        notes.append(f"warning: {learnt} of {len(samples)} images were fitted on: these figures flatter the model")
+    if set_by := sum(one in calibrated for one in hashes):
+        notes.append(
+            f"warning: {set_by} of {len(samples)} images set the thresholds: that few of them are rejected follows "
+            "from it, and says nothing of new ones"
+        )
+    if dataset.grouped:
+        if shared := set(fitted.values()) & groups(samples):
+            notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
+    elif data["grouped"]:
+        notes.append(
+            "warning: the model was trained with known parts, here each image counts as one, so the intervals are too "
+            "narrow: give --group REGEX as at the training"
+        )
     return notes

@@ -28,6 +28,7 @@ def describe(
     calibration: Calibration,
     selfcheck: Sequence[Expected],
     fit_hashes: Mapping[str, str],
+    calibrated_hashes: Mapping[str, str],
 ) -> dict[str, Any]:
     """The manifest of a newly trained model, without file hashes.
 
@@ -37,6 +38,7 @@ def describe(
         calibration: Its thresholds.
         selfcheck: The images for `verify`.
         fit_hashes: SHA-256 of each image that the detector learnt from -> its group.
+        calibrated_hashes: Likewise of each image that the thresholds rest on.
     """
     config = plan.config.model_dump(mode="json")
     config["options"] = plan.options.model_dump(mode="json")
@@ -77,6 +79,7 @@ def describe(
             "groups": len({sample.group for sample in plan.dataset.samples}),
             "unreadable": [list(one) for one in plan.survey.unreadable],
             "fit": dict(fit_hashes),
+            "calibrated": dict(calibrated_hashes),
         },
         "selfcheck": [one.to_json() for one in selfcheck],
     }

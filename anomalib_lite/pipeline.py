@@ -80,7 +80,11 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
     for line in plan.notes():
         say(line)
     place = partial.enter(request, plan)
-    fitted = fit(plan, plan.fit, place / "fit", request)
+    try:
+        fitted = fit(plan, plan.fit, place / "fit", request)
+    except Exception:
+        partial.leave(place)
+        raise
     if fitted is None:
         return None
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
@@ -110,7 +114,7 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
         plan.readers,
         plan.goldens if plan.framing.align else None,
     )
-    manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit))
+    manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit), scored.hashes)
     files |= {bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights, "training.csv": fitted.log}
     files |= {ROI: plan.roi} if plan.roi else {}
     files |= plan.goldens.files if plan.goldens else {}
@@ -208,17 +212,17 @@ def evaluate(
     """
     dataset = find(data, group=group, columns=columns or {}, readers=model.readers)
     samples = test_samples(dataset)
-    fit_hashes = model.bundle.manifest["data"]["fit"]
-    evaluation, overlap = Evaluation(grouped=dataset.grouped), 0
+    evaluation = Evaluation(grouped=dataset.grouped)
+    hashes: list[str | None] = []
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in watch(samples, "evaluating"):
             result = model.inspect(sample.path, reference=sample.reference, name=sample.name)
-            overlap += result.sha256 in fit_hashes
+            hashes.append(result.sha256)
             evaluation.add(**_judged(model, sample, result))
             writer.write(result)
             report.add(result, sample.path, sample)
         metrics = report.metrics = evaluation.metrics()
-        notes = report.notes = [*dataset.notes, *overlap_notes(overlap, samples, fit_hashes, dataset)]
+        notes = report.notes = [*dataset.notes, *overlap_notes(model, samples, hashes, dataset)]
     if out is not None:
         (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
     return Evaluated(metrics, evaluation.verdicts(), notes, out)

@@ -69,9 +69,8 @@ class Plan:
         """What the user should know before training starts."""
         lines = [f"{self.dataset.root}: {self.dataset.layout}, {count(len(self.fit), 'image')} to fit"]
         if self.held_out:
-            lines[0] += (
-                f", {count(len(self.held_out), 'image')} of {count(len(groups(self.held_out)), 'part')} to calibrate"
-            )
+            parts = f" of {count(len(groups(self.held_out)), 'part')}" if self.dataset.grouped else ""
+            lines[0] += f", {count(len(self.held_out), 'image')}{parts} to calibrate"
         lines += self.dataset.notes
         if self.goldens is not None and not self.goldens.names:
             many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""

@@ -40,6 +40,7 @@ def recalibrate(
     manifest |= {
         "calibration": calibration.to_json(),
         "calibrated": manifests.now(),
+        "data": before.manifest["data"] | {"calibrated": scored.hashes},
         "readers": list({one["suffix"]: one for one in used}.values()),
         "selfcheck": [one.to_json() for one in expected],
     }

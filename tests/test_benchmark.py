@@ -32,5 +32,7 @@ def test_what_cannot_be_measured_is_no_benchmark(model_path: Path, tmp_path: Pat
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(DataError, match="cannot be measured"):
         bench(model_path, [tmp_path / "text.png"], runs=1, threads=[1])
+    with pytest.raises(DataError, match=r"none\.png: no such file"):
+        bench(model_path, [tmp_path / "none.png"], runs=1, threads=[1])
     measured = bench(model_path, [save(tmp_path / "a.png", picture(1))], runs=1, threads=[1])
     assert measured["images"] == 1

@@ -18,6 +18,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
+from anomalib_lite.training import partial
 
 Train = Callable[..., pipeline.Trained]
 
@@ -94,6 +95,30 @@ def test_evaluate_says_when_it_tests_on_what_was_fitted(model_path: Path, parts:
     table.write_text("image,label\n" + "".join(f"{path},good\n" for path in fitted))
     notes = pipeline.evaluate(Model(model_path), table).notes
     assert any("28 of 40 images were fitted on" in note for note in notes)
+
+
+def test_evaluate_says_when_it_tests_on_what_set_the_thresholds(model_path: Path, parts: Path, tmp_path: Path):
+    """Few of them are rejected whatever the model is worth: after the training, and after another calibration."""
+    group = r"part(\d+)"
+    again = tmp_path / "model"
+    pipeline.calibrate(model_path, parts / "test/good", out=again, group=group)
+    for path, count, data in ((model_path, 12, parts / "train/good"), (again, 10, parts / "test/good")):
+        table = tmp_path / "samples.csv"
+        table.write_text("image,label\n" + "".join(f"{one},good\n" for one in sorted(data.iterdir())))
+        notes = pipeline.evaluate(Model(path), table).notes
+        assert any(f"{count} of {len(list(data.iterdir()))} images set the thresholds" in note for note in notes)
+        assert any("give --group" in note for note in notes)
+    assert not pipeline.evaluate(Model(model_path), parts, group=group).notes
+
+
+def test_results_are_never_written_into_a_model(model_path: Path, parts: Path):
+    before = sorted(model_path.iterdir())
+    with pytest.raises(DataError, match=r"holds a model.*another --out"):
+        pipeline.predict(Model(model_path), [parts / "test/good"], out=model_path)
+    with pytest.raises(DataError, match=r"holds a model.*another --out"):
+        pipeline.evaluate(Model(model_path), parts, out=model_path)
+    assert sorted(model_path.iterdir()) == before
+    Model(model_path)
 
 
 def test_calibrate_changes_thresholds_and_nothing_else(model_path: Path, tmp_path: Path):
@@ -250,7 +275,23 @@ def test_an_interrupted_training_is_not_trampled_on(train: Train, parts: Path, t
     assert not (tmp_path / "model.partial").exists()
 
 
-def test_resuming_with_other_settings_is_refused(train: Train, parts: Path, tmp_path: Path):
+def test_a_training_that_fails_before_its_first_checkpoint_leaves_nothing(train: Train, parts: Path, tmp_path: Path):
+    with pytest.raises(ParityFailed):
+        train(parts, tmp_path / "model", detector="broken")
+    assert list(tmp_path.iterdir()) == []
+    train(parts, tmp_path / "model")  # neither --resume nor --overwrite is asked for
+
+
+def test_a_place_that_cannot_be_written_is_refused(train: Train, parts: Path, tmp_path: Path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ConfigError, match=r"cannot be written.*choose another --out"):
+        train(parts, tmp_path / "file/model")
+
+
+def test_resuming_with_other_settings_is_refused(
+    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(partial, "leave", lambda place: None)
     with pytest.raises(ParityFailed):
         train(parts, tmp_path / "model", detector="broken")  # leaves model.partial
     with pytest.raises(ConfigError, match="another configuration"):

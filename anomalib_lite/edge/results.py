@@ -137,10 +137,12 @@ class ResultWriter:
         """Start both files anew.
 
         Raises:
-            DataError: They cannot be written.
+            DataError: They cannot be written, or the folder is a model's.
         """
         if self._folder is None:
             return self
+        if (self._folder / "manifest.json").exists():
+            raise DataError(f"{self._folder} holds a model, which results would damage: choose another --out.")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for name in ("results.csv", "results.jsonl"):

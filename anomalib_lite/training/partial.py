@@ -47,9 +47,18 @@ def enter(request: Request, plan: Plan) -> Path:
                 f"{place} was started with another {' and '.join(changed)}: give the same command as before, "
                 "or start anew with --overwrite."
             )
-    place.mkdir(parents=True, exist_ok=True)
-    (place / ASKED).write_text(json.dumps(asked, indent=1), encoding="utf-8")
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        (place / ASKED).write_text(json.dumps(asked, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{place} cannot be written ({error.strerror}): choose another --out.") from error
     return place
+
+
+def leave(place: Path) -> None:
+    """Remove what a training left behind that ended before its first checkpoint: there is nothing to resume."""
+    if is_first_process() and not any(place.rglob("*.ckpt")):
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def is_first_process() -> bool:
