@@ -73,7 +73,7 @@ class Registry:
         installed = ", ".join(sorted(self.detectors)) or "none"
         hint = nearest(wanted, self.detectors)
         if self.restriction is not None:
-            hint += f" {PLUGINS_VARIABLE}='{self.restriction}' restricts which plugins are loaded."
+            hint += f" {PLUGINS_VARIABLE}='{self.restriction}' (or --no-plugins) restricts which plugins are loaded."
         raise PluginError(f"no detector '{name}'. Installed: {installed}.{hint}")
 
     def problems_of(self, name: str) -> list[Problem]:

@@ -111,6 +111,14 @@ def test_evaluate_says_when_it_tests_on_what_set_the_thresholds(model_path: Path
     assert not pipeline.evaluate(Model(model_path), parts, group=group).notes
 
 
+def test_pictures_that_cannot_be_written_stop_with_whole_rows(model_path: Path, parts: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/heatmaps").touch()
+    with pytest.raises(DataError, match=r"cannot be written.*another --out"):
+        pipeline.predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=True)
+    assert (tmp_path / "out/results.csv").read_text().count("\n") == 2  # the header, and the row of the first image
+
+
 def test_results_are_never_written_into_a_model(model_path: Path, parts: Path):
     before = sorted(model_path.iterdir())
     with pytest.raises(DataError, match=r"holds a model.*another --out"):

@@ -16,7 +16,7 @@ def data() -> None:
 
 @app.command()
 def check(path: options.Data, group: options.Group = None, column: options.Column = None) -> None:
-    """Print what is found at PATH, why, and what to mend. Exits with 3 where there is a problem."""
+    """Print what is found at PATH, why, and what to mend. Exits with 3 where a line begins with 'problem:'."""
     from anomalib_lite.cli import console
     from anomalib_lite.data import describe, find
 

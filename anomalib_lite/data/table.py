@@ -204,8 +204,10 @@ def _missing_files(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -
         files = [(row.number, getattr(sample, column)) for row, sample in zip(rows, samples, strict=True)]
         gone = [f"row {number} ({file})" for number, file in files if file is not None and not _is_file(file)]
         if gone:
-            raise DataError(f"{path}: no such {column}: {some(gone)}. Paths are relative to {path.parent}.")
+            raise DataError(f"{path}: no such {column}: {some(gone)}. Paths are relative to {path.parent.absolute()}.")
     missing = [f"row {r.number} ({s.name})" for r, s in zip(rows, samples, strict=True) if not _is_file(s.path)]
     if samples and len(missing) == len(samples):
-        raise DataError(f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent}.")
+        raise DataError(
+            f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}."
+        )
     return [f"no such image: {some(missing)}"] if missing else []

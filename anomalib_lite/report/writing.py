@@ -14,6 +14,7 @@ from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, colour_range, overlay, side_by_side
+from anomalib_lite.errors import DataError
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.page import Report, ScoredRow, render, write
 from anomalib_lite.scoring import Scored
@@ -86,19 +87,28 @@ def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: 
     """Write the image with its heat map and outlines as FOLDER/<path relative to root>.png; nothing for an ERROR.
 
     Of a model that compares: golden image, aligned image and change, side by side in the golden frame.
+
+    Raises:
+        DataError: The disk is full, or gone.
     """
     if result.anomaly_map is None:
         return
     target = folder / path.absolute().relative_to(root)
     target = target.with_name(target.name + ".png")
-    target.parent.mkdir(parents=True, exist_ok=True)
     low, high = _colours(model)
     if result.comparison is not None:
         picture = side_by_side(result.comparison, low, high, model.framing.spec.white)
     else:
         pixels = imaging.read(path, readers=model.readers).pixels
         picture = overlay(pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white)
-    Image.fromarray(picture).save(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(target)
+    except OSError as error:
+        raise DataError(
+            f"{target}: cannot be written ({error.strerror}). The rows before are complete; free some space, or choose "
+            "another --out."
+        ) from error
 
 
 def _gallery(model: Model) -> Gallery:
