@@ -43,11 +43,20 @@ class Pair:
         """A map and its mask (h, w) of the golden frame as those of the inspected image; as they are if not aligned.
 
         Where the golden frame does not reach, the map has its lowest valid value.
+
+        Raises:
+            ImageError: What is valid is smaller than a pixel of the inspected image (`wrong_size`).
         """
         if self.alignment is None:
             return anomaly_map, valid
-        lowest = float(anomaly_map[valid].min())
         inside = self.alignment.to_source(valid.astype(np.float32), 0.0) > 0.5
+        if not inside.any():
+            raise ImageError(
+                "nothing of the image is inside the region of interest, which is smaller than its pixels: paint a "
+                "larger one in image.roi, or record the image as large as the golden one",
+                "wrong_size",
+            )
+        lowest = float(anomaly_map[valid].min())
         back = self.alignment.to_source(anomaly_map, lowest)
         back[~inside] = lowest
         return back, inside

@@ -31,6 +31,17 @@ def test_what_the_image_does_not_cover_is_not_valid():
     assert back.shape == inside.shape == (256, 216)
 
 
+def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement():
+    golden = imaging.read(DESIGNS["design1.jpg"]).pixels
+    small = imaging.resize(golden, golden.shape[0] * 3 // 4, golden.shape[1] * 3 // 4)
+    found = pair(Framing(SPEC, align=True), small, View(golden))
+    pixel = np.zeros((8, *golden.shape[:2]), bool)
+    pixel[np.arange(8), 100, 100 + np.arange(8)] = True
+    with pytest.raises(ImageError, match="region of interest") as caught:  # others are kept
+        [found.to_source(np.ones(golden.shape[:2], np.float32), one) for one in pixel]
+    assert caught.value.code == "wrong_size"
+
+
 def test_of_several_golden_images_those_that_cannot_be_aligned_are_passed_over():
     views = Goldens(DESIGNS).views
     found = pairs(Framing(SPEC, align=True), views[1].pixels, views)
