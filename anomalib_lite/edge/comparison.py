@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import alignment, imaging
-from anomalib_lite.edge.alignment import Alignment
+from anomalib_lite.edge.alignment import MIN_OVERLAP, Alignment
 from anomalib_lite.edge.framing import Frame, Framing
 from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.light import match_light
+from anomalib_lite.edge.matching import alignment_failed
 from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError
@@ -81,7 +82,8 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
         golden: The golden image.
 
     Raises:
-        ImageError: Depth or channels are not the model's, or there is no alignment (`alignment_failed`).
+        ImageError: Depth or channels are not the model's, or there is no alignment, or one that leaves out too much of
+            the region of interest (`alignment_failed`).
     """
     pixels = imaging.conform(pixels, framing.spec, convert=framing.convert)
     try:
@@ -93,8 +95,22 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
     view = golden if reference is golden.pixels else View(reference)
     aligned = alignment.align(View(pixels), view)
     narrowed = framing.within(aligned.valid)
+    _check_seen(narrowed.region(*aligned.valid.shape), framing.region(*aligned.valid.shape))
     matched = match_light(aligned.pixels, reference, aligned.valid)
     return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned)
+
+
+def _check_seen(seen: NDArray[np.bool_], roi: NDArray[np.bool_]) -> None:
+    """Raise unless what the image covers of the region of interest, both (H, W), is enough to speak for all of it.
+
+    The alignment asks for a share of the whole golden frame, of which the region may be the part that is missing.
+    """
+    share = float(seen.sum()) / max(float(roi.sum()), 1.0)
+    if roi.any() and share < MIN_OVERLAP:
+        raise alignment_failed(
+            f"the image covers {share:.0%} of the region of interest, needed are {MIN_OVERLAP:.0%}. Move the camera or "
+            "the part so that all of the region is in view"
+        )
 
 
 def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> list[Pair]:

@@ -31,6 +31,22 @@ def test_what_the_image_does_not_cover_is_not_valid():
     assert back.shape == inside.shape == (256, 216)
 
 
+@pytest.mark.parametrize(("columns", "seen"), [(200, False), (250, True)])
+def test_an_image_must_cover_the_region_of_interest_and_not_only_the_frame(columns: int, seen: bool):
+    golden = imaging.read(DESIGNS["design1.jpg"]).pixels
+    roi = np.zeros(golden.shape[:2], bool)
+    roi[:, 180:] = True
+    framing = Framing(SPEC, align=True, roi=roi)
+    image = golden[:, :columns].copy()
+    if seen:
+        assert pair(framing, image, View(golden)).frames[0].valid.any()
+        return
+    pair(Framing(SPEC, align=True), image, View(golden))  # enough of the frame
+    with pytest.raises(ImageError, match="of the region of interest, needed are 70%") as caught:
+        pair(framing, image, View(golden))
+    assert caught.value.code == "alignment_failed"
+
+
 def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement():
     golden = imaging.read(DESIGNS["design1.jpg"]).pixels
     small = imaging.resize(golden, golden.shape[0] * 3 // 4, golden.shape[1] * 3 // 4)
