@@ -82,8 +82,8 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
         golden: The golden image.
 
     Raises:
-        ImageError: Depth or channels are not the model's, or there is no alignment, or one that leaves out too much of
-            the region of interest (`alignment_failed`).
+        ImageError: Depth or channels are not the model's; tiles of images that differ in size (`wrong_size`); there is
+            no alignment, or one that leaves out too much of the region of interest (`alignment_failed`).
     """
     pixels = imaging.conform(pixels, framing.spec, convert=framing.convert)
     try:
@@ -91,6 +91,7 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
     except ImageError as error:
         raise ImageError(f"golden image: {error}", error.code) from error
     if not framing.align:
+        _check_tiles_meet(framing, pixels, reference)
         return Pair(framing.frames(pixels), framing.frames(reference), framing, reference, pixels, None)
     view = golden if reference is golden.pixels else View(reference)
     aligned = alignment.align(View(pixels), view)
@@ -98,6 +99,17 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
     _check_seen(narrowed.region(*aligned.valid.shape), framing.region(*aligned.valid.shape))
     matched = match_light(aligned.pixels, reference, aligned.valid)
     return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned)
+
+
+def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any]) -> None:
+    """Raise where tiles of two images (H, W, C) would be compared that show different places."""
+    if framing.mode == "tile" and image.shape != golden.shape:
+        found, taken = (f"{one.shape[1]} x {one.shape[0]}" for one in (image, golden))
+        raise ImageError(
+            f"the image is {found} pixels and the golden one {taken}, which cannot be compared tile by tile: "
+            "record both with the same size",
+            "wrong_size",
+        )
 
 
 def _check_seen(seen: NDArray[np.bool_], roi: NDArray[np.bool_]) -> None:

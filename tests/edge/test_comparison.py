@@ -58,6 +58,15 @@ def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement():
     assert caught.value.code == "wrong_size"
 
 
+def test_tiles_are_compared_with_tiles_of_the_same_place_alone():
+    framing = Framing(ImageSpec(64, 64, 1, "uint8", 255.0), mode="tile", overlap=8)
+    golden = np.arange(200 * 200, dtype=np.uint8).reshape(200, 200, 1)
+    assert len(pair(framing, golden, View(golden)).references) == framing.count(200, 200)
+    with pytest.raises(ImageError, match="100 x 120 pixels and the golden one 200 x 200") as caught:
+        pair(framing, golden[:120, :100].copy(), View(golden))
+    assert caught.value.code == "wrong_size"
+
+
 def test_of_several_golden_images_those_that_cannot_be_aligned_are_passed_over():
     views = Goldens(DESIGNS).views
     found = pairs(Framing(SPEC, align=True), views[1].pixels, views)
