@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,46 @@ def test_a_graph_with_other_inputs_is_refused(model_path: Path):
     loaded = bundle.load(model_path)
     manifest = dict(loaded.manifest) | {"graph": {"inputs": ["image", "valid"]}}
     with pytest.raises(ModelError, match="the manifest describes"):
+        Model(replace(loaded, manifest=manifest))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("framing.mode", "crop", "stretch, letterbox, tile"),
+        ("framing.mode", ["tile"], "stretch, letterbox, tile"),
+        ("framing.overlap", -1, "whole number"),
+        ("framing.convert", "no", "true or false"),
+        ("framing.align", 1, "true or false"),
+        ("image.height", "48", "whole number"),
+        ("image.width", 0, "above 0"),
+        ("image.channels", 2, "1 or 3"),
+        ("image.dtype", "float32", "uint8"),
+        ("image.white", 0, "above 0"),
+        ("image.white", float("inf"), "above 0"),
+        ("calibration.scores", [], "at least one"),
+        ("calibration.scores", ["a"], "at least one finite number"),
+        ("calibration.scores", [1.0, float("nan")], "at least one finite number"),
+        ("calibration.scores", [10**400], "at least one finite number"),
+        ("calibration.scores", [9, 1, 5], "ascending"),
+    ],
+)
+def test_a_manifest_with_a_value_that_makes_no_sense_is_refused_by_its_key(
+    model_path: Path, key: str, value: Any, said: str
+):
+    loaded = bundle.load(model_path)
+    manifest = deepcopy(dict(loaded.manifest))
+    part, name = key.split(".")
+    manifest[part][name] = value
+    with pytest.raises(ModelError, match=rf"{key}=.*{said}.*Restore"):
+        Model(replace(loaded, manifest=manifest))
+
+
+def test_tiles_without_a_core_are_refused_when_the_model_is_loaded(model_path: Path):
+    loaded = bundle.load(model_path)
+    manifest = deepcopy(dict(loaded.manifest))
+    manifest["framing"] |= {"mode": "tile", "overlap": 24}
+    with pytest.raises(ModelError, match=r"framing\.overlap=24.* half of the tile's 48"):
         Model(replace(loaded, manifest=manifest))
 
 
