@@ -53,7 +53,7 @@ class Model:
 
         Raises:
             ModelError: The bundle is missing, damaged, altered or too new, or a value of its manifest makes no sense.
-            ConfigError: The provider is not installed, or a reader cannot have its suffix.
+            ConfigError: The provider is not installed or does not start, or a reader cannot have its suffix.
         """
         self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
         manifest = self.bundle.manifest

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from conftest import picture, save
 
@@ -100,6 +101,15 @@ def test_an_image_of_any_size_gets_regions_in_its_own_pixels(model: Model):
 def test_an_unknown_provider_names_those_that_work(model_path: Path):
     with pytest.raises(ConfigError, match="Usable here: cpu"):
         Model(model_path, provider="abacus")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_does_not_start_is_refused(model_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """onnxruntime lists what it was built with, and runs on the processor where that does not start."""
+    built = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built)
+    with pytest.raises(ConfigError, match=r"cuda: .* cannot start it here.*--provider cpu"):
+        Model(model_path, provider="cuda")
 
 
 def test_a_graph_with_other_inputs_is_refused(model_path: Path):
