@@ -189,14 +189,14 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Calla
     Args:
         watcher: An entered one.
         stop: Set by a signal; the file at hand is finished.
-        each: Gets every row, after its file was moved.
+        each: Gets every row, after its file was moved; no longer once it raised an OSError.
         say: Gets a line where something fails; it is tried again until it works.
     """
-    failed = ""
+    failed, heard = "", True
     while not stop.is_set():
         try:
             for row in watcher.step():
-                each(row)
+                heard = heard and _heard(row, each, say)
                 if stop.is_set():
                     return
             failed = ""
@@ -206,3 +206,13 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Calla
                 say(f"error: {reason}. No image is lost; trying again until this is mended.")
             failed = reason
         stop.wait(PATIENCE if failed else POLL)
+
+
+def _heard(row: Row, each: Callable[[Row], None], say: Callable[[str], None]) -> bool:
+    """Whether somebody still takes rows: a closed pipe is no fault of the folder, and must not slow it down."""
+    try:
+        each(row)
+    except OSError as error:
+        say(f"standard output is closed ({error.strerror}): rows go to {JOURNAL} alone from here on.")
+        return False
+    return True
