@@ -55,7 +55,8 @@ class Watcher:
         """Open the journal, drop a row that was cut off, and take up the last one.
 
         Raises:
-            DataError: The folder is missing or cannot be written to, or another process watches it.
+            DataError: The folder is missing or cannot be written to, another process watches it, or the last line of
+                its journal is no row. The folder is free then.
         """
         try:
             for verdict in Verdict:
@@ -63,6 +64,7 @@ class Watcher:
             self._journal = os.open(self._folder / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             if fcntl is not None:
                 fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._pending = self._last_row()
         except BlockingIOError as error:
             self.__exit__()
             raise DataError(f"{self._folder}: another process watches this folder already. Stop it first.") from error
@@ -71,7 +73,9 @@ class Watcher:
             raise DataError(
                 f"{error.filename or self._folder}: {error.strerror}; the watched folder must exist and be writable."
             ) from error
-        self._pending = self._last_row()
+        except DataError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -207,6 +207,14 @@ def test_one_process_watches_a_folder(model: Model, folder: Path):
     run(model, folder)
 
 
+def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, folder: Path):
+    (folder / JOURNAL).write_text("no row\n")
+    with pytest.raises(DataError, match="no result row"):
+        watcher(model, folder).__enter__()
+    (folder / JOURNAL).write_text("")
+    assert run(model, folder) == []
+
+
 def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path):
     with pytest.raises(DataError, match="must exist and be writable"):
         watcher(model, tmp_path / "nowhere").__enter__()
