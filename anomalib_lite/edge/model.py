@@ -94,7 +94,7 @@ class Model:
         """
         started = time.perf_counter()
         known: dict[str, Any] = {
-            "image": name or _name(image),
+            "image": name or type(image).__name__,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "model_id": self.model_id,
             "reject_threshold": self.thresholds.reject,
@@ -102,6 +102,7 @@ class Model:
             "map_thresholds": (self.thresholds.map_review, self.thresholds.map_reject),
         }
         try:
+            known["image"] = name or _name(image)
             picture = imaging.read(image, readers=self.readers)
             known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)

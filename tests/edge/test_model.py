@@ -81,6 +81,16 @@ def test_a_fault_of_ours_is_an_error_too(model: Model, monkeypatch: pytest.Monke
     assert "ZeroDivisionError" in str(result.error)
 
 
+def test_a_path_that_cannot_be_told_is_an_error(model: Model):
+    class Gone:
+        def __fspath__(self) -> str:
+            raise OSError("the share is gone")
+
+    result = model.inspect(Gone())
+    assert (result.verdict, result.image) == (Verdict.ERROR, "Gone")
+    assert "the share is gone" in str(result.error)
+
+
 def test_eight_threads_get_what_one_gets(model: Model):
     images = [picture(seed, defect=seed % 3 == 0) for seed in range(40)]
     alone = [model.inspect(image) for image in images]
