@@ -44,9 +44,11 @@ def unpack(path: Path) -> dict[str, bytes]:
                     f"{MAX_TOTAL:,}. Export the model again."
                 )
             return {entry.filename: archive.read(entry) for entry in entries}
+    except ModelError:
+        raise
     except OSError as error:
-        raise ModelError(f"{path}: cannot be read ({error.strerror}). Check its permissions.") from error
-    except (zipfile.BadZipFile, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read ({error.strerror or error}). Check its permissions.") from error
+    except Exception as error:  # each way of compression has errors of its own for damaged bytes
         raise ModelError(
             f"{path}: is neither a model folder nor a sound zip of one ({error}). Give what `train` or `export` made."
         ) from error

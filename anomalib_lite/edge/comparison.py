@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import alignment, imaging
-from anomalib_lite.edge.alignment import Alignment
+from anomalib_lite.edge.alignment import MIN_OVERLAP, Alignment
 from anomalib_lite.edge.framing import Frame, Framing
 from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.light import match_light
+from anomalib_lite.edge.matching import alignment_failed
 from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError
@@ -43,11 +44,20 @@ class Pair:
         """A map and its mask (h, w) of the golden frame as those of the inspected image; as they are if not aligned.
 
         Where the golden frame does not reach, the map has its lowest valid value.
+
+        Raises:
+            ImageError: What is valid is smaller than a pixel of the inspected image (`wrong_size`).
         """
         if self.alignment is None:
             return anomaly_map, valid
-        lowest = float(anomaly_map[valid].min())
         inside = self.alignment.to_source(valid.astype(np.float32), 0.0) > 0.5
+        if not inside.any():
+            raise ImageError(
+                "nothing of the image is inside the region of interest, which is smaller than its pixels: paint a "
+                "larger one in image.roi, or record the image as large as the golden one",
+                "wrong_size",
+            )
+        lowest = float(anomaly_map[valid].min())
         back = self.alignment.to_source(anomaly_map, lowest)
         back[~inside] = lowest
         return back, inside
@@ -72,7 +82,8 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
         golden: The golden image.
 
     Raises:
-        ImageError: Depth or channels are not the model's, or there is no alignment (`alignment_failed`).
+        ImageError: Depth or channels are not the model's; tiles of images that differ in size (`wrong_size`); there is
+            no alignment, or one that leaves out too much of the region of interest (`alignment_failed`).
     """
     pixels = imaging.conform(pixels, framing.spec, convert=framing.convert)
     try:
@@ -80,12 +91,38 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
     except ImageError as error:
         raise ImageError(f"golden image: {error}", error.code) from error
     if not framing.align:
+        _check_tiles_meet(framing, pixels, reference)
         return Pair(framing.frames(pixels), framing.frames(reference), framing, reference, pixels, None)
     view = golden if reference is golden.pixels else View(reference)
     aligned = alignment.align(View(pixels), view)
     narrowed = framing.within(aligned.valid)
+    _check_seen(narrowed.region(*aligned.valid.shape), framing.region(*aligned.valid.shape))
     matched = match_light(aligned.pixels, reference, aligned.valid)
     return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned)
+
+
+def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any]) -> None:
+    """Raise where tiles of two images (H, W, C) would be compared that show different places."""
+    if framing.mode == "tile" and image.shape != golden.shape:
+        found, taken = (f"{one.shape[1]} x {one.shape[0]}" for one in (image, golden))
+        raise ImageError(
+            f"the image is {found} pixels and the golden one {taken}, which cannot be compared tile by tile: "
+            "record both with the same size",
+            "wrong_size",
+        )
+
+
+def _check_seen(seen: NDArray[np.bool_], roi: NDArray[np.bool_]) -> None:
+    """Raise unless what the image covers of the region of interest, both (H, W), is enough to speak for all of it.
+
+    The alignment asks for a share of the whole golden frame, of which the region may be the part that is missing.
+    """
+    share = float(seen.sum()) / max(float(roi.sum()), 1.0)
+    if roi.any() and share < MIN_OVERLAP:
+        raise alignment_failed(
+            f"the image covers {share:.0%} of the region of interest, needed are {MIN_OVERLAP:.0%}. Move the camera or "
+            "the part so that all of the region is in view"
+        )
 
 
 def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> list[Pair]:

@@ -195,6 +195,12 @@ def luma(pixels: Pixels) -> Pixels:
 
 
 def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
+    if isinstance(pixels, np.ma.MaskedArray):  # its mask would be dropped, and what is hidden judged
+        raise ImageError(
+            "a masked array was given; expected a plain one: give array.filled(value), and mask what is not to be "
+            "inspected with image.roi",
+            "wrong_dtype",
+        )
     if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
         raise ImageError(f"an array of {pixels.dtype} was given; expected uint8 or uint16", "wrong_dtype")
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):

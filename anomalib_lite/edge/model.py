@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import bundle, decision, imaging, regions
+from anomalib_lite.edge import bundle, decision, imaging, regions, soundness
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
@@ -52,12 +52,13 @@ class Model:
                 file and returns (H, W, C), uint8 or uint16; it is called from every thread that calls `inspect`.
 
         Raises:
-            ModelError: The bundle is missing, damaged, altered or too new.
-            ConfigError: The provider is not installed, or a reader cannot have its suffix.
+            ModelError: The bundle is missing, damaged, altered or too new, or a value of its manifest makes no sense.
+            ConfigError: The provider is not installed or does not start, or a reader cannot have its suffix.
         """
         self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
         manifest = self.bundle.manifest
         try:
+            soundness.check(self.bundle.path, manifest)
             self.framing = framing(manifest, self.bundle.read(ROI) if manifest["framing"]["roi"] else None)
             self.thresholds = Thresholds.from_calibration(manifest["calibration"])
             self._scores = np.array(manifest["calibration"]["scores"], np.float64)
@@ -93,7 +94,7 @@ class Model:
         """
         started = time.perf_counter()
         known: dict[str, Any] = {
-            "image": name or _name(image),
+            "image": name or type(image).__name__,
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "model_id": self.model_id,
             "reject_threshold": self.thresholds.reject,
@@ -101,6 +102,7 @@ class Model:
             "map_thresholds": (self.thresholds.map_review, self.thresholds.map_reject),
         }
         try:
+            known["image"] = name or _name(image)
             picture = imaging.read(image, readers=self.readers)
             known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)

@@ -76,7 +76,7 @@ class Runtime:
 
         Raises:
             ModelError: The graph is not admitted, is not what the manifest describes, or does not load.
-            ConfigError: The provider is unknown or not installed.
+            ConfigError: The provider is unknown, not installed, or does not start.
         """
         self.framing = framing
         self._chunk = 1
@@ -159,9 +159,15 @@ def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.Inference
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a busy machine
     options.log_severity_level = 4
     try:
-        return onnxruntime.InferenceSession(graph, options, providers=[name])
+        session = onnxruntime.InferenceSession(graph, options, providers=[name])
     except Exception as error:
         raise ModelError(f"onnxruntime refuses the graph: {error}. Train or export the model again.") from error
+    if name not in session.get_providers():  # it would run on the processor, many times slower, and say nothing
+        raise ConfigError(
+            f"--provider {provider}: this onnxruntime has it but cannot start it here. Install the driver and the "
+            "libraries that it needs, or use --provider cpu."
+        )
+    return session
 
 
 def _signature(framing: Framing, inputs: Sequence[str]) -> tuple[Signature, Signature]:

@@ -55,7 +55,8 @@ class Watcher:
         """Open the journal, drop a row that was cut off, and take up the last one.
 
         Raises:
-            DataError: The folder is missing or cannot be written to, or another process watches it.
+            DataError: The folder is missing or cannot be written to, another process watches it, or the last line of
+                its journal is no row. The folder is free then.
         """
         try:
             for verdict in Verdict:
@@ -63,6 +64,7 @@ class Watcher:
             self._journal = os.open(self._folder / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
             if fcntl is not None:
                 fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._pending = self._last_row()
         except BlockingIOError as error:
             self.__exit__()
             raise DataError(f"{self._folder}: another process watches this folder already. Stop it first.") from error
@@ -71,7 +73,9 @@ class Watcher:
             raise DataError(
                 f"{error.filename or self._folder}: {error.strerror}; the watched folder must exist and be writable."
             ) from error
-        self._pending = self._last_row()
+        except DataError:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -189,14 +193,14 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Calla
     Args:
         watcher: An entered one.
         stop: Set by a signal; the file at hand is finished.
-        each: Gets every row, after its file was moved.
+        each: Gets every row, after its file was moved; no longer once it raised an OSError.
         say: Gets a line where something fails; it is tried again until it works.
     """
-    failed = ""
+    failed, heard = "", True
     while not stop.is_set():
         try:
             for row in watcher.step():
-                each(row)
+                heard = heard and _heard(row, each, say)
                 if stop.is_set():
                     return
             failed = ""
@@ -206,3 +210,13 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Calla
                 say(f"error: {reason}. No image is lost; trying again until this is mended.")
             failed = reason
         stop.wait(PATIENCE if failed else POLL)
+
+
+def _heard(row: Row, each: Callable[[Row], None], say: Callable[[str], None]) -> bool:
+    """Whether somebody still takes rows: a closed pipe is no fault of the folder, and must not slow it down."""
+    try:
+        each(row)
+    except OSError as error:
+        say(f"standard output is closed ({error.strerror}): rows go to {JOURNAL} alone from here on.")
+        return False
+    return True

@@ -31,6 +31,42 @@ def test_what_the_image_does_not_cover_is_not_valid():
     assert back.shape == inside.shape == (256, 216)
 
 
+@pytest.mark.parametrize(("columns", "seen"), [(200, False), (250, True)])
+def test_an_image_must_cover_the_region_of_interest_and_not_only_the_frame(columns: int, seen: bool):
+    golden = imaging.read(DESIGNS["design1.jpg"]).pixels
+    roi = np.zeros(golden.shape[:2], bool)
+    roi[:, 180:] = True
+    framing = Framing(SPEC, align=True, roi=roi)
+    image = golden[:, :columns].copy()
+    if seen:
+        assert pair(framing, image, View(golden)).frames[0].valid.any()
+        return
+    pair(Framing(SPEC, align=True), image, View(golden))  # enough of the frame
+    with pytest.raises(ImageError, match="of the region of interest, needed are 70%") as caught:
+        pair(framing, image, View(golden))
+    assert caught.value.code == "alignment_failed"
+
+
+def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement():
+    golden = imaging.read(DESIGNS["design1.jpg"]).pixels
+    small = imaging.resize(golden, golden.shape[0] * 3 // 4, golden.shape[1] * 3 // 4)
+    found = pair(Framing(SPEC, align=True), small, View(golden))
+    pixel = np.zeros((8, *golden.shape[:2]), bool)
+    pixel[np.arange(8), 100, 100 + np.arange(8)] = True
+    with pytest.raises(ImageError, match="region of interest") as caught:  # others are kept
+        [found.to_source(np.ones(golden.shape[:2], np.float32), one) for one in pixel]
+    assert caught.value.code == "wrong_size"
+
+
+def test_tiles_are_compared_with_tiles_of_the_same_place_alone():
+    framing = Framing(ImageSpec(64, 64, 1, "uint8", 255.0), mode="tile", overlap=8)
+    golden = np.arange(200 * 200, dtype=np.uint8).reshape(200, 200, 1)
+    assert len(pair(framing, golden, View(golden)).references) == framing.count(200, 200)
+    with pytest.raises(ImageError, match="100 x 120 pixels and the golden one 200 x 200") as caught:
+        pair(framing, golden[:120, :100].copy(), View(golden))
+    assert caught.value.code == "wrong_size"
+
+
 def test_of_several_golden_images_those_that_cannot_be_aligned_are_passed_over():
     views = Goldens(DESIGNS).views
     found = pairs(Framing(SPEC, align=True), views[1].pixels, views)

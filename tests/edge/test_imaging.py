@@ -521,6 +521,8 @@ def test_an_array_is_taken_as_it_is() -> None:
         (np.zeros((4, 5, 1), np.uint32), "wrong_dtype"),
         (np.zeros((4, 5, 1), bool), "wrong_dtype"),
         (np.zeros((0, 5, 1), np.uint8), "empty"),
+        (np.ma.array(noise(4, 5, 1), mask=True), "wrong_dtype"),
+        (np.ma.array(noise(4, 5, 1)), "wrong_dtype"),
     ],
 )
 def test_other_arrays_are_refused(array: Pixels, expected: str) -> None:

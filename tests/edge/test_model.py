@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from conftest import picture, save
 
@@ -79,6 +81,16 @@ def test_a_fault_of_ours_is_an_error_too(model: Model, monkeypatch: pytest.Monke
     assert "ZeroDivisionError" in str(result.error)
 
 
+def test_a_path_that_cannot_be_told_is_an_error(model: Model):
+    class Gone:
+        def __fspath__(self) -> str:
+            raise OSError("the share is gone")
+
+    result = model.inspect(Gone())
+    assert (result.verdict, result.image) == (Verdict.ERROR, "Gone")
+    assert "the share is gone" in str(result.error)
+
+
 def test_eight_threads_get_what_one_gets(model: Model):
     images = [picture(seed, defect=seed % 3 == 0) for seed in range(40)]
     alone = [model.inspect(image) for image in images]
@@ -101,10 +113,59 @@ def test_an_unknown_provider_names_those_that_work(model_path: Path):
         Model(model_path, provider="abacus")
 
 
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_provider_that_does_not_start_is_refused(model_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """onnxruntime lists what it was built with, and runs on the processor where that does not start."""
+    built = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built)
+    with pytest.raises(ConfigError, match=r"cuda: .* cannot start it here.*--provider cpu"):
+        Model(model_path, provider="cuda")
+
+
 def test_a_graph_with_other_inputs_is_refused(model_path: Path):
     loaded = bundle.load(model_path)
     manifest = dict(loaded.manifest) | {"graph": {"inputs": ["image", "valid"]}}
     with pytest.raises(ModelError, match="the manifest describes"):
+        Model(replace(loaded, manifest=manifest))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("framing.mode", "crop", "stretch, letterbox, tile"),
+        ("framing.mode", ["tile"], "stretch, letterbox, tile"),
+        ("framing.overlap", -1, "whole number"),
+        ("framing.convert", "no", "true or false"),
+        ("framing.align", 1, "true or false"),
+        ("image.height", "48", "whole number"),
+        ("image.width", 0, "above 0"),
+        ("image.channels", 2, "1 or 3"),
+        ("image.dtype", "float32", "uint8"),
+        ("image.white", 0, "above 0"),
+        ("image.white", float("inf"), "above 0"),
+        ("calibration.scores", [], "at least one"),
+        ("calibration.scores", ["a"], "at least one finite number"),
+        ("calibration.scores", [1.0, float("nan")], "at least one finite number"),
+        ("calibration.scores", [10**400], "at least one finite number"),
+        ("calibration.scores", [9, 1, 5], "ascending"),
+    ],
+)
+def test_a_manifest_with_a_value_that_makes_no_sense_is_refused_by_its_key(
+    model_path: Path, key: str, value: Any, said: str
+):
+    loaded = bundle.load(model_path)
+    manifest = deepcopy(dict(loaded.manifest))
+    part, name = key.split(".")
+    manifest[part][name] = value
+    with pytest.raises(ModelError, match=rf"{key}=.*{said}.*Restore"):
+        Model(replace(loaded, manifest=manifest))
+
+
+def test_tiles_without_a_core_are_refused_when_the_model_is_loaded(model_path: Path):
+    loaded = bundle.load(model_path)
+    manifest = deepcopy(dict(loaded.manifest))
+    manifest["framing"] |= {"mode": "tile", "overlap": 24}
+    with pytest.raises(ModelError, match=r"framing\.overlap=24.* half of the tile's 48"):
         Model(replace(loaded, manifest=manifest))
 
 

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
@@ -207,6 +207,14 @@ def test_one_process_watches_a_folder(model: Model, folder: Path):
     run(model, folder)
 
 
+def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, folder: Path):
+    (folder / JOURNAL).write_text("no row\n")
+    with pytest.raises(DataError, match="no result row"):
+        watcher(model, folder).__enter__()
+    (folder / JOURNAL).write_text("")
+    assert run(model, folder) == []
+
+
 def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path):
     with pytest.raises(DataError, match="must exist and be writable"):
         watcher(model, tmp_path / "nowhere").__enter__()
@@ -215,13 +223,15 @@ def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path):
         watcher(model, tmp_path).__enter__()
 
 
-def watched(model: Model, folder: Path, said: list[str]) -> tuple[Event, Thread]:
+def watched(
+    model: Model, folder: Path, said: list[str], each: Callable[[dict[str, Any]], None] = lambda row: None
+) -> tuple[Event, Thread]:
     """A running watcher in a thread."""
     stop = Event()
 
     def work() -> None:
         with watcher(model, folder) as one:
-            watching.watch(one, stop, lambda row: None, said.append)
+            watching.watch(one, stop, each, said.append)
 
     thread = Thread(target=work)
     thread.start()
@@ -258,6 +268,30 @@ def test_a_failing_move_is_tried_until_it_works_and_said_once(
     assert len(rows(folder)) == 1
     assert len(said) == 1
     assert "ok/a.png: Permission denied" in said[0]
+
+
+def test_when_nobody_reads_the_rows_the_folder_is_watched_all_the_same(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(watching, "PATIENCE", 1000.0)
+    said: list[str] = []
+    given: list[str] = []
+
+    def closed(row: dict[str, Any]) -> None:
+        given.append(row["image"])
+        raise BrokenPipeError(32, "Broken pipe")
+
+    for number in range(3):
+        save(folder / f"{number}.png", picture(2000 + number))
+    stop, thread = watched(model, folder, said, closed)
+    try:
+        wait(lambda: len(list(folder.glob("ok/*.png"))) == 3)
+    finally:
+        stop.set()
+        thread.join()
+    assert len(rows(folder)) == 3
+    assert given == ["0.png"]
+    assert said == ["standard output is closed (Broken pipe): rows go to results.jsonl alone from here on."]
 
 
 def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
