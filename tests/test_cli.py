@@ -166,6 +166,16 @@ def test_unusable_images_count_and_only_fail_when_nothing_is_left(
     assert call("predict", model_path, tmp_path / "in/text.png") == 3
 
 
+def test_fail_on_ng_passes_no_part_that_was_not_measured(model_path: Path, parts: Path, tmp_path: Path):
+    """A script of a line reads 0 as: every part was measured, and none is NG."""
+    shutil.copytree(parts / "test/good", tmp_path / "in")
+    assert call("predict", model_path, tmp_path / "in", "--fail-on-ng") == 0
+    (tmp_path / "in/text.png").write_text("hello")
+    assert call("predict", model_path, tmp_path / "in", "--fail-on-ng") == 3
+    assert call("predict", model_path, tmp_path / "in", parts / "test/dent", "--fail-on-ng") == 3
+    assert call("predict", model_path, parts / "test", "--fail-on-ng") == 1
+
+
 def test_a_bug_exits_with_70_and_debug_shows_where(
     model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
