@@ -15,6 +15,8 @@ import pytest
 from conftest import picture, save
 
 from anomalib_lite.cli import main
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.errors import MissingExtra
 
 HEAVY = ("numpy", "torch", "pydantic", "pluggy", "PIL", "onnxruntime", "cv2", "rich", "yaml", "jinja2")
 COMMANDS = (
@@ -202,6 +204,21 @@ def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsy
     bundle.write(tmp_path / "model", manifest, contents)
     assert call("verify", tmp_path / "model") == 4
     assert "do not use it on this machine" in capsys.readouterr().err
+
+
+def test_a_self_check_that_cannot_be_measured_says_why(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Such as a model that aligns, on a machine without OpenCV: not a matter of onnxruntime's version."""
+
+    def lacking(*arguments: object) -> None:
+        raise MissingExtra("cv2", "reference", "aligning images")
+
+    monkeypatch.setattr(Runtime, "measure", lacking)
+    assert call("verify", model_path) == 4
+    error = capsys.readouterr().err
+    assert "pip install 'anomalib-lite[reference]'" in error
+    assert "onnxruntime" not in error
 
 
 def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
