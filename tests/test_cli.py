@@ -168,6 +168,19 @@ def test_unusable_images_count_and_only_fail_when_nothing_is_left(
     assert call("predict", model_path, tmp_path / "in/text.png") == 3
 
 
+def test_a_file_name_that_is_no_utf_8_ends_no_prediction(model_path: Path, parts: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    try:
+        shutil.copy(parts / "test/good/part20_0.png", os.fsencode(tmp_path / "in") + b"/a\xff.png")
+    except OSError:  # not on macOS, nor on Windows
+        pytest.skip("this file system takes no such name")
+    shutil.copy(parts / "test/good/part21_0.png", tmp_path / "in/b.png")
+    command = [sys.executable, "-m", "anomalib_lite", "predict", str(model_path), str(tmp_path / "in"), "--no-plugins"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.returncode == 0, done.stderr
+    assert [line.rpartition(b"/")[2] for line in done.stdout.splitlines()] == [b"a\\udcff.png", b"b.png"]
+
+
 def test_fail_on_ng_passes_no_part_that_was_not_measured(model_path: Path, parts: Path, tmp_path: Path):
     """A script of a line reads 0 as: every part was measured, and none is NG."""
     shutil.copytree(parts / "test/good", tmp_path / "in")
