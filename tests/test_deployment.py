@@ -81,6 +81,20 @@ def test_nothing_is_overwritten_unasked(model_path: Path, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["part.zip"]
 
 
+def test_the_folder_at_hand_can_be_written_to(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "device").mkdir()
+    monkeypatch.chdir(tmp_path / "device")
+    assert call("export", model_path, "--out", ".", "--overwrite") == 0, capsys.readouterr().err
+    assert Model(tmp_path / "device").model_id in capsys.readouterr().out
+    for part in range(50, 60):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
+    monkeypatch.chdir(tmp_path / "device")
+    assert call("calibrate", ".", tmp_path / "fresh") == 0, capsys.readouterr().err
+    assert Model(tmp_path / "device").model_id in capsys.readouterr().out
+
+
 def rezipped(zipped: Path, out: Path, change: Callable[[dict[str, bytes]], Any]) -> Path:
     contents = archive.unpack(zipped)
     change(contents)

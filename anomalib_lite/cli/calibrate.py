@@ -37,9 +37,9 @@ def calibrate(
     if exclude and not because:
         raise ConfigError("--exclude needs --because TEXT: the reason is recorded in the model.")
     done = pipeline.calibrate(
-        model,
+        options.named(model),
         data,
-        out=out,
+        out=options.named(out) if out else None,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
         review=options.rate(review, "--review"),

@@ -55,6 +55,11 @@ Provider: TypeAlias = Annotated[
 ]
 
 
+def named(path: Path) -> Path:
+    """A path that has a name to put another one beside: of '.', the folder that it stands for."""
+    return path if path.name else path.absolute()
+
+
 def rate(text: str | None, option: str) -> float | None:
     """A share from '1%', '1 %' or '0.01'.
 
