@@ -257,6 +257,22 @@ def test_a_resize_that_changes_scores_is_not_exported(
     assert not (tmp_path / "x.zip").exists()
 
 
+def test_without_self_check_rendered_images_are_compared(
+    parts: Path, train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from anomalib_lite import embedding
+
+    train(parts, tmp_path / "model", {"calibration.selfcheck": "none"})
+    done = export(tmp_path / "model", tmp_path / "part.zip", source_size=(100, 130))
+    assert "of the score of a rendered image" in done.notes[0]
+    assert done.bundle.manifest["selfcheck"] == []
+    nearest = embedding.weights
+    monkeypatch.setattr(embedding, "weights", lambda *sizes: np.roll(nearest(*sizes), 1, axis=0))
+    with pytest.raises(ExportError, match=r"rendered image 1: .* Nothing was written"):
+        export(tmp_path / "model", tmp_path / "x.zip", source_size=(100, 130))
+    assert not (tmp_path / "x.zip").exists()
+
+
 def test_golden_images_travel_with_the_model(parts: Path, train: Any, tmp_path: Path):
     golden = sorted((parts / "train/good").iterdir())[0]
     train(parts, tmp_path / "model", detector="difference", golden=[golden])
