@@ -248,6 +248,16 @@ def test_doctor_runs(capsys: pytest.CaptureFixture[str]):
     assert "CPUExecutionProvider" in capsys.readouterr().out
 
 
+def test_doctor_reports_an_onnxruntime_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert call("doctor") == 0
+    shown = capsys.readouterr().out
+    assert "pip install --upgrade onnxruntime" in shown
+    assert "gauss" in shown
+
+
 @pytest.mark.slow
 def test_an_interrupted_training_is_resumed(parts: Path, tmp_path: Path):
     """Ctrl-C in a real process, then --resume: the same graph as a training that was never stopped."""
