@@ -134,6 +134,7 @@ def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.Ca
         (["data", "check", "EMPTY"], 3, "no images found"),
         (["calibrate", "MODEL", "EMPTY", "--exclude", "a.png"], 2, "--because"),
         (["evaluate", "MODEL", "GOOD"], 3, "no labelled"),
+        (["predict", "MODEL", "x.png", "--reference", "golden.png"], 2, "compares with nothing. Leave it out"),
         (["predict", "MODEL", "x.png", "--heatmaps"], 2, "--out"),
     ],
 )
@@ -155,6 +156,24 @@ def test_mistakes_exit_with_their_code_and_a_remedy(
     assert message in error
     assert "Traceback" not in error
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("command", ["watch", "serve"])
+def test_a_golden_sample_for_a_model_that_compares_with_nothing_is_refused(
+    command: str,
+    model_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
+    if command == "serve":
+        pytest.importorskip("uvicorn")
+    folder = [tmp_path] if command == "watch" else []
+    assert call(command, model_path, *folder, "--reference", "golden.png") == 2
+    said = capsys.readouterr()
+    assert "compares with nothing. Leave it out" in said.err
+    assert "serving" not in said.err
 
 
 def test_unusable_images_count_and_only_fail_when_nothing_is_left(

@@ -56,7 +56,7 @@ def predict(
             inputs,
             out=out,
             heatmaps=heatmaps,
-            reference=reference,
+            reference=options.golden(reference, loaded),
             each=lambda result: typer.echo(line(result), file=results),
             watch=console.watch,
         )
