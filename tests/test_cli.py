@@ -133,6 +133,7 @@ def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.Ca
         (["verify", "EMPTY"], 4, "no model bundle here"),
         (["data", "check", "EMPTY"], 3, "no images found"),
         (["calibrate", "MODEL", "EMPTY", "--exclude", "a.png"], 2, "--because"),
+        (["calibrate", "MODEL", "EMPTY", "--because", "a dent"], 2, "--exclude FILE"),
         (["evaluate", "MODEL", "GOOD"], 3, "no labelled"),
         (["predict", "MODEL", "x.png", "--reference", "golden.png"], 2, "compares with nothing. Leave it out"),
         (["predict", "MODEL", "x.png", "--heatmaps"], 2, "--out"),
@@ -251,6 +252,36 @@ def test_a_self_check_that_cannot_be_measured_says_why(
     error = capsys.readouterr().err
     assert "pip install 'anomalib-lite[reference]'" in error
     assert "onnxruntime" not in error
+
+
+def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_path: Path):
+    for part in range(50, 60):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
+    twice = ("--exclude", "part55.png") * 2
+    out = tmp_path / "model"
+    assert call("calibrate", model_path, tmp_path / "fresh", "--out", out, *twice, "--because", "a dent") == 0
+    recorded = json.loads((out / "manifest.json").read_text())["calibration"]["exclusions"]
+    assert [one["image"] for one in recorded] == ["part55.png"]
+
+
+@pytest.mark.parametrize(
+    ("command", "defaults"),
+    [
+        (
+            ["calibrate"],
+            [
+                "such as 1%; default: as in the last calibration",
+                "such as 95%; default: as in the last calibration",
+                "max(5 %, 5 x max-false-reject), whatever was asked for before",
+            ],
+        ),
+        (["plugins", "check"], ["defects; default 120."]),
+    ],
+)
+def test_help_names_the_defaults(command: list[str], defaults: list[str], capsys: pytest.CaptureFixture[str]):
+    assert call(*command, "--help") == 0
+    shown = "".join(capsys.readouterr().out.split())  # wherever the lines break
+    assert [one for one in defaults if "".join(one.split()) not in shown] == []
 
 
 def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
