@@ -167,9 +167,10 @@ def test_a_golden_sample_for_a_model_that_compares_with_nothing_is_refused(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
     if command == "serve":
-        pytest.importorskip("uvicorn")
+        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
+    monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
     folder = [tmp_path] if command == "watch" else []
     assert call(command, model_path, *folder, "--reference", "golden.png") == 2
     said = capsys.readouterr()
