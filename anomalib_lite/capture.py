@@ -47,7 +47,8 @@ def stdout_for_results() -> Iterator[TextIO]:
     """Keep standard output for results: what a reader or a library writes to it meanwhile goes to standard error.
 
     Yields:
-        Where results are written to.
+        Where results are written to. What its encoding cannot hold, such as a file name that is no UTF-8, is written as
+        an escape where the stream would raise an error.
     """
     out = sys.stdout
     if not _stands_behind(1, out):
@@ -55,7 +56,8 @@ def stdout_for_results() -> Iterator[TextIO]:
             yield out
         return
     out.flush()
-    with os.fdopen(os.dup(1), "w", encoding=out.encoding, errors=out.errors) as results:
+    errors = "backslashreplace" if out.errors == "strict" else out.errors
+    with os.fdopen(os.dup(1), "w", encoding=out.encoding, errors=errors) as results:
         os.dup2(2, 1)
         try:
             yield results

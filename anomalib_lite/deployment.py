@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from anomalib_lite import manifest as manifests
 from anomalib_lite import selfcheck
 from anomalib_lite.edge import bundle, decision, imaging
 from anomalib_lite.edge.bundle import GRAPH, Bundle
-from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.imaging import FileBytes, Pixels
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.readers import NO_READERS, Readers
@@ -22,9 +21,17 @@ from anomalib_lite.quantisation import Int8, quantised
 from anomalib_lite.selfcheck import encode
 from anomalib_lite.version import __version__
 
+RENDERED = range(1, 6)  # compared where there is no self-check
 TRAINING_FILES = ("weights.safetensors", "report.html", "training.csv")
 
 Files = dict[str, bytes]
+
+
+class Calibrated(NamedTuple):
+    """What the graph that was calibrated says of an image."""
+
+    score: float
+    verdict: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +82,10 @@ def export(
             loaded = _adopt(loaded, manifest, files, attempt)
             notes.append(f"int8 is adopted: {attempt.comparison.speedup:.2f} times as fast, thresholds calibrated anew")
     if source_size is not None:
+        compared = "a self-check score" if manifest["selfcheck"] else "the score of a rendered image"
         difference = _embed(loaded, manifest, files, source_size)
         notes.append(f"the graph takes {source_size[1]} x {source_size[0]} pixels and resizes them; largest difference "
-                     f"of a self-check score {difference:.1e}, tolerance {loaded.thresholds.tol:.1e}")  # fmt: skip
+                     f"of {compared} {difference:.1e}, tolerance {loaded.thresholds.tol:.1e}")  # fmt: skip
     return Exported(bundle.write(out, manifest, files, overwrite=overwrite), notes)
 
 
@@ -123,7 +131,8 @@ def _embed(model: Model, manifest: dict[str, Any], files: Files, size: tuple[int
     """Replace the graph by one that resizes, and the self-check by one of that size.
 
     Returns:
-        The largest difference of a self-check score from that of the graph that was calibrated.
+        The largest difference of a self-check score from that of the graph that was calibrated; where the model
+        carries no self-check, of the score of a rendered image.
     """
     _refuse_unsuitable(model, size)
     files[GRAPH] = embed_resize(files[GRAPH], model.framing.spec, *size)
@@ -135,15 +144,19 @@ def _embed(model: Model, manifest: dict[str, Any], files: Files, size: tuple[int
     pictures = [imaging.read(one, readers=model.readers).pixels for one in files_before]
     resized = [(one, imaging.resize(pixels, *size)) for one, pixels in zip(before, pictures, strict=True)]
     embedded = Model(Bundle(model.bundle.path, manifest, "", dict(files)))
-    expected, largest = [], 0.0
+    expected, differences = [], []
     for one, pixels in resized:
-        moved, difference = _compared(model, embedded, one, pixels)
-        largest = max(largest, difference)
-        if moved is not None:
-            expected.append(moved)
-            files[moved.file] = encode(pixels)
+        calibrated, difference = _compared(model, embedded, one.file, pixels)
+        differences.append(difference)
+        if decision.is_decisive(calibrated.score, model.thresholds):
+            file = str(Path(one.file).with_suffix(".png").as_posix())
+            expected.append(replace(one, file=file, score=calibrated.score, verdict=calibrated.verdict))
+            files[file] = encode(pixels)
     manifest["selfcheck"] = [one.to_json() for one in expected]
-    return largest
+    for number in () if before else RENDERED:
+        pixels = imaging.resize(selfcheck.rendered(model.framing.spec, number), *size)
+        differences.append(_compared(model, embedded, f"rendered image {number}", pixels)[1])
+    return max(differences)
 
 
 def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
@@ -156,19 +169,16 @@ def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
         raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
 
 
-def _compared(model: Model, embedded: Model, one: Expected, pixels: Pixels) -> tuple[Expected | None, float]:
-    """The self-check image at the camera's size, or None where it is too close to a threshold; and the difference."""
+def _compared(model: Model, embedded: Model, name: str, pixels: Pixels) -> tuple[Calibrated, float]:
+    """What the calibrated graph says of an image of the camera's size; and how far the embedded one's score is off."""
     calibrated, here = model.inspect(pixels), embedded.inspect(pixels)
     if calibrated.score is None or here.score is None:
-        raise ExportError(f"{one.file}: cannot be measured at that size ({calibrated.error or here.error}).")
+        raise ExportError(f"{name}: cannot be measured at that size ({calibrated.error or here.error}).")
     difference = abs(here.score - calibrated.score)
     tol = model.thresholds.tol
     if not difference <= tol:
         raise ExportError(
-            f"{one.file}: with the resize in the graph the score moves by {difference:.1e}, more than the tolerance "
+            f"{name}: with the resize in the graph the score moves by {difference:.1e}, more than the tolerance "
             f"{tol:.1e}. Nothing was written; export without --source-size."
         )
-    if not decision.is_decisive(calibrated.score, model.thresholds):
-        return None, difference
-    file = str(Path(one.file).with_suffix(".png").as_posix())
-    return replace(one, file=file, score=calibrated.score, verdict=Verdict(calibrated.verdict).value), difference
+    return Calibrated(calibrated.score, calibrated.verdict.value), difference

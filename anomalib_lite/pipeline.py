@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -21,6 +21,7 @@ from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.imaging import FileBytes
 from anomalib_lite.edge.model import ROI, Model
+from anomalib_lite.edge.readers import Readers
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.views import View
@@ -152,7 +153,8 @@ def predict(
 
     Args:
         model: The loaded model.
-        inputs: Image files, or folders searched for images.
+        inputs: Image files, or folders searched for images. A golden pattern looks at the name within the folder, as it
+            does in `calibrate` and `evaluate`; of a file, at the file's name.
         out: Gets results.csv, results.jsonl, report.html and, with `heatmaps`, a picture for each image.
         heatmaps: Write overlays to OUT/heatmaps.
         reference: A golden sample, where the model compares with one.
@@ -164,11 +166,11 @@ def predict(
     """
     if heatmaps and out is None:
         raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
-    paths = [path for one in inputs for path in images_of(one, model.readers)]
+    images = [(path, name) for one in inputs for path, name in _named(one, model.readers)]
     done, root = Predicted(out=out), _root(inputs)
     with ResultWriter(out) as writer, reporting.Inspected(model, out) as report:
-        for path in watch(paths, "inspecting"):
-            result = model.inspect(path, reference=reference)
+        for path, name in watch(images, "inspecting"):
+            result = replace(model.inspect(path, reference=reference, name=name), image=os.fspath(path))
             done.counts[result.verdict] += 1
             writer.write(result)
             report.add(result, path)
@@ -249,8 +251,8 @@ def calibrate(
         model: The bundle.
         data: Good images.
         out: The new bundle; default: the same place.
-        max_false_reject: Default: as at the training.
-        confidence: Default: as at the training.
+        max_false_reject: Default: as in the last calibration.
+        confidence: Default: as in the last calibration.
         review: Default: max(5 %, 5 x max_false_reject).
         exclusions: Images left out, and why; recorded.
         group: Regular expression for the physical part.
@@ -303,6 +305,12 @@ def _score(runtime: Runtime, plan: Plan, image: FileBytes, golden: FileBytes | N
 def _rates(plan: Plan) -> CalibrationRequest:
     asked = plan.config.calibration
     return CalibrationRequest(asked.max_false_reject, asked.confidence, asked.review)
+
+
+def _named(one: Path, readers: Readers) -> list[tuple[Path, str]]:
+    """The images of an input, each with its name: that within the folder, or a file's own."""
+    root = one if one.is_dir() else one.parent
+    return [(path, path.relative_to(root).as_posix()) for path in images_of(one, readers)]
 
 
 def _root(inputs: Sequence[Path]) -> Path:

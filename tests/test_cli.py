@@ -15,6 +15,8 @@ import pytest
 from conftest import picture, save
 
 from anomalib_lite.cli import main
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.errors import MissingExtra
 
 HEAVY = ("numpy", "torch", "pydantic", "pluggy", "PIL", "onnxruntime", "cv2", "rich", "yaml", "jinja2")
 COMMANDS = (
@@ -131,7 +133,9 @@ def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.Ca
         (["verify", "EMPTY"], 4, "no model bundle here"),
         (["data", "check", "EMPTY"], 3, "no images found"),
         (["calibrate", "MODEL", "EMPTY", "--exclude", "a.png"], 2, "--because"),
+        (["calibrate", "MODEL", "EMPTY", "--because", "a dent"], 2, "--exclude FILE"),
         (["evaluate", "MODEL", "GOOD"], 3, "no labelled"),
+        (["predict", "MODEL", "x.png", "--reference", "golden.png"], 2, "compares with nothing. Leave it out"),
         (["predict", "MODEL", "x.png", "--heatmaps"], 2, "--out"),
     ],
 )
@@ -155,6 +159,25 @@ def test_mistakes_exit_with_their_code_and_a_remedy(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.parametrize("command", ["watch", "serve"])
+def test_a_golden_sample_for_a_model_that_compares_with_nothing_is_refused(
+    command: str,
+    model_path: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    if command == "serve":
+        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
+    monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
+    folder = [tmp_path] if command == "watch" else []
+    assert call(command, model_path, *folder, "--reference", "golden.png") == 2
+    said = capsys.readouterr()
+    assert "compares with nothing. Leave it out" in said.err
+    assert "serving" not in said.err
+
+
 def test_unusable_images_count_and_only_fail_when_nothing_is_left(
     model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -164,6 +187,29 @@ def test_unusable_images_count_and_only_fail_when_nothing_is_left(
     assert "ERROR 1" in capsys.readouterr().err
     assert call("predict", model_path, tmp_path / "in", "--strict") == 3
     assert call("predict", model_path, tmp_path / "in/text.png") == 3
+
+
+def test_a_file_name_that_is_no_utf_8_ends_no_prediction(model_path: Path, parts: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    try:
+        shutil.copy(parts / "test/good/part20_0.png", os.fsencode(tmp_path / "in") + b"/a\xff.png")
+    except OSError:  # not on macOS, nor on Windows
+        pytest.skip("this file system takes no such name")
+    shutil.copy(parts / "test/good/part21_0.png", tmp_path / "in/b.png")
+    command = [sys.executable, "-m", "anomalib_lite", "predict", str(model_path), str(tmp_path / "in"), "--no-plugins"]
+    done = subprocess.run(command, capture_output=True, env=os.environ | {"PYTHONIOENCODING": "utf-8:strict"})
+    assert done.returncode == 0, done.stderr
+    assert [line.rpartition(b"/")[2] for line in done.stdout.splitlines()] == [b"a\\udcff.png", b"b.png"]
+
+
+def test_fail_on_ng_passes_no_part_that_was_not_measured(model_path: Path, parts: Path, tmp_path: Path):
+    """A script of a line reads 0 as: every part was measured, and none is NG."""
+    shutil.copytree(parts / "test/good", tmp_path / "in")
+    assert call("predict", model_path, tmp_path / "in", "--fail-on-ng") == 0
+    (tmp_path / "in/text.png").write_text("hello")
+    assert call("predict", model_path, tmp_path / "in", "--fail-on-ng") == 3
+    assert call("predict", model_path, tmp_path / "in", parts / "test/dent", "--fail-on-ng") == 3
+    assert call("predict", model_path, parts / "test", "--fail-on-ng") == 1
 
 
 def test_a_bug_exits_with_70_and_debug_shows_where(
@@ -194,6 +240,51 @@ def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsy
     assert "do not use it on this machine" in capsys.readouterr().err
 
 
+def test_a_self_check_that_cannot_be_measured_says_why(
+    model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """Such as a model that aligns, on a machine without OpenCV: not a matter of onnxruntime's version."""
+
+    def lacking(*arguments: object) -> None:
+        raise MissingExtra("cv2", "reference", "aligning images")
+
+    monkeypatch.setattr(Runtime, "measure", lacking)
+    assert call("verify", model_path) == 4
+    error = capsys.readouterr().err
+    assert "pip install 'anomalib-lite[reference]'" in error
+    assert "onnxruntime" not in error
+
+
+def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_path: Path):
+    for part in range(50, 60):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
+    twice = ("--exclude", "part55.png") * 2
+    out = tmp_path / "model"
+    assert call("calibrate", model_path, tmp_path / "fresh", "--out", out, *twice, "--because", "a dent") == 0
+    recorded = json.loads((out / "manifest.json").read_text())["calibration"]["exclusions"]
+    assert [one["image"] for one in recorded] == ["part55.png"]
+
+
+@pytest.mark.parametrize(
+    ("command", "defaults"),
+    [
+        (
+            ["calibrate"],
+            [
+                "such as 1%; default: as in the last calibration",
+                "such as 95%; default: as in the last calibration",
+                "max(5 %, 5 x max-false-reject), whatever was asked for before",
+            ],
+        ),
+        (["plugins", "check"], ["defects; default 120."]),
+    ],
+)
+def test_help_names_the_defaults(command: list[str], defaults: list[str], capsys: pytest.CaptureFixture[str]):
+    assert call(*command, "--help") == 0
+    shown = "".join(capsys.readouterr().out.split())  # wherever the lines break
+    assert [one for one in defaults if "".join(one.split()) not in shown] == []
+
+
 def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert call("data", "check", parts, "--group", r"part(\d+)") == 0
     assert "train: good 40 of 20 groups" in capsys.readouterr().out
@@ -206,6 +297,16 @@ def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pyte
 def test_doctor_runs(capsys: pytest.CaptureFixture[str]):
     assert call("doctor") == 0
     assert "CPUExecutionProvider" in capsys.readouterr().out
+
+
+def test_doctor_reports_an_onnxruntime_that_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    assert call("doctor") == 0
+    shown = capsys.readouterr().out
+    assert "pip install --upgrade onnxruntime" in shown
+    assert "gauss" in shown
 
 
 @pytest.mark.slow

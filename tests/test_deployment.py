@@ -81,6 +81,20 @@ def test_nothing_is_overwritten_unasked(model_path: Path, tmp_path: Path):
     assert [path.name for path in tmp_path.iterdir()] == ["part.zip"]
 
 
+def test_the_folder_at_hand_can_be_written_to(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "device").mkdir()
+    monkeypatch.chdir(tmp_path / "device")
+    assert call("export", model_path, "--out", ".", "--overwrite") == 0, capsys.readouterr().err
+    assert Model(tmp_path / "device").model_id in capsys.readouterr().out
+    for part in range(50, 60):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
+    monkeypatch.chdir(tmp_path / "device")
+    assert call("calibrate", ".", tmp_path / "fresh") == 0, capsys.readouterr().err
+    assert Model(tmp_path / "device").model_id in capsys.readouterr().out
+
+
 def rezipped(zipped: Path, out: Path, change: Callable[[dict[str, bytes]], Any]) -> Path:
     contents = archive.unpack(zipped)
     change(contents)
@@ -240,6 +254,22 @@ def test_a_resize_that_changes_scores_is_not_exported(
     monkeypatch.setattr(embedding, "weights", shifted)
     with pytest.raises(ExportError, match="Nothing was written"):
         export(model_path, tmp_path / "x.zip", source_size=(100, 100))
+    assert not (tmp_path / "x.zip").exists()
+
+
+def test_without_self_check_rendered_images_are_compared(
+    parts: Path, train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from anomalib_lite import embedding
+
+    train(parts, tmp_path / "model", {"calibration.selfcheck": "none"})
+    done = export(tmp_path / "model", tmp_path / "part.zip", source_size=(100, 130))
+    assert "of the score of a rendered image" in done.notes[0]
+    assert done.bundle.manifest["selfcheck"] == []
+    nearest = embedding.weights
+    monkeypatch.setattr(embedding, "weights", lambda *sizes: np.roll(nearest(*sizes), 1, axis=0))
+    with pytest.raises(ExportError, match=r"rendered image 1: .* Nothing was written"):
+        export(tmp_path / "model", tmp_path / "x.zip", source_size=(100, 130))
     assert not (tmp_path / "x.zip").exists()
 
 

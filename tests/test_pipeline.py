@@ -14,8 +14,10 @@ from conftest import picture, save
 from anomalib_lite import pipeline
 from anomalib_lite.calibration import Exclusion
 from anomalib_lite.edge import bundle
+from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
 from anomalib_lite.training import partial
@@ -76,6 +78,20 @@ def test_predict_counts_everything_and_writes_every_row(model_path: Path, parts:
     assert len((tmp_path / "out/results.csv").read_text().splitlines()) == 18
     assert len(list((tmp_path / "out/heatmaps").rglob("*.png"))) == 15
     assert (tmp_path / "out/report.html").is_file()
+
+
+def test_predict_finds_golden_images_by_the_name_within_the_input(model_path: Path, parts: Path, tmp_path: Path):
+    """A folder above the images, which another golden image's name is part of, chooses none."""
+    image = tmp_path / "design9/line/part_design1.png"
+    image.parent.mkdir(parents=True)
+    shutil.copy(parts / "test/good/part20_0.png", image)
+    model = Model(model_path)
+    model.goldens = Goldens({f"design{one}.png": image.read_bytes() for one in (1, 2)}, r"design(\d)")
+    seen: list[Result] = []
+    for given in (tmp_path / "design9", image):
+        pipeline.predict(model, [given], each=seen.append)
+    assert [one.verdict for one in seen] == [Verdict.OK, Verdict.OK], seen
+    assert [one.image for one in seen] == [str(image), str(image)]
 
 
 def test_evaluate_reports_the_metrics_of_every_kind(model_path: Path, parts: Path, tmp_path: Path):

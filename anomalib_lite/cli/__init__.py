@@ -33,8 +33,8 @@ EVERYWHERE = ("--debug", "--no-plugins")
 app = typer.Typer(
     name="anomalib-lite",
     help="Anomaly and change detection from good images alone, with a certified false-reject rate.",
-    epilog="Exit codes: 0 done, 1 NG found with --fail-on-ng, 2 usage or configuration, 3 data, 4 model refused, "
-    "5 plugin, 70 bug.",
+    epilog="Exit codes: 0 done, 1 NG found with --fail-on-ng, 2 usage or configuration, 3 data or an image "
+    "that could not be measured with --fail-on-ng or --strict, 4 model refused, 5 plugin, 70 bug.",
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

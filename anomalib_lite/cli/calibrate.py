@@ -14,9 +14,31 @@ def calibrate(
     model: options.Model,
     data: options.Data,
     out: Annotated[Path | None, typer.Option(help="The new model; default: MODEL itself.", show_default=False)] = None,
-    max_false_reject: options.MaxFalseReject = None,
-    review: options.Review = None,
-    confidence: options.Confidence = None,
+    max_false_reject: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Largest share of good parts that may be rejected, such as 1%; default: as in the last calibration.",
+            show_default=False,
+        ),
+    ] = None,
+    review: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Largest share of good parts that are not OK; default: max(5 %, 5 x max-false-reject), whatever was "
+            "asked for before.",
+            show_default=False,
+        ),
+    ] = None,
+    confidence: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RATE",
+            help="Confidence of the bounds, such as 95%; default: as in the last calibration.",
+            show_default=False,
+        ),
+    ] = None,
     exclude: Annotated[
         list[str] | None,
         typer.Option(metavar="FILE", help="Leave an image out, with --because. May be repeated.", show_default=False),
@@ -36,14 +58,18 @@ def calibrate(
 
     if exclude and not because:
         raise ConfigError("--exclude needs --because TEXT: the reason is recorded in the model.")
+    if because and not exclude:
+        raise ConfigError(
+            "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
+        )
     done = pipeline.calibrate(
-        model,
+        options.named(model),
         data,
-        out=out,
+        out=options.named(out) if out else None,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
         review=options.rate(review, "--review"),
-        exclusions=[Exclusion(name, because or "") for name in exclude or []],
+        exclusions=[Exclusion(name, because or "") for name in dict.fromkeys(exclude or [])],
         group=group,
         columns=options.columns(column),
         overwrite=overwrite,

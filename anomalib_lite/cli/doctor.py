@@ -30,9 +30,7 @@ def doctor() -> None:
         missing = [name for name in packages if installed(name) == "-"]
         if missing and extra:
             typer.echo(f"{'':<18}missing {', '.join(missing)}: pip install 'anomalib-lite[{extra}]'")
-    import onnxruntime
-
-    typer.echo(f"{'providers':<18}{', '.join(onnxruntime.get_available_providers())}")
+    typer.echo(f"{'providers':<18}{_providers()}")
     if installed("torch") != "-":
         typer.echo(f"{'accelerator':<18}{_accelerator()}")
     found = registry.load()
@@ -41,6 +39,14 @@ def doctor() -> None:
     for title, remarks in (("problem", found.problems), ("note", found.notes)):
         for remark in remarks:
             typer.echo(f"{title:<18}{remark}")
+
+
+def _providers() -> str:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        return f"onnxruntime does not work: {error}. Install it: pip install --upgrade onnxruntime"
+    return ", ".join(onnxruntime.get_available_providers())
 
 
 def _accelerator() -> str:

@@ -40,7 +40,7 @@ def export(
         raise ConfigError("--int8 and --data go together: ranges and thresholds come from the training's data.")
     done = deployment.export(
         model,
-        out,
+        options.named(out),
         source_size=_size(source_size),
         int8=data,
         group=group,

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from anomalib_lite.edge.model import Model as LoadedModel
 
 Model: TypeAlias = Annotated[
     Path, typer.Argument(help="A trained model: a folder, or a zip that export made.", show_default=False)
@@ -53,6 +56,22 @@ Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace
 Provider: TypeAlias = Annotated[
     str, typer.Option(help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml, directml.")
 ]
+
+
+def named(path: Path) -> Path:
+    """A path that has a name to put another one beside: of '.', the folder that it stands for."""
+    return path if path.name else path.absolute()
+
+
+def golden(reference: Path | None, model: LoadedModel) -> Path | None:
+    """The golden sample of `--reference`.
+
+    Raises:
+        ConfigError: The model compares with none.
+    """
+    if reference is not None and "reference" not in model.bundle.manifest["graph"]["inputs"]:
+        raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
+    return reference
 
 
 def rate(text: str | None, option: str) -> float | None:

@@ -16,7 +16,8 @@ def check(
         ),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="Optimiser steps of the fit that has to find planted defects; 120.")
+        int | None,
+        typer.Option(min=1, help="Optimiser steps of the fit that has to find planted defects; default 120."),
     ] = None,
 ) -> None:
     """Check a detector against every rule of the contract. Exit code 5 where one is broken."""

@@ -29,7 +29,10 @@ def predict(
         Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if any image could not be measured.")] = False,
-    fail_on_ng: Annotated[bool, typer.Option("--fail-on-ng", help="Exit with 1 if any image is NG.")] = False,
+    fail_on_ng: Annotated[
+        bool,
+        typer.Option("--fail-on-ng", help="Exit with 1 if any image is NG, with 3 if any could not be measured."),
+    ] = False,
     provider: options.Provider = "cpu",
 ) -> None:
     """Judge images: OK, REVIEW, NG, or ERROR where one could not be measured."""
@@ -53,14 +56,14 @@ def predict(
             inputs,
             out=out,
             heatmaps=heatmaps,
-            reference=reference,
+            reference=options.golden(reference, loaded),
             each=lambda result: typer.echo(line(result), file=results),
             watch=console.watch,
         )
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if out:
         console.say(f"results {out}")
-    if done.measured == 0 or (strict and done.counts[Verdict.ERROR]):
+    if done.measured == 0 or ((strict or fail_on_ng) and done.counts[Verdict.ERROR]):
         console.say(f"error: {done.counts[Verdict.ERROR]} images could not be measured: see the reasons above.")
         raise typer.Exit(3)
     if fail_on_ng and done.counts[Verdict.NG]:

@@ -32,7 +32,7 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    app = application(loaded, reference=options.golden(reference, loaded), max_body=max_megabytes * 2**20)
     console.say(f"serving http://{host}:{port}/inspect  ({loaded.model_id})")
-    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
                 timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip

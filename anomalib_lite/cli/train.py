@@ -110,7 +110,7 @@ def train(
     request = Request(
         detector=detector,
         data=data,
-        out=out,
+        out=options.named(out),
         config=config,
         settings=set_ or [],
         overrides={key: value for key, value in overrides.items() if value is not None},
@@ -129,7 +129,9 @@ def train(
         trained = run(request, plugins=plugins, say=console.say if first else lambda message: None)
     except KeyboardInterrupt:
         if first:
-            console.say(f"interrupted; nothing is lost: run the same command with --resume to continue {out}.partial")
+            console.say(
+                f"interrupted; nothing is lost: run the same command with --resume to continue {request.out}.partial"
+            )
         raise typer.Exit(130) from None
     if trained is None:
         return

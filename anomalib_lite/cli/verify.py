@@ -31,7 +31,13 @@ def verify(model: options.Model, provider: options.Provider = "cpu") -> None:
     )
     tol = loaded.thresholds.tol
     typer.echo(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
-    failed = [one for one in replayed if one.flipped or one.score is None]
+    unmeasured = [one for one in replayed if one.score is None]
+    if unmeasured:
+        raise ModelError(
+            f"{model}: {len(unmeasured)} of {len(replayed)} self-checks cannot be measured here "
+            f"({unmeasured[0].expected.file}: {unmeasured[0].error}). Do not use it on this machine before they can."
+        )
+    failed = [one for one in replayed if one.flipped]
     if failed:
         raise ModelError(
             f"{model}: {len(failed)} of {len(replayed)} self-checks give another verdict here "

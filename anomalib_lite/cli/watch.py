@@ -38,6 +38,6 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
-    with watching.Watcher(loaded, folder, settle=settle, reference=reference) as watcher:
+    with watching.Watcher(loaded, folder, settle=settle, reference=options.golden(reference, loaded)) as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)

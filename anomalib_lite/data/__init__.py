@@ -4,10 +4,8 @@ from anomalib_lite.data.finding import find, images_below, images_of
 from anomalib_lite.data.inventory import describe
 from anomalib_lite.data.samples import TEST, DataSet, Sample, groups, some
 from anomalib_lite.data.splits import (
-    Overlap,
     fingerprint,
     folds,
-    overlap,
     split_for_calibration,
     test_samples,
     training_samples,
@@ -17,7 +15,6 @@ from anomalib_lite.data.survey import Survey, survey
 __all__ = [
     "TEST",
     "DataSet",
-    "Overlap",
     "Sample",
     "Survey",
     "describe",
@@ -27,7 +24,6 @@ __all__ = [
     "groups",
     "images_below",
     "images_of",
-    "overlap",
     "some",
     "split_for_calibration",
     "survey",

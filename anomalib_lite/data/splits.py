@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
 
 from anomalib_lite.data.samples import CALIBRATE, TEST, TRAIN, DataSet, Sample, count, groups, some
 from anomalib_lite.errors import DataError
@@ -119,23 +118,3 @@ def fingerprint(samples: Iterable[Sample]) -> dict[str, str]:
         with sample.path.open("rb") as file:
             found[hashlib.file_digest(file, "sha256").hexdigest()] = sample.group
     return found
-
-
-class Overlap(NamedTuple):
-    """What two sets of images have in common."""
-
-    images: int
-    groups: list[str]  # sorted; of shared images, and shared by name where groups mean parts
-
-
-def overlap(fitted: Mapping[str, str], others: Mapping[str, str], *, grouped: bool) -> Overlap:
-    """What a model's fingerprint has in common with another one.
-
-    Args:
-        fitted: As `fingerprint` gives it.
-        others: Likewise, of the images in question.
-        grouped: Whether the groups of both are physical parts, so that an equal name is the same part.
-    """
-    shared = fitted.keys() & others.keys()
-    parts = {others[image] for image in shared}
-    return Overlap(len(shared), sorted(parts | (set(fitted.values()) & set(others.values()) if grouped else set())))
