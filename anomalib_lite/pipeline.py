@@ -331,7 +331,8 @@ def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
         return judged
     height, width = result.shape
     judged["anomaly_map"] = imaging.resize_map(result.anomaly_map, height, width)
-    judged["valid"] = model.framing.region(height, width) if model.framing.roi is not None else None
+    if model.framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
+        judged["valid"] = result.valid if model.framing.align else model.framing.region(height, width)
     if sample.mask:
         judged["mask"] = imaging.read(sample.mask, readers=model.readers).pixels.any(axis=2)
     return judged

@@ -132,6 +132,7 @@ class Model:
             "p_value": decision.p_value(measurement.score, self._scores),
             "regions": self._regions(verdict, measurement.anomaly_map, picture.pixels.shape[:2]),
             "anomaly_map": measurement.anomaly_map,
+            "valid": measurement.valid,
             "comparison": measurement.comparison,
         }
 

@@ -60,6 +60,7 @@ class Result:
     error: str | None = None
     note: str = ""  # what was done to the image on reading
     anomaly_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (h, w), the whole source
+    valid: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)  # (h, w), where the map counts
     comparison: Comparison | None = field(default=None, compare=False, repr=False)  # where the model compares
     shape: tuple[int, int] | None = None  # (H, W) of the source image
     map_thresholds: tuple[float, float] | None = None  # (review, reject) of the map: what the colours are fixed to

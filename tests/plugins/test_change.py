@@ -15,6 +15,7 @@ from anomalib_lite_change.detector import Change
 from PIL import Image
 
 from anomalib_lite import pipeline, preparation, references
+from anomalib_lite.data import Sample
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
@@ -191,6 +192,29 @@ def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path):
     assert width * height / (region.width * region.height + 64 - width * height) > 0.5
     assert result.comparison is not None
     assert result.comparison.image.shape == (256, 256, 3)
+
+
+@pytest.mark.slow
+def test_the_region_of_interest_moves_with_the_part(tmp_path: Path):
+    """The camera stands 40 pixels to the right: metrics must count the pixels that were compared."""
+    (tmp_path / "golden").mkdir()
+    shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
+    roi = np.zeros((256, 256), np.uint8)
+    roi[:, 128:] = 255
+    Image.fromarray(roi).save(tmp_path / "roi.png")
+    settings = [f"image.roi={tmp_path / 'roi.png'}"]
+    request = Request(
+        detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20, settings=settings
+    )
+    assert pipeline.train(request)
+    model, file = Model(tmp_path / "model"), tmp_path / "moved.png"
+    moved = imaging.read(GOLDENS[0]).pixels[:, 40:]
+    Image.fromarray(moved).save(file)
+    result = model.inspect(file)
+    assert result.shape == (256, 216)
+    counted = pipeline._judged(model, Sample(file, "moved.png", "good", group="moved"), result)["valid"]
+    assert counted.shape == (256, 216)
+    assert abs(int(np.flatnonzero(counted.any(0))[0]) - (128 - 40)) <= 1
 
 
 @pytest.mark.slow
