@@ -80,6 +80,8 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
     """Fit, calibrate and write what was planned."""
     for line in plan.notes():
         say(line)
+    if request.resume and not partial.folder(request.out).exists():
+        say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
     place = partial.enter(request, plan)
     try:
         fitted = fit(plan, plan.fit, place / "fit", request)

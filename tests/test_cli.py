@@ -260,7 +260,8 @@ def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
     twice = ("--exclude", "part55.png") * 2
     out = tmp_path / "model"
-    assert call("calibrate", model_path, tmp_path / "fresh", "--out", out, *twice, "--because", "a dent") == 0
+    asked = ("--group", r"part(\d+)", "--out", out, *twice, "--because", "a dent")
+    assert call("calibrate", model_path, tmp_path / "fresh", *asked) == 0
     recorded = json.loads((out / "manifest.json").read_text())["calibration"]["exclusions"]
     assert [one["image"] for one in recorded] == ["part55.png"]
 

@@ -91,7 +91,7 @@ def test_the_folder_at_hand_can_be_written_to(
     for part in range(50, 60):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
     monkeypatch.chdir(tmp_path / "device")
-    assert call("calibrate", ".", tmp_path / "fresh") == 0, capsys.readouterr().err
+    assert call("calibrate", ".", tmp_path / "fresh", "--group", r"part(\d+)") == 0, capsys.readouterr().err
     assert Model(tmp_path / "device").model_id in capsys.readouterr().out
 
 

@@ -20,6 +20,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
+from anomalib_lite.preparation import Request
 from anomalib_lite.training import partial
 
 Train = Callable[..., pipeline.Trained]
@@ -310,6 +311,19 @@ def test_a_place_that_cannot_be_written_is_refused(train: Train, parts: Path, tm
     (tmp_path / "file").touch()
     with pytest.raises(ConfigError, match=r"cannot be written.*choose another --out"):
         train(parts, tmp_path / "file/model")
+
+
+def test_resuming_what_is_not_there_starts_and_says_so(parts: Path, tmp_path: Path):
+    said: list[str] = []
+    request = Request(
+        detector="gauss",
+        data=parts,
+        out=tmp_path / "model",
+        overrides={"image.height": 32, "image.width": 32},
+        resume=True,
+    )
+    assert pipeline.train(request, say=said.append)
+    assert any("nothing to resume" in line and "model.partial" in line for line in said)
 
 
 def test_resuming_with_other_settings_is_refused(

@@ -38,11 +38,11 @@ Column: TypeAlias = Annotated[
 MaxFalseReject: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="RATE", help="Largest share of good parts that may be rejected, such as 1%.", show_default=False
+        metavar="RATE", help="Largest share of good parts that may be rejected; default 1%.", show_default=False
     ),
 ]
 Confidence: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="RATE", help="Confidence of the bounds, such as 95%.", show_default=False)
+    str | None, typer.Option(metavar="RATE", help="Confidence of the bounds; default 95%.", show_default=False)
 ]
 Review: TypeAlias = Annotated[
     str | None,

@@ -16,7 +16,9 @@ def train(
     ],
     data: options.Data,
     out: Annotated[Path, typer.Option(help="The model to write, a folder.", show_default=False)],
-    config: Annotated[Path | None, typer.Option(help="A YAML file.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Settings, a YAML file; options given here go before it.", show_default=False)
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -66,16 +68,25 @@ def train(
             show_default=False,
         ),
     ] = None,
-    minutes: Annotated[float | None, typer.Option(help="Time budget of all fitting.", show_default=False)] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            help="Time budget of all fitting; default: the detector's own number of steps.", show_default=False
+        ),
+    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Optimiser steps; default: the detector's own.", show_default=False)
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random; default 0.", show_default=False)] = None,
-    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or mps.", show_default=False)] = None,
-    devices: Annotated[
-        int | None, typer.Option(help="Processes on this machine, one per device.", show_default=False)
+    device: Annotated[
+        str | None, typer.Option(help="auto, cpu, cuda or mps; default auto.", show_default=False)
     ] = None,
-    nodes: Annotated[int | None, typer.Option(help="Machines that train together.", show_default=False)] = None,
+    devices: Annotated[
+        int | None, typer.Option(help="Processes on this machine, one per device; default 1.", show_default=False)
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="Machines that train together; default 1.", show_default=False)
+    ] = None,
     selfcheck: Annotated[
         str | None,
         typer.Option(
@@ -83,7 +94,9 @@ def train(
             show_default=False,
         ),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted training.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue an interrupted training; where there is none, start.")
+    ] = False,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Learn from good images and certify the thresholds: DATA -> a model."""
