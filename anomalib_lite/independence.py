@@ -45,13 +45,13 @@ def refuse_dependent(model: Model, dataset: DataSet) -> Callable[[str, Sample], 
     return refuse
 
 
-def overlap_notes(model: Model, samples: Sequence[Sample], hashes: Sequence[str | None], dataset: DataSet) -> list[str]:
+def overlap_notes(model: Model, samples: Sequence[Sample], hashes: Sequence[str], dataset: DataSet) -> list[str]:
     """Say where an evaluation is not independent of the training and of the calibration.
 
     Args:
         model: What is evaluated.
         samples: The images it is evaluated on.
-        hashes: Their SHA-256; None where one could not be read.
+        hashes: Their SHA-256; empty where one could not be read.
         dataset: What they are from.
     """
     data = model.bundle.manifest["data"]

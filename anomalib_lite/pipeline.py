@@ -217,7 +217,7 @@ def evaluate(
     dataset = find(data, group=group, columns=columns or {}, readers=model.readers)
     samples = test_samples(dataset)
     evaluation = Evaluation(grouped=dataset.grouped)
-    hashes: list[str | None] = []
+    hashes: list[str] = []
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in watch(samples, "evaluating"):
             result = model.inspect(sample.path, reference=sample.reference, name=sample.name)

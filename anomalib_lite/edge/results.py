@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from anomalib_lite.edge import imaging
+from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
@@ -142,7 +143,7 @@ class ResultWriter:
         """
         if self._folder is None:
             return self
-        if (self._folder / "manifest.json").exists():
+        if (self._folder / MANIFEST).exists():
             raise DataError(f"{self._folder} holds a model, which results would damage: choose another --out.")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
