@@ -106,8 +106,8 @@ def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: 
         Image.fromarray(picture).save(target)
     except OSError as error:
         raise DataError(
-            f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, or "
-            "choose another --out."
+            f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, "
+            "or choose another --out."
         ) from error
 
 
