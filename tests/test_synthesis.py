@@ -27,7 +27,9 @@ from anomalib_lite.synthesis import (
     strokes,
     vary,
 )
+from anomalib_lite.synthesis.box import Box
 from anomalib_lite.synthesis.shapes import blobs, broken_edges, clouds, cuts, scratches
+from anomalib_lite.synthesis.sources import patch
 
 
 def seeded(seed: int = 0) -> Generator:
@@ -215,6 +217,38 @@ def test_anomalies_stay_where_they_are_allowed() -> None:
     assert torch.equal(planted[..., 20:], image[..., 20:])
 
 
+@pytest.mark.parametrize("source", SOURCES)
+def test_as_many_anomalies_are_seen_beside_bars_as_without(source: str) -> None:
+    """Images that are framed with bars: what is planted into the bars would be lost."""
+    image = grainy(200, 1, 64, 96)
+    inside = torch.zeros(200, 1, 64, 96, dtype=torch.bool)
+    inside[..., 32:64] = True
+    anomalies = Anomalies({source: 1}, clean=0)
+    whole, framed = (
+        anomalies.plant(Draw(generator=seeded()), image, allowed)[1].flatten(1).any(1).float().mean()
+        for allowed in (None, inside)
+    )
+    assert framed > 0.85 * whole
+
+
+def test_patches_come_from_inside_the_images() -> None:
+    image = torch.full((50, 1, 40, 60), -100.0)
+    image[:, :, 5:30, 20:45] = 0.5
+    box = Box.around(image > 0)
+    changed, _ = patch(Draw(generator=seeded()), image, box, image, box)
+    assert box.side.unique().tolist() == [25]
+    assert changed[:, :, 5:30, 20:45].amin() == 0.5
+
+
+def test_a_box_is_the_extent_of_what_counts() -> None:
+    valid = torch.zeros(3, 1, 6, 8, dtype=torch.bool)
+    valid[0, 0, 2:5, 1] = True
+    valid[0, 0, 3, 1:7] = True
+    valid[1] = True
+    assert torch.stack(list(Box.around(valid)), 1).tolist() == [[2, 1, 3, 6], [0, 0, 6, 8], [0, 0, 6, 8]]
+    assert torch.equal(torch.stack(list(Box.around(valid)))[:, 1:], torch.stack(list(Box.whole(valid)))[:, 1:])
+
+
 def test_planting_is_decided_by_the_generator_alone() -> None:
     image, anomalies = grainy(8, 1, 48, 48), Anomalies(dict.fromkeys(SOURCES, 1), clean=0.2)
     first, again, other = (anomalies.plant(Draw(generator=seeded(seed)), image)[0] for seed in (1, 1, 2))
@@ -245,6 +279,20 @@ def test_broken_edges_lie_at_an_edge_of_the_image() -> None:
     middle = cover[:, :, 30:50, 30:90].flatten(1).any(1)
     assert cover.flatten(1).any(1).float().mean() > 0.9
     assert middle.float().mean() < 0.1
+
+
+def test_shapes_lie_in_their_box() -> None:
+    box = Box(*(torch.full((100,), float(one)) for one in (20, 40, 40, 60)))
+    at = broken_edges(Draw(generator=seeded()), 100, 80, 120, radius=(3, 5), box=box) > 0.5
+    assert at.flatten(1).any(1).float().mean() > 0.9
+    assert at[:, :, 32:48, 52:88].flatten(1).any(1).float().mean() < 0.1
+    assert at[:, :, 10:70, 30:110].sum() == at.sum()
+    middles = blobs(Draw(generator=seeded()), 100, 80, 120, radius=(1.5, 1.5), box=box) > 0.5
+    assert middles[:, :, 16:64, 36:104].sum() == middles.sum()
+    lines = scratches(Draw(generator=seeded()), 100, 80, 120, radius=(1, 1), length=(4, 4), box=box) > 0
+    assert lines[:, :, 14:66, 34:106].sum() == lines.sum()
+    share = (cuts(Draw(generator=seeded()), 100, 80, 120, box=box) > 0.5)[:, :, 20:60, 40:100].float().mean((1, 2, 3))
+    assert 0.15 < share.mean() < 0.45
 
 
 def test_cuts_and_blobs_have_the_extent_asked_for() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.synthesis import sources
+from anomalib_lite.synthesis.box import Box
 from anomalib_lite.synthesis.draw import Draw
 from anomalib_lite.synthesis.noise import procedural_textures
 
@@ -49,40 +50,51 @@ class Anomalies:
         Args:
             draw: Source of randomness, on the images' device.
             image: (B, C, H, W) float32 in [0, 1].
-            allowed: (B, 1, H, W) bool: where anomalies may be; None for everywhere.
+            allowed: (B, 1, H, W) bool: where anomalies may be; None for everywhere. Edges, and what is large or
+                small, are those of the smallest box around it.
 
         Returns:
             Two tensors: images (B, C, H, W) in [0, 1], and masks (B, 1, H, W) bool, True where they were changed. An
             image that is left clean, or whose change cannot be seen, is as it came and has an empty mask.
         """
         planted, cover = image.clone(), torch.zeros_like(image[:, :1])
+        box = Box.whole(image) if allowed is None else Box.around(allowed)
         weights = torch.tensor([float(self.mix.get(name, 0)) for name in SOURCES], device=image.device)
         chosen = torch.where(draw.coin(self.clean, len(image)), -1, draw.choices(weights, len(image)))
         for number, name in enumerate(SOURCES):
             (index,) = (chosen == number).nonzero(as_tuple=True)
             if len(index):
-                planted[index], cover[index] = self._apply(draw, name, image, index)
+                planted[index], cover[index] = self._apply(draw, name, image, box, index)
         if allowed is not None:
             cover = cover * allowed
         planted = torch.lerp(image, planted.clamp(0, 1), cover)
         mask = cover > 0.25
-        visible = _change(image, planted, mask) > _VISIBLE
+        visible = _change(image, planted, mask, allowed) > _VISIBLE
         return torch.where(visible, planted, image), mask & visible
 
-    def _apply(self, draw: Draw, name: str, image: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        chosen = image[index]
+    def _apply(self, draw: Draw, name: str, image: Tensor, box: Box, index: Tensor) -> tuple[Tensor, Tensor]:
+        chosen, place = image[index], box.of(index)
         if name == "texture":
             return sources.texture(draw, chosen, self.textures(draw, *chosen.shape))
         if name == "patch":
             donors = draw.integers(0, len(image) - 1, len(index))
-            return sources.patch(draw, chosen, image[donors])
-        source: Callable[[Draw, Tensor], tuple[Tensor, Tensor]] = getattr(sources, name)
-        return source(draw, chosen)
+            return sources.patch(draw, chosen, place, image[donors], box.of(donors))
+        source: Callable[[Draw, Tensor, Box], tuple[Tensor, Tensor]] = getattr(sources, name)
+        return source(draw, chosen, place)
 
 
-def _change(image: Tensor, planted: Tensor, mask: Tensor) -> Tensor:
+def _change(image: Tensor, planted: Tensor, mask: Tensor, allowed: Tensor | None) -> Tensor:
     """Mean absolute change inside the mask in units of the mean step between neighbouring pixels, (B, 1, 1, 1)."""
     difference = ((planted - image).abs().mean(1, keepdim=True) * mask).sum((1, 2, 3), keepdim=True)
-    steps = [(image[:, :, 1:] - image[:, :, :-1]), (image[:, :, :, 1:] - image[:, :, :, :-1])]
-    grain = torch.stack([step.abs().mean((1, 2, 3)) for step in steps]).mean(0).clamp_min(1 / 255)
-    return difference / mask.sum((1, 2, 3), keepdim=True).clamp_min(1) / grain.view(-1, 1, 1, 1)
+    grain = torch.stack([_step(image, allowed, axis) for axis in (2, 3)]).mean(0).clamp_min(1 / 255)
+    return difference / mask.sum((1, 2, 3), keepdim=True).clamp_min(1) / grain
+
+
+def _step(image: Tensor, allowed: Tensor | None, axis: int) -> Tensor:
+    """Mean absolute difference of neighbours along an axis, both of them allowed, (B, 1, 1, 1)."""
+    steps = image.diff(dim=axis).abs().mean(1, keepdim=True)
+    if allowed is None:
+        return steps.mean((1, 2, 3), keepdim=True)
+    size = image.shape[axis] - 1
+    counted = allowed.narrow(axis, 0, size) & allowed.narrow(axis, 1, size)
+    return (steps * counted).sum((1, 2, 3), keepdim=True) / counted.sum((1, 2, 3), keepdim=True).clamp_min(1)
