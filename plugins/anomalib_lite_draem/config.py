@@ -26,7 +26,7 @@ class Mix(DetectorConfig):
     spot: float = Field(1.0, ge=0, le=100)
     """Small irregular spots, dark or bright."""
     edge: float = Field(1.0, ge=0, le=100)
-    """Pieces broken off at the edges of the image."""
+    """Pieces broken off at the edges of the image, or of the region of interest."""
 
     @model_validator(mode="after")
     def _something(self) -> Self:
