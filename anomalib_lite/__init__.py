@@ -10,10 +10,13 @@ Every name is imported when it is first used, so that importing the package cost
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
 from anomalib_lite.version import __version__
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # before onnxruntime starts: it would report to its makers
 
 if TYPE_CHECKING:
     from anomalib_lite.api import evaluate, load, train

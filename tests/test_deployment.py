@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -313,3 +315,16 @@ def test_the_export_of_an_export_is_the_same_model(zipped: Path, tmp_path: Path)
     assert again.graph != first.graph  # its metadata name where it comes from
     assert again.manifest["graph_sha256"] == first.manifest["graph_sha256"]
     assert replace(again, path=zipped).manifest["calibration"] == first.manifest["calibration"]
+
+
+def test_nothing_is_reported_to_the_makers_of_the_runtime(model_path: Path, tmp_path: Path):
+    """onnxruntime 1.31 writes an identifier and a queue of events into the home folder, and sends them where it can."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    (tmp_path / "home").mkdir()
+    subprocess.run(
+        [sys.executable, "-m", "anomalib_lite", "verify", model_path],
+        env=environment | {"HOME": str(tmp_path / "home"), "XDG_CACHE_HOME": str(tmp_path / "home")},
+        check=True,
+        capture_output=True,
+    )
+    assert not any("nnxruntime" in path.as_posix() for path in (tmp_path / "home").rglob("*"))
