@@ -27,7 +27,7 @@ def captured() -> Iterator[StringIO]:
     """
     written = StringIO()
     before = sys.stdout, sys.stderr
-    with TemporaryFile() as held:
+    with _held() as held:
         try:
             with ExitStack() as stack:
                 for name, descriptor, redirect in STREAMS:
@@ -65,6 +65,11 @@ def stdout_for_results() -> Iterator[TextIO]:
             out.flush()
             results.flush()
             os.dup2(results.fileno(), 1)
+
+
+def _held() -> IO[bytes]:
+    """A file in memory where the system has such: a container with nothing to write to has no place for another."""
+    return os.fdopen(os.memfd_create("held"), "w+b") if hasattr(os, "memfd_create") else TemporaryFile()
 
 
 @contextmanager

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -15,6 +17,7 @@ import pytest
 from packages import DETECTOR, GOOD, run, write_package
 
 from anomalib_lite import registry, vetting
+from anomalib_lite.capture import captured
 from anomalib_lite.cli import main
 from anomalib_lite.config import DetectorConfig
 from anomalib_lite.errors import PluginError
@@ -471,3 +474,12 @@ def test_a_detector_that_cannot_be_built_is_a_plugin_error(
     error = capsys.readouterr().err
     assert "detector 'acme_refusing' cannot be built: RuntimeError: wrong moon (acme_refusing.py, line 5)" in error
     assert not (tmp_path / "x").exists()
+
+
+def test_what_plugins_print_is_held_back_where_no_file_can_be_written(monkeypatch: pytest.MonkeyPatch):
+    """A container with --read-only has no folder for temporary files."""
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    with captured() as held:
+        os.write(1, b"said")
+    assert held.getvalue() == "said"
