@@ -132,6 +132,12 @@ class UpsideDown(Sound):
         return 10 - self.map(image)
 
 
+class PointsElsewhere(Sound):
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
+        found = self.map(image)
+        return found.flip(3), found.amax((1, 2, 3))
+
+
 class Saturated(Sound):
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
         return torch.sigmoid(40 * (self.map(image) - 2))

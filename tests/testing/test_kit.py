@@ -31,6 +31,7 @@ FAULTS = {
     "KeepsItForItself": "check_everything_learnt_is_in_the_state",
     "GrowsALayer": "check_everything_learnt_is_in_the_state",
     "UpsideDown": "check_a_planted_defect_scores_higher",
+    "PointsElsewhere": "check_a_planted_defect_scores_higher",
     "Saturated": "check_scores_do_not_saturate",
     "KnowsThePlace": "check_a_map_of_the_place_is_declared",
     "NeedsMany": "check_few_images_suffice_or_are_refused",
