@@ -335,7 +335,13 @@ def test_a_folder_without_a_readable_texture_is_an_error_that_names_it(tmp_path:
         TextureFolder(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"no image")
     with pytest.raises(DataError, match=r"broken\.png"):
-        TextureFolder(tmp_path)(Draw(), 1, 1, 16, 16)
+        TextureFolder(tmp_path)  # and not when it is first drawn
+
+
+def test_hidden_files_are_no_textures(tmp_path: Path) -> None:
+    Image.new("L", (8, 8)).save(tmp_path / "a.png")
+    (tmp_path / "._a.png").write_bytes(b"what archives of some systems leave behind")
+    assert len(TextureFolder(tmp_path)) == 1
 
 
 def corners(image: Tensor) -> Tensor:

@@ -12,13 +12,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from anomalib_lite.data import images_below
 from anomalib_lite.edge import imaging
-from anomalib_lite.errors import DataError, MissingExtra
+from anomalib_lite.edge.readers import IMAGE_SUFFIXES
+from anomalib_lite.errors import DataError, ImageError, MissingExtra
 from anomalib_lite.synthesis.draw import Draw
 
 __all__ = ["TextureFolder"]
 
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 _KEPT = 512  # decoded textures
 
 
@@ -29,17 +30,23 @@ class TextureFolder:
     solarise, posterise, invert, stretch of the contrast, equalise, rotation by up to 45 degrees.
 
     Raises:
-        DataError: The folder is not there, or holds no image.
+        DataError: The folder is not there, holds no image, or one that cannot be read.
         MissingExtra: albumentations is not installed.
     """
 
     def __init__(self, folder: Path) -> None:
-        files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+        names, _ = images_below(folder) if folder.is_dir() else ([], [])
+        files = [folder / name for name in names]
         if not files:
             raise DataError(
-                f"{folder} holds no texture image: expected {', '.join(sorted(_SUFFIXES))} at any depth. "
+                f"{folder} holds no texture image: expected {', '.join(IMAGE_SUFFIXES)} at any depth. "
                 "Without a folder, textures are made up."
             )
+        for file in files:  # now, and not when it is drawn, hours into a training
+            try:
+                imaging.read_header(file)
+            except ImageError as error:
+                raise DataError(f"{error}. Textures are read from all images below {folder}: remove it.") from error
         self._files = files
         self._alter = _alterations()
         self._read = lru_cache(_KEPT)(self._read_file)
