@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from anomalib_lite.config import DetectorConfig
 
@@ -24,6 +24,12 @@ class ChangeConfig(DetectorConfig):
     """changechip: number of clusters of differences."""
     window: int = Field(5, ge=1, le=9)
     """changechip: side of the window that describes a pixel, in pixels; odd."""
+
+    @model_validator(mode="after")
+    def _sensible(self) -> Self:
+        if self.window % 2 == 0:
+            raise ValueError(f"window {self.window} has no middle pixel: use {self.window + 1}")
+        return self
 
     @property
     def positional(self) -> bool:

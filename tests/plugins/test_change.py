@@ -309,3 +309,8 @@ def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_pat
         pipeline.train(Request(detector="gauss", data=folder, out=tmp_path / "model", golden=[folder / "0.png"]))
     with pytest.raises(DataError, match="no such file"):
         pipeline.train(Request(detector="change", data=folder, out=tmp_path / "model", golden=[tmp_path / "x.png"]))
+
+
+def test_a_window_without_a_middle_pixel_is_refused():
+    with pytest.raises(ValueError, match="use 5"):
+        ChangeConfig(window=4)
