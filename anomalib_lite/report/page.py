@@ -146,6 +146,7 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     unit = _unit(calibration)
     bound = percent_up(calibration["thresholds"]["reject"]["bound"])
     word = "approximately, at" if calibration["approximate"] else "certified at"
+    word = "on simulations, at" if calibration.get("simulated") else word
     tiles = [(f"≤ {bound}", f"of good {unit} rejected, {word} {percent_down(calibration['confidence'])} confidence")]
     if report.purpose == "predict":
         return tiles + [(str(counts[verdict]), f"{verdict}, of {len(report.rows)} images") for verdict in Verdict]
@@ -167,6 +168,8 @@ def _flags(calibration: Mapping[str, Any]) -> list[str]:
     thresholds, flags = calibration["thresholds"], []
     if calibration["approximate"]:
         flags.append("Approximate bound: cross-fitted")
+    if calibration.get("simulated"):
+        flags.append("Simulated bound: not about photographs of parts")
     if thresholds["reject"]["missing"]:
         flags.append(f"{thresholds['reject']['missing']} more good {_unit(calibration)} needed for the rate asked for")
     if thresholds["review"]["value"] == thresholds["reject"]["value"]:

@@ -141,6 +141,13 @@ def test_says_what_limits_the_bound() -> None:
     assert "A moved threshold is not certified." in text
 
 
+def test_a_bound_on_simulations_is_marked_at_the_top() -> None:
+    calibrated = reports.calibration(30, simulated=True)
+    text = words(reports.report(calibrated, reports.rows(calibrated)))
+    assert "rejected, on simulations, at 95" in text
+    assert "Simulated bound: not about photographs of parts" in text
+
+
 def test_names_the_images_that_set_each_threshold_and_the_value_without_them() -> None:
     html = render(reports.report(BASE, reports.rows(BASE))).decode()
     table = html[html.index("<th>Set by</th>") : html.index("</table>", html.index("<th>Set by</th>"))]
