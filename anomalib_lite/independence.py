@@ -67,6 +67,13 @@ def overlap_notes(model: Model, samples: Sequence[Sample], hashes: Sequence[str]
     if dataset.grouped:
         if shared := set(fitted.values()) & groups(samples):
             notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
+        known = set(calibrated.values()) if data["grouped"] else set()
+        if setters := known & groups(
+            [one for one, sha256 in zip(samples, hashes, strict=True) if sha256 not in calibrated]
+        ):
+            notes.append(
+                f"warning: other photographs of parts that set the thresholds are tested: {some(sorted(setters), 3)}"
+            )
     elif data["grouped"]:
         notes.append(
             "warning: the model was trained with known parts, here each image counts as one, so the intervals are too "

@@ -11,7 +11,7 @@ from anomalib_lite import config as configuration
 from anomalib_lite import references
 from anomalib_lite.config import Config, DetectorConfig, ImageConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
-from anomalib_lite.data.samples import count, groups
+from anomalib_lite.data.samples import CALIBRATE, count, groups
 from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.framing import Framing
 from anomalib_lite.edge.imaging import ImageSpec
@@ -105,6 +105,9 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         dataset = simulate(replace(dataset, samples=good), request.simulate, config.training.seed, scratch, readers)
         good = dataset.samples
     goldens = references.collect(request, info, good, readers)
+    if goldens is not None and not request.simulate:
+        good, notes = references.without_goldens(request, good)
+        dataset = replace(dataset, notes=dataset.notes + notes)
     found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
     shapes = _golden_shapes(goldens, good)
     positional = info.positional or options.positional
@@ -125,10 +128,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
             f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
             "Use stretch or letterbox."
         )
-    if config.calibration.crossfit:
-        fit, held_out = found.usable, list[Sample]()
-    else:
-        fit, held_out = split_for_calibration(found.usable, config.calibration.holdout, config.training.seed)
+    fit, held_out = _split(good, found.usable, config)
     return Plan(
         info=info,
         provider=provider,
@@ -152,7 +152,9 @@ def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Provid
     merged = configuration.load(request.config, request.settings, info.defaults)
     for key, other in (("training.minutes", "steps"), ("training.steps", "minutes")):
         if key in request.overrides:
-            merged.get("training", {}).pop(other, None)  # the command line chooses between the two
+            section = merged.get("training")
+            if isinstance(section, dict):
+                section.pop(other, None)  # the command line chooses between the two
     for key, value in request.overrides.items():
         configuration.put(merged, key, value)
     stated = merged.setdefault("detector", info.name)
@@ -165,6 +167,24 @@ def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Provid
         info.config, config.options, where=f"{where}: options of '{info.name}'", help_command=show
     )
     return info, plugins.providers[info.name], options, config
+
+
+def _split(good: Sequence[Sample], usable: list[Sample], config: Config) -> tuple[list[Sample], list[Sample]]:
+    """Samples to fit on, and those to calibrate on: none with cross-fitting. What is marked for either stays there."""
+    marked = sum(sample.split == CALIBRATE for sample in good)
+    if config.calibration.crossfit:
+        if marked:
+            raise ConfigError(
+                f"{count(marked, 'image')} marked split=calibrate, and calibration.crossfit would fit on them, too: "
+                "leave --crossfit out, or mark them split=train."
+            )
+        return usable, []
+    if marked and not any(sample.split == CALIBRATE for sample in usable):
+        raise DataError(
+            f"none of {count(marked, 'image')} marked split=calibrate can be read, see `anomalib-lite data check`. "
+            "Restore them, or mark others."
+        )
+    return split_for_calibration(usable, config.calibration.holdout, config.training.seed)
 
 
 def _read_roi(path: Path | None) -> bytes | None:

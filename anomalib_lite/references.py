@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,38 @@ def collect(
         return Goldens(_named(files), request.golden_pattern, readers)
     except ImageError as error:
         raise DataError(f"golden image: {error}") from error
+
+
+def without_goldens(request: Request, samples: Sequence[Sample]) -> tuple[list[Sample], list[str]]:
+    """Samples that are no golden image themselves: compared with itself, an image always scores 0.
+
+    Returns:
+        The samples, and a note where some were left out.
+
+    Raises:
+        DataError: None is left.
+    """
+    files = list(request.golden) or _distinct(sample.reference for sample in samples)
+    sizes = {file.stat().st_size for file in files if file.is_file()}
+    digests = {_digest(file) for file in files if file.is_file()}
+    golden = {
+        sample.name
+        for sample in samples
+        if sample.path.is_file() and sample.path.stat().st_size in sizes and _digest(sample.path) in digests
+    }
+    if len(golden) == len(samples):
+        raise DataError(
+            f"{request.data}: all images are golden ones, and compared with themselves they tell nothing. Give "
+            "photographs of other good parts, or --simulate N."
+        )
+    found = some(sorted(golden), 3)
+    notes = [f"left out, since a golden image compared with itself tells nothing: {found}"] if golden else []
+    return [sample for sample in samples if sample.name not in golden], notes
+
+
+def _digest(file: Path) -> str:
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _distinct(files: Iterable[Path | None]) -> list[Path]:

@@ -1,6 +1,6 @@
 """Data sets: finds samples, checks their images, and splits them by physical part."""
 
-from anomalib_lite.data.finding import find, images_below, images_of
+from anomalib_lite.data.finding import absolute, find, images_below, images_of
 from anomalib_lite.data.inventory import describe
 from anomalib_lite.data.samples import TEST, DataSet, Sample, groups, some
 from anomalib_lite.data.splits import (
@@ -17,6 +17,7 @@ __all__ = [
     "DataSet",
     "Sample",
     "Survey",
+    "absolute",
     "describe",
     "find",
     "fingerprint",

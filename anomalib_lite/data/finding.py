@@ -24,7 +24,8 @@ from anomalib_lite.edge.readers import IMAGE_SUFFIXES, NO_READERS, Readers, is_i
 from anomalib_lite.errors import ConfigError, DataError
 
 GROUND_TRUTH = "ground_truth"
-TELLING = {GOOD, TRAIN, TEST, GROUND_TRUTH, "mask", "masks"}  # folder names that say what an image is
+VERDICTS = {"ok", "ng", "nok", "review", "error"}  # what `watch` sorts into, and many lines
+TELLING = {GOOD, TRAIN, TEST, GROUND_TRUTH, "mask", "masks", *VERDICTS}  # folder names that say what an image is
 
 
 def find(
@@ -95,11 +96,11 @@ def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
 
 def _find_in_folder(root: Path, readers: Readers) -> DataSet:
     names, notes = images_below(root, readers)
-    if _is_mvtec(root):
-        return _mvtec(root, names, notes, readers)
     table = next((file for file in sorted(root.glob("*.csv")) if describes_images(file)), None)
     if table is not None:
         raise DataError(f"{root}: {table.name} says what its images are. Give {table} instead, or move that file away.")
+    if _is_mvtec(root):
+        return _mvtec(root, names, notes, readers)
     _refuse_mixture(root, names)
     samples = [Sample(root / name, name, group=name) for name in names]
     if samples:
@@ -132,6 +133,11 @@ def images_of(one: Path, readers: Readers = NO_READERS) -> list[Path]:
     if not names:
         raise DataError(f"{one}: no images found. Give images, or a folder that holds some.")
     return [one / name for name in names]
+
+
+def absolute(path: Path) -> Path:
+    """A path from the root of the file system, without '..'; links are kept as they are."""
+    return Path(os.path.abspath(path))  # noqa: PTH100 - resolve() would follow links
 
 
 def _walk(root: Path, notes: list[str]) -> Iterator[tuple[Path, list[str]]]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from anomalib_lite.data.samples import DataSet, Sample, count, groups
-from anomalib_lite.data.splits import training_samples
-from anomalib_lite.data.survey import look, mixed, nothing_usable, suspicions
+from anomalib_lite.data.splits import split_for_calibration, training_samples
+from anomalib_lite.data.survey import copied, look, mixed, nothing_usable, suspicions
 from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError
 
@@ -37,14 +37,18 @@ def describe(dataset: DataSet, readers: Readers = NO_READERS) -> list[str]:
             r"its number: a column 'group', or --group 'part(\d+)' for file names."
         )
     lines += [f"warning: {warning}" for warning in suspicions(looked, None)]
+    if copies := copied(looked):
+        lines.append(f"warning: {copies}")
     problem = mixed(looked, None) if looked else nothing_usable(unreadable)
     lines += [f"problem: {problem}"] if problem else []
-    return lines + _against_training(dataset)
+    return lines + _against_training(dataset, usable)
 
 
-def _against_training(dataset: DataSet) -> list[str]:
+def _against_training(dataset: DataSet, usable: Sequence[Sample]) -> list[str]:
     try:
-        training_samples(dataset)
+        good = training_samples(dataset)
+        if usable:
+            split_for_calibration(good, 0.3, seed=0)  # refuses the same with any share and seed
     except DataError as error:
         return [f"for training: {error}"]
     return []

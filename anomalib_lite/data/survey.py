@@ -66,16 +66,15 @@ def survey(
         readers: For file types that the host does not read itself; called from several threads.
 
     Raises:
-        DataError: None is usable, or bit depths or channels are mixed.
+        DataError: None is usable, bit depths or channels are mixed, or one is a copy of another under another group.
     """
     looked, unreadable = look(samples, readers)
     if not looked:
         raise DataError(nothing_usable(unreadable))
     usable = [sample for sample, _ in looked]
     facts = [fact for _, pictures in looked for fact in pictures]
-    mixture = mixed(looked, channels)
-    if mixture:
-        raise DataError(mixture)
+    if problem := mixed(looked, channels) or copied(looked):
+        raise DataError(problem)
     return Survey(
         usable=usable,
         unreadable=unreadable,
@@ -136,7 +135,7 @@ def mixed(looked: Looked, channels: int | None) -> str | None:
 
 
 def suspicions(looked: Looked, white: float | None) -> list[str]:
-    """What may be wrong with images that can be read: far too dark, or copies under another group."""
+    """What may be wrong with images that can be read: they are far too dark."""
     warnings = []
     deep = [fact.maximum for _, pictures in looked for fact in pictures if fact.dtype == "uint16"]
     level = white or 65535.0
@@ -146,15 +145,20 @@ def suspicions(looked: Looked, white: float | None) -> list[str]:
             f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, "
             "1023 or 4095 for 10 or 12 bits."
         )
+    return warnings
+
+
+def copied(looked: Looked) -> str | None:
+    """Which images are copies of others under another group, and what to do; None where there are none."""
     first: dict[str, Sample] = {}
     copies = []
     for sample, pictures in looked:
         original = first.setdefault(pictures[0].sha256, sample)
         if original.group != sample.group:
             copies.append(f"{sample.name} of {original.name}")
-    if copies:
-        warnings.append(
-            f"{count(len(copies), 'image')} copied byte by byte under another group: {some(copies, 3)}. Remove them: "
-            "fitted on one and calibrated on the other, the bound would be void."
-        )
-    return warnings
+    if not copies:
+        return None
+    return (
+        f"{count(len(copies), 'image')} copied byte by byte under another group: {some(copies, 3)}. Remove the copies: "
+        "counted as parts of their own they would promise more than the images can carry."
+    )

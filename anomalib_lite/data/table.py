@@ -71,6 +71,9 @@ def read_table(path: Path, columns: Mapping[str, str]) -> DataSet:
     unlabelled = sum(sample.label is None and sample.split != TEST for sample in samples)
     if unlabelled:
         notes.append(f"{count(unlabelled, 'row')} without a label: training takes these images as good")
+    untold = sum(sample.label is None and sample.split == TEST for sample in samples)
+    if untold:
+        notes.append(f"{count(untold, 'test row')} without a label: an evaluation leaves these images out")
     return DataSet(path.parent, "CSV", sorted(samples, key=lambda sample: sample.name), notes, grouped)
 
 

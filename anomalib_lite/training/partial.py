@@ -9,6 +9,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.data import fingerprint
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.preparation import Plan, Request
 
@@ -38,9 +39,9 @@ def enter(request: Request, plan: Plan) -> Path:
             raise ConfigError(
                 f"{place} holds an interrupted training: continue it with --resume, or start anew with --overwrite."
             )
-        shutil.rmtree(place)
+        place.unlink() if place.is_file() else shutil.rmtree(place)
     if request.resume and (place / ASKED).exists():
-        before = json.loads((place / ASKED).read_text(encoding="utf-8"))
+        before = _read(place / ASKED)
         changed = sorted(key for key in asked if before.get(key) != asked[key])
         if changed:
             raise ConfigError(
@@ -71,9 +72,23 @@ def _asked(plan: Plan) -> dict[str, Any]:
     config = plan.config.model_dump(mode="json")
     for name in ("device", "devices", "nodes", "minutes", "steps"):
         del config["training"][name]
-    names = "\n".join(sample.name for sample in plan.fit)
+    goldens = plan.goldens.files if plan.goldens else {}
     return {
         "configuration": config,
         "options": plan.options.model_dump(mode="json"),
-        "set of images": hashlib.sha256(names.encode("utf-8", "surrogatepass")).hexdigest(),
+        "set of images": _digest(sorted(fingerprint(plan.fit).items())),  # their contents: names repeat
+        "set of golden images": _digest(sorted((name, _digest(content)) for name, content in goldens.items())),
+        "region of interest": _digest(plan.roi),
     }
+
+
+def _digest(what: object) -> str:
+    content = what if isinstance(what, bytes) else repr(what).encode("utf-8", "surrogatepass")
+    return hashlib.sha256(content).hexdigest()
+
+
+def _read(asked: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(asked.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{asked} is damaged ({error}): start anew with --overwrite.") from error

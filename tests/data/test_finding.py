@@ -107,6 +107,7 @@ def test_a_path_that_is_no_data_set_is_refused(tmp_path: Path) -> None:
         ("train/a.png", "test/b.png"),
         ("bottle/train/good/a.png", "bottle/test/bad/b.png"),
         ("a.png", "ground_truth/a.png"),
+        ("ok/a.png", "ng/b.png"),
     ],
 )
 def test_a_folder_that_tells_its_images_apart_is_not_taken_as_all_good(tmp_path: Path, names: tuple[str, ...]) -> None:
@@ -127,6 +128,20 @@ def test_a_folder_with_a_csv_that_describes_it_asks_for_the_csv(tmp_path: Path) 
     (tmp_path / "samples.csv").write_text("image,label\nimages/a.png,good\n")
     with pytest.raises(DataError, match=r"Give .*samples\.csv instead"):
         find(tmp_path)
+
+
+def test_a_csv_in_the_mvtec_layout_is_not_passed_over(mvtec: Path) -> None:
+    """Its column of groups would be lost, and the independence of the calibration with it."""
+    (mvtec / "samples.csv").write_text("image,group\ntrain/good/000.png,a\n")
+    with pytest.raises(DataError, match=r"Give .*samples\.csv instead"):
+        find(mvtec)
+
+
+def test_describe_tells_what_training_refuses(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png", "c.png"):
+        write_image(tmp_path / name)
+    (tmp_path / "samples.csv").write_text("image,group,split\na.png,1,train\nb.png,1,calibrate\nc.png,2,train\n")
+    assert any("for training: groups are both" in line for line in describe(find(tmp_path / "samples.csv")))
 
 
 def test_a_folder_with_results_of_an_earlier_run_is_a_folder_of_images(tmp_path: Path) -> None:

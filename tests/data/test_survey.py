@@ -91,10 +91,10 @@ def test_dark_16_bit_images_are_pointed_out(tmp_path: Path, value: int, white: f
     assert ["image.white" in warning for warning in found.warnings] == [True] * dark
 
 
-def test_copies_under_another_group_are_pointed_out(tmp_path: Path) -> None:
+def test_copies_under_another_group_are_refused(tmp_path: Path) -> None:
     original = write_image(tmp_path / "part1.png")
     write_image(tmp_path / "part2.png")
     shutil.copy(original, tmp_path / "part1 (copy).png")
-    (warning,) = survey(find(tmp_path).samples).warnings
-    assert "1 image copied byte by byte under another group: part1.png of part1 (copy).png" in warning
+    with pytest.raises(DataError, match=r"1 image copied byte by byte .* part1\.png of part1 \(copy\)\.png\. Remove"):
+        survey(find(tmp_path).samples)
     assert survey(find(tmp_path, group=r"part(\d)").samples).warnings == []
