@@ -158,7 +158,7 @@ def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str,
             raise ConfigError(f"--set {setting}: expected key=value, such as --set score.sigma=2")
         try:
             put(merged, key.strip(), yaml.safe_load(text))
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
             raise ConfigError(f"--set {setting}: the value is not valid YAML: {error}") from error
     return merged
 
@@ -202,7 +202,9 @@ def put(target: dict[str, Any], dotted: str, value: Any) -> None:
     for section in sections:
         inner = target.setdefault(section, {})
         if not isinstance(inner, dict):
-            raise ConfigError(f"--set {dotted}: '{section}' is a value, not a section.")
+            raise ConfigError(
+                f"{dotted}: '{section}' is {inner!r}, not a section. Leave that out, or indent its options below it."
+            )
         target = inner
     target[last] = value
 
@@ -212,7 +214,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give an existing YAML file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that is none
         raise ConfigError(f"{path}: is not valid YAML: {error}") from error
     if data is None:
         return {}

@@ -106,6 +106,7 @@ def _adopt(model: Model, manifest: dict[str, Any], files: Files, int8: Int8) -> 
     """
     files[GRAPH] = int8.graph
     manifest["calibration"], manifest["calibrated"] = int8.calibration.to_json(), manifests.now()
+    manifest["data"] = manifest["data"] | {"calibrated": dict(int8.calibrated)}
     manifest["exported"] = manifest["exported"] | {"int8": int8.comparison.to_json()}
     before = [Expected(**one) for one in manifest["selfcheck"]]
     adopted = Model(Bundle(model.bundle.path, manifest, "", dict(files)), readers=model.readers)

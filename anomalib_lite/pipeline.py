@@ -15,7 +15,7 @@ from anomalib_lite import manifest as manifests
 from anomalib_lite import registry, selfcheck
 from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.data import Sample, find, fingerprint, images_of, test_samples, training_samples
+from anomalib_lite.data import Sample, absolute, find, fingerprint, images_of, test_samples, training_samples
 from anomalib_lite.edge import bundle, imaging
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
@@ -25,7 +25,7 @@ from anomalib_lite.edge.readers import Readers
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.views import View
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.fits import crossfit, fit
 from anomalib_lite.independence import overlap_notes, refuse_dependent
 from anomalib_lite.metrics import Evaluation
@@ -228,7 +228,7 @@ def evaluate(
         metrics = report.metrics = evaluation.metrics()
         notes = report.notes = [*dataset.notes, *overlap_notes(model, samples, hashes, dataset)]
     if out is not None:
-        (out / "metrics.json").write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        _write_metrics(out / "metrics.json", metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out)
 
 
@@ -293,6 +293,7 @@ def calibrate(
         exclusions=exclusions,
         history=before.as_history(),
     )
+    scored = scored.without({one.image for one in exclusions})
     written = recalibrate(loaded, calibration, scored, installed, out or model)
     return Trained(written, calibration, scored.errors)
 
@@ -316,8 +317,15 @@ def _named(one: Path, readers: Readers) -> list[tuple[Path, str]]:
 
 
 def _root(inputs: Sequence[Path]) -> Path:
-    """The folder that all inputs lie in."""
-    return Path(os.path.commonpath([(one if one.is_dir() else one.parent).absolute() for one in inputs]))
+    """The folder that all inputs lie in, absolute and without '..'; links are kept as they are."""
+    return Path(os.path.commonpath([absolute(one if one.is_dir() else one.parent) for one in inputs]))
+
+
+def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
 
 
 def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed, Runtime
 from anomalib_lite.errors import DataError, ImageError, MissingExtra
+from anomalib_lite.independence import refuse_dependent
 from anomalib_lite.metrics.scores import auroc
 from anomalib_lite.scoring import Scored, score
 
@@ -69,6 +70,7 @@ class Int8:
     graph: bytes
     calibration: Calibration
     comparison: Comparison
+    calibrated: Mapping[str, str]  # SHA-256 of each image that the thresholds rest on -> its group
 
 
 def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[str, str]) -> Int8:
@@ -81,10 +83,12 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
         columns: Renamed CSV columns.
 
     Raises:
-        DataError: None of the images it was fitted on is there, or no others to calibrate on.
+        DataError: None of the images it was fitted on is there, or no others to calibrate on; or they are refused as
+            in `calibrate`.
         MissingExtra: The package onnx is not installed.
     """
     dataset = find(data, group=group, columns=columns, readers=model.readers)
+    refuse = refuse_dependent(model, dataset)
     fitted, unseen = _divided(model, dataset)
     good = [one for one in training_samples(dataset) if one in unseen]
     if not fitted or not good:
@@ -97,8 +101,10 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
         raise DataError(f"{data}: no image that the model was fitted on can be aligned with a golden one.")
     graph = quantise(model.bundle.graph, feeds)
     runtime = Runtime(graph, model.framing, model.bundle.manifest["graph"]["inputs"])
-    calibration = _calibrated(model, score(runtime, good, model.goldens, readers=model.readers), dataset)
-    return Int8(graph, calibration, _compare(model, runtime, calibration, unseen, feeds[0]))
+    scored = score(runtime, good, model.goldens, readers=model.readers, refuse=refuse)
+    calibration = _calibrated(model, scored, dataset)
+    rests_on = scored.without({one.image for one in calibration.exclusions}).hashes
+    return Int8(graph, calibration, _compare(model, runtime, calibration, unseen, feeds[0]), rests_on)
 
 
 def quantise(graph: bytes, feeds: Sequence[Feed]) -> bytes:

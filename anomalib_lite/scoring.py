@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 
 from anomalib_lite.calibration import ScoredImage
@@ -20,15 +20,30 @@ class Scored:
 
     images: list[ScoredImage] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)  # of `images`
-    hashes: dict[str, str] = field(default_factory=dict)  # SHA-256 of the file -> group
+    digests: list[str] = field(default_factory=list)  # SHA-256 of the files of `images`
     errors: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
     def extend(self, other: Scored) -> None:
         """Add what another graph measured."""
         self.images += other.images
         self.samples += other.samples
-        self.hashes |= other.hashes
+        self.digests += other.digests
         self.errors += other.errors
+
+    @property
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each measured file -> its group."""
+        return {digest: image.group for digest, image in zip(self.digests, self.images, strict=True)}
+
+    def without(self, names: Collection[str]) -> Scored:
+        """All but the images of these names."""
+        kept = [number for number, image in enumerate(self.images) if image.image not in names]
+        return Scored(
+            [self.images[number] for number in kept],
+            [self.samples[number] for number in kept],
+            [self.digests[number] for number in kept],
+            self.errors,
+        )
 
 
 def score(
@@ -61,5 +76,5 @@ def score(
             continue
         scored.images.append(ScoredImage(sample.name, sample.group, measured.score, measured.peak))
         scored.samples.append(sample)
-        scored.hashes[picture.sha256] = sample.group
+        scored.digests.append(picture.sha256)
     return scored

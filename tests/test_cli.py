@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import picture, save
@@ -137,6 +139,9 @@ def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.Ca
         (["evaluate", "MODEL", "GOOD"], 3, "no labelled"),
         (["predict", "MODEL", "x.png", "--reference", "golden.png"], 2, "compares with nothing. Leave it out"),
         (["predict", "MODEL", "x.png", "--heatmaps"], 2, "--out"),
+        (["train", "gauss", "GOOD", "--out", "x", "--set", "training=5", "--steps", "5"], 2, "not a section"),
+        (["train", "gauss", "GOOD", "--out", "x", "--set", "score.sigma=2024-13-45"], 2, "not valid YAML"),
+        (["data", "check", "a" * 300], 2, "too long"),
     ],
 )
 def test_mistakes_exit_with_their_code_and_a_remedy(
@@ -348,3 +353,34 @@ def test_two_processes_train_one_model(parts: Path, tmp_path: Path):
     curves = [(tmp_path / devices / "training.csv").read_text().splitlines() for devices in ("1", "2")]
     assert len(curves[0]) == len(curves[1]) == 5
     assert not (tmp_path / "2.partial").exists()
+
+
+def test_a_section_without_a_line_is_a_mistake_in_the_file(
+    parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "small.yaml").write_text("training:\nimage:\n  height: 32\n  width: 32\n")
+    for more in ([], ["--steps", "1"]):
+        words = ("--config", tmp_path / "small.yaml", "--group", r"part(\d+)", *more)
+        assert call("train", "gauss", parts, "--out", tmp_path / "model", *words) == 2
+        assert "training" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["watch", "serve", "predict"])
+def test_a_golden_sample_that_cannot_be_read_stops_at_once(
+    command: str,
+    parts: Path,
+    tmp_path: Path,
+    train: Callable[..., Any],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """A typing mistake would otherwise sweep everything that arrives into error/."""
+    if command == "serve":
+        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
+    monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
+    golden = sorted((parts / "train/good").iterdir())[0]
+    train(parts, tmp_path / "model", detector="difference", golden=[golden])
+    folder = {"watch": [tmp_path], "predict": [golden], "serve": []}[command]
+    assert call(command, tmp_path / "model", *folder, "--reference", tmp_path / "no.png") == 2
+    assert "no.png" in capsys.readouterr().err

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import picture, save
+from PIL import Image
 
 from anomalib_lite import pipeline
 from anomalib_lite.calibration import Exclusion
@@ -398,3 +399,96 @@ def test_training_twice_gives_the_same_graph_byte_for_byte(parts: Path, tmp_path
         subprocess.run(command, check=True, capture_output=True)
     one, other = ((tmp_path / name / "model.onnx").read_bytes() for name in ("one", "other"))
     assert one == other
+
+
+def test_copies_never_count_as_parts_of_their_own(train: Train, parts: Path, tmp_path: Path):
+    """Eight pictures copied twenty times would certify what only 160 parts can carry."""
+    for number, one in enumerate(sorted((parts / "train/good").iterdir())[:8]):
+        for copy in range(20):
+            save(tmp_path / f"copies/{copy}-{number}.png", np.asarray(Image.open(one)))
+    with pytest.raises(DataError, match="copied byte by byte"):
+        train(tmp_path / "copies", tmp_path / "model", group=None)
+
+
+def test_a_golden_image_is_no_good_part_to_calibrate_on(train: Train, parts: Path, tmp_path: Path):
+    shutil.copytree(parts / "train/good", tmp_path / "good")
+    golden = shutil.copy(tmp_path / "good/part03_0.png", tmp_path / "golden.png")
+    trained = train(tmp_path / "good", tmp_path / "model", detector="difference", golden=[Path(golden)])
+    data = trained.bundle.manifest["data"]
+    assert len(data["fit"]) + len(data["calibrated"]) == 39
+    assert min(trained.bundle.manifest["calibration"]["scores"]) > 0
+    with pytest.raises(DataError, match="all images are golden ones"):
+        train(tmp_path / "good", tmp_path / "b", detector="difference", golden=sorted((tmp_path / "good").iterdir()))
+
+
+def test_resuming_with_other_images_of_the_same_names_is_refused(
+    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(partial, "leave", lambda place: None)
+    shutil.copytree(parts / "train/good", tmp_path / "good")
+    with pytest.raises(ParityFailed):
+        train(tmp_path / "good", tmp_path / "model", detector="broken")  # leaves model.partial
+    for part in range(20):
+        for shot in range(2):
+            save(tmp_path / f"good/part{part:02}_{shot}.png", picture(7000 + 100 * part + shot))
+    with pytest.raises(ConfigError, match="another set of images"):
+        train(tmp_path / "good", tmp_path / "model", detector="broken", resume=True)
+    (tmp_path / "model.partial" / partial.ASKED).write_text("{")
+    with pytest.raises(ConfigError, match=r"damaged.*--overwrite"):
+        train(tmp_path / "good", tmp_path / "model", detector="broken", resume=True)
+
+
+def test_what_is_marked_for_calibration_is_never_fitted(train: Train, parts: Path, tmp_path: Path):
+    def table(names: list[Path], marked: list[Path]) -> Path:
+        rows = [f"{one},{one.stem[:6]},{'calibrate' if one in marked else 'train'}" for one in names]
+        (tmp_path / "samples.csv").write_text("\n".join(["image,group,split", *rows]))
+        return tmp_path / "samples.csv"
+
+    good = sorted((parts / "train/good").iterdir())
+    with pytest.raises(ConfigError, match=r"4 images marked split=calibrate.*leave --crossfit out"):
+        train(table(good, good[-4:]), tmp_path / "model", {"calibration.crossfit": 2}, group=None)
+    broken = [tmp_path / f"part9{number}.png" for number in range(2)]
+    for one in broken:
+        one.write_bytes(b"")
+    with pytest.raises(DataError, match="none of 2 images marked split=calibrate can be read"):
+        train(table([*good, *broken], broken), tmp_path / "model", group=None)
+
+
+def test_an_excluded_image_is_nowhere_counted_as_good(model_path: Path, tmp_path: Path):
+    for part in range(50, 60):
+        save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
+    done = pipeline.calibrate(
+        model_path,
+        tmp_path / "fresh",
+        out=tmp_path / "model",
+        exclusions=[Exclusion("part55.png", "a hole")],
+        group=r"part(\d+)",
+    )
+    assert len(done.bundle.manifest["data"]["calibrated"]) == 9
+    report = (tmp_path / "model/report.html").read_text()
+    assert "0 of 9" in report
+    assert "of 10 " not in report
+
+
+def test_pictures_stay_in_their_folder(model_path: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    shutil.copytree(parts / "test/hole", tmp_path / "images")
+    save(tmp_path / "deep/here/one.png", picture(1))
+    monkeypatch.chdir(tmp_path / "deep/here")
+    pipeline.predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=True)
+    assert len(list(Path("out/heatmaps").rglob("*.png"))) == 6
+    assert len(list((tmp_path / "images").iterdir())) == 5
+
+
+def test_other_photographs_of_parts_that_set_the_thresholds_are_named(model_path: Path, tmp_path: Path):
+    calibrated = set(Model(model_path).bundle.manifest["data"]["calibrated"].values())
+    part = min(calibrated)
+    save(tmp_path / f"test/good/part{part}_9.png", picture(1234))
+    save(tmp_path / "test/hole/part90_0.png", picture(1235, defect=True))
+    notes = pipeline.evaluate(Model(model_path), tmp_path, group=r"part(\d+)").notes
+    assert f"warning: other photographs of parts that set the thresholds are tested: {part}" in notes
+
+
+def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path):
+    (tmp_path / "metrics.json").mkdir()
+    with pytest.raises(DataError, match=r"metrics\.json: cannot be written"):
+        pipeline.evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")

@@ -141,12 +141,19 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
     assert manifest["calibration"]["n"] == before["calibration"]["n"]  # the same held-out parts
     assert manifest["calibration"]["scores"] != before["calibration"]["scores"]
     assert len(manifest["calibration"]["history"]) == 1
+    assert set(manifest["data"]["calibrated"]) == set(before["data"]["calibrated"])
     assert manifest["exported"]["int8"]["images"] == 32  # 12 held out, 20 to test; none that it was fitted on
     model = Model(tmp_path / "part.zip")
     replayed = replay(model)
     assert replayed
     assert not any(one.flipped for one in replayed)
     assert model.inspect(np.ascontiguousarray(picture(1, size=80)[:60])).verdict is not Verdict.ERROR
+
+
+@pytest.mark.slow
+def test_without_the_parts_that_the_training_knew_it_is_refused(trained: Path, parts: Path, tmp_path: Path):
+    with pytest.raises(DataError, match=r"trained with known parts.*--group"):
+        export(trained, tmp_path / "part.zip", int8=parts)
 
 
 @pytest.mark.slow

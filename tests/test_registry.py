@@ -384,7 +384,7 @@ class Contradicting(DetectorConfig):
         ({"defaults": {"score.sigma": -1}}, "score.sigma: input should be greater"),
         ({"defaults": {"sigma": 1}}, "sigma is not an option"),
         ({"defaults": {"options.window": 3}}, "defaults in its config"),
-        ({"defaults": {"score": 1, "score.sigma": 1}}, "'score' is a value"),
+        ({"defaults": {"score": 1, "score.sigma": 1}}, "'score' is 1, not a section"),
         ({"defaults": [("score.sigma", 1)]}, "expected dotted keys"),
         ({"defaults": {1: 2}}, "expected dotted keys"),
         ({"api": 2}, "speaks plugin API 2"),

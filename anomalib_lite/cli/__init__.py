@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -24,7 +25,7 @@ from anomalib_lite.cli import (
     verify,
     watch,
 )
-from anomalib_lite.errors import AnomalibLiteError
+from anomalib_lite.errors import AnomalibLiteError, ConfigError
 from anomalib_lite.version import __version__
 
 BUG = 70
@@ -76,6 +77,9 @@ def main(arguments: list[str] | None = None) -> None:
     except AnomalibLiteError as error:
         _fail(f"error: {error}", error.exit_code, debug="--debug" in common)
     except Exception as error:  # noqa: BLE001 - told as what it is, with a code of its own
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whichever option or argument it was
+            said = f"error: {error.filename}: the name is too long for this system."
+            _fail(said, ConfigError.exit_code, debug="--debug" in common)
         said = f"This is a bug: {type(error).__name__}: {error}. Run again with --debug and report it."
         _fail(said, BUG, debug="--debug" in common)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.model import Model as LoadedModel
@@ -64,13 +64,20 @@ def named(path: Path) -> Path:
 
 
 def golden(reference: Path | None, model: LoadedModel) -> Path | None:
-    """The golden sample of `--reference`.
+    """The golden sample of `--reference`, read once so that nothing is inspected against one that cannot be.
 
     Raises:
-        ConfigError: The model compares with none.
+        ConfigError: The model compares with none, or this one cannot be read.
     """
     if reference is not None and "reference" not in model.bundle.manifest["graph"]["inputs"]:
         raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
+    if reference is not None:
+        from anomalib_lite.edge import imaging
+
+        try:
+            imaging.read(reference, readers=model.readers)
+        except ImageError as error:
+            raise ConfigError(f"--reference {error}") from error
     return reference
 
 

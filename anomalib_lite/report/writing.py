@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from PIL import Image
 
+from anomalib_lite.data.finding import absolute
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import decide
@@ -93,7 +94,7 @@ def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: 
     """
     if result.anomaly_map is None:
         return
-    target = folder / path.absolute().relative_to(root)
+    target = folder / absolute(path).relative_to(root)
     target = target.with_name(target.name + ".png")
     low, high = _colours(model)
     if result.comparison is not None:
