@@ -21,7 +21,7 @@ from anomalib_lite.testing.subject import SPEC, Subject, watched
 
 IMAGES = 12  # of each sort, where good and defective ones are compared
 FOUND = 0.9  # least image AUROC on planted defects
-NEAR = 4  # pixels from a planted defect that are still at it
+PLACED = 9  # least number of images whose map shows where the defect is; a mirrored map does in 3
 OF_THE_PLACE = 0.03  # largest spread of the map of a featureless image, share of what a planted defect adds
 _NUMBERS = range(1000, 1000 + IMAGES)  # of the images that are compared
 UNUSUAL = (ImageSpec(16, 16, 1, "uint8", 255.0), ImageSpec(67, 45, 3, "uint8", 255.0))
@@ -148,7 +148,7 @@ def check_everything_learnt_is_in_the_state(subject: Subject) -> None:
 
 
 def check_a_planted_defect_scores_higher(subject: Subject) -> None:
-    """Good images score lower than the same with a coarse spot, and the spot is mostly where the map is highest."""
+    """Good images score lower than the same with a coarse spot, and mostly the map rises where the spot is."""
     goods, defects = _scores(subject)
     value = auroc(goods.tolist(), defects.tolist())
     assert value is not None
@@ -156,10 +156,10 @@ def check_a_planted_defect_scores_higher(subject: Subject) -> None:
         f"image AUROC {value:.2f} on planted defects after {subject.steps} steps, expected {FOUND} at least. "
         "Is higher more anomalous? Does it need more steps, or other options for images of 96 x 128?"
     )
-    hits = sum(_points_at_the_spot(subject, number) for number in _NUMBERS)
-    assert hits >= IMAGES // 2, (
-        f"the map is highest at the planted defect in {hits} of {IMAGES} images, expected {IMAGES // 2} at least. "
-        "Are rows and columns as in the image, and is higher more anomalous in the map, too?"
+    found = sum(_rises_at_the_spot(subject, number) for number in _NUMBERS)
+    assert found >= PLACED, (
+        f"the map rises more at the planted defect than elsewhere in {found} of {IMAGES} images, expected {PLACED} at "
+        "least. Are rows and columns as in the image, and is higher more anomalous in the map, too?"
     )
 
 
@@ -219,14 +219,13 @@ def _scores(subject: Subject) -> tuple[Tensor, Tensor]:
     return tuple(subject.predict([make(SPEC, n) for n in _NUMBERS])[0] for make in (good, defective))  # type: ignore[return-value]
 
 
-def _points_at_the_spot(subject: Subject, number: int) -> bool:
-    """Whether the map of a defective image is highest within `NEAR` pixels of what was planted."""
-    image = defective(SPEC, number)
-    rows, columns = (image != good(SPEC, number)).any(2).nonzero()
-    row, column = divmod(int(subject.predict([image])[1].argmax()), SPEC.width)
-    return bool(
-        rows.min() - NEAR <= row <= rows.max() + NEAR and columns.min() - NEAR <= column <= columns.max() + NEAR
-    )
+def _rises_at_the_spot(subject: Subject, number: int) -> bool:
+    """Whether a planted defect raises the map where it lies by more than elsewhere, on average."""
+    images = defective(SPEC, number), good(SPEC, number)
+    spot = torch.from_numpy((images[0] != images[1]).any(2))
+    after, before = subject.predict(images)[1][:, 0]
+    rise = after - before
+    return bool(rise[spot].mean() > rise[~spot].mean())
 
 
 def _inner_map(subject: Subject, seeds: Iterable[int]) -> Tensor:
