@@ -128,7 +128,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
             f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
             "Use stretch or letterbox."
         )
-    fit, held_out = _split(good, found.usable, config)
+    fit, held_out = _split(dataset, found.usable, config)
     return Plan(
         info=info,
         provider=provider,
@@ -169,9 +169,9 @@ def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Provid
     return info, plugins.providers[info.name], options, config
 
 
-def _split(good: Sequence[Sample], usable: list[Sample], config: Config) -> tuple[list[Sample], list[Sample]]:
+def _split(dataset: DataSet, usable: list[Sample], config: Config) -> tuple[list[Sample], list[Sample]]:
     """Samples to fit on, and those to calibrate on: none with cross-fitting. What is marked for either stays there."""
-    marked = sum(sample.split == CALIBRATE for sample in good)
+    marked = sum(sample.split == CALIBRATE for sample in dataset.samples)
     if config.calibration.crossfit:
         if marked:
             raise ConfigError(
@@ -181,8 +181,8 @@ def _split(good: Sequence[Sample], usable: list[Sample], config: Config) -> tupl
         return usable, []
     if marked and not any(sample.split == CALIBRATE for sample in usable):
         raise DataError(
-            f"none of {count(marked, 'image')} marked split=calibrate can be read, see `anomalib-lite data check`. "
-            "Restore them, or mark others."
+            f"none of {count(marked, 'image')} marked split=calibrate can be used: they cannot be read (see "
+            "`anomalib-lite data check`), or are golden images. Restore them, or mark others."
         )
     return split_for_calibration(usable, config.calibration.holdout, config.training.seed)
 

@@ -7,14 +7,13 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from hashlib import sha256
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from anomalib_lite.calibration import Calibration, CalibrationRequest
 from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.data import DataSet, Sample, find, training_samples
+from anomalib_lite.data import DataSet, Sample, digest, find, training_samples
 from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.model import Model
@@ -171,7 +170,7 @@ def _divided(model: Model, dataset: DataSet) -> tuple[list[Sample], list[Sample]
     parts = set(data["fit"].values()) if data["grouped"] and dataset.grouped else set()
     fitted, unseen = [], []
     for sample in dataset.samples:
-        if sha256(sample.path.read_bytes()).hexdigest() in data["fit"]:
+        if digest(sample.path) in data["fit"]:
             fitted.append(sample)
         elif sample.group not in parts:
             unseen.append(sample)

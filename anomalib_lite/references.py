@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anomalib_lite.data import Sample, some
+from anomalib_lite.data import Sample, digest, some
 from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.errors import ConfigError, DataError, ImageError
@@ -67,26 +66,17 @@ def without_goldens(request: Request, samples: Sequence[Sample]) -> tuple[list[S
         DataError: None is left.
     """
     files = list(request.golden) or _distinct(sample.reference for sample in samples)
-    sizes = {file.stat().st_size for file in files if file.is_file()}
-    digests = {_digest(file) for file in files if file.is_file()}
-    golden = {
-        sample.name
-        for sample in samples
-        if sample.path.is_file() and sample.path.stat().st_size in sizes and _digest(sample.path) in digests
-    }
+    digests = {digest(file) for file in files if file.is_file()}
+    golden = {sample.name for sample in samples if sample.path.is_file() and digest(sample.path) in digests}
+    if not golden:
+        return list(samples), []
     if len(golden) == len(samples):
         raise DataError(
             f"{request.data}: all images are golden ones, and compared with themselves they tell nothing. Give "
             "photographs of other good parts, or --simulate N."
         )
-    found = some(sorted(golden), 3)
-    notes = [f"left out, since a golden image compared with itself tells nothing: {found}"] if golden else []
-    return [sample for sample in samples if sample.name not in golden], notes
-
-
-def _digest(file: Path) -> str:
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+    note = f"left out, since a golden image compared with itself tells nothing: {some(sorted(golden), 3)}"
+    return [sample for sample in samples if sample.name not in golden], [note]
 
 
 def _distinct(files: Iterable[Path | None]) -> list[Path]:

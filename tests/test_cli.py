@@ -38,6 +38,14 @@ COMMANDS = (
 )
 
 
+def start_nothing(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let `watch` and `serve` come as far as their loop, and no further."""
+    if command == "serve":
+        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
+    monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
+    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
+
+
 def call(*arguments: str | Path) -> int:
     """Run the command line in this process: its exit code."""
     try:
@@ -172,10 +180,7 @@ def test_a_golden_sample_for_a_model_that_compares_with_nothing_is_refused(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ):
-    if command == "serve":
-        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
-    monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
-    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
+    start_nothing(command, monkeypatch)
     folder = [tmp_path] if command == "watch" else []
     assert call(command, model_path, *folder, "--reference", "golden.png") == 2
     said = capsys.readouterr()
@@ -375,10 +380,7 @@ def test_a_golden_sample_that_cannot_be_read_stops_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """A typing mistake would otherwise sweep everything that arrives into error/."""
-    if command == "serve":
-        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
-    monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
-    monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
+    start_nothing(command, monkeypatch)
     golden = sorted((parts / "train/good").iterdir())[0]
     train(parts, tmp_path / "model", detector="difference", golden=[golden])
     folder = {"watch": [tmp_path], "predict": [golden], "serve": []}[command]

@@ -450,7 +450,7 @@ def test_what_is_marked_for_calibration_is_never_fitted(train: Train, parts: Pat
     broken = [tmp_path / f"part9{number}.png" for number in range(2)]
     for one in broken:
         one.write_bytes(b"")
-    with pytest.raises(DataError, match="none of 2 images marked split=calibrate can be read"):
+    with pytest.raises(DataError, match="none of 2 images marked split=calibrate can be used"):
         train(table([*good, *broken], broken), tmp_path / "model", group=None)
 
 

@@ -4,6 +4,7 @@ from anomalib_lite.data.finding import absolute, find, images_below, images_of
 from anomalib_lite.data.inventory import describe
 from anomalib_lite.data.samples import TEST, DataSet, Sample, groups, some
 from anomalib_lite.data.splits import (
+    digest,
     fingerprint,
     folds,
     split_for_calibration,
@@ -19,6 +20,7 @@ __all__ = [
     "Survey",
     "absolute",
     "describe",
+    "digest",
     "find",
     "fingerprint",
     "folds",

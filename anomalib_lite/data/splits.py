@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from anomalib_lite.data.samples import CALIBRATE, TEST, TRAIN, DataSet, Sample, count, groups, some
 from anomalib_lite.errors import DataError
@@ -113,8 +114,10 @@ def _shuffled(samples: Iterable[Sample], seed: int) -> list[str]:
 
 def fingerprint(samples: Iterable[Sample]) -> dict[str, str]:
     """SHA-256 of each image file -> its group: what a model remembers of the images that it was fitted on."""
-    found = {}
-    for sample in samples:
-        with sample.path.open("rb") as file:
-            found[hashlib.file_digest(file, "sha256").hexdigest()] = sample.group
-    return found
+    return {digest(sample.path): sample.group for sample in samples}
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

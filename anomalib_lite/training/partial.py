@@ -31,9 +31,10 @@ def enter(request: Request, plan: Plan) -> Path:
         ConfigError: There is an interrupted training and neither --resume nor --overwrite is given, or it was
             started with other settings or images.
     """
-    place, asked = folder(request.out), _asked(plan)
+    place = folder(request.out)
     if not is_first_process():  # the first one has made or checked it
         return place
+    asked = _asked(plan)
     if place.exists() and not request.resume:
         if not request.overwrite:
             raise ConfigError(
