@@ -53,6 +53,9 @@ class DraemConfig(DetectorConfig):
     mirror: bool = True
     """Judge each image as it is and mirrored left to right, and take the mean of both maps: steadier, in twice the
     time. Only with `vary`, and not by size large."""
+    gamma: float = Field(0.0, ge=0, le=5)
+    """Of the focal loss: how much less a pixel counts in training that is right already. 0 is cross-entropy, by which
+    the networks go on to tell what is good from what is nearly so. Not used by size large, which has the paper's 2."""
     checkpoint: Path | None = None
     """The authors' checkpoint of the autoencoder, with that of the U-Net (`_seg`) beside it; size large. Nothing is
     trained then."""

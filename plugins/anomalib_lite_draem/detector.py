@@ -104,13 +104,13 @@ class Draem(Detector):
     ) -> dict[str, Tensor]:
         """Scalars by name, weighted. `large` has the paper's three, of weight 1; for the others see README.md."""
         counted = torch.ones_like(mask) if valid is None else valid
-        outline, planted = focal(margin, mask), mask.to(margin.dtype)
         published = self.config.size == "large"
-        weight = 1.0 if published else _RECONSTRUCTION
+        weight, gamma = (1.0, 2.0) if published else (_RECONSTRUCTION, self.config.gamma)
+        outline, planted = focal(margin, mask, gamma), mask.to(margin.dtype)
         terms = {
             "l2": weight * _average((reconstruction - target).square(), counted),
             "ssim": weight * _average(dissimilarity(reconstruction, target), counted),
-            "focal": _average(outline, counted),
+            "outline": _average(outline, counted),
         }
         if not published:
             highest = torch.where(counted, margin, torch.full_like(margin, -_FAR))

@@ -37,13 +37,13 @@ def _window(size: int, like: Tensor) -> Tensor:
     return torch.where(offsets.abs() <= 5, weights / total, torch.zeros_like(weights))
 
 
-def focal(margin: Tensor, mask: Tensor, gamma: float = 2.0) -> Tensor:
+def focal(margin: Tensor, mask: Tensor, gamma: float) -> Tensor:
     """Focal loss of two classes (Lin et al., Focal Loss for Dense Object Detection, 2017, eq. 4), without weights.
 
     Args:
         margin: Logit of anomalous less logit of normal, any shape: the softmax of the two depends on it alone.
         mask: Of the same shape, 1 where anomalous and 0 elsewhere.
-        gamma: How much less a pixel counts that is right already.
+        gamma: How much less a pixel counts that is right already; 0 for cross-entropy.
 
     Returns:
         -(1 - p)^gamma log p of the true class, of the same shape.

@@ -40,6 +40,7 @@ TRAININGS: dict[str, tuple[str, ...]] = {
     "foreground": ("options.foreground=true",),
     "without vary": ("options.vary=false",),
     "size tiny": ("options.size=tiny",),
+    "focal loss (the paper's)": ("options.gamma=2",),
 }
 AGAIN: dict[str, tuple[str, ...]] = {"last weights": (), "not mirrored": ("options.mirror=false",)}
 Weights = dict[str, Any]

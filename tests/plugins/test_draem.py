@@ -6,7 +6,7 @@ import math
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import onnxruntime
@@ -67,11 +67,26 @@ def test_the_published_loss_is_the_sum_of_its_three_terms(channels: int) -> None
     margin = torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
     mask = torch.rand(2, 1, 32, 32, generator=generator) > 0.9
     terms = made._terms(found, margin, target, mask, None)
-    assert set(terms) == {"l2", "ssim", "focal"}
+    assert set(terms) == {"l2", "ssim", "outline"}
     assert terms["l2"].item() == pytest.approx(((found - target) ** 2).mean().item(), abs=1e-6)
     assert terms["ssim"].item() == pytest.approx(dissimilarity(found, target).mean().item(), abs=1e-6)
     right = torch.sigmoid(torch.where(mask, margin, -margin))
-    assert terms["focal"].item() == pytest.approx((-((1 - right) ** 2) * right.log()).mean().item(), abs=1e-6)
+    assert terms["outline"].item() == pytest.approx((-((1 - right) ** 2) * right.log()).mean().item(), abs=1e-6)
+
+
+@pytest.mark.parametrize("size", ["tiny", "small"])
+def test_the_small_networks_learn_the_outline_by_cross_entropy(size: Literal["tiny", "small"]) -> None:
+    """The focal loss lets pixels rest that are right already, and those tell good images from faint defects."""
+    made = detector(config=DraemConfig(size=size))
+    generator = torch.Generator().manual_seed(0)
+    image = torch.rand(2, 1, 32, 32, dtype=torch.float64, generator=generator)
+    margin = torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
+    mask = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
+    mask[0, :, :4, :4] = True
+    terms = made._terms(image, margin, image, mask, None)
+    wrong = -torch.sigmoid(torch.where(mask, margin, -margin)).log()
+    assert terms["outline"].item() == pytest.approx(wrong.mean().item(), abs=1e-6)
+    assert terms["recall"].item() == pytest.approx(0.3 * wrong[mask].mean().item() / 2, abs=1e-6)  # one of two images
 
 
 def test_pixels_outside_the_region_do_not_train() -> None:
@@ -91,7 +106,7 @@ def test_pixels_outside_the_region_do_not_train() -> None:
 def test_the_segmentation_loss_reaches_the_autoencoder() -> None:
     networks = detector().networks
     _, margin = networks(torch.rand(2, 1, 64, 64))
-    focal(margin, torch.rand(2, 1, 64, 64) > 0.5).mean().backward()
+    focal(margin, torch.rand(2, 1, 64, 64) > 0.5, 0.0).mean().backward()
     gradients = [one.grad for one in networks.reconstruction.parameters()]
     assert all(gradient is not None and gradient.abs().sum() > 0 for gradient in gradients)
 
@@ -224,7 +239,7 @@ def test_training_finds_a_defect_of_a_kind_that_was_not_planted() -> None:
     torch.manual_seed(0)
     made, run = Draem(TINY, ImageSpec(64, 64, 1, "uint8", 255.0)), PlainRun(steps=200)
     made.fit([Batch(part) for part in surface(64, 0).split(8)], run)
-    assert np.mean(run.values["presence"][-20:]) < 0.7 * np.mean(run.values["presence"][:20])
+    assert np.mean(run.values["presence"][-20:]) < 0.9 * np.mean(run.values["presence"][:20])
     good = surface(24, 1)
     defective = good.clone()
     rings = (torch.arange(64) - 30.0).square().view(-1, 1) + (torch.arange(64) - 20.0).square()

@@ -10,19 +10,24 @@ import torch
 from anomalib_lite_draem.losses import dissimilarity, focal, presence, recall
 
 
-def test_focal_loss_of_two_logits() -> None:
+@pytest.mark.parametrize("gamma", [0.0, 1.0, 2.0])
+def test_focal_loss_of_two_logits(gamma: float) -> None:
     logits = torch.randn(4, 2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 5
     mask = torch.rand(4, 5, 6) > 0.7
-    p = torch.exp(logits) / torch.exp(logits).sum(1, keepdim=True)  # by the definition: softmax, then (1 - p)^2 log p
+    p = torch.exp(logits) / torch.exp(logits).sum(
+        1, keepdim=True
+    )  # by the definition: softmax, then (1 - p)^gamma log p
     right = torch.where(mask, p[:, 1], p[:, 0])
-    expected = -((1 - right) ** 2) * right.log()
-    torch.testing.assert_close(focal(logits[:, 1] - logits[:, 0], mask), expected, rtol=0, atol=1e-6)
-    assert focal(torch.tensor([0.0]), torch.tensor([True])).item() == pytest.approx(0.25 * math.log(2))
+    expected = -((1 - right) ** gamma) * right.log()
+    torch.testing.assert_close(focal(logits[:, 1] - logits[:, 0], mask, gamma), expected, rtol=0, atol=1e-6)
+    undecided = focal(torch.tensor([0.0]), torch.tensor([True]), gamma).item()
+    assert undecided == pytest.approx(0.5**gamma * math.log(2))
 
 
-def test_focal_loss_is_finite_where_a_softmax_is_not() -> None:
+@pytest.mark.parametrize("gamma", [0.0, 2.0])
+def test_focal_loss_is_finite_where_a_softmax_is_not(gamma: float) -> None:
     margin = torch.tensor([-200.0, 200.0], requires_grad=True)
-    value = focal(margin, torch.tensor([True, False])).sum()
+    value = focal(margin, torch.tensor([True, False]), gamma).sum()
     value.backward()
     assert value.item() == pytest.approx(400)
     assert margin.grad is not None
