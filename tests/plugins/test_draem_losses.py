@@ -14,9 +14,8 @@ from anomalib_lite_draem.losses import dissimilarity, focal, presence, recall
 def test_focal_loss_of_two_logits(gamma: float) -> None:
     logits = torch.randn(4, 2, 5, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) * 5
     mask = torch.rand(4, 5, 6) > 0.7
-    p = torch.exp(logits) / torch.exp(logits).sum(
-        1, keepdim=True
-    )  # by the definition: softmax, then (1 - p)^gamma log p
+    # by the definition: softmax, then (1 - p)^gamma log p
+    p = torch.exp(logits) / torch.exp(logits).sum(1, keepdim=True)
     right = torch.where(mask, p[:, 1], p[:, 0])
     expected = -((1 - right) ** gamma) * right.log()
     torch.testing.assert_close(focal(logits[:, 1] - logits[:, 0], mask, gamma), expected, rtol=0, atol=1e-6)
