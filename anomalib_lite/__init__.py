@@ -50,7 +50,7 @@ _HOME = {
     "Batch": "detector",
     "Detector": "detector",
     "DetectorInfo": "hookspecs",
-    "ImageSpec": "edge.imaging",
+    "ImageSpec": "edge.images.imaging",
     "Model": "edge.model",
     "ReaderInfo": "hookspecs",
     "Result": "edge.results",

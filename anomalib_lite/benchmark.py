@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnxruntime
 
-from anomalib_lite.edge import imaging
-from anomalib_lite.edge.imaging import FileBytes
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import DataError
 from anomalib_lite.version import __version__

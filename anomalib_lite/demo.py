@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from anomalib_lite.data import TEST, find, training_samples
-from anomalib_lite.edge import imaging
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.metrics import auroc
 
 _PACKAGE = Path(__file__).parent

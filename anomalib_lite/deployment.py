@@ -9,11 +9,12 @@ from typing import Any, NamedTuple
 
 from anomalib_lite import manifest as manifests
 from anomalib_lite import selfcheck
-from anomalib_lite.edge import bundle, decision, imaging
+from anomalib_lite.edge import bundle, decision
 from anomalib_lite.edge.bundle import GRAPH, Bundle
-from anomalib_lite.edge.imaging import FileBytes, Pixels
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import FileBytes, Pixels
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.readers import NO_READERS, Readers
 from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.embedding import embed_resize
 from anomalib_lite.errors import ConfigError, ExportError

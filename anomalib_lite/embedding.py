@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import imaging
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:

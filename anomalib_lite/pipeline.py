@@ -16,12 +16,13 @@ from anomalib_lite import registry, selfcheck
 from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.data import Sample, absolute, find, fingerprint, images_of, test_samples, training_samples
-from anomalib_lite.edge import bundle, imaging
+from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.imaging import FileBytes
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.readers import Readers
 from anomalib_lite.edge.model import ROI, Model
-from anomalib_lite.edge.readers import Readers
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.views import View

@@ -13,8 +13,8 @@ from anomalib_lite.config import Config, DetectorConfig, ImageConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
 from anomalib_lite.data.samples import CALIBRATE, count, groups
 from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo

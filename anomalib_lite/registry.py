@@ -23,7 +23,7 @@ from anomalib_lite.plugin import Note, Problem, Provider, ask, reason
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from anomalib_lite.edge.readers import Read
+    from anomalib_lite.edge.images.readers import Read
 
 PLUGINS_VARIABLE = "ANOMALIB_LITE_PLUGINS"
 

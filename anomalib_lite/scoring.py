@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
 

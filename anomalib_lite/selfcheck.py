@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.data import Sample
-from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge import decision
 from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds
-from anomalib_lite.edge.imaging import FileBytes, ImageSpec
-from anomalib_lite.edge.readers import NO_READERS, Readers, suffix_of
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import FileBytes, ImageSpec
+from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.edge.selfcheck import FOLDER, Expected
 from anomalib_lite.errors import ImageError
 

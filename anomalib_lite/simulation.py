@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.data import DataSet, Sample
-from anomalib_lite.edge import imaging
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 
 TURN = 1.0  # degrees, either way
 SHIFT = 0.01  # of the shorter side, either way

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig
-from anomalib_lite.edge import readers
+from anomalib_lite.edge.images import readers
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo
 

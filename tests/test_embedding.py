@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
-from anomalib_lite.edge import imaging
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.embedding import embed_resize, weights
 from anomalib_lite.errors import ConfigError
 

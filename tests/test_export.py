@@ -17,8 +17,9 @@ from needs import need
 
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.detector import ImageSpec
-from anomalib_lite.edge import decision, imaging
-from anomalib_lite.edge.framing import Framing
+from anomalib_lite.edge import decision
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.views import View

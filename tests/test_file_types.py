@@ -21,8 +21,8 @@ from packages import run, write_package
 from anomalib_lite import api, pipeline, registry
 from anomalib_lite.cli import main
 from anomalib_lite.data import find
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError, ModelError

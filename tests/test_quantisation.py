@@ -19,8 +19,8 @@ from anomalib_lite.config import ScoreConfig
 from anomalib_lite.deployment import export
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay

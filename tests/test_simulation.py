@@ -9,7 +9,7 @@ import pytest
 
 from anomalib_lite import simulation
 from anomalib_lite.data import find
-from anomalib_lite.edge import imaging
+from anomalib_lite.edge.images import imaging
 
 GOLDENS = Path(__file__).parents[1] / "data_samples/board/golden"
 

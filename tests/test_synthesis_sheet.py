@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from torch import Generator
 
-from anomalib_lite.edge import imaging
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.synthesis import SOURCES, Anomalies, Draw
 
 GOOD = sorted((Path(__file__).parents[1] / "data_samples/part/train/good").glob("*"))

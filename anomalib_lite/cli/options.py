@@ -72,7 +72,7 @@ def golden(reference: Path | None, model: LoadedModel) -> Path | None:
     if reference is not None and "reference" not in model.bundle.manifest["graph"]["inputs"]:
         raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
     if reference is not None:
-        from anomalib_lite.edge import imaging
+        from anomalib_lite.edge.images import imaging
 
         try:
             imaging.read(reference, readers=model.readers)

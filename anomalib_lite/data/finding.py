@@ -20,7 +20,7 @@ from pathlib import Path, PurePosixPath
 from anomalib_lite.data.masks import check_masks, pair_masks
 from anomalib_lite.data.samples import GOOD, TEST, TRAIN, DataSet, Sample, count, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
-from anomalib_lite.edge.readers import IMAGE_SUFFIXES, NO_READERS, Readers, is_image
+from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES, NO_READERS, Readers, is_image
 from anomalib_lite.errors import ConfigError, DataError
 
 GROUND_TRUTH = "ground_truth"

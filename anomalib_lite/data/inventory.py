@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from anomalib_lite.data.samples import DataSet, Sample, count, groups
 from anomalib_lite.data.splits import split_for_calibration, training_samples
 from anomalib_lite.data.survey import copied, look, mixed, nothing_usable, suspicions
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data.samples import TEST, Sample, count, some
-from anomalib_lite.edge.imaging import read, read_header
-from anomalib_lite.edge.readers import NO_READERS, Readers, suffix_of
+from anomalib_lite.edge.images.imaging import read, read_header
+from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.errors import DataError, ImageError
 
 

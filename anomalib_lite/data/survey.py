@@ -11,8 +11,8 @@ from functools import partial
 from pathlib import Path
 
 from anomalib_lite.data.samples import Sample, count, some
-from anomalib_lite.edge.imaging import read
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images.imaging import read
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError, ImageError
 
 KINDS = {("uint8", 1): "8-bit grey", ("uint8", 3): "8-bit colour", ("uint16", 1): "16-bit grey"}

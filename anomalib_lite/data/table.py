@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from anomalib_lite.data.samples import GOOD, SPLITS, TEST, DataSet, Sample, count, some
-from anomalib_lite.edge.readers import TABLE_SUFFIXES
+from anomalib_lite.edge.images.readers import TABLE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
 COLUMNS = ("image", "label", "mask", "group", "split", "reference")

@@ -11,12 +11,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from anomalib_lite.edge.imaging import FileBytes
+    from anomalib_lite.edge.images.imaging import FileBytes
     from anomalib_lite.edge.model import Model
 
 __all__ = ["FileBytes", "Model"]
 
-_HOME = {"FileBytes": "imaging", "Model": "model"}
+_HOME = {"FileBytes": "images.imaging", "Model": "model"}
 
 
 def __getattr__(name: str) -> object:

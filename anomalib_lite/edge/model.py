@@ -13,13 +13,14 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import bundle, decision, imaging, regions, soundness
+from anomalib_lite.edge import bundle, decision, regions, soundness
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import File, FileBytes, ImageSpec, Picture
-from anomalib_lite.edge.readers import NO_READERS, Readers, complete
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import File, FileBytes, ImageSpec, Picture
+from anomalib_lite.edge.images.readers import NO_READERS, Readers, complete
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime

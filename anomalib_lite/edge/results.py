@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
 from anomalib_lite.errors import DataError

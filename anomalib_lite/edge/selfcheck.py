@@ -8,7 +8,7 @@ from typing import Any
 
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.imaging import FileBytes
+from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ModelError
 

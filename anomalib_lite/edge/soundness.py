@@ -9,7 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeAlias, get_args
 
-from anomalib_lite.edge.framing import Mode
+from anomalib_lite.edge.images.framing import Mode
 from anomalib_lite.errors import ModelError
 
 Rule: TypeAlias = tuple[str, Any, bool, str]  # key, its value, whether that is sound, what is expected

@@ -17,8 +17,8 @@ from threading import Event
 from typing import Any, Self
 
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images.readers import is_image
 from anomalib_lite.edge.model import Model, Source
-from anomalib_lite.edge.readers import is_image
 from anomalib_lite.errors import DataError
 
 try:

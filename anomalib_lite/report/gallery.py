@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import GAP, Result, overlay, plain, side_by_side
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from anomalib_lite.data.finding import absolute
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import decide
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, colour_range, overlay, side_by_side
 from anomalib_lite.errors import DataError

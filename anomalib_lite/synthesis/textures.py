@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomalib_lite.data import images_below
-from anomalib_lite.edge import imaging
-from anomalib_lite.edge.readers import IMAGE_SUFFIXES
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
 from anomalib_lite.errors import DataError, ImageError, MissingExtra
 from anomalib_lite.synthesis.draw import Draw
 

@@ -21,8 +21,8 @@ from torch import Tensor
 from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.detector import Batches, Detector
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.export import to_onnx
 from anomalib_lite.hookspecs import DetectorInfo

@@ -13,10 +13,10 @@ from anomalib_lite import registry
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Detector
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, ImageError, PluginError
 from anomalib_lite.export import Parity, Picture, check_parity, to_onnx

@@ -9,10 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from anomalib_lite.data import Sample
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens, Pair, pairs
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError, ImageError
 from anomalib_lite.training.batches import Frame
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.alignment import align
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ImageError
 

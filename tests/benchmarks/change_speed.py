@@ -25,7 +25,7 @@ from deeppcb import Pixels, disturbed, trained
 from PIL import Image
 
 from anomalib_lite import pipeline
-from anomalib_lite.edge import imaging
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.preparation import Request
 

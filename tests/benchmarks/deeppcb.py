@@ -24,8 +24,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite import pipeline
-from anomalib_lite.edge import decision, imaging
+from anomalib_lite.edge import decision
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.regions import find_regions
 from anomalib_lite.edge.results import Result

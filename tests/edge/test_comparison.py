@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens, pair, pairs
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError
 

@@ -24,8 +24,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, PngImagePlugin
 
-from anomalib_lite.edge import containers, imaging
-from anomalib_lite.edge.imaging import ImageSpec, Limits
+from anomalib_lite.edge.images import containers, imaging
+from anomalib_lite.edge.images.imaging import ImageSpec, Limits
 from anomalib_lite.errors import ImageError
 
 Pixels = NDArray[Any]
@@ -453,7 +453,7 @@ def test_a_bomb_is_refused_in_bounded_memory(tmp_path: Path) -> None:
     assert path.stat().st_size < 250_000
     program = f"""
 import resource
-from anomalib_lite.edge import imaging
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.errors import ImageError
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 try:

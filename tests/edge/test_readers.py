@@ -12,9 +12,9 @@ import pytest
 from conftest import picture, save
 
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.imaging import FileBytes, Limits, read, read_header
+from anomalib_lite.edge.images.imaging import FileBytes, Limits, read, read_header
+from anomalib_lite.edge.images.readers import is_image, suffix_of
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.readers import is_image, suffix_of
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
 
 GREY = np.arange(12, dtype=np.uint16).reshape(3, 4, 1)

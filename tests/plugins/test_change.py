@@ -17,8 +17,8 @@ from PIL import Image
 from anomalib_lite import pipeline, preparation, references
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Batch, ImageSpec
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError

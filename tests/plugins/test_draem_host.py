@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 
 from anomalib_lite import pipeline
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.preparation import Request

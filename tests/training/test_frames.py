@@ -10,10 +10,10 @@ from PIL import Image
 
 from anomalib_lite.config import ImageConfig
 from anomalib_lite.data import Sample
-from anomalib_lite.edge import imaging
 from anomalib_lite.edge.comparison import Goldens
-from anomalib_lite.edge.framing import Framing
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.preparation import GOLDEN_TILE, LARGE, _cut
 from anomalib_lite.training import frames as training_frames

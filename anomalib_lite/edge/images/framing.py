@@ -10,8 +10,8 @@ from typing import Literal, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import imaging
-from anomalib_lite.edge.imaging import ImageSpec
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.errors import ImageError
 
 Mode = Literal["stretch", "letterbox", "tile"]

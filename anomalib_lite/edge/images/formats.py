@@ -37,7 +37,7 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from anomalib_lite.edge import containers
+from anomalib_lite.edge.images import containers
 from anomalib_lite.errors import ImageError
 
 Pixels = NDArray[Any]  # (H, W) or (H, W, C), uint8 or uint16

@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalib_lite.edge import readers as reading
-from anomalib_lite.edge.formats import Stored, identify
-from anomalib_lite.edge.readers import NO_READERS, Readers
+from anomalib_lite.edge.images import readers as reading
+from anomalib_lite.edge.images.formats import Stored, identify
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import ImageError
 
 Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, C in {1, 3}, RGB
@@ -88,7 +88,7 @@ def read_header(source: File, limits: Limits = Limits(), *, readers: Readers = N
     """Size, channels and dtype: cheap enough for every file of a large folder, but for those that have a reader.
 
     Raises:
-        ImageError: The file is missing, too large, not an image, or of a kind that `edge.formats` refuses. Damage
+        ImageError: The file is missing, too large, not an image, or of a kind that `formats` refuses. Damage
             inside is found by `read` alone.
     """
     with _open(source, limits) as (file, name):
@@ -105,7 +105,7 @@ def read(source: File | NDArray[Any], limits: Limits = Limits(), *, readers: Rea
     """Read one image as it is: never scaled by value, never converted to 8 bit or to other channels.
 
     An array is taken as it is if it is (H, W, C) with C in {1, 3} (RGB, not BGR), uint8 or uint16. A file whose name
-    ends with the suffix of a reader goes to that reader; for all others the rules are those of `edge.formats`. The file
+    ends with the suffix of a reader goes to that reader; for all others the rules are those of `formats`. The file
     is read once: hashed and decoded from the same bytes. Safe from several threads.
 
     Raises:
