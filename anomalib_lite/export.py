@@ -16,8 +16,8 @@ import onnx
 import torch
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.inspector import Inspector
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.bundle import SCHEMA_VERSION
-from anomalib_lite.edge.comparison import FOLDER
+from anomalib_lite.edge.golden.pairing import FOLDER
 from anomalib_lite.edge.images.readers import suffix_of
 from anomalib_lite.edge.model import ROI
 from anomalib_lite.edge.selfcheck import Expected

@@ -19,13 +19,13 @@ from anomalib_lite.data import Sample, absolute, find, fingerprint, images_of, t
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import Readers
 from anomalib_lite.edge.model import ROI, Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.fits import crossfit, fit
 from anomalib_lite.independence import overlap_notes, refuse_dependent

@@ -12,7 +12,7 @@ from anomalib_lite import references
 from anomalib_lite.config import Config, DetectorConfig, ImageConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
 from anomalib_lite.data.samples import CALIBRATE, count, groups
-from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
+from anomalib_lite.edge.golden.pairing import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
@@ -40,7 +40,7 @@ class Request:
     group: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     golden: Sequence[Path] = ()  # golden images, where `data` names none
-    golden_pattern: str | None = None  # which of them an image is compared with: see `edge.comparison.Goldens`
+    golden_pattern: str | None = None  # which of them an image is compared with: see `edge.golden.pairing.Goldens`
     simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
     resume: bool = False
     overwrite: bool = False

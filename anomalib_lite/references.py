@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from anomalib_lite.data import Sample, digest, some
-from anomalib_lite.edge.comparison import MAX_GOLDENS, Goldens
+from anomalib_lite.edge.golden.pairing import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import ConfigError, DataError, ImageError
 from anomalib_lite.hookspecs import DetectorInfo

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from anomalib_lite.calibration import ScoredImage
 from anomalib_lite.data import Sample
-from anomalib_lite.edge.comparison import Goldens
+from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime

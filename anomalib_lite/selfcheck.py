@@ -15,8 +15,8 @@ from PIL import Image
 
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import decision
-from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds
+from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import FileBytes, ImageSpec
 from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of

@@ -18,11 +18,11 @@ from needs import need
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.detector import ImageSpec
 from anomalib_lite.edge import decision
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.export import MAP_TOLERANCE, check_parity, to_onnx
 from anomalib_lite.inspector import Inspector, gaussian_kernel

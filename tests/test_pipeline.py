@@ -15,8 +15,8 @@ from PIL import Image
 from anomalib_lite import pipeline
 from anomalib_lite.calibration import Exclusion
 from anomalib_lite.edge import bundle
-from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay

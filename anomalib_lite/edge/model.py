@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge import bundle, decision, regions, soundness
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.comparison import Goldens
 from anomalib_lite.edge.decision import Thresholds, Verdict
+from anomalib_lite.edge.golden.pairing import Goldens
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import File, FileBytes, ImageSpec, Picture
@@ -24,7 +25,6 @@ from anomalib_lite.edge.images.readers import NO_READERS, Readers, complete
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ImageError, ModelError
 
 Source: TypeAlias = File | NDArray[np.generic]

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge import admission
 from anomalib_lite.edge.admission import Signature
-from anomalib_lite.edge.comparison import Pair, pairs
+from anomalib_lite.edge.golden.pairing import Pair, pairs
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
 
 Feed: TypeAlias = dict[str, NDArray[Any]]

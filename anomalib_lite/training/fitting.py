@@ -13,7 +13,7 @@ from anomalib_lite import registry
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Detector
-from anomalib_lite.edge.comparison import Goldens
+from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.readers import NO_READERS, Readers

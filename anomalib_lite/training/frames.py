@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from anomalib_lite.data import Sample
-from anomalib_lite.edge.comparison import Goldens, Pair, pairs
+from anomalib_lite.edge.golden.pairing import Goldens, Pair, pairs
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.readers import NO_READERS, Readers

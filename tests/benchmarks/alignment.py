@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from anomalib_lite.edge.alignment import align
+from anomalib_lite.edge.golden.alignment import align
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ImageError
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from anomalib_lite.config import ImageConfig
 from anomalib_lite.data import Sample
-from anomalib_lite.edge.comparison import Goldens
+from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec

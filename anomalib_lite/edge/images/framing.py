@@ -40,7 +40,7 @@ class Framing:
     roi: NDArray[np.bool_] | None = field(
         default=None, repr=False
     )  # (H, W); stretched over the image where sizes differ
-    align: bool = False  # inspected images are warped onto a golden one first: see `edge.comparison`
+    align: bool = False  # inspected images are warped onto a golden one first: see `edge.golden.pairing`
 
     @property
     def masks(self) -> bool:

@@ -12,15 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import alignment
-from anomalib_lite.edge.alignment import MIN_OVERLAP, Alignment
+from anomalib_lite.edge.golden import alignment
+from anomalib_lite.edge.golden.alignment import MIN_OVERLAP, Alignment
+from anomalib_lite.edge.golden.light import match_light
+from anomalib_lite.edge.golden.matching import alignment_failed
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.edge.light import match_light
-from anomalib_lite.edge.matching import alignment_failed
-from anomalib_lite.edge.views import View
 from anomalib_lite.errors import ConfigError, ImageError
 
 FOLDER = "reference"  # of a bundle

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.views import opencv
+from anomalib_lite.edge.golden.views import opencv
 
 Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.matching import Pose, alignment_failed
-from anomalib_lite.edge.views import Matrix, View, corners, opencv, reduced, scaling, transformed
+from anomalib_lite.edge.golden.matching import Pose, alignment_failed
+from anomalib_lite.edge.golden.views import Matrix, View, corners, opencv, reduced, scaling, transformed
 
 ECC_STEPS = 8
 ECC_EPSILON = 1e-3

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.views import Features, Matrix, View, opencv, scaling, transformed
+from anomalib_lite.edge.golden.views import Features, Matrix, View, opencv, scaling, transformed
 from anomalib_lite.errors import ImageError
 
 RATIO = 0.8  # of the distances to the best and the second best match

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.correlation import by_correlation, maximised, settled
-from anomalib_lite.edge.matching import Pose, alignment_failed, first_guesses, guided
-from anomalib_lite.edge.views import Matrix, Pixels, View, corners, opencv, scaling, transformed
+from anomalib_lite.edge.golden.correlation import by_correlation, maximised, settled
+from anomalib_lite.edge.golden.matching import Pose, alignment_failed, first_guesses, guided
+from anomalib_lite.edge.golden.views import Matrix, Pixels, View, corners, opencv, scaling, transformed
 from anomalib_lite.errors import ImageError
 
 AREA_RANGE = (0.5, 2.0)

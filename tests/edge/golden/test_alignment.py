@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalib_lite.edge import alignment, views
-from anomalib_lite.edge.alignment import align
+from anomalib_lite.edge.golden import alignment, views
+from anomalib_lite.edge.golden.alignment import align
+from anomalib_lite.edge.golden.light import match_light
+from anomalib_lite.edge.golden.views import View, scaling, transformed
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.light import match_light
-from anomalib_lite.edge.views import View, scaling, transformed
 from anomalib_lite.errors import ImageError
 
 cv2 = pytest.importorskip("cv2")
