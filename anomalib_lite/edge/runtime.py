@@ -10,8 +10,8 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import admission
-from anomalib_lite.edge.admission import Signature
+from anomalib_lite.edge.bundle import admission
+from anomalib_lite.edge.bundle.admission import Signature
 from anomalib_lite.edge.golden.pairing import Pair, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing

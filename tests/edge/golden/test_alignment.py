@@ -15,7 +15,7 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.errors import ImageError
 
 cv2 = pytest.importorskip("cv2")
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 GOLDENS = sorted((ROOT / "data_samples/board/golden").glob("*.jpg"))
 
 

@@ -14,7 +14,7 @@ from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.errors import ConfigError, ImageError
 
-GOLDENS = Path(__file__).parents[2] / "data_samples/board/golden"
+GOLDENS = Path(__file__).parents[3] / "data_samples/board/golden"
 DESIGNS = {f"design{number}.jpg": GOLDENS / f"design{number}.jpg" for number in (1, 2)}
 SPEC = ImageSpec(256, 256, 3, "uint8", 255.0)
 

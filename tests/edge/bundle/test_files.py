@@ -14,7 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from needs import need
 
-from anomalib_lite.edge import bundle, protobuf
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge.bundle import protobuf
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ModelError
 

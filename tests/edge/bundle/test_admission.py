@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from anomalib_lite.edge import admission, protobuf
+from anomalib_lite.edge.bundle import admission, protobuf
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.runtime import Runtime

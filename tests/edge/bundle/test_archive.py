@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from anomalib_lite.edge import archive
+from anomalib_lite.edge.bundle import archive
 from anomalib_lite.errors import ModelError
 
 CONTENT = {"manifest.json": bytes(range(256)) * 8, "model.onnx": b"graph"}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite.edge import archive, protobuf
+from anomalib_lite.edge.bundle import archive, protobuf
 from anomalib_lite.errors import ModelError
 
 SCHEMA_VERSION = 1

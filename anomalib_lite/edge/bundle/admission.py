@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from math import prod
 from typing import Any, NoReturn, TypeAlias
 
-from anomalib_lite.edge import protobuf
-from anomalib_lite.edge.bundle import MAX_BYTES, METADATA_KEY
-from anomalib_lite.edge.protobuf import CONTENT, FOUR_BYTES, NUMBER
+from anomalib_lite.edge.bundle import protobuf
+from anomalib_lite.edge.bundle.files import MAX_BYTES, METADATA_KEY
+from anomalib_lite.edge.bundle.protobuf import CONTENT, FOUR_BYTES, NUMBER
 from anomalib_lite.errors import ModelError
 
 Shape: TypeAlias = tuple[int | None, ...]  # None: symbolic

@@ -1,0 +1,33 @@
+"""A trained model as a folder or a zip: read, written, and checked before anything of it is used."""
+
+from anomalib_lite.edge.bundle.files import (
+    GRAPH,
+    MANIFEST,
+    MAX_BYTES,
+    METADATA_KEY,
+    SCHEMA_VERSION,
+    Bundle,
+    graph_digest,
+    load,
+    metadata,
+    refuse_existing,
+    to_json,
+    with_metadata,
+    write,
+)
+
+__all__ = [
+    "GRAPH",
+    "MANIFEST",
+    "MAX_BYTES",
+    "METADATA_KEY",
+    "SCHEMA_VERSION",
+    "Bundle",
+    "graph_digest",
+    "load",
+    "metadata",
+    "refuse_existing",
+    "to_json",
+    "with_metadata",
+    "write",
+]
