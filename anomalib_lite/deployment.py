@@ -16,9 +16,9 @@ from anomalib_lite.edge.images.imaging import FileBytes, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import Expected
-from anomalib_lite.embedding import embed_resize
 from anomalib_lite.errors import ConfigError, ExportError
-from anomalib_lite.quantisation import Int8, quantised
+from anomalib_lite.graph.int8 import Int8, quantised
+from anomalib_lite.graph.resize import embed_resize
 from anomalib_lite.selfcheck import encode
 from anomalib_lite.version import __version__
 

@@ -1,8 +1,8 @@
 """The contract of a detector: this file is enough to write one.
 
 A detector is a torch module. The host builds it from its options and the image specification, lets it fit on good
-images, wraps it (`anomalib_lite.inspector`) and exports it as one ONNX graph; calibration, prediction and the device
-run that graph. So:
+images, wraps it (`anomalib_lite.graph.inspector`) and exports it as one ONNX graph; calibration, prediction and the
+device run that graph. So:
 
 - everything learnt lives in `state_dict()`: parameters, or buffers assigned in `fit`;
 - `forward` is traceable: tensor operations of fixed shapes, no Python branches on values, no randomness;

@@ -247,14 +247,14 @@ def test_only_a_stretching_model_can_embed_its_resize(parts: Path, train: Any, c
 def test_a_resize_that_changes_scores_is_not_exported(
     model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from anomalib_lite import embedding
+    from anomalib_lite.graph import resize
 
-    nearest = embedding.weights
+    nearest = resize.weights
 
     def shifted(source: int, target: int) -> Any:
         return np.roll(nearest(source, target), 1, axis=0)
 
-    monkeypatch.setattr(embedding, "weights", shifted)
+    monkeypatch.setattr(resize, "weights", shifted)
     with pytest.raises(ExportError, match="Nothing was written"):
         export(model_path, tmp_path / "x.zip", source_size=(100, 100))
     assert not (tmp_path / "x.zip").exists()
@@ -263,14 +263,14 @@ def test_a_resize_that_changes_scores_is_not_exported(
 def test_without_self_check_rendered_images_are_compared(
     parts: Path, train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    from anomalib_lite import embedding
+    from anomalib_lite.graph import resize
 
     train(parts, tmp_path / "model", {"calibration.selfcheck": "none"})
     done = export(tmp_path / "model", tmp_path / "part.zip", source_size=(100, 130))
     assert "of the score of a rendered image" in done.notes[0]
     assert done.bundle.manifest["selfcheck"] == []
-    nearest = embedding.weights
-    monkeypatch.setattr(embedding, "weights", lambda *sizes: np.roll(nearest(*sizes), 1, axis=0))
+    nearest = resize.weights
+    monkeypatch.setattr(resize, "weights", lambda *sizes: np.roll(nearest(*sizes), 1, axis=0))
     with pytest.raises(ExportError, match=r"rendered image 1: .* Nothing was written"):
         export(tmp_path / "model", tmp_path / "x.zip", source_size=(100, 130))
     assert not (tmp_path / "x.zip").exists()

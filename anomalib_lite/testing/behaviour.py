@@ -14,7 +14,7 @@ from torch.nn.functional import avg_pool2d
 
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.errors import AnomalibLiteError, ConfigError
-from anomalib_lite.inspector import Inspector
+from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.metrics import auroc
 from anomalib_lite.testing.images import defective, featureless, good
 from anomalib_lite.testing.subject import SPEC, Subject, watched

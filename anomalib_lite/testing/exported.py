@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from anomalib_lite.errors import ExportError, ParityFailed
-from anomalib_lite.export import check_parity
+from anomalib_lite.graph.exporter import check_parity
 from anomalib_lite.testing.images import defective, golden, good
 from anomalib_lite.testing.subject import SPEC, Subject
 

@@ -24,9 +24,9 @@ from anomalib_lite.detector import Batches, Detector
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.export import to_onnx
+from anomalib_lite.graph.exporter import to_onnx
+from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.inspector import Inspector
 from anomalib_lite.testing.images import Pixels, golden, good
 from anomalib_lite.training.batches import FrameBatches
 from anomalib_lite.training.fitting import build

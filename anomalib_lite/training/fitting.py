@@ -19,9 +19,9 @@ from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, ImageError, PluginError
-from anomalib_lite.export import Parity, Picture, check_parity, to_onnx
+from anomalib_lite.graph.exporter import Parity, Picture, check_parity, to_onnx
+from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.inspector import Inspector
 from anomalib_lite.plugin import reason
 from anomalib_lite.training.batches import FrameBatches
 from anomalib_lite.training.frames import TrainingFrames, closest

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
-from anomalib_lite.inspector import Inspector
+from anomalib_lite.graph.inspector import Inspector
 
 Picture: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
 

@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import ImageSpec
-from anomalib_lite.embedding import embed_resize, weights
 from anomalib_lite.errors import ConfigError
+from anomalib_lite.graph.resize import embed_resize, weights
 
 
 def identity(spec: ImageSpec) -> bytes:

@@ -14,7 +14,6 @@ from gauss import Gauss, GaussConfig
 from onnx import TensorProto, helper, numpy_helper
 from test_cli import call
 
-from anomalib_lite import quantisation
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.deployment import export
 from anomalib_lite.edge import bundle
@@ -25,9 +24,10 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError
-from anomalib_lite.export import to_onnx
-from anomalib_lite.inspector import Inspector
-from anomalib_lite.quantisation import Comparison, quantise
+from anomalib_lite.graph import int8
+from anomalib_lite.graph.exporter import to_onnx
+from anomalib_lite.graph.inspector import Inspector
+from anomalib_lite.graph.int8 import Comparison, quantise
 
 GROUP = r"part(\d+)"
 GOOD = Comparison(speedup=1.5, images=400, changed=2, auroc_float=0.99, auroc_int8=0.989)
@@ -105,7 +105,7 @@ def test_the_smoothing_of_an_exported_graph_is_left_alone():
     graph = to_onnx(wrapped)
     convolutions = [one.name for one in onnx.load_from_string(graph).graph.node if one.op_type == "Conv"]
     assert len(convolutions) == 2
-    assert quantisation._smoothing(onnx.load_from_string(graph)) == convolutions
+    assert int8._smoothing(onnx.load_from_string(graph)) == convolutions
 
 
 @pytest.fixture(scope="module")
@@ -121,7 +121,7 @@ def trained(train: Callable[..., Any], parts: Path, tmp_path_factory: pytest.Tem
 def test_where_it_is_not_worth_it_the_graph_stays_float(
     trained: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(quantisation, "MIN_SPEEDUP", 1e9)
+    monkeypatch.setattr(int8, "MIN_SPEEDUP", 1e9)
     done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP)
     assert "not adopted" in done.notes[0]
     assert done.bundle.manifest["graph_sha256"] == bundle.load(trained).manifest["graph_sha256"]
@@ -134,7 +134,7 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
 ):
     """The limits are lifted, since no machine promises a speed; with the resize of a camera on top."""
     for name, value in (("MIN_SPEEDUP", 0.0), ("MAX_CHANGED", 1.0), ("MAX_AUROC_LOSS", 1.0)):
-        monkeypatch.setattr(quantisation, name, value)
+        monkeypatch.setattr(int8, name, value)
     done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP, source_size=(60, 80))
     assert "int8 is adopted" in done.notes[0]
     manifest, before = done.bundle.manifest, bundle.load(trained).manifest

@@ -24,11 +24,11 @@ from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
-from anomalib_lite.export import MAP_TOLERANCE, check_parity, to_onnx
-from anomalib_lite.inspector import Inspector, gaussian_kernel
+from anomalib_lite.graph.exporter import MAP_TOLERANCE, check_parity, to_onnx
+from anomalib_lite.graph.inspector import Inspector, gaussian_kernel
 from anomalib_lite.training.fitting import build
 
-TILES = Path(__file__).parents[2] / "shared" / "data" / "magnetic_tile"
+TILES = Path(__file__).parents[3] / "shared" / "data" / "magnetic_tile"
 
 
 def inspector(*, score: ScoreConfig | None = None, valid: bool = False, dtype: str = "uint8") -> Inspector:
@@ -86,7 +86,7 @@ def test_smoothing_is_the_gaussian_of_scipy():
 def test_the_graph_says_nothing_of_its_build():
     graph = to_onnx(inspector())
     assert b"/" not in b"".join(part for part in graph.split(b"\x00") if b".py" in part)
-    assert str(Path(__file__).parents[1]).encode() not in graph
+    assert str(Path(__file__).parents[2]).encode() not in graph
     model = onnx.load_from_string(graph)
     assert [(entry.domain, entry.version) for entry in model.opset_import] == [("", 18)]
     assert {node.domain for node in model.graph.node} == {""}
