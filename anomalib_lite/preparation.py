@@ -18,8 +18,8 @@ from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.plugin import Provider
 from anomalib_lite.registry import Reader, Registry
+from anomalib_lite.registry.plugin import Provider
 from anomalib_lite.simulation import simulate
 
 DEFAULT_SIZE = 256

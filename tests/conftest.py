@@ -15,8 +15,10 @@ import pytest
 from environments import ROOT, build_wheel
 from PIL import Image
 
-from anomalib_lite import pipeline, registry
+from anomalib_lite import pipeline
+from anomalib_lite.hookspecs import PROJECT
 from anomalib_lite.preparation import Request
+from anomalib_lite.registry import loading
 
 SIZE = 48
 
@@ -40,10 +42,10 @@ def save(path: Path, pixels: np.ndarray) -> Path:
 @pytest.fixture(scope="session", autouse=True)
 def gauss_is_installed() -> Iterator[None]:
     """The tests' own plugin beside the installed ones, for this process."""
-    installed = registry._entry_points
-    own = EntryPoint("gauss", "gauss", registry.PROJECT)
+    installed = loading._entry_points
+    own = EntryPoint("gauss", "gauss", PROJECT)
     patch = pytest.MonkeyPatch()
-    patch.setattr(registry, "_entry_points", lambda: [*installed(), own])
+    patch.setattr(loading, "_entry_points", lambda: [*installed(), own])
     yield
     patch.undo()
 

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from anomalib_lite.calibration import Calibration
-    from anomalib_lite.describing import Option
     from anomalib_lite.registry import Registry
+    from anomalib_lite.registry.describing import Option
 
 
 def say(message: str) -> None:

@@ -26,8 +26,8 @@ def evaluate(
     from json import dumps
 
     from anomalib_lite import pipeline
-    from anomalib_lite.capture import stdout_for_results
     from anomalib_lite.edge.model import Model
+    from anomalib_lite.output.capture import stdout_for_results
 
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with stdout_for_results():

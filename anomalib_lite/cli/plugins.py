@@ -9,8 +9,8 @@ import typer
 from anomalib_lite.cli import plugins_check, plugins_new
 
 if TYPE_CHECKING:
-    from anomalib_lite.plugin import Provider
     from anomalib_lite.registry import Registry
+    from anomalib_lite.registry.plugin import Provider
 
 app = typer.Typer(help="Detectors that are installed.", no_args_is_help=True, rich_markup_mode=None)
 app.command("new")(plugins_new.new)
@@ -76,8 +76,9 @@ def show(
     """Show a detector: what it does, every option with type, default, limits and meaning, and an example file."""
     from json import dumps
 
-    from anomalib_lite import describing, registry
+    from anomalib_lite import registry
     from anomalib_lite.cli import console
+    from anomalib_lite.registry import describing
 
     found = registry.load()
     info = found.detector(name)

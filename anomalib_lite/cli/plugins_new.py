@@ -18,7 +18,7 @@ def new(
     """Write a package with a detector that works: code, tests, README, licence, and a workflow that publishes it."""
     from shlex import quote
 
-    from anomalib_lite import scaffold
+    from anomalib_lite.registry import scaffold
 
     folder = scaffold.create(name, out, reference=reference)
     detector = folder.name.replace("-", "_")

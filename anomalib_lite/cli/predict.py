@@ -37,11 +37,11 @@ def predict(
 ) -> None:
     """Judge images: OK, REVIEW, NG, or ERROR where one could not be measured."""
     from anomalib_lite import pipeline
-    from anomalib_lite.capture import stdout_for_results
     from anomalib_lite.cli import console
     from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import json_line
+    from anomalib_lite.output.capture import stdout_for_results
 
     def line(result: Result) -> str:
         if json:

@@ -12,7 +12,7 @@ from importlib import import_module
 import yaml
 from pydantic import ValidationError
 
-from anomalib_lite.describing import describe_options
+from anomalib_lite.registry.describing import describe_options
 from anomalib_lite.testing.subject import Subject
 
 PUBLIC_MODULES = ("config", "detector", "errors", "features", "hookspecs", "synthesis", "testing")

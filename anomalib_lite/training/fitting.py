@@ -22,7 +22,7 @@ from anomalib_lite.errors import AnomalibLiteError, ImageError, PluginError
 from anomalib_lite.graph.exporter import Parity, Picture, check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.plugin import reason
+from anomalib_lite.registry.plugin import reason
 from anomalib_lite.training.batches import FrameBatches
 from anomalib_lite.training.frames import TrainingFrames, closest
 from anomalib_lite.training.run import LightningRun

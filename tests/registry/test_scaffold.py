@@ -16,11 +16,12 @@ import pytest
 import yaml
 from needs import need
 
-from anomalib_lite import registry, scaffold
+from anomalib_lite import registry
 from anomalib_lite.cli import main
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import API_VERSION
-from anomalib_lite.plugin import Problem, Provider
+from anomalib_lite.registry import scaffold
+from anomalib_lite.registry.plugin import Problem, Provider
 from anomalib_lite.version import __version__
 
 FILES = [

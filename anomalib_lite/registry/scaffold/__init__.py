@@ -91,7 +91,7 @@ def package_name(name: str) -> str:
 def _render(package: str, kind: str) -> dict[str, str]:
     """The texts of the package by their places in it."""
     environment = Environment(
-        loader=PackageLoader("anomalib_lite.scaffold"),
+        loader=PackageLoader("anomalib_lite.registry.scaffold"),
         undefined=StrictUndefined,
         trim_blocks=True,
         keep_trailing_newline=True,

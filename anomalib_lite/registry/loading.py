@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 from anomalib_lite.config import nearest
 from anomalib_lite.errors import PluginError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo
-from anomalib_lite.plugin import Note, Problem, Provider, ask, reason
+from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

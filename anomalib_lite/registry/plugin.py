@@ -12,10 +12,11 @@ from typing import Any
 
 import pluggy
 
-from anomalib_lite import hookspecs, vetting
-from anomalib_lite.capture import captured
+from anomalib_lite import hookspecs
 from anomalib_lite.errors import PluginError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
+from anomalib_lite.output.capture import captured
+from anomalib_lite.registry import vetting
 
 SLOW = 1.0  # seconds
 HOOKS = (("register_detectors", DetectorInfo), ("register_readers", ReaderInfo))

@@ -16,12 +16,13 @@ from typing import Any
 import pytest
 from packages import DETECTOR, GOOD, run, write_package
 
-from anomalib_lite import registry, vetting
-from anomalib_lite.capture import captured
+from anomalib_lite import registry
 from anomalib_lite.cli import main
 from anomalib_lite.config import DetectorConfig
 from anomalib_lite.errors import PluginError
-from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo
+from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
+from anomalib_lite.output.capture import captured
+from anomalib_lite.registry import loading, vetting
 
 HOOK = "from anomalib_lite.hookspecs import DetectorInfo, hookimpl\n@hookimpl\n"
 BROKEN = {  # package -> its entry module, and what must be said of it
@@ -466,8 +467,8 @@ def test_a_detector_that_cannot_be_built_is_a_plugin_error(
         " target='acme_refusing:Refusing', config=DetectorConfig)]\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
-    point = EntryPoint("acme_refusing", "acme_refusing", registry.PROJECT)
-    monkeypatch.setattr(registry, "_entry_points", lambda: [point])
+    point = EntryPoint("acme_refusing", "acme_refusing", PROJECT)
+    monkeypatch.setattr(loading, "_entry_points", lambda: [point])
     with pytest.raises(SystemExit) as exit_:
         main(["train", "acme_refusing", str(parts), "--out", str(tmp_path / "x")])
     assert exit_.value.code == 5

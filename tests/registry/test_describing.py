@@ -15,14 +15,15 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from anomalib_lite import config as configuration
-from anomalib_lite import describing, registry
+from anomalib_lite import registry
 from anomalib_lite.cli import main
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.errors import ConfigError, PluginError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.preparation import Request, configure
+from anomalib_lite.registry import describing
 
-CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 
 
 class Colour(Enum):

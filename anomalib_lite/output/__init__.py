@@ -1,0 +1,1 @@
+"""Keeps what the code of others prints and logs apart from results."""
