@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite import pipeline, registry
+from anomalib_lite import registry
 from anomalib_lite.edge.model import Model
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.evaluate import evaluate as run_evaluation
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training.plan import Request
 
 PathLike = str | os.PathLike[str]
 
@@ -62,7 +64,7 @@ def train(
         overwrite=overwrite,
         resume=resume,
     )
-    pipeline.train(request)
+    run_training(request)
     return load(out)
 
 
@@ -81,5 +83,5 @@ def evaluate(
 ) -> Mapping[str, Any]:
     """The metrics of a model on labelled images, as in metrics.json. See `anomalib_lite.pipeline.evaluate`."""
     loaded = model if isinstance(model, Model) else load(model)
-    done = pipeline.evaluate(loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns)
+    done = run_evaluation(loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns)
     return done.metrics

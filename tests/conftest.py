@@ -15,10 +15,11 @@ import pytest
 from environments import ROOT, build_wheel
 from PIL import Image
 
-from anomalib_lite import pipeline
 from anomalib_lite.hookspecs import PROJECT
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.train import Trained
+from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.registry import loading
+from anomalib_lite.training.plan import Request
 
 SIZE = 48
 
@@ -68,13 +69,13 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def train() -> Callable[..., pipeline.Trained]:
+def train() -> Callable[..., Trained]:
     """Train the tests' detector: train(data, out, overrides, **request)."""
 
-    def run(data: Path, out: Path, overrides: dict[str, Any] | None = None, **request: Any) -> pipeline.Trained:
+    def run(data: Path, out: Path, overrides: dict[str, Any] | None = None, **request: Any) -> Trained:
         request = {"detector": "gauss", "group": r"part(\d+)"} | request
         size = {"image.height": SIZE, "image.width": SIZE}
-        trained = pipeline.train(Request(data=data, out=out, overrides=size | (overrides or {}), **request))
+        trained = run_training(Request(data=data, out=out, overrides=size | (overrides or {}), **request))
         assert trained is not None
         return trained
 
@@ -82,7 +83,7 @@ def train() -> Callable[..., pipeline.Trained]:
 
 
 @pytest.fixture(scope="session")
-def model_path(train: Callable[..., pipeline.Trained], parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_path(train: Callable[..., Trained], parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle of the tests' detector on `parts`. Not to be changed: copy it."""
     out = tmp_path_factory.mktemp("models") / "gauss"
     train(parts, out)

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from anomalib_lite import pipeline, registry
+from anomalib_lite import registry
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training.plan import Request
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
@@ -26,7 +27,7 @@ def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path):
     detector = yaml.safe_load(path.read_text())["detector"]
     compares = "reference" in registry.load().detector(detector).inputs
     small = {"training.steps": 2, "image.height": 128, "image.width": 128}
-    trained = pipeline.train(
+    trained = run_training(
         Request(
             detector=detector,
             data=ROOT / "data_samples" / ("board/pairs.csv" if compares else "part"),

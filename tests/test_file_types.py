@@ -18,7 +18,7 @@ import pytest
 from conftest import picture, save
 from packages import run, write_package
 
-from anomalib_lite import api, pipeline, registry
+from anomalib_lite import api, registry
 from anomalib_lite.cli import main
 from anomalib_lite.data import find
 from anomalib_lite.edge.decision import Verdict
@@ -26,6 +26,8 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError, ModelError
+from anomalib_lite.pipeline.calibrate import calibrate
+from anomalib_lite.pipeline.train import Trained
 
 HOOK = """
     from anomalib_lite.hookspecs import ReaderInfo, hookimpl
@@ -103,7 +105,7 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(train: Callable[..., pipeline.Trained], scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(train: Callable[..., Trained], scans: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("models") / "acme"
     train(scans, out, SIZE)
     return out
@@ -169,7 +171,7 @@ def test_calibrating_on_such_files_makes_them_known(model_path: Path, tmp_path: 
     monkeypatch.setattr(reading, "read", lambda file: (whole(file) // 16).astype(np.uint8))
     for part in range(50, 60):
         acme(tmp_path / f"fresh/part{part}.acme", picture(100 * part))
-    done = pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=GROUP[1])
+    done = calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=GROUP[1])
     assert done.calibration.n == 10
     assert done.bundle.manifest["readers"] == KNOWN
     assert "readers" in json.loads((model_path / "manifest.json").read_text())
@@ -184,7 +186,7 @@ def test_verify_replays_the_files_themselves(trained: Path, capsys: pytest.Captu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["letterbox", "tile"])
-def test_other_framings(train: Callable[..., pipeline.Trained], scans: Path, tmp_path: Path, mode: str):
+def test_other_framings(train: Callable[..., Trained], scans: Path, tmp_path: Path, mode: str):
     train(scans, tmp_path / "model", {**SIZE, "image.mode": mode, "image.overlap": 8, "image.height": 32})
     model = api.load(tmp_path / "model")
     assert model.inspect(scans / "test/good/part20.acme").verdict is Verdict.OK
@@ -192,13 +194,13 @@ def test_other_framings(train: Callable[..., pipeline.Trained], scans: Path, tmp
 
 
 @pytest.mark.slow
-def test_sibling_models_read_them_too(train: Callable[..., pipeline.Trained], scans: Path, tmp_path: Path):
+def test_sibling_models_read_them_too(train: Callable[..., Trained], scans: Path, tmp_path: Path):
     trained = train(scans, tmp_path / "model", {**SIZE, "calibration.crossfit": 2})
     assert trained.calibration.n == 20
     assert not trained.errors
 
 
-def test_golden_samples_of_that_type(train: Callable[..., pipeline.Trained], scans: Path, tmp_path: Path):
+def test_golden_samples_of_that_type(train: Callable[..., Trained], scans: Path, tmp_path: Path):
     golden = acme(tmp_path / "golden.acme", picture(7))
     rows = [f"{path},{golden}" for path in sorted((scans / "train/good").iterdir())]
     (tmp_path / "pairs.csv").write_text("\n".join(["image,reference", *rows]))
@@ -209,9 +211,7 @@ def test_golden_samples_of_that_type(train: Callable[..., pipeline.Trained], sca
     assert model.inspect(scans / "test/dent/part30.acme", reference=golden).verdict is Verdict.NG
 
 
-def test_a_model_carries_golden_images_of_that_type(
-    train: Callable[..., pipeline.Trained], scans: Path, tmp_path: Path
-):
+def test_a_model_carries_golden_images_of_that_type(train: Callable[..., Trained], scans: Path, tmp_path: Path):
     golden = acme(tmp_path / "golden.acme", picture(7))
     images = tmp_path / "images"
     for path in (scans / "train/good").iterdir():
@@ -229,7 +229,7 @@ def test_a_model_carries_golden_images_of_that_type(
 
 
 def test_a_file_that_the_reader_refuses_is_listed(
-    train: Callable[..., pipeline.Trained], trained: Path, scans: Path, tmp_path: Path
+    train: Callable[..., Trained], trained: Path, scans: Path, tmp_path: Path
 ):
     shutil.copytree(scans / "train/good", tmp_path / "some")
     (tmp_path / "some/part00.ACME").write_bytes(b"BMP?" + bytes(100))
@@ -311,7 +311,7 @@ def test_without_the_reader_verify_refuses(trained: Path, capsys: pytest.Capture
 @pytest.mark.usefixtures("without")
 def test_without_the_reader_nothing_is_calibrated(trained: Path, scans: Path, tmp_path: Path):
     with pytest.raises(DataError):
-        pipeline.calibrate(trained, scans / "test/good", out=tmp_path / "model", group=GROUP[1])
+        calibrate(trained, scans / "test/good", out=tmp_path / "model", group=GROUP[1])
     assert not (tmp_path / "model").exists()
 
 

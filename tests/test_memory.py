@@ -14,9 +14,9 @@ from needs import need
 CODE = """
 import resource, sys
 from pathlib import Path
-from anomalib_lite import pipeline
+from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.edge.model import Model
-done = pipeline.evaluate(Model(sys.argv[1]), Path(sys.argv[2]), out=Path(sys.argv[3]))
+done = evaluate(Model(sys.argv[1]), Path(sys.argv[2]), out=Path(sys.argv[3]))
 assert done.metrics["images"] == int(sys.argv[4])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from conftest import save
 
-from anomalib_lite import pipeline
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training.plan import Request
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data_samples"))
 from render_part import render_large_part
@@ -29,7 +29,7 @@ def train(data: Path, out: Path, **overrides: Any) -> Model:
         settings=["options.cells=[16]", "options.widths=[8, 16, 32]", "calibration.selfcheck=none"],
         overrides={"training.steps": 120, "calibration.holdout": 0.4, **overrides},
     )
-    assert pipeline.train(request) is not None
+    assert run_training(request) is not None
     return Model(out)
 
 

@@ -25,9 +25,9 @@ def bench(
     """Measure this machine: file bytes to verdict, decoding and bare graph apart, start, memory; as JSON."""
     import json
 
-    from anomalib_lite import benchmark
     from anomalib_lite.cli import console
+    from anomalib_lite.pipeline.bench import bench as run
 
     readers = console.plugins().readers
-    measured = benchmark.bench(model, images or [], runs=runs, threads=threads or [], readers=readers)
+    measured = run(model, images or [], runs=runs, threads=threads or [], readers=readers)
     typer.echo(json.dumps(measured, indent=1, allow_nan=False))

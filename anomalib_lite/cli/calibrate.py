@@ -51,10 +51,10 @@ def calibrate(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Certify new thresholds from good images that the model has not seen. Needs no torch; the graph stays as it is."""
-    from anomalib_lite import pipeline
     from anomalib_lite.calibration import Exclusion
     from anomalib_lite.cli import console
     from anomalib_lite.errors import ConfigError
+    from anomalib_lite.pipeline.calibrate import calibrate as run
 
     if exclude and not because:
         raise ConfigError("--exclude needs --because TEXT: the reason is recorded in the model.")
@@ -62,7 +62,7 @@ def calibrate(
         raise ConfigError(
             "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
         )
-    done = pipeline.calibrate(
+    done = run(
         options.named(model),
         data,
         out=options.named(out) if out else None,

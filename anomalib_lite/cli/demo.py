@@ -23,18 +23,19 @@ def demo(
     ] = None,
 ) -> None:
     """Train, certify and evaluate on rendered parts: offline, in a few minutes."""
-    from anomalib_lite import pipeline
     from anomalib_lite.cli import evaluate
     from anomalib_lite.demo import mean_image_auroc, sample_parts
     from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
-    from anomalib_lite.preparation import Request
+    from anomalib_lite.pipeline.evaluate import evaluate as run_evaluation
+    from anomalib_lite.pipeline.train import train as run_training
+    from anomalib_lite.training.plan import Request
 
     parts = sample_parts(out, console.say)
     budget = {"training.steps": steps} if steps else {"training.minutes": minutes or 2.0}
     small = {"image.height": SIZE, "image.width": SIZE}  # what two minutes on a laptop can train
     options = {"options.cells": [8, 16, 32], "options.window": 7} if detector == "inpainting" else {}
-    trained = pipeline.train(
+    trained = run_training(
         Request(
             detector=detector,
             data=parts,
@@ -49,9 +50,7 @@ def demo(
     )
     if trained is None:
         return
-    done = pipeline.evaluate(
-        Model(out / "model"), parts, out=out / "evaluation", group=r"part(\d+)", watch=console.watch
-    )
+    done = run_evaluation(Model(out / "model"), parts, out=out / "evaluation", group=r"part(\d+)", watch=console.watch)
     typer.echo("")
     console.calibrated(trained.calibration, trained.errors)
     typer.echo("")

@@ -25,15 +25,13 @@ def evaluate(
     """Measure a model on labelled images. Never tunes anything."""
     from json import dumps
 
-    from anomalib_lite import pipeline
     from anomalib_lite.edge.model import Model
     from anomalib_lite.output.capture import stdout_for_results
+    from anomalib_lite.pipeline.evaluate import evaluate as run
 
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with stdout_for_results():
-        done = pipeline.evaluate(
-            loaded, data, out=out, group=group, columns=options.columns(column), watch=console.watch
-        )
+        done = run(loaded, data, out=out, group=group, columns=options.columns(column), watch=console.watch)
     for note in done.notes:
         console.say(note)
     if json:

@@ -32,13 +32,13 @@ def export(
     overwrite: options.Overwrite = False,
 ) -> None:
     """Write what a device needs, and nothing else: graph, manifest, self-check."""
-    from anomalib_lite import deployment
     from anomalib_lite.cli import console
     from anomalib_lite.errors import ConfigError
+    from anomalib_lite.pipeline.export import export as run
 
     if int8 != (data is not None):
         raise ConfigError("--int8 and --data go together: ranges and thresholds come from the training's data.")
-    done = deployment.export(
+    done = run(
         model,
         options.named(out),
         source_size=_size(source_size),

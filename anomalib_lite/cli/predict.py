@@ -36,12 +36,12 @@ def predict(
     provider: options.Provider = "cpu",
 ) -> None:
     """Judge images: OK, REVIEW, NG, or ERROR where one could not be measured."""
-    from anomalib_lite import pipeline
     from anomalib_lite.cli import console
     from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import json_line
     from anomalib_lite.output.capture import stdout_for_results
+    from anomalib_lite.pipeline.predict import predict as run
 
     def line(result: Result) -> str:
         if json:
@@ -51,7 +51,7 @@ def predict(
 
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with stdout_for_results() as results:
-        done = pipeline.predict(
+        done = run(
             loaded,
             inputs,
             out=out,

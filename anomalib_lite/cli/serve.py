@@ -28,7 +28,7 @@ def serve(
     try:
         import uvicorn
 
-        from anomalib_lite.serve import application
+        from anomalib_lite.pipeline.serve import application
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     loaded = Model(model, provider=provider, readers=console.plugins().readers)

@@ -102,9 +102,9 @@ def train(
     """Learn from good images and certify the thresholds: DATA -> a model."""
     from anomalib_lite import registry
     from anomalib_lite.cli import console
-    from anomalib_lite.pipeline import train as run
-    from anomalib_lite.preparation import Request
+    from anomalib_lite.pipeline.train import train as run
     from anomalib_lite.training.partial import is_first_process
+    from anomalib_lite.training.plan import Request
 
     overrides = {
         "training.minutes": minutes,

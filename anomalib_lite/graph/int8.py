@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from anomalib_lite.calibration import Calibration, CalibrationRequest
 from anomalib_lite.calibration import calibrate as calibrate_scores
+from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.data import DataSet, Sample, digest, find, training_samples
+from anomalib_lite.data.independence import refuse_dependent
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed, Runtime
 from anomalib_lite.errors import DataError, ImageError, MissingExtra
-from anomalib_lite.independence import refuse_dependent
 from anomalib_lite.metrics.scores import auroc
-from anomalib_lite.scoring import Scored, score
 
 if TYPE_CHECKING:
     import onnx

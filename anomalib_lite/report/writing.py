@@ -9,6 +9,7 @@ from typing import Any, Literal, Self
 
 from PIL import Image
 
+from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.data.finding import absolute
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge.decision import decide
@@ -18,7 +19,6 @@ from anomalib_lite.edge.results import Result, colour_range, overlay, side_by_si
 from anomalib_lite.errors import DataError
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.page import Report, ScoredRow, render, write
-from anomalib_lite.scoring import Scored
 
 SHOWN = 24  # held-out images of a training report
 

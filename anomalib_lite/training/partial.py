@@ -11,7 +11,7 @@ from typing import Any
 
 from anomalib_lite.data import fingerprint
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.preparation import Plan, Request
+from anomalib_lite.training.plan import Plan, Request
 
 ASKED = "asked.json"
 

@@ -24,10 +24,10 @@ import numpy as np
 from deeppcb import Pixels, disturbed, trained
 from PIL import Image
 
-from anomalib_lite import pipeline
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training.plan import Request
 
 PAIRS = 12
 ACROSS, DOWN = 4, 3  # scans that make the large image
@@ -92,7 +92,7 @@ def large(root: Path, rows: list[dict[str, str]], folder: Path) -> None:
     inspected = cv2.warpAffine(golden, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     inspected[height // 2 : height // 2 + 30, width // 3 : width // 3 + 30] = 20
     cv2.imwrite(str(folder / "inspected.png"), inspected[..., ::-1])
-    pipeline.train(Request(detector="change", data=goldens, out=folder / "large", simulate=6))
+    run_training(Request(detector="change", data=goldens, out=folder / "large", simulate=6))
     command = [sys.executable, __file__, str(root), "--inspect", str(folder / "large"), str(folder / "inspected.png")]
     subprocess.run(command, check=True)
 

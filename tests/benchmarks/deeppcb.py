@@ -23,15 +23,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite import pipeline
+from anomalib_lite.data.simulation import inspection
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.regions import find_regions
 from anomalib_lite.edge.results import Result
-from anomalib_lite.preparation import Request
-from anomalib_lite.simulation import inspection
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training.plan import Request
 
 MARGIN = 9.0  # pixels
 IOU = 0.33
@@ -123,7 +123,7 @@ def trained(root: Path, rows: list[dict[str, str]], folder: Path, method: str = 
     table.write_text("image\n" + "".join(f"{(root / row['reference']).absolute()}\n" for row in taught(rows)))
     out = folder / "model"
     settings = [f"options.method={method}"]
-    pipeline.train(Request(detector="change", data=table, out=out, simulate=SIMULATED, settings=settings))
+    run_training(Request(detector="change", data=table, out=out, simulate=SIMULATED, settings=settings))
     return Model(out)
 
 

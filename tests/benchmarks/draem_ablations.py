@@ -22,9 +22,10 @@ from unittest.mock import patch
 from anomalib_lite_draem import detector as draem
 from sklearn.metrics import roc_auc_score
 
-from anomalib_lite import pipeline
 from anomalib_lite.edge.model import Model
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.evaluate import evaluate
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training.plan import Request
 
 SOURCES = ("texture", "patch", "photometric", "filtered", "scratch", "spot", "edge")
 
@@ -59,8 +60,8 @@ def measured(settings: tuple[str, ...], options: argparse.Namespace, seed: int) 
             overrides=asked,
             settings=settings,
         )
-        pipeline.train(request)
-        evaluated = pipeline.evaluate(Model(out / "model"), options.data, out=out / "measured")
+        run_training(request)
+        evaluated = evaluate(Model(out / "model"), options.data, out=out / "measured")
         with (out / "measured/results.csv").open(newline="") as file:
             results = {row["image"]: row for row in csv.DictReader(file)}
     figures = {"all": evaluated.metrics["image_auroc"]}

@@ -17,7 +17,7 @@ from conftest import picture, save
 from environments import ROOT, Environment
 from test_serve import free_port
 
-from anomalib_lite.deployment import export
+from anomalib_lite.pipeline.export import export
 
 pytestmark = pytest.mark.slow
 

@@ -22,9 +22,9 @@ from needs import need
 from PIL import Image
 from test_serve import _installed, start
 
-from anomalib_lite.deployment import export
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
+from anomalib_lite.pipeline.export import export
 
 pytestmark = pytest.mark.slow
 

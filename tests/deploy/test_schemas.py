@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 from environments import ROOT
 
-from anomalib_lite.deployment import export
 from anomalib_lite.edge.results import COLUMNS
 from anomalib_lite.errors import ImageError
+from anomalib_lite.pipeline.export import export
 
 SCHEMAS = {name: json.loads((ROOT / f"deploy/{name}.schema.json").read_text()) for name in ("result", "manifest")}
 

@@ -123,7 +123,7 @@ def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callab
     from safetensors.torch import load_file
 
     from anomalib_lite import registry
-    from anomalib_lite.preparation import Request, configure
+    from anomalib_lite.training.plan import Request, configure
 
     with (TILES / "samples.csv").open() as file:
         rows = list(csv.DictReader(file))

@@ -15,7 +15,6 @@ from onnx import TensorProto, helper, numpy_helper
 from test_cli import call
 
 from anomalib_lite.config import ScoreConfig
-from anomalib_lite.deployment import export
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.framing import Framing
@@ -28,6 +27,7 @@ from anomalib_lite.graph import int8
 from anomalib_lite.graph.exporter import to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.graph.int8 import Comparison, quantise
+from anomalib_lite.pipeline.export import export
 
 GROUP = r"part(\d+)"
 GOOD = Comparison(speedup=1.5, images=400, changed=2, auroc_float=0.99, auroc_int8=0.989)

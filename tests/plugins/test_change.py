@@ -14,15 +14,18 @@ from anomalib_lite_change.config import ChangeConfig
 from anomalib_lite_change.detector import Change
 from PIL import Image
 
-from anomalib_lite import pipeline, preparation, references
 from anomalib_lite.data import Sample
+from anomalib_lite.data import goldens as references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.evaluate import _judged
+from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.training import plan as preparation
+from anomalib_lite.training.plan import Request
 
 ROOT = Path(__file__).parents[2]
 BOARDS = ROOT / "data_samples/board"
@@ -159,7 +162,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("golden")
     shutil.copy(GOLDENS[0], folder / "design1.jpg")
     out = folder.parent / "model-of-a-golden-board"
-    assert pipeline.train(Request(detector="change", data=folder, out=out, simulate=20))
+    assert run_training(Request(detector="change", data=folder, out=out, simulate=20))
     return out
 
 
@@ -206,13 +209,13 @@ def test_the_region_of_interest_moves_with_the_part(tmp_path: Path):
     request = Request(
         detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20, settings=settings
     )
-    assert pipeline.train(request)
+    assert run_training(request)
     model, file = Model(tmp_path / "model"), tmp_path / "moved.png"
     moved = imaging.read(GOLDENS[0]).pixels[:, 40:]
     Image.fromarray(moved).save(file)
     result = model.inspect(file)
     assert result.shape == (256, 216)
-    counted = pipeline._judged(model, Sample(file, "moved.png", "good", group="moved"), result)["valid"]
+    counted = _judged(model, Sample(file, "moved.png", "good", group="moved"), result)["valid"]
     assert counted.shape == (256, 216)
     assert abs(int(np.flatnonzero(counted.any(0))[0]) - (128 - 40)) <= 1
 
@@ -224,7 +227,7 @@ def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: 
     (tmp_path / "golden").mkdir()
     shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
     request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20)
-    assert pipeline.train(request)
+    assert run_training(request)
     model = Model(tmp_path / "model")
     assert (model.framing.mode, model.framing.spec.width) == ("tile", 128)
     same = model.inspect(GOLDENS[0])
@@ -240,7 +243,7 @@ def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: 
     assert 138 <= peak[1] < 150
 
     request = replace(request, out=tmp_path / "whole", overrides={"image.mode": "stretch"})
-    assert pipeline.train(request)
+    assert run_training(request)
     assert Model(tmp_path / "whole").framing.spec.width == 256
 
 
@@ -271,14 +274,14 @@ def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses
             inspected / f"design{2 + (number in (2, 8, 14, 20))}_{number}.jpg",
         )
     request = Request(detector="change", data=inspected, out=tmp_path / "any", golden=GOLDENS[1:3])
-    assert pipeline.train(request)
+    assert run_training(request)
     model = Model(tmp_path / "any")
     for golden in GOLDENS[1:3]:
         assert model.inspect(golden).score == 0
     named = Request(
         detector="change", data=inspected, out=tmp_path / "named", golden=GOLDENS[1:3], golden_pattern=r"(design\d)"
     )
-    assert pipeline.train(named)
+    assert run_training(named)
     model = Model(tmp_path / "named")
     pixels = imaging.read(GOLDENS[1]).pixels
     assert model.inspect(pixels, name="design2_new.jpg").score == 0
@@ -289,7 +292,7 @@ def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses
 @pytest.mark.slow
 def test_beyond_what_a_model_carries_the_self_check_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(references, "MAX_GOLDENS", 1)
-    assert pipeline.train(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
+    assert run_training(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
     model = Model(tmp_path / "model")
     assert model.bundle.manifest["reference"]["files"] == []
     assert list((tmp_path / "model/selfcheck").glob("reference-*"))
@@ -304,11 +307,11 @@ def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_pat
     for number in range(4):
         Image.fromarray(np.full((40, 40), 10 * number, np.uint8)).save(folder / f"{number}.png")
     with pytest.raises(DataError, match="--golden FILE"):
-        pipeline.train(Request(detector="change", data=folder, out=tmp_path / "model"))
+        run_training(Request(detector="change", data=folder, out=tmp_path / "model"))
     with pytest.raises(ConfigError, match="leave out --golden"):
-        pipeline.train(Request(detector="gauss", data=folder, out=tmp_path / "model", golden=[folder / "0.png"]))
+        run_training(Request(detector="gauss", data=folder, out=tmp_path / "model", golden=[folder / "0.png"]))
     with pytest.raises(DataError, match="no such file"):
-        pipeline.train(Request(detector="change", data=folder, out=tmp_path / "model", golden=[tmp_path / "x.png"]))
+        run_training(Request(detector="change", data=folder, out=tmp_path / "model", golden=[tmp_path / "x.png"]))
 
 
 def test_a_window_without_a_middle_pixel_is_refused():

@@ -14,12 +14,12 @@ from anomalib_lite_draem.detector import Draem
 from PIL import Image
 from torch import Tensor
 
-from anomalib_lite import pipeline
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training.batches import Frame, FrameBatches
+from anomalib_lite.training.plan import Request
 from anomalib_lite.training.run import LightningRun
 
 
@@ -73,7 +73,7 @@ def test_sixteen_bit_images_of_any_shape_train_and_verify(tmp_path: Path, mode: 
         pixels = np.random.default_rng(number).normal(20_000, 2_000, (50, 80)).clip(0, 65535).astype(np.uint16)
         (tmp_path / "good").mkdir(exist_ok=True)
         Image.fromarray(pixels).save(tmp_path / f"good/part{number:02}.png")
-    trained = pipeline.train(
+    trained = run_training(
         Request(
             detector="draem",
             data=tmp_path / "good",

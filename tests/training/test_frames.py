@@ -15,9 +15,9 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.preparation import GOLDEN_TILE, LARGE, _cut
 from anomalib_lite.training import frames as training_frames
 from anomalib_lite.training.frames import TrainingFrames
+from anomalib_lite.training.plan import GOLDEN_TILE, LARGE, _cut
 
 BOARDS = sorted((Path(__file__).parents[2] / "data_samples/board/golden").glob("*.jpg"))
 TILES = Framing(ImageSpec(64, 64, 1, "uint8", 255.0), "tile", 8)

@@ -12,7 +12,6 @@ import pytest
 from conftest import picture, save
 from PIL import Image
 
-from anomalib_lite import pipeline
 from anomalib_lite.calibration import Exclusion
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
@@ -21,10 +20,15 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
-from anomalib_lite.preparation import Request
+from anomalib_lite.pipeline.calibrate import calibrate
+from anomalib_lite.pipeline.evaluate import evaluate
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.train import Trained
+from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import partial
+from anomalib_lite.training.plan import Request
 
-Train = Callable[..., pipeline.Trained]
+Train = Callable[..., Trained]
 
 
 def test_a_bundle_holds_what_the_design_names(model_path: Path):
@@ -67,7 +71,7 @@ def test_predict_counts_everything_and_writes_every_row(model_path: Path, parts:
     shutil.copytree(parts / "test", inputs)
     (inputs / "broken.png").write_bytes(b"not an image")
     (inputs / "empty.png").write_bytes(b"")
-    done = pipeline.predict(
+    done = predict(
         Model(model_path),
         [inputs / "good", inputs / "dent", inputs / "broken.png", inputs / "empty.png"],
         out=tmp_path / "out",
@@ -91,13 +95,13 @@ def test_predict_finds_golden_images_by_the_name_within_the_input(model_path: Pa
     model.goldens = Goldens({f"design{one}.png": image.read_bytes() for one in (1, 2)}, r"design(\d)")
     seen: list[Result] = []
     for given in (tmp_path / "design9", image):
-        pipeline.predict(model, [given], each=seen.append)
+        predict(model, [given], each=seen.append)
     assert [one.verdict for one in seen] == [Verdict.OK, Verdict.OK], seen
     assert [one.image for one in seen] == [str(image), str(image)]
 
 
 def test_evaluate_reports_the_metrics_of_every_kind(model_path: Path, parts: Path, tmp_path: Path):
-    done = pipeline.evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
+    done = evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
     metrics = json.loads((tmp_path / "metrics.json").read_text())
     assert metrics["image_auroc"] == 1.0
     assert set(metrics["per_kind"]) == {"dent", "hole"}
@@ -111,7 +115,7 @@ def test_evaluate_says_when_it_tests_on_what_was_fitted(model_path: Path, parts:
     table = tmp_path / "samples.csv"
     fitted = sorted((parts / "train/good").iterdir())
     table.write_text("image,label\n" + "".join(f"{path},good\n" for path in fitted))
-    notes = pipeline.evaluate(Model(model_path), table).notes
+    notes = evaluate(Model(model_path), table).notes
     assert any("28 of 40 images were fitted on" in note for note in notes)
 
 
@@ -119,30 +123,30 @@ def test_evaluate_says_when_it_tests_on_what_set_the_thresholds(model_path: Path
     """Few of them are rejected whatever the model is worth: after the training, and after another calibration."""
     group = r"part(\d+)"
     again = tmp_path / "model"
-    pipeline.calibrate(model_path, parts / "test/good", out=again, group=group)
+    calibrate(model_path, parts / "test/good", out=again, group=group)
     for path, count, data in ((model_path, 12, parts / "train/good"), (again, 10, parts / "test/good")):
         table = tmp_path / "samples.csv"
         table.write_text("image,label\n" + "".join(f"{one},good\n" for one in sorted(data.iterdir())))
-        notes = pipeline.evaluate(Model(path), table).notes
+        notes = evaluate(Model(path), table).notes
         assert any(f"{count} of {len(list(data.iterdir()))} images set the thresholds" in note for note in notes)
         assert any("give --group" in note for note in notes)
-    assert not pipeline.evaluate(Model(model_path), parts, group=group).notes
+    assert not evaluate(Model(model_path), parts, group=group).notes
 
 
 def test_pictures_that_cannot_be_written_stop_with_whole_rows(model_path: Path, parts: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out/heatmaps").touch()
     with pytest.raises(DataError, match=r"cannot be written.*another --out"):
-        pipeline.predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=True)
+        predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=True)
     assert (tmp_path / "out/results.csv").read_text().count("\n") == 2  # the header, and the row of the first image
 
 
 def test_results_are_never_written_into_a_model(model_path: Path, parts: Path):
     before = sorted(model_path.iterdir())
     with pytest.raises(DataError, match=r"holds a model.*another --out"):
-        pipeline.predict(Model(model_path), [parts / "test/good"], out=model_path)
+        predict(Model(model_path), [parts / "test/good"], out=model_path)
     with pytest.raises(DataError, match=r"holds a model.*another --out"):
-        pipeline.evaluate(Model(model_path), parts, out=model_path)
+        evaluate(Model(model_path), parts, out=model_path)
     assert sorted(model_path.iterdir()) == before
     Model(model_path)
 
@@ -152,7 +156,7 @@ def test_calibrate_changes_thresholds_and_nothing_else(model_path: Path, tmp_pat
     shutil.copytree(model_path, copy)
     for part in range(50, 90):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
-    done = pipeline.calibrate(copy, tmp_path / "fresh", group=r"part(\d+)", max_false_reject=0.1)
+    done = calibrate(copy, tmp_path / "fresh", group=r"part(\d+)", max_false_reject=0.1)
     before, after = Model(model_path), Model(copy)
     assert done.calibration.n == 40
     assert done.calibration.reject.bound == 0.1
@@ -169,9 +173,9 @@ def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
     copy = tmp_path / "model"
     group = r"part(\d+)"
-    with_defect = pipeline.calibrate(model_path, tmp_path / "fresh", out=copy, group=group)
+    with_defect = calibrate(model_path, tmp_path / "fresh", out=copy, group=group)
     assert with_defect.calibration.reject.set_by == ("part55.png",)
-    without = pipeline.calibrate(
+    without = calibrate(
         model_path,
         tmp_path / "fresh",
         out=copy,
@@ -185,18 +189,18 @@ def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
 
 def test_calibrating_on_what_was_fitted_is_refused(model_path: Path, parts: Path, tmp_path: Path):
     with pytest.raises(DataError, match="was fitted on this"):
-        pipeline.calibrate(model_path, parts, out=tmp_path / "model", group=r"part(\d+)")
+        calibrate(model_path, parts, out=tmp_path / "model", group=r"part(\d+)")
     fitted = set(Model(model_path).bundle.manifest["data"]["fit"].values())
     save(tmp_path / f"again/part{min(fitted)}_7.png", picture(7))  # a new photograph of a part that was fitted
     with pytest.raises(DataError, match="part"):
-        pipeline.calibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
+        calibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
     assert not (tmp_path / "model").exists()
 
 
 def test_calibrating_without_the_parts_that_the_training_knew_is_refused(model_path: Path, parts: Path, tmp_path: Path):
     """Otherwise new photographs of a part that was fitted would pass as independent of it."""
     with pytest.raises(DataError, match=r"trained with known parts.*--group"):
-        pipeline.calibrate(model_path, parts / "test/good", out=tmp_path / "model")
+        calibrate(model_path, parts / "test/good", out=tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
@@ -205,11 +209,11 @@ def test_calibrating_on_copies_is_refused(model_path: Path, tmp_path: Path):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
         shutil.copy(tmp_path / f"fresh/part{part}.png", tmp_path / f"fresh/part{part}_again.png")
     group = r"part(\d+)"
-    same_part = pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=group)
+    same_part = calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=group)
     assert same_part.calibration.n == 2  # a part counts once, however often its image is there
     shutil.copy(tmp_path / "fresh/part50.png", tmp_path / "fresh/part52.png")
     with pytest.raises(DataError, match=r"part52\.png is a copy of part50\.png"):
-        pipeline.calibrate(model_path, tmp_path / "fresh", out=tmp_path / "other", group=group)
+        calibrate(model_path, tmp_path / "fresh", out=tmp_path / "other", group=group)
     assert not (tmp_path / "other").exists()
 
 
@@ -323,7 +327,7 @@ def test_resuming_what_is_not_there_starts_and_says_so(parts: Path, tmp_path: Pa
         overrides={"image.height": 32, "image.width": 32},
         resume=True,
     )
-    assert pipeline.train(request, say=said.append)
+    assert run_training(request, say=said.append)
     assert any("nothing to resume" in line and "model.partial" in line for line in said)
 
 
@@ -368,7 +372,7 @@ def test_a_model_that_compares_carries_its_golden_samples(train: Train, parts: P
     assert len(carried) == (2 if kind == "images" else 1)
     bad = save(tmp_path / "bad.png", picture(1, defect=True))
     assert model.inspect(bad, reference=tmp_path / goldens[1]).verdict is Verdict.NG
-    pipeline.calibrate(tmp_path / "model", pairs("test/good"), out=tmp_path / "again", group=r"part(\d+)")
+    calibrate(tmp_path / "model", pairs("test/good"), out=tmp_path / "again", group=r"part(\d+)")
     assert not any(one.flipped or one.score is None for one in replay(Model(tmp_path / "again")))
 
 
@@ -457,7 +461,7 @@ def test_what_is_marked_for_calibration_is_never_fitted(train: Train, parts: Pat
 def test_an_excluded_image_is_nowhere_counted_as_good(model_path: Path, tmp_path: Path):
     for part in range(50, 60):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
-    done = pipeline.calibrate(
+    done = calibrate(
         model_path,
         tmp_path / "fresh",
         out=tmp_path / "model",
@@ -474,7 +478,7 @@ def test_pictures_stay_in_their_folder(model_path: Path, parts: Path, tmp_path: 
     shutil.copytree(parts / "test/hole", tmp_path / "images")
     save(tmp_path / "deep/here/one.png", picture(1))
     monkeypatch.chdir(tmp_path / "deep/here")
-    pipeline.predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=True)
+    predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=True)
     assert len(list(Path("out/heatmaps").rglob("*.png"))) == 6
     assert len(list((tmp_path / "images").iterdir())) == 5
 
@@ -484,11 +488,11 @@ def test_other_photographs_of_parts_that_set_the_thresholds_are_named(model_path
     part = min(calibrated)
     save(tmp_path / f"test/good/part{part}_9.png", picture(1234))
     save(tmp_path / "test/hole/part90_0.png", picture(1235, defect=True))
-    notes = pipeline.evaluate(Model(model_path), tmp_path, group=r"part(\d+)").notes
+    notes = evaluate(Model(model_path), tmp_path, group=r"part(\d+)").notes
     assert f"warning: other photographs of parts that set the thresholds are tested: {part}" in notes
 
 
 def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path):
     (tmp_path / "metrics.json").mkdir()
     with pytest.raises(DataError, match=r"metrics\.json: cannot be written"):
-        pipeline.evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
+        evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")

@@ -9,8 +9,8 @@ import pytest
 from conftest import picture, save
 from test_cli import call
 
-from anomalib_lite.benchmark import bench
 from anomalib_lite.errors import DataError
+from anomalib_lite.pipeline.bench import bench
 
 
 def test_every_figure_is_there_and_in_order(model_path: Path, capsys: pytest.CaptureFixture[str]):

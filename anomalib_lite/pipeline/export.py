@@ -7,8 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from anomalib_lite import manifest as manifests
-from anomalib_lite import selfcheck
 from anomalib_lite.edge import bundle, decision
 from anomalib_lite.edge.bundle import GRAPH, Bundle
 from anomalib_lite.edge.images import imaging
@@ -19,7 +17,9 @@ from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import ConfigError, ExportError
 from anomalib_lite.graph.int8 import Int8, quantised
 from anomalib_lite.graph.resize import embed_resize
-from anomalib_lite.selfcheck import encode
+from anomalib_lite.pipeline import record as manifests
+from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline.selfcheck import encode
 from anomalib_lite.version import __version__
 
 RENDERED = range(1, 6)  # compared where there is no self-check

@@ -28,7 +28,7 @@ CODE = f"""
 import sys
 import uvicorn
 from anomalib_lite.edge.model import Model
-from anomalib_lite.serve import application
+from anomalib_lite.pipeline.serve import application
 app = application(Model(sys.argv[1], threads=1), max_body={LIMIT}, body_seconds={PATIENCE})
 uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", limit_concurrency=256)
 """

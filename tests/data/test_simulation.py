@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalib_lite import simulation
-from anomalib_lite.data import find
+from anomalib_lite.data import find, simulation
 from anomalib_lite.edge.images import imaging
 
-GOLDENS = Path(__file__).parents[1] / "data_samples/board/golden"
+GOLDENS = Path(__file__).parents[2] / "data_samples/board/golden"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -6,16 +6,16 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from anomalib_lite import manifest as manifests
-from anomalib_lite import selfcheck
 from anomalib_lite.calibration import Calibration
+from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import FOLDER, Expected
+from anomalib_lite.pipeline import record as manifests
+from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.registry import Reader
 from anomalib_lite.report import writing as reporting
-from anomalib_lite.scoring import Scored
 
 
 def recalibrate(

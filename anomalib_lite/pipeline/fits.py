@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import MissingExtra
-from anomalib_lite.preparation import Plan, Request
-from anomalib_lite.scoring import Scored, score
+from anomalib_lite.training.plan import Plan, Request
 
 if TYPE_CHECKING:
     from anomalib_lite.training.fitting import Fitted

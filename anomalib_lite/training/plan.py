@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite import config as configuration
-from anomalib_lite import references
 from anomalib_lite.config import Config, DetectorConfig, ImageConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
+from anomalib_lite.data import goldens as references
 from anomalib_lite.data.samples import CALIBRATE, count, groups
+from anomalib_lite.data.simulation import simulate
 from anomalib_lite.edge.golden.pairing import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import ImageSpec
@@ -20,7 +21,6 @@ from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import Reader, Registry
 from anomalib_lite.registry.plugin import Provider
-from anomalib_lite.simulation import simulate
 
 DEFAULT_SIZE = 256
 LARGE = 2_000_000  # pixels of a golden image, above which it is cut into tiles

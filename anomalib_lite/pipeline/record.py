@@ -17,9 +17,9 @@ from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
-    from anomalib_lite.preparation import Plan
     from anomalib_lite.registry import Reader
     from anomalib_lite.training.fitting import Fitted
+    from anomalib_lite.training.plan import Plan
 
 
 def describe(

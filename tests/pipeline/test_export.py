@@ -18,13 +18,13 @@ import pytest
 from conftest import picture, save
 from test_cli import call
 
-from anomalib_lite.benchmark import bench
-from anomalib_lite.deployment import export
 from anomalib_lite.edge import bundle, selfcheck
 from anomalib_lite.edge.bundle import archive
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, ExportError, ModelError
+from anomalib_lite.pipeline.bench import bench
+from anomalib_lite.pipeline.export import export
 
 
 @pytest.fixture(scope="module")

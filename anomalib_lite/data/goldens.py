@@ -13,7 +13,7 @@ from anomalib_lite.errors import ConfigError, DataError, ImageError
 from anomalib_lite.hookspecs import DetectorInfo
 
 if TYPE_CHECKING:
-    from anomalib_lite.preparation import Request
+    from anomalib_lite.training.plan import Request
 
 
 def collect(

@@ -1,0 +1,96 @@
+"""Measures a model on labelled images. Nothing is tuned."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite.data import Sample, find, test_samples
+from anomalib_lite.data.independence import overlap_notes
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import Result, ResultWriter
+from anomalib_lite.errors import DataError
+from anomalib_lite.metrics import Evaluation
+from anomalib_lite.pipeline.predict import Watch, _unwatched
+from anomalib_lite.report import writing as reporting
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluated:
+    """Metrics of a model on labelled images, and what must be known to read them."""
+
+    metrics: Mapping[str, Any]
+    verdicts: Mapping[str, Mapping[str, int]]  # label, and "all" -> verdict -> number of images
+    notes: list[str]
+    out: Path | None
+
+
+def evaluate(
+    model: Model,
+    data: Path,
+    *,
+    out: Path | None = None,
+    group: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    watch: Watch = _unwatched,
+) -> Evaluated:
+    """Measure a model on labelled images, streamed. Nothing is tuned.
+
+    Args:
+        model: The loaded model.
+        data: A data set with labels; its test split where it has splits.
+        out: Gets metrics.json, results.csv, results.jsonl and report.html.
+        group: Regular expression for the physical part.
+        columns: Renamed CSV columns.
+        watch: Shows progress.
+
+    Raises:
+        DataError: No labelled images.
+    """
+    dataset = find(data, group=group, columns=columns or {}, readers=model.readers)
+    samples = test_samples(dataset)
+    evaluation = Evaluation(grouped=dataset.grouped)
+    hashes: list[str] = []
+    with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
+        for sample in watch(samples, "evaluating"):
+            result = model.inspect(sample.path, reference=sample.reference, name=sample.name)
+            hashes.append(result.sha256)
+            evaluation.add(**_judged(model, sample, result))
+            writer.write(result)
+            report.add(result, sample.path, sample)
+        metrics = report.metrics = evaluation.metrics()
+        notes = report.notes = [*dataset.notes, *overlap_notes(model, samples, hashes, dataset)]
+    if out is not None:
+        _write_metrics(out / "metrics.json", metrics)
+    return Evaluated(metrics, evaluation.verdicts(), notes, out)
+
+
+def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
+
+
+def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
+    """What the evaluation needs to know of one image; map, mask and region at the source's resolution."""
+    judged: dict[str, Any] = {
+        "label": sample.label,
+        "group": sample.group,
+        "verdict": result.verdict,
+        "score": 0.0 if result.score is None else result.score,  # not read where the verdict is ERROR
+        "ms": result.ms,
+    }
+    if result.anomaly_map is None or result.shape is None:
+        return judged
+    height, width = result.shape
+    judged["anomaly_map"] = imaging.resize_map(result.anomaly_map, height, width)
+    if model.framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
+        judged["valid"] = result.valid if model.framing.align else model.framing.region(height, width)
+    if sample.mask:
+        judged["mask"] = imaging.read(sample.mask, readers=model.readers).pixels.any(axis=2)
+    return judged
