@@ -50,7 +50,7 @@ _HOME = {
     "Batch": "detector",
     "Detector": "detector",
     "DetectorInfo": "hookspecs",
-    "ImageSpec": "edge.images.imaging",
+    "ImageSpec": "edge.manifest",
     "Model": "edge.model",
     "ReaderInfo": "hookspecs",
     "Result": "edge.results",

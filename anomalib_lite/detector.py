@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 import torch
 from torch import Tensor, nn
 
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import PluginError
 
 __all__ = ["Batch", "Batches", "Detector", "ImageSpec", "Prediction", "TrainingRun"]

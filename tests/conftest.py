@@ -15,6 +15,8 @@ import pytest
 from environments import ROOT, build_wheel
 from PIL import Image
 
+from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.hookspecs import PROJECT
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
@@ -38,6 +40,17 @@ def save(path: Path, pixels: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels[..., 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels).save(path)
     return path
+
+
+def edited(loaded: Bundle, key: str, value: Any) -> Manifest:
+    """The manifest of a bundle with another value for a dotted key, as if its file said so; None removes the key."""
+    document = loaded.manifest.to_json()
+    *sections, last = key.split(".")
+    section = document
+    for name in sections:
+        section = section[name]
+    section.pop(last) if value is None else section.__setitem__(last, value)
+    return Manifest.from_json(document, loaded.path)
 
 
 @pytest.fixture(scope="session", autouse=True)

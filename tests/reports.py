@@ -29,7 +29,7 @@ def calibration(n: int = 120, seed: int = 0, **options: Any) -> Calibration:
 
 
 def row(image: str, label: str | None, score: float, made: Calibration, group: str = "") -> ScoredRow:
-    return ScoredRow(image, label, group or image, decision.decide(score, made.thresholds).value, score)
+    return ScoredRow(image, label, group or image, decision.decide(score, made.limits).value, score)
 
 
 def rows(made: Calibration, good: int = 60, bad: int = 40, seed: int = 1) -> list[ScoredRow]:
@@ -52,7 +52,7 @@ def metrics(rows: list[ScoredRow]) -> dict[str, Any]:
 
 
 def report(made: Calibration, found: list[ScoredRow], purpose: Any = "evaluate", **options: Any) -> Report:
-    return Report("gauss on parts", purpose, MODEL, DATA, made.to_json(), made.sentences(), found, **options)
+    return Report("gauss on parts", purpose, MODEL, DATA, made, found, **options)
 
 
 def result(one: ScoredRow, made: Calibration, size: int = 64) -> Result:

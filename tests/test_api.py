@@ -45,10 +45,11 @@ def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path):
         name = f"{board.stem}_{number}.png"
         Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(inspected / name)
     model = al.train("change", inspected, out=tmp_path / "given", golden=boards, golden_pattern=r"(\d+)")
-    assert model.bundle.manifest["reference"]["pattern"] == r"(\d+)"
+    assert model.bundle.manifest.reference
+    assert model.bundle.manifest.reference.pattern == r"(\d+)"
     assert model.inspect(boards[1]).score == 0
     folder = tmp_path / "goldens"
     folder.mkdir()
     shutil.copy(boards[0], folder)
     model = al.train("change", folder, out=tmp_path / "simulated", simulate=6)
-    assert model.bundle.manifest["calibration"]["simulated"]
+    assert model.bundle.manifest.calibration.simulated

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,10 +242,10 @@ def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsy
     from anomalib_lite.edge import bundle
 
     loaded = bundle.load(model_path)
-    manifest = {key: value for key, value in loaded.manifest.items() if key not in ("files", "graph_sha256")}
-    first = manifest["selfcheck"][0]
-    manifest["selfcheck"] = [first | {"verdict": "NG", "score": first["score"] * 100}, *manifest["selfcheck"][1:]]
-    contents = {name: loaded.read(name) for name in loaded.manifest["files"]}
+    first, *rest = loaded.manifest.selfcheck
+    wrong = replace(first, verdict="NG", score=first.score * 100)
+    manifest = replace(loaded.manifest, selfcheck=(wrong, *rest))
+    contents = {name: loaded.read(name) for name in loaded.manifest.files}
     bundle.write(tmp_path / "model", manifest, contents)
     assert call("verify", tmp_path / "model") == 4
     assert "do not use it on this machine" in capsys.readouterr().err

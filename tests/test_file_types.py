@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +174,7 @@ def test_calibrating_on_such_files_makes_them_known(model_path: Path, tmp_path: 
         acme(tmp_path / f"fresh/part{part}.acme", picture(100 * part))
     done = calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=GROUP[1])
     assert done.calibration.n == 10
-    assert done.bundle.manifest["readers"] == KNOWN
+    assert [asdict(one) for one in done.bundle.manifest.readers] == KNOWN
     assert "readers" in json.loads((model_path / "manifest.json").read_text())
 
 
@@ -234,7 +235,7 @@ def test_a_file_that_the_reader_refuses_is_listed(
     shutil.copytree(scans / "train/good", tmp_path / "some")
     (tmp_path / "some/part00.ACME").write_bytes(b"BMP?" + bytes(100))
     done = train(tmp_path / "some", tmp_path / "model", SIZE)
-    ((name, reason),) = done.bundle.manifest["data"]["unreadable"]
+    ((name, reason),) = done.bundle.manifest.data.unreadable
     assert name == "part00.ACME"
     assert "the reader of '.acme' files failed (ValueError: not a file of an Acme camera)" in reason
     result = api.load(trained).inspect(tmp_path / "some/part00.ACME")

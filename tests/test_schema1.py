@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from pathlib import Path
 
 import jsonschema
@@ -11,6 +12,7 @@ import pytest
 from conftest import picture
 from environments import ROOT
 
+from anomalib_lite.edge import bundle
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 
@@ -41,4 +43,6 @@ def test_its_self_check_holds():
 
 def test_its_manifest_fits_the_published_schema():
     schema = json.loads((ROOT / "deploy/manifest.schema.json").read_text())
-    jsonschema.validate(dict(Model(KEPT).bundle.manifest), schema)
+    with zipfile.ZipFile(KEPT) as kept:
+        jsonschema.validate(json.loads(kept.read("manifest.json")), schema)
+    jsonschema.validate(json.loads(bundle.to_json(Model(KEPT).bundle.manifest.to_json())), schema)

@@ -20,16 +20,22 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed
-from anomalib_lite.calibration.certificate import Calibration, Exclusion, Threshold
+from anomalib_lite.calibration.statement import sentences
 from anomalib_lite.edge.decision import tolerance
+from anomalib_lite.edge.manifest import (
+    Calibration,
+    Certified,
+    CertifiedThresholds,
+    Exclusion,
+    ImagesPerUnit,
+    Unmeasured,
+)
 from anomalib_lite.errors import ConfigError, DataError
-
-__all__ = ["Calibration", "CalibrationRequest", "Exclusion", "ScoredImage", "Threshold", "calibrate"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,7 @@ def calibrate(
     approximate: bool = False,
     simulated: bool = False,
     exclusions: Sequence[Exclusion] = (),
-    history: Sequence[dict[str, Any]] = (),
+    history: Sequence[Mapping[str, Any]] = (),
 ) -> Calibration:
     """Thresholds from good images that took no part in fitting.
 
@@ -114,24 +120,27 @@ def calibrate(
     if not grouped:
         used = [replace(image, group=image.image) for image in used]
     per_part = [len(images) for images in _by_group(used).values()]
-    return Calibration(
-        reject=_threshold(used, _score, request.max_false_reject, request.confidence),
-        review=_threshold(used, _score, request.review_rate, request.confidence),
-        map_reject=_threshold(used, _map_peak, request.max_false_reject, request.confidence),
-        map_review=_threshold(used, _map_peak, request.review_rate, request.confidence),
+    calibration = Calibration(
         confidence=request.confidence,
         unit="group" if grouped else "image",
-        sorted_scores=tuple(_part_values(used, _score)),
         images=len(used),
-        median_images=statistics.median(per_part),
-        max_images=max(per_part),
-        min_images=min(per_part),
-        errors=errors,
+        images_per_unit=ImagesPerUnit(statistics.median(per_part), max(per_part), min(per_part)),
+        errors=Unmeasured(errors, errors / (errors + len(used))),
+        thresholds=_thresholds(used, request),
+        scores=tuple(_part_values(used, _score)),
         approximate=approximate,
         simulated=simulated,
         exclusions=tuple(exclusions),
         history=tuple(history),
     )
+    return replace(calibration, statement=tuple(sentences(calibration)))
+
+
+def _thresholds(used: Sequence[ScoredImage], request: CalibrationRequest) -> CertifiedThresholds:
+    rates = (request.max_false_reject, request.review_rate)
+    reject, review = (_threshold(used, _score, rate, request.confidence) for rate in rates)
+    map_reject, map_review = (_threshold(used, _map_peak, rate, request.confidence) for rate in rates)
+    return CertifiedThresholds(reject, review, map_reject, map_review)
 
 
 Value = Callable[[ScoredImage], float]
@@ -194,7 +203,7 @@ def _rule(n: int, asked: float, confidence: float) -> tuple[int, float, int]:
     return allowed, asked, 0
 
 
-def _threshold(images: Sequence[ScoredImage], value: Value, asked: float, confidence: float) -> Threshold:
+def _threshold(images: Sequence[ScoredImage], value: Value, asked: float, confidence: float) -> Certified:
     values = _part_values(images, value)
     allowed, bound, missing = _rule(len(values), asked, confidence)
     base = values[len(values) - 1 - allowed]
@@ -206,7 +215,7 @@ def _threshold(images: Sequence[ScoredImage], value: Value, asked: float, confid
         if value(image) == base == max(map(value, members))
     }
     rest = _part_values([image for image in images if image.image not in set_by], value)
-    return Threshold(
+    return Certified(
         value=base + tol,
         base=base,
         tol=tol,

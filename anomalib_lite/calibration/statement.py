@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from anomalib_lite.calibration.certificate import Calibration, Threshold
+from anomalib_lite.edge.manifest import Calibration, Certified
 
 NAMED = 3  # images named in a sentence; all of them are in the manifest
 
@@ -42,10 +40,10 @@ def sentences(calibration: Calibration) -> list[str]:
             "such simulations; calibrate on photographs of good parts for one about parts.",
         )
     said += _setters(calibration)
-    if calibration.errors:
+    if calibration.errors.count:
         said.append(
-            f"{_count(calibration.errors, 'further image')} could not be measured (ERROR, "
-            f"{percent_up(calibration.error_rate)} of all): the bound is about images that could be measured."
+            f"{_count(calibration.errors.count, 'further image')} could not be measured (ERROR, "
+            f"{percent_up(calibration.errors.rate)} of all): the bound is about images that could be measured."
         )
     for exclusion in calibration.exclusions:
         said.append(f"Excluded: {exclusion.image}, because {exclusion.because}.")
@@ -73,12 +71,12 @@ def _bound(calibration: Calibration) -> str:
 def _scope(calibration: Calibration) -> str:
     if calibration.unit == "image":
         return "For parts made and photographed like these."
-    fewest, most = calibration.min_images, calibration.max_images
+    fewest, most = calibration.images_per_unit.min, calibration.images_per_unit.max
     if fewest == most:
         often = f"{_count(most, 'image')} each"
     else:
         range_ = f"at most {most}" if fewest is None else f"{fewest} to {most}"
-        often = f"as often as these ({range_} images each, median {calibration.median_images:g})"
+        often = f"as often as these ({range_} images each, median {calibration.images_per_unit.median:g})"
     return (
         f"For parts made and photographed like these, {often}: fewer images per part are on the safe side, more void "
         "the bound."
@@ -97,15 +95,16 @@ def _review(calibration: Calibration) -> str:
 
 
 def _setters(calibration: Calibration) -> list[str]:
-    named = [("reject", calibration.reject), ("map reject", calibration.map_reject)]
+    thresholds = calibration.thresholds
+    named = [("reject", thresholds.reject), ("map reject", thresholds.map_reject)]
     if calibration.has_review_band:
-        named.insert(1, ("review", calibration.review))
-    if calibration.map_review.value < calibration.map_reject.value:
-        named.append(("map review", calibration.map_review))
+        named.insert(1, ("review", thresholds.review))
+    if thresholds.map_review.value < thresholds.map_reject.value:
+        named.append(("map review", thresholds.map_review))
     return [_setter(name, threshold) for name, threshold in named]
 
 
-def _setter(name: str, threshold: Threshold) -> str:
+def _setter(name: str, threshold: Certified) -> str:
     shown = ", ".join(threshold.set_by[:NAMED])
     if len(threshold.set_by) > NAMED:
         shown += f" and {len(threshold.set_by) - NAMED} more"
@@ -114,7 +113,7 @@ def _setter(name: str, threshold: Threshold) -> str:
     return f"The {name} threshold {threshold.value:.6g} is set by {shown}; without {them} {without}."
 
 
-def _allowed(threshold: Threshold) -> str:
+def _allowed(threshold: Certified) -> str:
     return (
         f"{threshold.allowed} of them allowed above the threshold" if threshold.allowed else "none above the threshold"
     )

@@ -74,7 +74,7 @@ def options(described: Iterable[Option]) -> None:
 
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
     """Print the statement of a calibration, and what could not be measured."""
-    for sentence in calibration.sentences():
+    for sentence in calibration.statement:
         _console().print(sentence, markup=False, highlight=False)
     for name, reason in errors:
         _console().print(f"ERROR {name}: {reason}", markup=False, highlight=False)

@@ -69,7 +69,7 @@ def golden(reference: Path | None, model: LoadedModel) -> Path | None:
     Raises:
         ConfigError: The model compares with none, or this one cannot be read.
     """
-    if reference is not None and "reference" not in model.bundle.manifest["graph"]["inputs"]:
+    if reference is not None and not model.bundle.manifest.compares:
         raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
     if reference is not None:
         from anomalib_lite.edge.images import imaging

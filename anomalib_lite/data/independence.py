@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from anomalib_lite.data import DataSet, Sample, groups, some
-from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.manifest import DataRecord
 from anomalib_lite.errors import DataError
 
 
-def refuse_dependent(model: Model, dataset: DataSet) -> Callable[[str, Sample], None]:
+def refuse_dependent(trained: DataRecord, dataset: DataSet) -> Callable[[str, Sample], None]:
     """Raise for what no calibration may count: images and parts the model was fitted on, copies as further parts.
+
+    Args:
+        trained: What the model was trained on.
+        dataset: What it is to be calibrated on.
 
     Returns:
         To be called with the SHA-256 and the sample of each image.
@@ -19,13 +23,12 @@ def refuse_dependent(model: Model, dataset: DataSet) -> Callable[[str, Sample], 
         DataError: The model was fitted on known parts and those of the images are not known, so that nothing tells
             whether it was fitted on them.
     """
-    data = model.bundle.manifest["data"]
-    if data["grouped"] and not dataset.grouped:
+    if trained.grouped and not dataset.grouped:
         raise DataError(
             f"{dataset.root}: the model was trained with known parts, so those of these images must be known, too: "
             "give --group REGEX as at the training (--group '(.+)' where each image shows another part)."
         )
-    hashes, parts = data["fit"], set(data["fit"].values()) if data["grouped"] else set()
+    hashes, parts = trained.fit, set(trained.fit.values()) if trained.grouped else set()
     first: dict[str, Sample] = {}
 
     def refuse(sha256: str, sample: Sample) -> None:
@@ -45,17 +48,16 @@ def refuse_dependent(model: Model, dataset: DataSet) -> Callable[[str, Sample], 
     return refuse
 
 
-def overlap_notes(model: Model, samples: Sequence[Sample], hashes: Sequence[str], dataset: DataSet) -> list[str]:
+def overlap_notes(trained: DataRecord, samples: Sequence[Sample], hashes: Sequence[str], dataset: DataSet) -> list[str]:
     """Say where an evaluation is not independent of the training and of the calibration.
 
     Args:
-        model: What is evaluated.
+        trained: What the model was trained on.
         samples: The images it is evaluated on.
         hashes: Their SHA-256; empty where one could not be read.
         dataset: What they are from.
     """
-    data = model.bundle.manifest["data"]
-    fitted, calibrated = data["fit"], data.get("calibrated", {})  # models of older versions do not name the latter
+    fitted, calibrated = trained.fit, trained.calibrated  # models of older versions do not name the latter
     notes = []
     if learnt := sum(one in fitted for one in hashes):
         notes.append(f"warning: {learnt} of {len(samples)} images were fitted on: these figures flatter the model")
@@ -67,14 +69,14 @@ def overlap_notes(model: Model, samples: Sequence[Sample], hashes: Sequence[str]
     if dataset.grouped:
         if shared := set(fitted.values()) & groups(samples):
             notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
-        known = set(calibrated.values()) if data["grouped"] else set()
+        known = set(calibrated.values()) if trained.grouped else set()
         if setters := known & groups(
             [one for one, sha256 in zip(samples, hashes, strict=True) if sha256 not in calibrated]
         ):
             notes.append(
                 f"warning: other photographs of parts that set the thresholds are tested: {some(sorted(setters), 3)}"
             )
-    elif data["grouped"]:
+    elif trained.grouped:
         notes.append(
             "warning: the model was trained with known parts, here each image counts as one, so the intervals are too "
             "narrow: give --group REGEX as at the training"

@@ -8,15 +8,14 @@ an accepted good image (plus a tolerance, see `tolerance`).
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from anomalib_lite.errors import ModelError
+from anomalib_lite.edge.manifest import Thresholds
 
 TOLERANCE = 1e-4
 """Share of the scale of the scores by which a score may move between two processors."""
@@ -29,47 +28,6 @@ class Verdict(StrEnum):
     REVIEW = "REVIEW"
     NG = "NG"
     ERROR = "ERROR"
-
-
-@dataclass(frozen=True, slots=True)
-class Thresholds:
-    """Calibrated limits in raw units: two for the image score, two for the pixels of the map, and the tolerance.
-
-    `tol` is the smaller tolerance of the two score thresholds, which makes `flipped` strict for both.
-    """
-
-    reject: float
-    review: float
-    map_reject: float
-    map_review: float
-    tol: float
-
-    @classmethod
-    def from_calibration(cls, calibration: Mapping[str, Any]) -> Self:
-        """From the object "calibration" of a bundle's manifest.
-
-        Raises:
-            ModelError: a threshold is missing, is not a finite number, or reject is below review.
-        """
-        try:
-            stored = calibration["thresholds"]
-            values = {name: float(stored[name]["value"]) for name in ("reject", "review", "map_reject", "map_review")}
-            tol = min(float(stored[name]["tol"]) for name in ("reject", "review"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise ModelError(
-                f"The calibration in the manifest is not readable ({error!r}): calibrate the model again."
-            ) from error
-        result = cls(**values, tol=tol)
-        if not result._is_sound():
-            raise ModelError(
-                f"The thresholds in the manifest make no sense ({result}): expected finite numbers, "
-                "reject at least review. Calibrate the model again."
-            )
-        return result
-
-    def _is_sound(self) -> bool:
-        finite = all(map(math.isfinite, (self.reject, self.review, self.map_reject, self.map_review, self.tol)))
-        return finite and self.tol >= 0 and self.reject >= self.review and self.map_reject >= self.map_review
 
 
 def decide(score: float, thresholds: Thresholds) -> Verdict:

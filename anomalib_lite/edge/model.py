@@ -5,7 +5,6 @@ from __future__ import annotations
 import html
 import os
 import time
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
@@ -13,15 +12,16 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import bundle, decision, regions, soundness
+from anomalib_lite.edge import bundle, decision, regions
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.decision import Thresholds, Verdict
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import File, FileBytes, ImageSpec, Picture
+from anomalib_lite.edge.images.imaging import File, FileBytes, Picture
 from anomalib_lite.edge.images.readers import NO_READERS, Readers, complete
+from anomalib_lite.edge.manifest import GoldenRecord, Manifest
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
@@ -58,19 +58,14 @@ class Model:
         """
         self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
         manifest = self.bundle.manifest
-        try:
-            soundness.check(self.bundle.path, manifest)
-            self.framing = framing(manifest, self.bundle.read(ROI) if manifest["framing"]["roi"] else None)
-            self.thresholds = Thresholds.from_calibration(manifest["calibration"])
-            self._scores = np.array(manifest["calibration"]["scores"], np.float64)
-            inputs = manifest["graph"]["inputs"]
-            self.readers = complete(readers, manifest.get("readers", []))
-            self.goldens = goldens(manifest, self.bundle, self.readers)
-        except (KeyError, TypeError) as error:
-            raise ModelError(
-                f"{self.bundle.path}: the manifest is incomplete ({error!r}). Restore the bundle from its origin."
-            ) from error
-        self.runtime = Runtime(self.bundle.graph, self.framing, inputs, provider=provider, threads=threads)
+        self.framing = framing(manifest, self.bundle.read(ROI) if manifest.framing.roi else None)
+        self.thresholds = manifest.calibration.limits
+        self._scores = np.array(manifest.calibration.scores, np.float64)
+        self.readers = complete(readers, manifest.readers)
+        self.goldens = goldens(manifest, self.bundle, self.readers)
+        self.runtime = Runtime(
+            self.bundle.graph, self.framing, manifest.graph.inputs, provider=provider, threads=threads
+        )
 
     @property
     def model_id(self) -> str:
@@ -80,8 +75,8 @@ class Model:
     def _repr_html_(self) -> str:
         """For notebooks: what the model is, and what its thresholds promise."""
         manifest = self.bundle.manifest
-        said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in manifest["calibration"]["statement"])
-        return f"<p><b>{html.escape(manifest['detector']['name'])}</b> {self.model_id}</p><ul>{said}</ul>"
+        said = "".join(f"<li>{html.escape(sentence)}</li>" for sentence in manifest.calibration.statement)
+        return f"<p><b>{html.escape(manifest.detector.name)}</b> {self.model_id}</p><ul>{said}</ul>"
 
     def inspect(self, image: Source, *, reference: Source | None = None, name: str | None = None) -> Result:
         """Judge one image. Whatever cannot be measured gets the verdict ERROR; nothing is raised for an image.
@@ -150,30 +145,30 @@ class Model:
         return found
 
 
-def framing(manifest: Mapping[str, Any], roi: bytes | None) -> Framing:
+def framing(manifest: Manifest, roi: bytes | None) -> Framing:
     """How a model's images are framed, from its manifest and the bytes of its region of interest."""
-    described = manifest["framing"]
+    record = manifest.framing
     return Framing(
-        spec=ImageSpec.from_json(manifest["image"]),
-        mode=described["mode"],
-        overlap=described["overlap"],
-        convert=described["convert"],
-        source=tuple(described["source"]) if described.get("source") else None,
+        spec=manifest.image,
+        mode=record.mode,
+        overlap=record.overlap,
+        convert=record.convert,
+        source=record.source,
         roi=None if roi is None else region_of_interest(roi),
-        align=described.get("align", False),
+        align=record.align,
     )
 
 
-def goldens(manifest: Mapping[str, Any], files: Bundle, readers: Readers = NO_READERS) -> Goldens:
+def goldens(manifest: Manifest, files: Bundle, readers: Readers = NO_READERS) -> Goldens:
     """The golden images that a bundle carries.
 
     Raises:
         ModelError: One of them cannot be read, or needs a reader that is not here.
     """
-    described = manifest.get("reference") or {"files": [], "pattern": None}
+    record = manifest.reference or GoldenRecord(files=())
     try:
-        sources = {PurePosixPath(one).name: files.read(one) for one in described["files"]}
-        return Goldens(sources, described["pattern"], readers)
+        sources = {PurePosixPath(one).name: files.read(one) for one in record.files}
+        return Goldens(sources, record.pattern, readers)
     except ImageError as error:
         if error.code == "no_reader":
             raise ModelError(f"{files.path}: its golden images cannot be read here. {error}.") from error

@@ -2,37 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.manifest import Expected
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ModelError
 
 FOLDER = "selfcheck"
-
-
-@dataclass(frozen=True)
-class Expected:
-    """One image, and what the machine that trained the model says of it."""
-
-    file: str  # within the bundle
-    what: str  # "low", "median", "highest", "planted dark patch", "rendered 1", ...
-    score: float
-    verdict: str
-    reference: str | None = None  # the golden sample within the bundle, for models that compare
-
-    @property
-    def files(self) -> list[str]:
-        """What it needs of the bundle."""
-        return [self.file] if self.reference is None else [self.file, self.reference]
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -57,12 +36,12 @@ def replay(model: Model) -> list[Replayed]:
     Raises:
         ModelError: The bundle carries none, or they need a reader that is not here.
     """
-    listed: Sequence[Mapping[str, Any]] = model.bundle.manifest.get("selfcheck", [])
+    listed = model.bundle.manifest.selfcheck
     if not listed:
         raise ModelError(
             f"{model.bundle.path}: carries no self-check images; train with --selfcheck images or rendered."
         )
-    return [_replay_one(model, Expected(**item)) for item in listed]
+    return [_replay_one(model, one) for one in listed]
 
 
 def _replay_one(model: Model, expected: Expected) -> Replayed:

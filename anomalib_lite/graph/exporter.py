@@ -8,7 +8,6 @@ import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -17,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.golden.views import View
+from anomalib_lite.edge.manifest import Parity
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.graph.inspector import Inspector
@@ -26,15 +26,6 @@ Picture: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
 OPSET = 18
 SCORE_TOLERANCE = 1e-4  # of the larger of |score| and the range of scores
 MAP_TOLERANCE = 1e-3  # of the range of the maps
-
-
-@dataclass(frozen=True)
-class Parity:
-    """Largest differences between torch and the exported graph, over real frames."""
-
-    frames: int
-    score: float  # relative to max(|score|, range of scores)
-    anomaly_map: float  # relative to the range of the maps
 
 
 def to_onnx(inspector: Inspector) -> bytes:

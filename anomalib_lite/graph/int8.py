@@ -87,7 +87,7 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
         MissingExtra: The package onnx is not installed.
     """
     dataset = find(data, group=group, columns=columns, readers=model.readers)
-    refuse = refuse_dependent(model, dataset)
+    refuse = refuse_dependent(model.bundle.manifest.data, dataset)
     fitted, unseen = _divided(model, dataset)
     good = [one for one in training_samples(dataset) if one in unseen]
     if not fitted or not good:
@@ -99,7 +99,7 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
     if not feeds:
         raise DataError(f"{data}: no image that the model was fitted on can be aligned with a golden one.")
     graph = quantise(model.bundle.graph, feeds)
-    runtime = Runtime(graph, model.framing, model.bundle.manifest["graph"]["inputs"])
+    runtime = Runtime(graph, model.framing, model.bundle.manifest.graph.inputs)
     scored = score(runtime, good, model.goldens, readers=model.readers, refuse=refuse)
     calibration = _calibrated(model, scored, dataset)
     rests_on = scored.without({one.image for one in calibration.exclusions}).hashes
@@ -166,11 +166,11 @@ def _smoothing(model: onnx.ModelProto) -> list[str]:
 
 def _divided(model: Model, dataset: DataSet) -> tuple[list[Sample], list[Sample]]:
     """Samples that the model was fitted on, and those of parts that it has not seen."""
-    data = model.bundle.manifest["data"]
-    parts = set(data["fit"].values()) if data["grouped"] and dataset.grouped else set()
+    data = model.bundle.manifest.data
+    parts = set(data.fit.values()) if data.grouped and dataset.grouped else set()
     fitted, unseen = [], []
     for sample in dataset.samples:
-        if digest(sample.path) in data["fit"]:
+        if digest(sample.path) in data.fit:
             fitted.append(sample)
         elif sample.group not in parts:
             unseen.append(sample)
@@ -188,7 +188,7 @@ def _feeds(model: Model, sample: Sample) -> Iterator[Feed]:
 
 
 def _calibrated(model: Model, scored: Scored, dataset: DataSet) -> Calibration:
-    before = Calibration.from_json(model.bundle.manifest["calibration"])
+    before = model.bundle.manifest.calibration
     asked = CalibrationRequest(before.reject.asked, before.confidence, before.review.asked)
     there = {image.image for image in scored.images}
     return calibrate_scores(
@@ -214,7 +214,7 @@ def _compare(
                 scores.append(images[0].score)
     before, after = both
     changed = sum(
-        decide(one, model.thresholds) != decide(other, calibration.thresholds)
+        decide(one, model.thresholds) != decide(other, calibration.limits)
         for one, other in zip(before, after, strict=True)
     )
     speedup = _speedup(model.runtime, runtime, feed)

@@ -21,7 +21,6 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import DataError
 from anomalib_lite.version import __version__
 
@@ -77,7 +76,7 @@ def bench(
     contents = _contents(loaded, images)
     return {
         "model_id": loaded.model_id,
-        "detector": loaded.bundle.manifest["detector"]["name"],
+        "detector": loaded.bundle.manifest.detector.name,
         "version": __version__,
         "machine": _machine(),
         "images": len(contents),
@@ -96,7 +95,7 @@ def _contents(model: Model, images: Sequence[Path]) -> list[Pair]:
     def carried(name: str) -> FileBytes:
         return FileBytes(name, model.bundle.read(name))
 
-    listed = [Expected(**one) for one in model.bundle.manifest.get("selfcheck", [])]
+    listed = model.bundle.manifest.selfcheck
     if unusable := [path for path in images if not path.is_file()]:
         raise DataError(f"{unusable[0]}: no such file: give image files to measure with.")
     chosen: list[Pair] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]

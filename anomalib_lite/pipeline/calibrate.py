@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anomalib_lite import registry
-from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion
+from anomalib_lite.calibration import CalibrationRequest, Exclusion
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.calibration.scoring import score
 from anomalib_lite.data import find, training_samples
@@ -65,9 +65,9 @@ def calibrate(
         watch(samples, "measuring"),
         loaded.goldens,
         readers=loaded.readers,
-        refuse=refuse_dependent(loaded, dataset),
+        refuse=refuse_dependent(loaded.bundle.manifest.data, dataset),
     )
-    before = Calibration.from_json(loaded.bundle.manifest["calibration"])
+    before = loaded.bundle.manifest.calibration
     calibration = calibrate_scores(
         scored.images,
         CalibrationRequest(

@@ -63,7 +63,7 @@ def evaluate(
             writer.write(result)
             report.add(result, sample.path, sample)
         metrics = report.metrics = evaluation.metrics()
-        notes = report.notes = [*dataset.notes, *overlap_notes(model, samples, hashes, dataset)]
+        notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
     if out is not None:
         _write_metrics(out / "metrics.json", metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out)

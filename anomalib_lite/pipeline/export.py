@@ -5,27 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from anomalib_lite.edge import bundle, decision
 from anomalib_lite.edge.bundle import GRAPH, Bundle
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import FileBytes, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.manifest import Expected
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.errors import ConfigError, ExportError
 from anomalib_lite.graph.int8 import Int8, quantised
 from anomalib_lite.graph.resize import embed_resize
-from anomalib_lite.pipeline import record as manifests
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.selfcheck import encode
 from anomalib_lite.version import __version__
 
 RENDERED = range(1, 6)  # compared where there is no self-check
 TRAINING_FILES = ("weights.safetensors", "report.html", "training.csv")
-
-Files = dict[str, bytes]
 
 
 class Calibrated(NamedTuple):
@@ -73,51 +70,42 @@ def export(
     """
     bundle.refuse_existing(out, overwrite=overwrite)
     loaded = Model(model, readers=readers)
-    manifest, files = _for_a_device(loaded)
-    notes = []
+    draft, notes = _for_device(loaded, out), []
     if int8 is not None:
         attempt = quantised(loaded, int8, group=group, columns=columns or {})
         if objections := attempt.comparison.objections():
             notes.append(f"int8 is not adopted, the graph stays float: {'; '.join(objections)}")
         else:
-            loaded = _adopt(loaded, manifest, files, attempt)
+            draft = _adopted(draft, attempt, readers)
+            loaded = Model(draft, readers=readers)
             notes.append(f"int8 is adopted: {attempt.comparison.speedup:.2f} times as fast, thresholds calibrated anew")
     if source_size is not None:
-        compared = "a self-check score" if manifest["selfcheck"] else "the score of a rendered image"
-        difference = _embed(loaded, manifest, files, source_size)
+        compared = "a self-check score" if draft.manifest.selfcheck else "the score of a rendered image"
+        draft, difference = _embedded(loaded, draft, source_size)
         notes.append(f"the graph takes {source_size[1]} x {source_size[0]} pixels and resizes them; largest difference "
                      f"of {compared} {difference:.1e}, tolerance {loaded.thresholds.tol:.1e}")  # fmt: skip
-    return Exported(bundle.write(out, manifest, files, overwrite=overwrite), notes)
+    return Exported(bundle.write(out, draft.manifest, draft.kept, overwrite=overwrite), notes)
 
 
-def _for_a_device(model: Model) -> tuple[dict[str, Any], Files]:
-    """Manifest and files of a model, without what only training and its machine need."""
-    manifest = {key: value for key, value in model.bundle.manifest.items() if key not in ("files", "graph_sha256")}
-    manifest["data"] = manifest["data"] | {"unreadable": []}  # names of files on the training machine
-    manifest["exported"] = {"from": model.model_id, "with": __version__}
-    names = [name for name in model.bundle.manifest["files"] if name not in TRAINING_FILES]
-    return manifest, {name: model.bundle.read(name) for name in names}
+def _for_device(model: Model, out: Path) -> Bundle:
+    """A model as it will be written, without what only training and its machine need."""
+    names = [name for name in model.bundle.manifest.files if name not in TRAINING_FILES]
+    manifest = model.bundle.manifest.for_device(model.model_id, __version__)
+    return Bundle(out, manifest, "", {name: model.bundle.read(name) for name in names})
 
 
-def _adopt(model: Model, manifest: dict[str, Any], files: Files, int8: Int8) -> Model:
-    """Replace graph and thresholds by those of int8, and what the self-check expects by what int8 says.
-
-    Returns:
-        The int8 model, not yet written.
-    """
-    files[GRAPH] = int8.graph
-    manifest["calibration"], manifest["calibrated"] = int8.calibration.to_json(), manifests.now()
-    manifest["data"] = manifest["data"] | {"calibrated": dict(int8.calibrated)}
-    manifest["exported"] = manifest["exported"] | {"int8": int8.comparison.to_json()}
-    before = [Expected(**one) for one in manifest["selfcheck"]]
-    adopted = Model(Bundle(model.bundle.path, manifest, "", dict(files)), readers=model.readers)
-    judged = [_judged(adopted, one) for one in before]
+def _adopted(draft: Bundle, int8: Int8, readers: Readers) -> Bundle:
+    """With graph and thresholds of int8, and a self-check that expects what int8 says."""
+    manifest = draft.manifest.recalibrated(
+        int8.calibration, images=int8.calibrated, selfcheck=draft.manifest.selfcheck
+    ).quantised(int8.comparison.to_json())
+    quantised_draft = replace(draft, manifest=manifest, kept={**draft.kept, GRAPH: int8.graph})
+    adopted = Model(quantised_draft, readers=readers)
+    judged = [_judged(adopted, one) for one in manifest.selfcheck]
     expected = selfcheck.judged_again(judged, adopted.thresholds)
-    manifest["selfcheck"] = [one.to_json() for one in expected]
-    needed = {name for one in expected for name in one.files}
-    for name in {name for one in before for name in one.files} - needed:
-        del files[name]
-    return Model(Bundle(model.bundle.path, manifest, "", dict(files)), readers=model.readers)
+    dropped = {name for one in judged for name in one.files} - {name for one in expected for name in one.files}
+    kept = {name: content for name, content in quantised_draft.kept.items() if name not in dropped}
+    return replace(draft, manifest=replace(manifest, selfcheck=tuple(expected)), kept=kept)
 
 
 def _judged(model: Model, one: Expected) -> Expected:
@@ -129,44 +117,41 @@ def _judged(model: Model, one: Expected) -> Expected:
     return replace(one, score=result.score, verdict=result.verdict.value)
 
 
-def _embed(model: Model, manifest: dict[str, Any], files: Files, size: tuple[int, int]) -> float:
-    """Replace the graph by one that resizes, and the self-check by one of that size.
+def _embedded(model: Model, draft: Bundle, size: tuple[int, int]) -> tuple[Bundle, float]:
+    """With a graph that resizes, and a self-check of images of that size.
 
     Returns:
-        The largest difference of a self-check score from that of the graph that was calibrated; where the model
-        carries no self-check, of the score of a rendered image.
+        The draft, and the largest difference of a self-check score from that of the graph that was calibrated; where
+        the model carries no self-check, of the score of a rendered image.
     """
     _refuse_unsuitable(model, size)
+    before = draft.manifest.selfcheck
+    files = {name: content for name, content in draft.kept.items() if name not in {one.file for one in before}}
     files[GRAPH] = embed_resize(files[GRAPH], model.framing.spec, *size)
-    manifest["framing"] = manifest["framing"] | {"source": list(size)}
-    before = [Expected(**one) for one in manifest["selfcheck"]]
-    for one in before:
-        files.pop(one.file)
-    files_before = [FileBytes(one.file, model.bundle.read(one.file)) for one in before]
-    pictures = [imaging.read(one, readers=model.readers).pixels for one in files_before]
-    resized = [(one, imaging.resize(pixels, *size)) for one, pixels in zip(before, pictures, strict=True)]
-    embedded = Model(Bundle(model.bundle.path, manifest, "", dict(files)))
+    manifest = replace(draft.manifest, framing=replace(draft.manifest.framing, source=size))
+    embedded = Model(replace(draft, manifest=manifest, kept=files))
     expected, differences = [], []
-    for one, pixels in resized:
+    for one in before:
+        pixels = imaging.read(FileBytes(one.file, draft.read(one.file)), readers=model.readers).pixels
+        pixels = imaging.resize(pixels, *size)
         calibrated, difference = _compared(model, embedded, one.file, pixels)
         differences.append(difference)
         if decision.is_decisive(calibrated.score, model.thresholds):
             file = str(Path(one.file).with_suffix(".png").as_posix())
             expected.append(replace(one, file=file, score=calibrated.score, verdict=calibrated.verdict))
             files[file] = encode(pixels)
-    manifest["selfcheck"] = [one.to_json() for one in expected]
     for number in () if before else RENDERED:
         pixels = imaging.resize(selfcheck.rendered(model.framing.spec, number), *size)
         differences.append(_compared(model, embedded, f"rendered image {number}", pixels)[1])
-    return max(differences)
+    return replace(draft, manifest=replace(manifest, selfcheck=tuple(expected)), kept=files), max(differences)
 
 
 def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
     if model.framing.mode != "stretch" or model.framing.source:
         what = "resizes within its graph already" if model.framing.source else f"has image.mode={model.framing.mode}"
         raise ConfigError(f"--source-size: this model {what}; only a model that stretches its images can embed that.")
-    if "reference" in model.bundle.manifest["graph"]["inputs"]:
-        raise ConfigError("--source-size: a model that compares with a golden sample takes images of its size already.")
+    if model.bundle.manifest.compares:
+        raise ConfigError("--source-size: a model that compares with a golden image takes images of its size already.")
     if min(size) < 1 or size[0] * size[1] > imaging.Limits().pixels:
         raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
 

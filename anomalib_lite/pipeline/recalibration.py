@@ -11,7 +11,7 @@ from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.selfcheck import FOLDER, Expected
+from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.pipeline import record as manifests
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.registry import Reader
@@ -34,20 +34,17 @@ def recalibrate(
         ModelError: The disk does not take it.
     """
     before = model.bundle
-    expected = selfcheck.judged_again([Expected(**one) for one in before.manifest["selfcheck"]], calibration.thresholds)
-    used = [*before.manifest.get("readers", []), *manifests.readers_of(scored.samples, readers)]
-    manifest = {key: value for key, value in before.manifest.items() if key not in ("files", "graph_sha256")}
-    manifest |= {
-        "calibration": calibration.to_json(),
-        "calibrated": manifests.now(),
-        "data": before.manifest["data"] | {"calibrated": scored.hashes},
-        "readers": list({one["suffix"]: one for one in used}.values()),
-        "selfcheck": [one.to_json() for one in expected],
-    }
+    expected = selfcheck.judged_again(before.manifest.selfcheck, calibration.limits)
+    manifest = before.manifest.recalibrated(
+        calibration,
+        images=scored.hashes,
+        selfcheck=expected,
+        readers=manifests.readers_of(scored.samples, readers),
+    )
     replayed = {name for one in expected for name in one.files}
     kept = [
         name
-        for name in before.manifest["files"]
+        for name in before.manifest.files
         if name != "report.html" and (name in replayed or not name.startswith(f"{FOLDER}/"))
     ]
     files = {name: before.read(name) for name in kept}

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.data import Sample
-from anomalib_lite.edge.bundle import SCHEMA_VERSION
 from anomalib_lite.edge.golden.pairing import FOLDER
 from anomalib_lite.edge.images.readers import suffix_of
+from anomalib_lite.edge.manifest import (
+    DataRecord,
+    DetectorRecord,
+    Expected,
+    FramingRecord,
+    GoldenRecord,
+    GraphRecord,
+    Manifest,
+    ReaderRecord,
+    TrainingRecord,
+    now,
+)
 from anomalib_lite.edge.model import ROI
-from anomalib_lite.edge.selfcheck import Expected
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
@@ -29,7 +37,7 @@ def describe(
     selfcheck: Sequence[Expected],
     fit_hashes: Mapping[str, str],
     calibrated_hashes: Mapping[str, str],
-) -> dict[str, Any]:
+) -> Manifest:
     """The manifest of a newly trained model, without file hashes.
 
     Args:
@@ -42,59 +50,59 @@ def describe(
     """
     config = plan.config.model_dump(mode="json")
     config["options"] = plan.options.model_dump(mode="json")
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "created": now(),
-        "created_with": __version__,
-        "detector": {
-            "name": plan.info.name,
-            "summary": plan.info.summary,
-            "paper": plan.info.paper,
-            "weights": plan.info.weights,
-            "plugin": plan.provider.package,
-            "version": plan.provider.version,
-        },
-        "config": config,
-        "image": plan.framing.spec.to_json(),
-        "framing": {
-            "mode": plan.framing.mode,
-            "overlap": plan.framing.overlap,
-            "convert": plan.framing.convert,
-            "roi": None if plan.roi is None else ROI,
-            "align": plan.framing.align,
-        },
-        "reference": None
-        if plan.goldens is None
-        else {"files": [f"{FOLDER}/{name}" for name in plan.goldens.names], "pattern": plan.goldens.pattern},
-        "readers": readers_of([*plan.fit, *plan.held_out], plan.readers, plan.goldens.names if plan.goldens else ()),
-        "graph": {"inputs": list(fitted.inputs), "parity": asdict(fitted.parity)},
-        "training": {"steps": fitted.steps, "device": fitted.device, "images": len(fit_hashes)},
-        "calibration": calibration.to_json(),
-        "data": {
-            "root": plan.dataset.root.name,
-            "layout": plan.dataset.layout,
-            "simulated": plan.simulated,
-            "images": len(plan.dataset.samples),
-            "grouped": plan.dataset.grouped,
-            "groups": len({sample.group for sample in plan.dataset.samples}),
-            "unreadable": [list(one) for one in plan.survey.unreadable],
-            "fit": dict(fit_hashes),
-            "calibrated": dict(calibrated_hashes),
-        },
-        "selfcheck": [one.to_json() for one in selfcheck],
-    }
+    goldens = plan.goldens
+    return Manifest(
+        created=now(),
+        created_with=__version__,
+        detector=DetectorRecord(
+            name=plan.info.name,
+            summary=plan.info.summary,
+            plugin=plan.provider.package,
+            version=plan.provider.version,
+            paper=plan.info.paper,
+            weights=plan.info.weights,
+        ),
+        config=config,
+        image=plan.framing.spec,
+        framing=FramingRecord(
+            mode=plan.framing.mode,
+            overlap=plan.framing.overlap,
+            convert=plan.framing.convert,
+            roi=None if plan.roi is None else ROI,
+            align=plan.framing.align,
+        ),
+        graph=GraphRecord(fitted.inputs, fitted.parity),
+        training=TrainingRecord(fitted.steps, fitted.device, len(fit_hashes)),
+        calibration=calibration,
+        data=_data(plan, fit_hashes, calibrated_hashes),
+        selfcheck=tuple(selfcheck),
+        reference=None
+        if goldens is None
+        else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
+        readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.readers, goldens.names if goldens else ())),
+    )
+
+
+def _data(plan: Plan, fit_hashes: Mapping[str, str], calibrated_hashes: Mapping[str, str]) -> DataRecord:
+    dataset = plan.dataset
+    return DataRecord(
+        root=dataset.root.name,
+        layout=dataset.layout,
+        images=len(dataset.samples),
+        grouped=dataset.grouped,
+        groups=len({sample.group for sample in dataset.samples}),
+        fit=dict(fit_hashes),
+        simulated=plan.simulated,
+        unreadable=tuple(plan.survey.unreadable),
+        calibrated=dict(calibrated_hashes),
+    )
 
 
 def readers_of(
     samples: Iterable[Sample], readers: Mapping[str, Reader], goldens: Iterable[str] = ()
-) -> list[dict[str, str]]:
+) -> list[ReaderRecord]:
     """Who reads these samples and golden images, where the host does not: for messages, never to be imported."""
     names = [path.name for sample in samples for path in (sample.path, sample.reference) if path is not None]
     used = sorted({suffix for name in (*names, *goldens) if (suffix := suffix_of(name, readers))})
     found = [(suffix, readers[suffix].provider) for suffix in used]
-    return [{"suffix": suffix, "package": one.package, "version": one.version} for suffix, one in found]
-
-
-def now() -> str:
-    """The time, UTC, ISO 8601, to the second."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+    return [ReaderRecord(suffix, one.package, one.version) for suffix, one in found]

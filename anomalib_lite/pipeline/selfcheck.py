@@ -15,12 +15,12 @@ from PIL import Image
 
 from anomalib_lite.data import Sample
 from anomalib_lite.edge import decision
-from anomalib_lite.edge.decision import Thresholds
 from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.imaging import FileBytes, ImageSpec
+from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
-from anomalib_lite.edge.selfcheck import FOLDER, Expected
+from anomalib_lite.edge.manifest import Expected, ImageSpec, Thresholds
+from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.errors import ImageError
 
 Score = Callable[..., float]  # of an image as FileBytes, and of its golden sample where there is one

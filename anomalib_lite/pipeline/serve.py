@@ -188,7 +188,7 @@ BODY: dict[str, Any] = {
 
 def _unready(model: Model) -> str:
     """Why the model must not be used on this machine; empty where it may."""
-    if not model.bundle.manifest.get("selfcheck"):
+    if not model.bundle.manifest.selfcheck:
         return ""
     flipped = [one.expected.file for one in selfcheck.replay(model) if one.flipped]
     return f"another verdict on this machine for {', '.join(flipped)}: run `anomalib-lite verify`" if flipped else ""

@@ -100,7 +100,7 @@ def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
         [(one.score, sample) for one, sample in zip(scored.images, scored.samples, strict=True)],
         plan.framing.spec,
         lambda *files: _score(runtime, plan, *files),
-        calibration.thresholds,
+        calibration.limits,
         plan.readers,
         plan.goldens if plan.framing.align else None,
     )

@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalib_lite.calibration.statement import percent_down, percent_up
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.manifest import Calibration
 from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
@@ -56,14 +57,13 @@ class ScoredRow:
 
 @dataclass
 class Report:
-    """All that a report says. `calibration` is the object of that name in the manifest; `curve` is (step, loss)."""
+    """All that a report says; `curve` is (step, loss)."""
 
     title: str
     purpose: Literal["train", "evaluate", "predict"]
     model: Mapping[str, str]
     data: Mapping[str, str]
-    calibration: Mapping[str, Any]
-    sentences: list[str]
+    calibration: Calibration
     rows: list[ScoredRow]
     gallery: Gallery | None = None
     metrics: Mapping[str, Any] | None = None
@@ -144,10 +144,10 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     """The figures at the top: value and what it is."""
     calibration, counts = report.calibration, Counter(row.verdict for row in report.rows)
     unit = _unit(calibration)
-    bound = percent_up(calibration["thresholds"]["reject"]["bound"])
-    word = "approximately, at" if calibration["approximate"] else "certified at"
-    word = "on simulations, at" if calibration.get("simulated") else word
-    tiles = [(f"≤ {bound}", f"of good {unit} rejected, {word} {percent_down(calibration['confidence'])} confidence")]
+    bound = percent_up(calibration.reject.bound)
+    word = "approximately, at" if calibration.approximate else "certified at"
+    word = "on simulations, at" if calibration.simulated else word
+    tiles = [(f"≤ {bound}", f"of good {unit} rejected, {word} {percent_down(calibration.confidence)} confidence")]
     if report.purpose == "predict":
         return tiles + [(str(counts[verdict]), f"{verdict}, of {len(report.rows)} images") for verdict in Verdict]
     good = [row for row in report.rows if row.label == "good" and row.score is not None]
@@ -158,28 +158,28 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
         if report.metrics is not None and report.metrics["image_auroc"] is not None:
             tiles.append((f"{report.metrics['image_auroc']:.4f}", "image AUROC"))
     else:
-        tiles.append((str(calibration["n"]), f"held-out good {unit} calibrated on"))
+        tiles.append((str(calibration.n), f"held-out good {unit} calibrated on"))
     tiles.append((str(counts[Verdict.ERROR]), "images could not be measured (ERROR)"))
     return tiles
 
 
-def _flags(calibration: Mapping[str, Any]) -> list[str]:
+def _flags(calibration: Calibration) -> list[str]:
     """What limits the statement, in a few words each."""
-    thresholds, flags = calibration["thresholds"], []
-    if calibration["approximate"]:
+    flags = []
+    if calibration.approximate:
         flags.append("Approximate bound: cross-fitted")
-    if calibration.get("simulated"):
+    if calibration.simulated:
         flags.append("Simulated bound: not about photographs of parts")
-    if thresholds["reject"]["missing"]:
-        flags.append(f"{thresholds['reject']['missing']} more good {_unit(calibration)} needed for the rate asked for")
-    if thresholds["review"]["value"] == thresholds["reject"]["value"]:
+    if calibration.reject.missing:
+        flags.append(f"{calibration.reject.missing} more good {_unit(calibration)} needed for the rate asked for")
+    if not calibration.has_review_band:
         flags.append("No review band")
-    if calibration["unit"] == "image":
+    if calibration.unit == "image":
         flags.append("Parts not known: assumes independent images")
-    if calibration["exclusions"]:
-        flags.append(f"Excluded by hand: {len(calibration['exclusions'])}")
-    if calibration["history"]:
-        flags.append(f"Calibrated before: {len(calibration['history'])} x")
+    if calibration.exclusions:
+        flags.append(f"Excluded by hand: {len(calibration.exclusions)}")
+    if calibration.history:
+        flags.append(f"Calibrated before: {len(calibration.history)} x")
     return flags
 
 
@@ -188,8 +188,7 @@ def _plot(report: Report) -> dict[str, Any] | None:
     measured = [row for row in report.rows if row.score is not None]
     if not measured:
         return None
-    thresholds = report.calibration["thresholds"]
-    reject, review = float(thresholds["reject"]["value"]), float(thresholds["review"]["value"])
+    reject, review = report.calibration.reject.value, report.calibration.review.value
     axis = charts.Axis.over(np.array([*(row.score for row in measured), reject, review], np.float64))
     panels = []
     for name, tone, chosen in (
@@ -260,8 +259,8 @@ def _verdicts(rows: Sequence[ScoredRow]) -> list[tuple[str, list[int]]]:
     return [*lines, ("all", [total[verdict] for verdict in Verdict])]
 
 
-def _unit(calibration: Mapping[str, Any]) -> str:
-    return "parts" if calibration["unit"] == "group" else "images"
+def _unit(calibration: Calibration) -> str:
+    return "parts" if calibration.unit == "group" else "images"
 
 
 def _rejected(rows: Iterable[ScoredRow]) -> int:

@@ -14,6 +14,7 @@ from anomalib_lite.data.finding import absolute
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.manifest import DataRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, colour_range, overlay, side_by_side
 from anomalib_lite.errors import DataError
@@ -33,15 +34,14 @@ def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], n
         notes: What was found in the data.
     """
     manifest = model.bundle.manifest
-    approximate = manifest["calibration"]["approximate"]
     ranked = sorted(zip(scored.images, scored.samples, strict=True), key=lambda one: -one[0].score)
     gallery = _gallery(model)
-    for image, sample in [] if approximate else ranked[:SHOWN]:
+    for image, sample in [] if manifest.calibration.approximate else ranked[:SHOWN]:
         result = model.inspect(sample.path, reference=sample.reference, name=image.image)
         gallery.consider(result, GOOD, imaging.read(sample.path, readers=model.readers).pixels)
     rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one, _ in ranked]
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
-    report = _report(model, "train", _data(manifest), rows, notes)
+    report = _report(model, "train", _data(manifest.data), rows, notes)
     report.gallery, report.curve = gallery, curve
     return render(report)
 
@@ -132,15 +132,12 @@ def _report(
     notes: Sequence[str],
 ) -> Report:
     manifest = model.bundle.manifest
-    calibration = manifest["calibration"]
-    title = f"{manifest['detector']['name']} on {manifest['data']['root']}"
     return Report(
-        title=title,
+        title=f"{manifest.detector.name} on {manifest.data.root}",
         purpose=purpose,
         model=_identity(model),
         data=data,
-        calibration=calibration,
-        sentences=list(calibration["statement"]),
+        calibration=manifest.calibration,
         rows=rows,
         notes=list(notes),
     )
@@ -149,31 +146,30 @@ def _report(
 def _identity(model: Model) -> dict[str, str]:
     """What identifies a model, in words."""
     manifest, spec = model.bundle.manifest, model.framing.spec
-    detector, training = manifest["detector"], manifest["training"]
+    detector, training = manifest.detector, manifest.training
     depth = f"{spec.dtype}, white {spec.white:g}"
     colour = "grey" if spec.channels == 1 else "RGB"
     return {
-        "detector": f"{detector['name']} ({detector['plugin']} {detector['version']})",
+        "detector": f"{detector.name} ({detector.plugin} {detector.version})",
         "model": model.model_id or "see manifest.json beside this report",
-        "method": detector["paper"] or detector["summary"],
-        "created": manifest["created"],
+        "method": detector.paper or detector.summary,
+        "created": manifest.created,
         "input": f"{spec.width} x {spec.height}, {colour}, {depth}, {model.framing.mode}",
-        "fitted on": f"{training['images']:,} images, {training['steps']:,} steps, on {training['device']}",
-        "options": ", ".join(f"{key} {value}" for key, value in manifest["config"]["options"].items()),
-        "score": ", ".join(f"{key} {value}" for key, value in manifest["config"]["score"].items()),
-        "graph": manifest.get("graph_sha256", "")[:12] or "see manifest.json",
+        "fitted on": f"{training.images:,} images, {training.steps:,} steps, on {training.device}",
+        "options": ", ".join(f"{key} {value}" for key, value in manifest.options.items()),
+        "score": ", ".join(f"{key} {value}" for key, value in manifest.score.items()),
+        "graph": manifest.graph_sha256[:12] or "see manifest.json",
     }
 
 
-def _data(manifest: Mapping[str, Any]) -> dict[str, str]:
+def _data(data: DataRecord) -> dict[str, str]:
     """The training data, in words."""
-    data = manifest["data"]
     return {
-        "name": data["root"],
-        "layout": data["layout"],
-        "images": f"{data['images']:,}, of which fitted {len(data['fit']):,}",
-        "parts": f"{data['groups']:,}" if data["grouped"] else "not known: each image counts as a part",
-        "unreadable": ", ".join(name for name, _ in data["unreadable"]) or "none",
+        "name": data.root,
+        "layout": data.layout,
+        "images": f"{data.images:,}, of which fitted {len(data.fit):,}",
+        "parts": f"{data.groups:,}" if data.grouped else "not known: each image counts as a part",
+        "unreadable": ", ".join(name for name, _ in data.unreadable) or "none",
     }
 
 

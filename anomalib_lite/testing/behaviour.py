@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import AnomalibLiteError, ConfigError
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.metrics import auroc

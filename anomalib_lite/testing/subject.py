@@ -22,7 +22,7 @@ from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.detector import Batches, Detector
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.graph.exporter import to_onnx
 from anomalib_lite.graph.inspector import Inspector

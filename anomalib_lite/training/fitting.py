@@ -17,9 +17,10 @@ from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.manifest import Parity
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, ImageError, PluginError
-from anomalib_lite.graph.exporter import Parity, Picture, check_parity, to_onnx
+from anomalib_lite.graph.exporter import Picture, check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry.plugin import reason

@@ -15,7 +15,7 @@ from anomalib_lite.data.samples import CALIBRATE, count, groups
 from anomalib_lite.data.simulation import simulate
 from anomalib_lite.edge.golden.pairing import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo

@@ -189,7 +189,7 @@ def main() -> None:
         print(f"{len(tested)} pairs; map threshold {model.thresholds.map_reject:.3f}; not aligned: {refused}")
         for key, tally in sorted(tallies.items()):
             print(key, tally)
-        print(*model.bundle.manifest["calibration"]["statement"], sep="\n")
+        print(*model.bundle.manifest.calibration.statement, sep="\n")
         known, others = taught(rows), [row for row in tested if row not in taught(rows)]
         print("fresh simulated inspections of its references:", false_rejects(model, options.dataset, known, 10))
         print("of references it has not seen:", false_rejects(model, options.dataset, others, 1))

@@ -3,24 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomalib_lite.edge.decision import (
-    Thresholds,
-    Verdict,
-    above,
-    decide,
-    flipped,
-    is_decisive,
-    p_value,
-    tolerance,
-)
-from anomalib_lite.errors import ModelError
+from anomalib_lite.edge.decision import Verdict, above, decide, flipped, is_decisive, p_value, tolerance
+from anomalib_lite.edge.manifest import Thresholds
 
 LIMITS = Thresholds(reject=3.0, review=2.0, map_reject=5.0, map_review=4.0, tol=0.01)
 
@@ -91,32 +81,3 @@ def test_a_decisive_score_keeps_its_verdict_within_the_tolerance() -> None:
     assert is_decisive(2.5, LIMITS)
     assert not is_decisive(2.995, LIMITS)
     assert not is_decisive(2.01, LIMITS)
-
-
-def _stored(**changes: Any) -> dict[str, Any]:
-    limits = {"reject": 3.0, "review": 2.0, "map_reject": 5.0, "map_review": 4.0} | changes
-    return {
-        "thresholds": {
-            name: {"value": value, "tol": 0.02 if name == "review" else 0.01} for name, value in limits.items()
-        }
-    }
-
-
-def test_thresholds_come_from_the_manifest_with_the_smaller_tolerance() -> None:
-    assert Thresholds.from_calibration(_stored()) == LIMITS
-
-
-@pytest.mark.parametrize(
-    "damaged",
-    [
-        {},
-        {"thresholds": {}},
-        _stored(reject="high"),
-        _stored(reject=None),
-        _stored(map_review=math.nan),
-        _stored(reject=1.0),
-    ],
-)
-def test_a_damaged_calibration_is_refused(damaged: dict[str, Any]) -> None:
-    with pytest.raises(ModelError, match=r"[Cc]alibrate the model again"):
-        Thresholds.from_calibration(damaged)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from conftest import picture, save
+from conftest import edited, picture, save
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
@@ -124,7 +123,7 @@ def test_a_provider_that_does_not_start_is_refused(model_path: Path, monkeypatch
 
 def test_a_graph_with_other_inputs_is_refused(model_path: Path):
     loaded = bundle.load(model_path)
-    manifest = dict(loaded.manifest) | {"graph": {"inputs": ["image", "valid"]}}
+    manifest = edited(loaded, "graph", {"inputs": ["image", "valid"]})
     with pytest.raises(ModelError, match="the manifest describes"):
         Model(replace(loaded, manifest=manifest))
 
@@ -154,19 +153,15 @@ def test_a_manifest_with_a_value_that_makes_no_sense_is_refused_by_its_key(
     model_path: Path, key: str, value: Any, said: str
 ):
     loaded = bundle.load(model_path)
-    manifest = deepcopy(dict(loaded.manifest))
-    part, name = key.split(".")
-    manifest[part][name] = value
     with pytest.raises(ModelError, match=rf"{key}=.*{said}.*Restore"):
-        Model(replace(loaded, manifest=manifest))
+        edited(loaded, key, value)
 
 
 def test_tiles_without_a_core_are_refused_when_the_model_is_loaded(model_path: Path):
     loaded = bundle.load(model_path)
-    manifest = deepcopy(dict(loaded.manifest))
-    manifest["framing"] |= {"mode": "tile", "overlap": 24}
+    framing = loaded.manifest.to_json()["framing"] | {"mode": "tile", "overlap": 24}
     with pytest.raises(ModelError, match=r"framing\.overlap=24.* half of the tile's 48"):
-        Model(replace(loaded, manifest=manifest))
+        edited(loaded, "framing", framing)
 
 
 @pytest.mark.parametrize("mode", ["letterbox", "tile"])

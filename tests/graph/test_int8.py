@@ -18,7 +18,7 @@ from anomalib_lite.config import ScoreConfig
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay
@@ -124,8 +124,8 @@ def test_where_it_is_not_worth_it_the_graph_stays_float(
     monkeypatch.setattr(int8, "MIN_SPEEDUP", 1e9)
     done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP)
     assert "not adopted" in done.notes[0]
-    assert done.bundle.manifest["graph_sha256"] == bundle.load(trained).manifest["graph_sha256"]
-    assert done.bundle.manifest["calibration"] == bundle.load(trained).manifest["calibration"]
+    assert done.bundle.manifest.graph_sha256 == bundle.load(trained).manifest.graph_sha256
+    assert done.bundle.manifest.calibration == bundle.load(trained).manifest.calibration
 
 
 @pytest.mark.slow
@@ -138,11 +138,13 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
     done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP, source_size=(60, 80))
     assert "int8 is adopted" in done.notes[0]
     manifest, before = done.bundle.manifest, bundle.load(trained).manifest
-    assert manifest["calibration"]["n"] == before["calibration"]["n"]  # the same held-out parts
-    assert manifest["calibration"]["scores"] != before["calibration"]["scores"]
-    assert len(manifest["calibration"]["history"]) == 1
-    assert set(manifest["data"]["calibrated"]) == set(before["data"]["calibrated"])
-    assert manifest["exported"]["int8"]["images"] == 32  # 12 held out, 20 to test; none that it was fitted on
+    assert manifest.calibration.n == before.calibration.n  # the same held-out parts
+    assert manifest.calibration.scores != before.calibration.scores
+    assert len(manifest.calibration.history) == 1
+    assert set(manifest.data.calibrated) == set(before.data.calibrated)
+    assert manifest.exported
+    assert manifest.exported.int8
+    assert manifest.exported.int8["images"] == 32  # 12 held out, 20 to test; none that it was fitted on
     model = Model(tmp_path / "part.zip")
     replayed = replay(model)
     assert replayed

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.graph.resize import embed_resize, weights
 

@@ -42,7 +42,7 @@ def test_a_device_gets_graph_manifest_and_self_check_alone(model_path: Path, zip
         assert all(held.read(name) == (folder / name).read_bytes() for name in names)
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["exported"]["from"] == bundle.load(model_path).model_id
-    assert manifest["graph_sha256"] == bundle.load(model_path).manifest["graph_sha256"]
+    assert manifest["graph_sha256"] == bundle.load(model_path).manifest.graph_sha256
 
 
 def test_exporting_twice_gives_the_same_bytes(model_path: Path, zipped: Path, tmp_path: Path):
@@ -268,7 +268,7 @@ def test_without_self_check_rendered_images_are_compared(
     train(parts, tmp_path / "model", {"calibration.selfcheck": "none"})
     done = export(tmp_path / "model", tmp_path / "part.zip", source_size=(100, 130))
     assert "of the score of a rendered image" in done.notes[0]
-    assert done.bundle.manifest["selfcheck"] == []
+    assert done.bundle.manifest.selfcheck == ()
     nearest = resize.weights
     monkeypatch.setattr(resize, "weights", lambda *sizes: np.roll(nearest(*sizes), 1, axis=0))
     with pytest.raises(ExportError, match=r"rendered image 1: .* Nothing was written"):
@@ -306,7 +306,7 @@ def test_a_model_that_compares_needs_its_golden_samples(parts: Path, train: Any,
     assert not any(one.flipped for one in selfcheck.replay(model))
     result = model.inspect(good[1])
     assert (result.verdict, result.error_code) == (Verdict.ERROR, "missing")
-    with pytest.raises(ConfigError, match="golden sample"):
+    with pytest.raises(ConfigError, match="golden image"):
         export(path, tmp_path / "x.zip", source_size=(100, 100))
 
 
@@ -314,8 +314,8 @@ def test_the_export_of_an_export_is_the_same_model(zipped: Path, tmp_path: Path)
     again = export(zipped, tmp_path / "again.zip").bundle
     first = bundle.load(zipped)
     assert again.graph != first.graph  # its metadata name where it comes from
-    assert again.manifest["graph_sha256"] == first.manifest["graph_sha256"]
-    assert replace(again, path=zipped).manifest["calibration"] == first.manifest["calibration"]
+    assert again.manifest.graph_sha256 == first.manifest.graph_sha256
+    assert replace(again, path=zipped).manifest.calibration == first.manifest.calibration
 
 
 def test_nothing_is_reported_to_the_makers_of_the_runtime(model_path: Path, tmp_path: Path):

@@ -45,11 +45,11 @@ def test_a_bundle_holds_what_the_design_names(model_path: Path):
 
 def test_the_certified_threshold_is_what_the_device_compares_with(model_path: Path, parts: Path):
     model = Model(model_path)
-    calibration = model.bundle.manifest["calibration"]
-    reject = calibration["thresholds"]["reject"]
-    assert reject["value"] == pytest.approx(max(calibration["scores"]) + reject["tol"])
-    setter = model.inspect(parts / reject["set_by"][0])
-    assert setter.score == pytest.approx(reject["base"])
+    calibration = model.bundle.manifest.calibration
+    reject = calibration.reject
+    assert reject.value == pytest.approx(max(calibration.scores) + reject.tol)
+    setter = model.inspect(parts / reject.set_by[0])
+    assert setter.score == pytest.approx(reject.base)
     assert setter.verdict is Verdict.OK
     assert setter.regions == ()
 
@@ -160,9 +160,9 @@ def test_calibrate_changes_thresholds_and_nothing_else(model_path: Path, tmp_pat
     before, after = Model(model_path), Model(copy)
     assert done.calibration.n == 40
     assert done.calibration.reject.bound == 0.1
-    assert after.bundle.manifest["graph_sha256"] == before.bundle.manifest["graph_sha256"]
+    assert after.bundle.manifest.graph_sha256 == before.bundle.manifest.graph_sha256
     assert after.model_id != before.model_id
-    assert len(after.bundle.manifest["calibration"]["history"]) == 1
+    assert len(after.bundle.manifest.calibration.history) == 1
     assert all(not one.flipped for one in replay(after))
     assert not copy.with_name("model.old").exists()
     assert "At most 10 % of good parts are rejected" in (copy / "report.html").read_text()
@@ -184,13 +184,13 @@ def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
         group=group,
     )
     assert without.calibration.reject.value == pytest.approx(with_defect.calibration.reject.without)
-    assert "confirmed not good" in " ".join(without.calibration.sentences())
+    assert "confirmed not good" in " ".join(without.calibration.statement)
 
 
 def test_calibrating_on_what_was_fitted_is_refused(model_path: Path, parts: Path, tmp_path: Path):
     with pytest.raises(DataError, match="was fitted on this"):
         calibrate(model_path, parts, out=tmp_path / "model", group=r"part(\d+)")
-    fitted = set(Model(model_path).bundle.manifest["data"]["fit"].values())
+    fitted = set(Model(model_path).bundle.manifest.data.fit.values())
     save(tmp_path / f"again/part{min(fitted)}_7.png", picture(7))  # a new photograph of a part that was fitted
     with pytest.raises(DataError, match="part"):
         calibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
@@ -220,13 +220,13 @@ def test_calibrating_on_copies_is_refused(model_path: Path, tmp_path: Path):
 def test_crossfit_uses_every_part_and_says_that_it_is_approximate(train: Train, parts: Path, tmp_path: Path):
     trained = train(parts, tmp_path / "model", {"calibration.crossfit": 3})
     assert trained.calibration.n == 20
-    assert "sibling models" in trained.calibration.sentences()[0]
-    assert len(trained.bundle.manifest["data"]["fit"]) == 40
+    assert "sibling models" in trained.calibration.statement[0]
+    assert len(trained.bundle.manifest.data.fit) == 40
 
 
 def test_the_same_training_gives_the_same_graph(train: Train, parts: Path, model_path: Path, tmp_path: Path):
     train(parts, tmp_path / "again")
-    assert bundle.load(tmp_path / "again").manifest["graph_sha256"] == bundle.load(model_path).manifest["graph_sha256"]
+    assert bundle.load(tmp_path / "again").manifest.graph_sha256 == bundle.load(model_path).manifest.graph_sha256
 
 
 def test_a_defect_in_the_training_split_is_named(train: Train, parts: Path, tmp_path: Path):
@@ -273,9 +273,9 @@ def test_unreadable_training_images_are_listed_and_left_out(train: Train, parts:
     (tmp_path / "some/part03_0.png").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "some/part04_0.png").write_bytes(b"")
     trained = train(tmp_path / "some", tmp_path / "model")
-    listed = dict(trained.bundle.manifest["data"]["unreadable"])
+    listed = dict(trained.bundle.manifest.data.unreadable)
     assert set(listed) == {"part03_0.png", "part04_0.png"}
-    measured = trained.calibration.images + len(trained.bundle.manifest["data"]["fit"])
+    measured = trained.calibration.images + len(trained.bundle.manifest.data.fit)
     assert measured + len(listed) == 40
 
 
@@ -418,9 +418,9 @@ def test_a_golden_image_is_no_good_part_to_calibrate_on(train: Train, parts: Pat
     shutil.copytree(parts / "train/good", tmp_path / "good")
     golden = shutil.copy(tmp_path / "good/part03_0.png", tmp_path / "golden.png")
     trained = train(tmp_path / "good", tmp_path / "model", detector="difference", golden=[Path(golden)])
-    data = trained.bundle.manifest["data"]
-    assert len(data["fit"]) + len(data["calibrated"]) == 39
-    assert min(trained.bundle.manifest["calibration"]["scores"]) > 0
+    data = trained.bundle.manifest.data
+    assert len(data.fit) + len(data.calibrated) == 39
+    assert min(trained.bundle.manifest.calibration.scores) > 0
     with pytest.raises(DataError, match="all images are golden ones"):
         train(tmp_path / "good", tmp_path / "b", detector="difference", golden=sorted((tmp_path / "good").iterdir()))
 
@@ -468,7 +468,7 @@ def test_an_excluded_image_is_nowhere_counted_as_good(model_path: Path, tmp_path
         exclusions=[Exclusion("part55.png", "a hole")],
         group=r"part(\d+)",
     )
-    assert len(done.bundle.manifest["data"]["calibrated"]) == 9
+    assert len(done.bundle.manifest.data.calibrated) == 9
     report = (tmp_path / "model/report.html").read_text()
     assert "0 of 9" in report
     assert "of 10 " not in report
@@ -484,7 +484,7 @@ def test_pictures_stay_in_their_folder(model_path: Path, parts: Path, tmp_path: 
 
 
 def test_other_photographs_of_parts_that_set_the_thresholds_are_named(model_path: Path, tmp_path: Path):
-    calibrated = set(Model(model_path).bundle.manifest["data"]["calibrated"].values())
+    calibrated = set(Model(model_path).bundle.manifest.data.calibrated.values())
     part = min(calibrated)
     save(tmp_path / f"test/good/part{part}_9.png", picture(1234))
     save(tmp_path / "test/hole/part90_0.png", picture(1235, defect=True))

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -243,10 +243,10 @@ def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
 def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path):
     need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     loaded = bundle.load(model_path)
-    manifest = {key: value for key, value in loaded.manifest.items() if key not in ("files", "graph_sha256")}
-    first = manifest["selfcheck"][0]
-    manifest["selfcheck"] = [first | {"verdict": "NG", "score": first["score"] * 100}, *manifest["selfcheck"][1:]]
-    contents = {name: loaded.read(name) for name in loaded.manifest["files"]}
+    first, *rest = loaded.manifest.selfcheck
+    wrong = replace(first, verdict="NG", score=first.score * 100)
+    manifest = replace(loaded.manifest, selfcheck=(wrong, *rest))
+    contents = {name: loaded.read(name) for name in loaded.manifest.files}
     bundle.write(tmp_path / "model", manifest, contents)
     service = start(tmp_path / "model")
     try:

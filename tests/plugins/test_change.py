@@ -19,6 +19,7 @@ from anomalib_lite.data import goldens as references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
@@ -169,10 +170,10 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.slow
 def test_a_bound_from_simulations_says_so(simulated: Path):
     manifest = Model(simulated).bundle.manifest
-    assert manifest["calibration"]["simulated"]
-    assert manifest["calibration"]["statement"][0].startswith("Simulated:")
+    assert manifest.calibration.simulated
+    assert manifest.calibration.statement[0].startswith("Simulated:")
     assert "Simulated:" in (simulated / "report.html").read_text()
-    assert manifest["reference"] == {"files": ["reference/design1.jpg"], "pattern": None}
+    assert manifest.reference == GoldenRecord(("reference/design1.jpg",), None)
 
 
 @pytest.mark.slow
@@ -294,7 +295,7 @@ def test_beyond_what_a_model_carries_the_self_check_brings_its_own(tmp_path: Pat
     monkeypatch.setattr(references, "MAX_GOLDENS", 1)
     assert run_training(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
     model = Model(tmp_path / "model")
-    assert model.bundle.manifest["reference"]["files"] == []
+    assert model.bundle.manifest.reference == GoldenRecord(())
     assert list((tmp_path / "model/selfcheck").glob("reference-*"))
     assert not any(one.flipped or one.error for one in replay(model))
     assert model.inspect(GOLDENS[0]).error_code == "missing"

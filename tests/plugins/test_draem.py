@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from anomalib_lite.detector import Batch
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import DataError
 from anomalib_lite.synthesis import SOURCES, Anomalies
 

@@ -14,7 +14,7 @@ from anomalib_lite_draem.detector import Draem
 from PIL import Image
 from torch import Tensor
 
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.pipeline.train import train as run_training

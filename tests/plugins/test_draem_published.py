@@ -11,7 +11,7 @@ from anomalib_lite_draem.detector import Draem
 from anomalib_lite_draem.published import PublishedReconstruction, PublishedSegmentation, read_published
 from torch import Tensor
 
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError
 
 

@@ -18,7 +18,7 @@ from plain_run import PlainRun
 from test_draem import export
 
 from anomalib_lite.detector import Batch
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.synthesis import Anomalies
 
 

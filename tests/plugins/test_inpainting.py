@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError
 
 SMALL = InpaintingConfig(cells=(4, 8), widths=(8, 16))

@@ -177,9 +177,9 @@ def test_the_example_of_plugins_show_trains(
     shown = capsys.readouterr().out
     (tmp_path / "gauss.yaml").write_text(shown[shown.index("# example:") :])
     trained = train(parts, tmp_path / "model", config=tmp_path / "gauss.yaml")
-    assert trained.bundle.manifest["config"]["options"] == {"floor": 0.02, "steps": 0}
-    assert trained.bundle.manifest["config"]["score"]["sigma"] == 1.0
-    assert trained.bundle.manifest["detector"]["weights"] is None
+    assert trained.bundle.manifest.options == {"floor": 0.02, "steps": 0}
+    assert trained.bundle.manifest.score["sigma"] == 1.0
+    assert trained.bundle.manifest.detector.weights is None
 
 
 # ---- as a schema

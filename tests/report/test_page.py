@@ -132,7 +132,7 @@ def test_every_anchor_leads_somewhere_and_every_picture_is_described() -> None:
 def test_says_what_limits_the_bound() -> None:
     calibrated = reports.calibration(10, approximate=True, errors=2)
     text = words(reports.report(calibrated, reports.rows(calibrated), notes=["3 images overlap with the fit"]))
-    for sentence in calibrated.sentences():
+    for sentence in calibrated.statement:
         assert " ".join(sentence.split()) in text
     assert "Approximate bound: cross-fitted" in text
     assert f"{calibrated.reject.missing} more good parts needed" in text

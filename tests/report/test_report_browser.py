@@ -92,7 +92,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 def decided(rows: list[ScoredRow], made: Calibration, reject: float) -> list[int]:
     """The page's counts as Python makes them, with `decide` at another reject threshold."""
-    thresholds = replace(made.thresholds, reject=reject, review=min(reject, made.review.value))
+    thresholds = replace(made.limits, reject=reject, review=min(reject, made.review.value))
     measured = [row for row in rows if row.score is not None]
     rejected = {row.image for row in measured if decision.decide(row.score or 0.0, thresholds) == "NG"}
     good = [row for row in measured if row.label == "good"]

@@ -13,7 +13,7 @@ from anomalib_lite.data import Sample
 from anomalib_lite.edge.golden.pairing import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.training import frames as training_frames
 from anomalib_lite.training.frames import TrainingFrames

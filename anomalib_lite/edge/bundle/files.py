@@ -9,15 +9,15 @@ import os
 import shutil
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from anomalib_lite.edge.bundle import archive, protobuf
+from anomalib_lite.edge.manifest import FILE, Manifest, described, listed_files
 from anomalib_lite.errors import ModelError
 
-SCHEMA_VERSION = 1
-MANIFEST, GRAPH = "manifest.json", "model.onnx"
+MANIFEST, GRAPH = FILE, "model.onnx"
 METADATA_KEY = "anomalib_lite"
 MAX_BYTES = 512 * 2**20  # of a graph, and of any other file of a bundle
 _METADATA_FIELD = 14  # ModelProto.metadata_props, onnx.proto
@@ -28,7 +28,7 @@ class Bundle:
     """A loaded and verified bundle."""
 
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     model_id: str  # first 12 characters of the manifest's SHA-256; empty before it is written
     kept: Mapping[str, bytes]  # contents in memory, the graph among them
 
@@ -43,7 +43,7 @@ class Bundle:
         Raises:
             ModelError: The manifest does not list it, it is missing, or it was changed.
         """
-        return self.kept[name] if name in self.kept else _checked(self.path, name, self.manifest["files"])
+        return self.kept[name] if name in self.kept else _checked(self.path, name, self.manifest.files)
 
 
 def load(path: Path) -> Bundle:
@@ -56,8 +56,8 @@ def load(path: Path) -> Bundle:
     """
     held = archive.unpack(path) if path.is_file() else None
     raw = _manifest_bytes(path) if held is None else _held_manifest(path, held)
-    manifest = _manifest(path, raw)
-    files = manifest["files"]
+    document = _document(path, raw)
+    files = listed_files(document, path)
     for name in files:
         if held is None:
             _checked(path, name, files)
@@ -65,21 +65,22 @@ def load(path: Path) -> Bundle:
             _verified(path / name, held.get(name), files[name])
     if GRAPH not in files:
         raise ModelError(f"{path}: the manifest lists no {GRAPH}. Restore the bundle from its origin.")
+    manifest = Manifest.from_json(document, path)
     graph = _checked(path, GRAPH, files) if held is None else held[GRAPH]
-    if graph_digest(graph) != manifest.get("graph_sha256"):
+    if graph_digest(graph) != manifest.graph_sha256:
         raise ModelError(f"{path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
-    if _described(metadata(graph)) != _described(manifest):
+    if described(metadata(graph)) != described(document):
         raise ModelError(f"{path / GRAPH}: its metadata differ from {MANIFEST}. Restore the bundle from its origin.")
     kept = {GRAPH: graph} if held is None else {name: held[name] for name in files}
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], kept)
 
 
-def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes], *, overwrite: bool = False) -> Bundle:
+def write(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> Bundle:
     """Write a bundle: to a temporary place beside it, synced, then renamed.
 
     Args:
         path: The folder to make, or the zip where the name ends so.
-        manifest: Without `files` and `graph_sha256`, which are added here.
+        manifest: `files` and `graph_sha256` are set here.
         files: Relative names to contents; `model.onnx` gets the manifest as its metadata.
         overwrite: Replace an existing bundle. An old folder is renamed to `NAME.old` first and removed last.
 
@@ -87,10 +88,10 @@ def write(path: Path, manifest: Mapping[str, Any], files: Mapping[str, bytes], *
         ModelError: `path` exists and `overwrite` is False, or the disk does not take it. Nothing is changed then.
     """
     refuse_existing(path, overwrite=overwrite)
-    described = {**manifest, "graph_sha256": graph_digest(files[GRAPH])}
-    contents = {**files, GRAPH: with_metadata(files[GRAPH], _described(described))}
+    manifest = replace(manifest, graph_sha256=graph_digest(files[GRAPH]), files={})
+    contents = {**files, GRAPH: with_metadata(files[GRAPH], described(manifest.to_json()))}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
-    contents[MANIFEST] = to_json({**described, "files": hashes})
+    contents[MANIFEST] = to_json(replace(manifest, files=hashes).to_json())
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.suffix == archive.SUFFIX:
@@ -132,9 +133,9 @@ def graph_digest(graph: bytes) -> str:
     return hashlib.sha256(protobuf.without(graph, _METADATA_FIELD)).hexdigest()
 
 
-def with_metadata(graph: bytes, described: Mapping[str, Any]) -> bytes:
+def with_metadata(graph: bytes, document: Mapping[str, Any]) -> bytes:
     """The ONNX file with the manifest as its only metadata. The graph itself is not touched."""
-    text = json.dumps(described, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
+    text = json.dumps(document, sort_keys=True, allow_nan=False, separators=(",", ":")).encode()
     entry = protobuf.field(1, METADATA_KEY.encode()) + protobuf.field(2, text)
     return protobuf.without(graph, _METADATA_FIELD) + protobuf.field(_METADATA_FIELD, entry)
 
@@ -150,15 +151,6 @@ def metadata(graph: bytes) -> dict[str, Any]:
                 except (KeyError, ValueError, TypeError, RecursionError) as error:
                     raise ModelError(f"the graph's metadata are no manifest ({error!r}): restore it.") from error
     return {}
-
-
-def _described(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The manifest as a graph carries it.
-
-    Without file hashes, which cannot be inside a file that they cover; and without times, so that training twice gives
-    the same graph file, byte for byte.
-    """
-    return {key: value for key, value in manifest.items() if key not in ("files", "created", "calibrated")}
 
 
 def _manifest_bytes(path: Path) -> bytes:
@@ -179,21 +171,13 @@ def _held_manifest(path: Path, held: Mapping[str, bytes]) -> bytes:
     return held[MANIFEST]
 
 
-def _manifest(path: Path, raw: bytes) -> dict[str, Any]:
-    """The manifest, of a schema that is known here, with its list of files."""
+def _document(path: Path, raw: bytes) -> Any:
     try:
-        manifest = json.loads(raw)
-        version, files = manifest["schema_version"], manifest["files"]
-        newer = version > SCHEMA_VERSION
-        if not all(isinstance(digest, str) for digest in files.values()):
-            raise TypeError("files: expected names and hashes")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return json.loads(raw)
+    except (ValueError, RecursionError) as error:
         raise ModelError(
             f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin."
         ) from error
-    if newer:
-        raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
-    return dict(manifest)
 
 
 def _checked(path: Path, name: str, hashes: Mapping[str, str]) -> bytes:

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Literal, NamedTuple, Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec, Mode
 from anomalib_lite.errors import ImageError
-
-Mode = Literal["stretch", "letterbox", "tile"]
 
 
 @dataclass(frozen=True, eq=False)

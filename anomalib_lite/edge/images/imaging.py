@@ -7,10 +7,10 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, Self, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,30 +19,11 @@ from PIL import Image
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats import Stored, identify
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ImageError
 
 Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, C in {1, 3}, RGB
 BYTES_NAME = "image given as bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class ImageSpec:
-    """What a model takes: size in pixels, channels (1 grey, 3 RGB), dtype, and the value that is white."""
-
-    height: int
-    width: int
-    channels: int
-    dtype: str  # "uint8" | "uint16"
-    white: float  # maps to 1.0; the dtype's maximum unless the camera has fewer bits
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Self:
-        """From `to_json`."""
-        return cls(**data)
 
 
 @dataclass(frozen=True, slots=True)

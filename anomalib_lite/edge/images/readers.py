@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.manifest import ReaderRecord
 from anomalib_lite.errors import ConfigError, ImageError
 
 Read: TypeAlias = Callable[[BinaryIO], NDArray[Any]]  # -> (H, W, C) uint8 or uint16, C in {1, 3}
@@ -45,12 +46,12 @@ def fault(suffix: object) -> str | None:
     return None
 
 
-def complete(readers: Readers, known: Sequence[Mapping[str, str]]) -> Readers:
+def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
     """The readers of a model: those that are given, and for others that it knows a function that says what to install.
 
     Args:
         readers: Suffixes to readers.
-        known: `suffix`, `package` and `version` of each reader that the model was made with.
+        known: The readers that the model was made with.
 
     Raises:
         ConfigError: A suffix that no reader can have, or a reader that is no function.
@@ -59,7 +60,7 @@ def complete(readers: Readers, known: Sequence[Mapping[str, str]]) -> Readers:
         wrong = fault(suffix) or (None if callable(read) else f"'{suffix}': {read!r} is not a function")
         if wrong:
             raise ConfigError(f"readers: {wrong}.")
-    return {one["suffix"]: _missing(**one) for one in known} | dict(readers)
+    return {one.suffix: _missing(one) for one in known} | dict(readers)
 
 
 def decode(read: Read, suffix: str, data: bytes, name: str) -> NDArray[Any]:
@@ -101,11 +102,11 @@ def _found(pixels: object) -> str | None:
     return None
 
 
-def _missing(suffix: str, package: str, version: str) -> Read:
+def _missing(known: ReaderRecord) -> Read:
     def read(file: BinaryIO) -> NDArray[Any]:
         raise ImageError(
-            f"'{suffix}' files need a reader that is not here: install {package} (the model was made with {version}), "
-            f"or give Model(..., readers={{'{suffix}': read}})",
+            f"'{known.suffix}' files need a reader that is not here: install {known.package} (the model was made with "
+            f"{known.version}), or give Model(..., readers={{'{known.suffix}': read}})",
             "no_reader",
         )
 

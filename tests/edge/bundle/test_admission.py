@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from anomalib_lite.edge.bundle import admission, protobuf
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ModelError
 

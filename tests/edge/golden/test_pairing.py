@@ -11,7 +11,7 @@ from anomalib_lite.edge.golden.pairing import Goldens, pair, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError, ImageError
 
 GOLDENS = Path(__file__).parents[3] / "data_samples/board/golden"

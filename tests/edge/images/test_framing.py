@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import ImageSpec, resize_map
+from anomalib_lite.edge.images.imaging import resize_map
+from anomalib_lite.edge.manifest import ImageSpec
 
 
 def spec(size: int = 64, channels: int = 1) -> ImageSpec:

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, PngImagePlugin
 
 from anomalib_lite.edge.images import containers, imaging
-from anomalib_lite.edge.images.imaging import ImageSpec, Limits
+from anomalib_lite.edge.images.imaging import Limits
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ImageError
 
 Pixels = NDArray[Any]
@@ -534,10 +535,6 @@ def test_other_arrays_are_refused(array: Pixels, expected: str) -> None:
 
 def spec(channels: int, dtype: str = "uint8") -> ImageSpec:
     return ImageSpec(8, 8, channels, dtype, 255.0)
-
-
-def test_spec_survives_json() -> None:
-    assert ImageSpec.from_json(spec(3).to_json()) == spec(3)
 
 
 def test_conform_refuses_other_depths_and_channels() -> None:

@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
-from conftest import picture, save
+from conftest import edited, picture, save
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes, Limits, read, read_header
@@ -182,14 +182,12 @@ def test_readers_that_no_model_can_have(model_path: Path, readers: Any, said: st
 
 
 def test_a_manifest_with_odd_readers_is_refused(model_path: Path):
-    from dataclasses import replace
-
     from anomalib_lite.edge import bundle
 
     loaded = bundle.load(model_path)
     for odd in ([{"suffix": ".acme"}], [7], 7):
         with pytest.raises(ModelError, match="incomplete"):
-            Model(replace(loaded, manifest={**loaded.manifest, "readers": odd}))
+            edited(loaded, "readers", odd)
 
 
 def test_a_model_of_ordinary_images_reads_others_with_a_reader(model_path: Path, tmp_path: Path):

@@ -1,0 +1,162 @@
+"""What a calibration leaves behind: thresholds, the bound they carry, and the data behind them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
+
+from anomalib_lite.edge.manifest.parsing import Rule, finite, plain
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Calibrated limits in raw units: two for the image score, two for the pixels of the map, and the tolerance.
+
+    `tol` is the smaller tolerance of the two score thresholds: what a score may move by on another processor.
+    """
+
+    reject: float
+    review: float
+    map_reject: float
+    map_review: float
+    tol: float
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether all are finite, and neither reject threshold is below its review threshold."""
+        values = (self.reject, self.review, self.map_reject, self.map_review, self.tol)
+        ordered = self.reject >= self.review and self.map_reject >= self.map_review
+        return all(map(math.isfinite, values)) and self.tol >= 0 and ordered
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """An image left out of the calibration by a person, and why."""
+
+    image: str
+    because: str
+
+
+@dataclass(frozen=True, slots=True)
+class Certified:
+    """One calibrated threshold and what it is worth.
+
+    value: the stored threshold, `base` + `tol`.       base: the order statistic s_(n-r).
+    asked, bound: the rate asked for and the one certified, equal unless parts are missing.
+    allowed: r, the parts that may lie above.          missing: parts still needed for what was asked, 0 if none.
+    set_by: the images whose value is `base`.          without: the value without these images, None if none are left.
+    """
+
+    value: float
+    base: float
+    tol: float
+    asked: float
+    bound: float
+    allowed: int
+    missing: int
+    set_by: tuple[str, ...]
+    without: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertifiedThresholds:
+    """Of the image score, and of the pixels of the anomaly map."""
+
+    reject: Certified
+    review: Certified
+    map_reject: Certified
+    map_review: Certified
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesPerUnit:
+    """How often parts were photographed; `min` is None in calibrations of older versions."""
+
+    median: float
+    max: int
+    min: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unmeasured:
+    """Calibration images that could not be measured, and their share of all."""
+
+    count: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """Thresholds of score and map, the statement they carry, and the data behind them.
+
+    unit: "group" (physical parts are known) or "image" (each image counts as its own part).
+    scores: one per part (its largest), ascending; what p-values are computed from.
+    images: number of images measured.                 errors: those that could not be measured, counted apart.
+    approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
+    simulated: the good images were simulated from golden ones, so the bound is one on simulations.
+    statement: all that has to be said of it, the bound first.
+    history: earlier calibrations of the same model as JSON, oldest first.
+    """
+
+    DERIVED: ClassVar = ("n",)
+
+    confidence: float
+    unit: Literal["group", "image"]
+    images: int
+    images_per_unit: ImagesPerUnit
+    errors: Unmeasured
+    thresholds: CertifiedThresholds
+    scores: tuple[float, ...] = field(metadata={"expected": "a list of at least one finite number"})
+    approximate: bool = False
+    simulated: bool = False
+    exclusions: tuple[Exclusion, ...] = ()
+    statement: tuple[str, ...] = ()
+    history: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def n(self) -> int:
+        """Number of parts (images where parts are not known) behind the thresholds."""
+        return len(self.scores)
+
+    @property
+    def reject(self) -> Certified:
+        """The threshold above which an image is NG."""
+        return self.thresholds.reject
+
+    @property
+    def review(self) -> Certified:
+        """The threshold above which an image is not OK."""
+        return self.thresholds.review
+
+    @property
+    def has_review_band(self) -> bool:
+        """Whether a score can be above review and not above reject."""
+        return self.review.value < self.reject.value
+
+    @property
+    def limits(self) -> Thresholds:
+        """What a device compares with."""
+        certified = self.thresholds
+        return Thresholds(
+            reject=certified.reject.value,
+            review=certified.review.value,
+            map_reject=certified.map_reject.value,
+            map_review=certified.map_review.value,
+            tol=min(certified.reject.tol, certified.review.tol),
+        )
+
+    def as_history(self) -> tuple[Mapping[str, Any], ...]:
+        """What the next calibration of this model carries along: the earlier ones, and this one."""
+        return (*self.history, {key: value for key, value in plain(self).items() if key != "history"})
+
+    def rules(self) -> Iterator[Rule]:
+        """What no model can work without."""
+        numbers = len(self.scores) > 0 and all(map(finite, self.scores))
+        yield Rule("scores", self.scores, numbers, "a list of at least one finite number")
+        ascending = all(a <= b for a, b in pairwise(self.scores))
+        yield Rule("scores", self.scores, ascending, "a list in ascending order")
+        sound = "finite numbers, reject at least review"
+        yield Rule("thresholds", self.limits, self.limits.is_sound, sound)

@@ -1,0 +1,181 @@
+"""The manifest of a bundle: what a model is, where it comes from, and what its thresholds promise.
+
+The one place that knows the keys of manifest.json. Keys with a default are those that models of older versions lack.
+"""
+
+from __future__ import annotations
+
+import reprlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self
+
+from anomalib_lite.edge.manifest.certificate import Calibration
+from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
+from anomalib_lite.edge.manifest.sections import (
+    DataRecord,
+    DetectorRecord,
+    Expected,
+    ExportRecord,
+    FramingRecord,
+    GoldenRecord,
+    GraphRecord,
+    ImageSpec,
+    ReaderRecord,
+    TrainingRecord,
+)
+from anomalib_lite.errors import ModelError
+
+SCHEMA_VERSION = 1
+FILE = "manifest.json"
+OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
+OF_THE_TIME = ("created", "calibrated")
+ABSENT_IF_NONE = ("calibrated", "exported")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """All that a bundle says of itself."""
+
+    created: str  # ISO 8601, UTC
+    created_with: str  # version of the host
+    detector: DetectorRecord
+    config: Mapping[str, Any]  # of the training, as in a configuration file
+    image: ImageSpec
+    framing: FramingRecord
+    graph: GraphRecord
+    training: TrainingRecord
+    calibration: Calibration
+    data: DataRecord
+    selfcheck: tuple[Expected, ...] = ()
+    reference: GoldenRecord | None = None  # where the detector compares
+    readers: tuple[ReaderRecord, ...] = ()
+    calibrated: str | None = None  # when, where that was after the training
+    exported: ExportRecord | None = None
+    graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256
+    schema_version: int = SCHEMA_VERSION
+
+    @classmethod
+    def from_json(cls, data: Any, path: Path) -> Self:
+        """A manifest from what `json.loads` gave.
+
+        Args:
+            data: The document.
+            path: Of the bundle, for messages.
+
+        Raises:
+            ModelError: It is no manifest, of a newer schema, lacks a key, or a value makes no sense; the key is named.
+        """
+        listed_files(data, path)
+        try:
+            return parsed(cls, data)  # type: ignore[no-any-return]
+        except Missing as key:
+            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {_remedy(str(key))}") from None
+        except Unsound as wrong:
+            said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
+            raise ModelError(f"{path}: {said}. {_remedy(wrong.key)}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        absent = {name for name in ABSENT_IF_NONE if getattr(self, name) is None}
+        return {key: value for key, value in plain(self).items() if key not in absent}
+
+    def recalibrated(
+        self,
+        calibration: Calibration,
+        *,
+        images: Mapping[str, str],
+        selfcheck: Iterable[Expected],
+        readers: Iterable[ReaderRecord] = (),
+    ) -> Self:
+        """The manifest of the same model under another calibration.
+
+        Args:
+            calibration: The new one, with the old one in its history.
+            images: SHA-256 -> part of the images that it rests on.
+            selfcheck: What the self-check expects under the new thresholds.
+            readers: Those that the images needed, beside those known.
+        """
+        known = {one.suffix: one for one in (*self.readers, *readers)}
+        return replace(
+            self,
+            calibration=calibration,
+            calibrated=now(),
+            data=replace(self.data, calibrated=dict(images)),
+            selfcheck=tuple(selfcheck),
+            readers=tuple(known.values()),
+        )
+
+    def for_device(self, model_id: str, version: str) -> Self:
+        """The manifest of an export of this model: without the names of files on the training machine."""
+        return replace(self, data=replace(self.data, unreadable=()), exported=ExportRecord(model_id, version))
+
+    def quantised(self, comparison: Mapping[str, Any]) -> Self:
+        """The manifest of an export whose graph is int8, with how that compares with the float one."""
+        assert self.exported is not None
+        return replace(self, exported=replace(self.exported, int8=comparison))
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The detector's own options."""
+        found: Mapping[str, Any] = self.config.get("options", {})
+        return found
+
+    @property
+    def score(self) -> Mapping[str, Any]:
+        """How the anomaly map becomes the image score."""
+        found: Mapping[str, Any] = self.config.get("score", {})
+        return found
+
+    @property
+    def compares(self) -> bool:
+        """Whether images are compared with golden ones."""
+        return "reference" in self.graph.inputs
+
+    def rules(self) -> Iterator[Rule]:
+        """What sections must be to each other."""
+        side = min(self.image.height, self.image.width)
+        overlap = self.framing.overlap
+        leaves_core = self.framing.mode != "tile" or 2 * overlap < side
+        yield Rule("framing.overlap", overlap, leaves_core, f"less than half of the tile's {side} pixels")
+
+
+def listed_files(data: Any, path: Path) -> Mapping[str, str]:
+    """The files that a manifest lists, name -> SHA-256; the rest of it is not looked at yet.
+
+    Raises:
+        ModelError: It is no manifest, or of a newer schema.
+    """
+    version, files = (data.get("schema_version"), data.get("files")) if isinstance(data, dict) else (None, None)
+    if (
+        not isinstance(version, int)
+        or isinstance(version, bool)
+        or not isinstance(files, dict)
+        or not all(isinstance(digest, str) for digest in files.values())
+    ):
+        raise ModelError(f"{path / FILE}: is not a manifest. Restore the bundle from its origin.")
+    if version > SCHEMA_VERSION:
+        raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
+    return files
+
+
+def described(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest, as JSON, as a graph carries it.
+
+    Without file hashes, which cannot be inside a file that they cover; and without times, so that training twice gives
+    the same graph file, byte for byte.
+    """
+    return {key: value for key, value in manifest.items() if key not in (*OF_THE_FILES, *OF_THE_TIME)}
+
+
+def _remedy(key: str) -> str:
+    again = "calibrate" if key.startswith("calibration") else "train"
+    return f"Restore the bundle from its origin, or {again} the model again."
+
+
+def now() -> str:
+    """The time, UTC, ISO 8601, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

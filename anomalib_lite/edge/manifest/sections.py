@@ -1,0 +1,141 @@
+"""The sections of a manifest, each a type of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from anomalib_lite.edge.manifest.parsing import Rule, finite
+
+Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """What a model takes: size in pixels, channels (1 grey, 3 RGB), dtype, and the value that is white."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str  # "uint8" | "uint16"
+    white: float  # maps to 1.0; the dtype's maximum unless the camera has fewer bits
+
+    def rules(self) -> Iterator[Rule]:
+        """What places an image in the graph."""
+        for side, size in (("height", self.height), ("width", self.width)):
+            yield Rule(side, size, size > 0, "a whole number above 0")
+        yield Rule("channels", self.channels, self.channels in (1, 3), "1 or 3")
+        yield Rule("dtype", self.dtype, self.dtype in ("uint8", "uint16"), "uint8 or uint16")
+        yield Rule("white", self.white, finite(self.white) and self.white > 0, "a number above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorRecord:
+    """What was trained, and the package that provides it."""
+
+    name: str
+    summary: str
+    plugin: str
+    version: str
+    paper: str | None = None
+    weights: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FramingRecord:
+    """How images become inputs of the graph."""
+
+    mode: Mode
+    overlap: int
+    convert: bool
+    roi: str | None = None  # the mask's name in the bundle
+    align: bool = False
+    source: tuple[int, int] | None = None  # (height, width) that alone is taken, where the graph itself resizes
+
+    def rules(self) -> Iterator[Rule]:
+        """What a frame is cut by."""
+        yield Rule("overlap", self.overlap, self.overlap >= 0, "a whole number of pixels")
+
+
+@dataclass(frozen=True, slots=True)
+class GoldenRecord:
+    """The golden images that a bundle carries."""
+
+    files: tuple[str, ...]
+    pattern: str | None = None  # which of them an image is compared with, by its name
+
+
+@dataclass(frozen=True, slots=True)
+class ReaderRecord:
+    """A reader that files of the training or the calibration needed: for messages, never imported."""
+
+    suffix: str
+    package: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """Largest differences between torch and the exported graph, over real frames."""
+
+    frames: int
+    score: float  # relative to max(|score|, range of scores)
+    anomaly_map: float  # relative to the range of the maps
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRecord:
+    """What goes into the graph, by name, and how far it is from what was trained."""
+
+    inputs: tuple[str, ...]
+    parity: Parity | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRecord:
+    """How the fit went."""
+
+    steps: int
+    device: str
+    images: int
+
+
+@dataclass(frozen=True, slots=True)
+class DataRecord:
+    """What the model was fitted and calibrated on: `fit` and `calibrated` are SHA-256 of files -> their parts."""
+
+    root: str
+    layout: str
+    images: int
+    grouped: bool
+    groups: int
+    fit: Mapping[str, str]
+    simulated: bool = False
+    unreadable: tuple[tuple[str, str], ...] = ()  # name, reason
+    calibrated: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A self-check image, and what the machine that trained the model says of it."""
+
+    file: str  # within the bundle
+    what: str  # "low", "median", "highest", "planted dark patch", "rendered 1", ...
+    score: float
+    verdict: str
+    reference: str | None = None  # the golden image within the bundle, for models that compare
+
+    @property
+    def files(self) -> list[str]:
+        """What it needs of the bundle."""
+        return [self.file] if self.reference is None else [self.file, self.reference]
+
+
+@dataclass(frozen=True, slots=True)
+class ExportRecord:
+    """What an exported model was made of."""
+
+    origin: str = field(metadata={"key": "from"})  # model_id
+    version: str = field(metadata={"key": "with"})
+    int8: Mapping[str, Any] | None = None  # how the int8 graph compares with the float one; None where it is float
