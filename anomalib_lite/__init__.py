@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import Result
-    from anomalib_lite.errors import AnomalibLiteError
+    from anomalib_lite.errors import AnomalibLiteError, ErrorCode
     from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo, hookimpl
 
 __all__ = [
@@ -32,6 +32,7 @@ __all__ = [
     "Batch",
     "Detector",
     "DetectorInfo",
+    "ErrorCode",
     "ImageSpec",
     "Model",
     "ReaderInfo",
@@ -50,6 +51,7 @@ _HOME = {
     "Batch": "detector",
     "Detector": "detector",
     "DetectorInfo": "hookspecs",
+    "ErrorCode": "errors",
     "ImageSpec": "edge.manifest",
     "Model": "edge.model",
     "ReaderInfo": "hookspecs",

@@ -14,10 +14,13 @@ A message is one or two sentences: what happened, where, what was expected, what
 Only `anomalib_lite.cli` turns errors into exit codes; a bug exits with 70.
 """
 
+from enum import StrEnum
+
 __all__ = [
     "AnomalibLiteError",
     "ConfigError",
     "DataError",
+    "ErrorCode",
     "ExportError",
     "ImageError",
     "MissingExtra",
@@ -25,6 +28,26 @@ __all__ = [
     "ParityFailed",
     "PluginError",
 ]
+
+
+class ErrorCode(StrEnum):
+    """Why an image has the verdict ERROR: short and stable, for result rows."""
+
+    MISSING = "missing"
+    EMPTY = "empty"
+    UNREADABLE = "unreadable"
+    TRUNCATED = "truncated"
+    TOO_LARGE = "too_large"
+    UNSUPPORTED_MODE = "unsupported_mode"
+    SEVERAL_FRAMES = "several_frames"
+    WRONG_DTYPE = "wrong_dtype"
+    WRONG_CHANNELS = "wrong_channels"
+    WRONG_SIZE = "wrong_size"
+    ALIGNMENT_FAILED = "alignment_failed"
+    NO_READER = "no_reader"
+    READER_FAILED = "reader_failed"
+    NOT_FINITE = "not_finite"
+    INTERNAL = "internal"
 
 
 class AnomalibLiteError(Exception):
@@ -55,9 +78,7 @@ class DataError(AnomalibLiteError):
 class ImageError(DataError):
     """One image cannot be measured. Its verdict is ERROR, never OK.
 
-    `code` is stable and short, for result rows: `missing`, `empty`, `unreadable`, `truncated`, `too_large`,
-    `unsupported_mode`, `several_frames`, `wrong_dtype`, `wrong_channels`, `wrong_size`, `alignment_failed`,
-    `no_reader`, `reader_failed`, `not_finite`, `internal`.
+    `code` is one of `ErrorCode`, or a word of a reader's own.
     """
 
     def __init__(self, message: str, code: str) -> None:

@@ -25,7 +25,7 @@ from anomalib_lite.edge.manifest import GoldenRecord, Manifest
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
-from anomalib_lite.errors import ImageError, ModelError
+from anomalib_lite.errors import ErrorCode, ImageError, ModelError
 
 Source: TypeAlias = File | NDArray[np.generic]
 
@@ -107,7 +107,11 @@ class Model:
         except ImageError as error:
             known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
-            known |= {"verdict": Verdict.ERROR, "error_code": "internal", "error": f"{type(error).__name__}: {error}"}
+            known |= {
+                "verdict": Verdict.ERROR,
+                "error_code": ErrorCode.INTERNAL,
+                "error": f"{type(error).__name__}: {error}",
+            }
         return Result(**known, ms=1000 * (time.perf_counter() - started))
 
     def candidates(self, reference: Source | None = None, name: str | None = None) -> list[View]:
@@ -170,7 +174,7 @@ def goldens(manifest: Manifest, files: Bundle, readers: Readers = NO_READERS) ->
         sources = {PurePosixPath(one).name: files.read(one) for one in record.files}
         return Goldens(sources, record.pattern, readers)
     except ImageError as error:
-        if error.code == "no_reader":
+        if error.code == ErrorCode.NO_READER:
             raise ModelError(f"{files.path}: its golden images cannot be read here. {error}.") from error
         raise ModelError(f"{files.path}: a golden image is damaged: {error}. Restore the bundle.") from error
 
@@ -183,7 +187,9 @@ def region_of_interest(source: Source) -> NDArray[np.bool_]:
     """
     inside: NDArray[np.bool_] = np.any(imaging.read(source).pixels, axis=2)
     if not inside.any():
-        raise ImageError("the region of interest is empty: paint what is to be inspected in any value but 0", "empty")
+        raise ImageError(
+            "the region of interest is empty: paint what is to be inspected in any value but 0", ErrorCode.EMPTY
+        )
     return inside
 
 

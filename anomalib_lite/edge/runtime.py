@@ -15,7 +15,7 @@ from anomalib_lite.edge.bundle.admission import Signature
 from anomalib_lite.edge.golden.pairing import Pair, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing
-from anomalib_lite.errors import ConfigError, ImageError, ModelError
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, ModelError
 
 Feed: TypeAlias = dict[str, NDArray[Any]]
 
@@ -104,13 +104,15 @@ class Runtime:
 
     def _measure(self, frames: Sequence[Frame], pair: Pair | None) -> Measurement:
         if not any(frame.valid.any() for frame in frames):
-            raise ImageError("nothing of the image is inside the region of interest: check image.roi", "wrong_size")
+            raise ImageError(
+                "nothing of the image is inside the region of interest: check image.roi", ErrorCode.WRONG_SIZE
+            )
         outputs = [self.run(feed) for feed in self._feeds(frames, pair.references if pair else ())]
         scores = [float(one) for scores, _ in outputs for one in scores][: len(frames)]
         maps = [one[0] for _, maps in outputs for one in maps][: len(frames)]
         score = max(one for one, frame in zip(scores, frames, strict=True) if frame.valid.any())
         if not (np.isfinite(scores).all() and all(np.isfinite(one).all() for one in maps)):
-            raise ImageError("the model's result is not finite: the image cannot be judged", "not_finite")
+            raise ImageError("the model's result is not finite: the image cannot be judged", ErrorCode.NOT_FINITE)
         if pair is None:
             return Measurement(score, *self.framing.assemble(frames, maps))
         anomaly_map, valid = pair.framing.assemble(frames, maps)

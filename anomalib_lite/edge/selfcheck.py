@@ -9,7 +9,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.manifest import Expected
 from anomalib_lite.edge.model import Model
-from anomalib_lite.errors import ModelError
+from anomalib_lite.errors import ErrorCode, ModelError
 
 FOLDER = "selfcheck"
 
@@ -47,7 +47,7 @@ def replay(model: Model) -> list[Replayed]:
 def _replay_one(model: Model, expected: Expected) -> Replayed:
     image, *reference = (FileBytes(name, model.bundle.read(name)) for name in expected.files)
     result = model.inspect(image, reference=reference[0] if reference else None)
-    if result.error_code == "no_reader":
+    if result.error_code == ErrorCode.NO_READER:
         raise ModelError(f"{model.bundle.path}: cannot be verified here. {result.error}.")
     score = float("nan") if result.score is None else result.score
     flipped = decision.flipped(Verdict(expected.verdict), expected.score, result.verdict, score, model.thresholds.tol)

@@ -20,7 +20,7 @@ from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed, Runtime
-from anomalib_lite.errors import DataError, ImageError, MissingExtra
+from anomalib_lite.errors import DataError, ErrorCode, ImageError, MissingExtra
 from anomalib_lite.metrics.scores import auroc
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _feeds(model: Model, sample: Sample) -> Iterator[Feed]:
     try:
         yield from model.runtime.feeds(pixels, model.candidates(sample.reference, sample.name))
     except ImageError as error:
-        if error.code != "alignment_failed":
+        if error.code != ErrorCode.ALIGNMENT_FAILED:
             raise
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import picture, save
 from environments import ROOT, Environment
-from test_serve import free_port
+from serving import free_port
 
 from anomalib_lite.pipeline.export import export
 

@@ -20,7 +20,7 @@ from conftest import picture, save
 from environments import ROOT
 from needs import need
 from PIL import Image
-from test_serve import _installed, start
+from serving import is_installed, start
 
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
@@ -99,7 +99,7 @@ def test_watch_agrees(camera: Path, images: list[Path], expected: dict[str, Any]
 
 
 def test_serve_agrees(camera: Path, images: list[Path], expected: dict[str, Any]):
-    need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     service = start(camera)
     try:
         rows = {path.name: service.inspect(path.read_bytes(), f"?name={path.name}")[1] for path in images}

@@ -2,106 +2,30 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from conftest import picture, save
 from needs import need
+from serving import LIMIT, Service, is_installed, start
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS
 
-LIMIT = 2**20  # bytes of an image, for the service under test
-PATIENCE = 1.0  # seconds for a body, likewise
-
-CODE = f"""
-import sys
-import uvicorn
-from anomalib_lite.edge.model import Model
-from anomalib_lite.pipeline.serve import application
-app = application(Model(sys.argv[1], threads=1), max_body={LIMIT}, body_seconds={PATIENCE})
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", limit_concurrency=256)
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
-
-
-@dataclass
-class Service:
-    """A running service."""
-
-    port: int
-    process: subprocess.Popen[bytes]
-
-    def ask(self, method: str, path: str, body: Any = None, kind: str = "image/png") -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-        try:
-            connection.request(method, path, body, {"Content-Type": kind} if body is not None else {})
-            response = connection.getresponse()
-            return response.status, response.read()
-        finally:
-            connection.close()
-
-    def inspect(self, content: bytes, query: str = "") -> tuple[int, dict[str, Any]]:
-        status, body = self.ask("POST", "/inspect" + query, content)
-        return status, json.loads(body)
-
-    def send(self, *pieces: bytes, pause: float = 0.0) -> bytes:
-        """Raw bytes in pieces; the first line of the answer, empty where the connection was closed without one."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=20) as one:
-            try:
-                for piece in pieces:
-                    one.sendall(piece)
-                    time.sleep(pause)
-                return one.recv(4096).partition(b"\r\n")[0]
-            except (BrokenPipeError, ConnectionResetError):
-                try:
-                    return one.recv(4096).partition(b"\r\n")[0]
-                except OSError:
-                    return b""
-
-
-def start(model: Path) -> Service:
-    port = free_port()
-    service = Service(port, subprocess.Popen([sys.executable, "-c", CODE, str(model), str(port)]))
-    end = time.monotonic() + 60
-    while True:
-        try:
-            service.ask("GET", "/healthz")
-            return service
-        except OSError:
-            assert service.process.poll() is None, "the service ended at its start"
-            assert time.monotonic() < end, "the service does not answer"
-            time.sleep(0.1)
-
 
 @pytest.fixture(scope="module")
 def service(model_path: Path) -> Iterator[Service]:
-    need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     one = start(model_path)
     yield one
     one.process.terminate()
     assert one.process.wait(30) in (0, -15)
-
-
-def _installed() -> bool:
-    from importlib.util import find_spec
-
-    return find_spec("fastapi") is not None and find_spec("uvicorn") is not None
 
 
 def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path: Path, tmp_path: Path):
@@ -241,7 +165,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
 
 
 def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path):
-    need(_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     loaded = bundle.load(model_path)
     first, *rest = loaded.manifest.selfcheck
     wrong = replace(first, verdict="NG", score=first.score * 100)

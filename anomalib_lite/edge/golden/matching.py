@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.golden.views import Features, Matrix, View, opencv, scaling, transformed
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
 
 RATIO = 0.8  # of the distances to the best and the second best match
 RANSAC_PIXELS = 2.0  # of the reduced image
@@ -115,5 +115,5 @@ def alignment_failed(reason: str) -> ImageError:
     """The error that says why there is no alignment: never a verdict on the part."""
     return ImageError(
         f"the image could not be aligned with the golden one: {reason}. Is it the same product, seen alike?",
-        "alignment_failed",
+        ErrorCode.ALIGNMENT_FAILED,
     )

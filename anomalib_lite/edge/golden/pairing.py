@@ -21,7 +21,7 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.errors import ConfigError, ImageError
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
 FOLDER = "reference"  # of a bundle
 MAX_GOLDENS = 32  # that a bundle carries
@@ -56,7 +56,7 @@ class Pair:
             raise ImageError(
                 "nothing of the image is inside the region of interest, which is smaller than its pixels: paint a "
                 "larger one in image.roi, or record the image as large as the golden one",
-                "wrong_size",
+                ErrorCode.WRONG_SIZE,
             )
         lowest = float(anomaly_map[valid].min())
         back = self.alignment.to_source(anomaly_map, lowest)
@@ -109,7 +109,7 @@ def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any
         raise ImageError(
             f"the image is {found} pixels and the golden one {taken}, which cannot be compared tile by tile: "
             "record both with the same size",
-            "wrong_size",
+            ErrorCode.WRONG_SIZE,
         )
 
 
@@ -133,14 +133,16 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
         ImageError: There is none, or no golden image was given (`missing`).
     """
     if not goldens:
-        raise ImageError("this model compares with a golden image, and none was given: use --reference", "missing")
+        raise ImageError(
+            "this model compares with a golden image, and none was given: use --reference", ErrorCode.MISSING
+        )
     found: list[Pair] = []
     reason: ImageError | None = None
     for golden in goldens:
         try:
             found.append(pair(framing, pixels, golden))
         except ImageError as error:
-            if error.code != "alignment_failed":
+            if error.code != ErrorCode.ALIGNMENT_FAILED:
                 raise
             reason = reason or error
     if not found:
@@ -200,7 +202,9 @@ class Goldens:
         key = self._key(name)
         chosen = [view for view, own in zip(self.views, self._keys, strict=True) if own == key and key is not None]
         if not chosen:
-            raise ImageError(f"{name}: no golden image matches its name by the pattern '{self.pattern}'", "missing")
+            raise ImageError(
+                f"{name}: no golden image matches its name by the pattern '{self.pattern}'", ErrorCode.MISSING
+            )
         return chosen
 
     def _key(self, name: str) -> str | None:

@@ -38,7 +38,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from anomalib_lite.edge.images import containers
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
 
 Pixels = NDArray[Any]  # (H, W) or (H, W, C), uint8 or uint16
 
@@ -81,24 +81,26 @@ def identify(file: BinaryIO, name: str) -> Stored:
         return _bmp(file, name)
     if re.match(rb"P[1-7f]\s", head, re.IGNORECASE):
         return _netpbm(file, name)
-    raise ImageError(f"{name}: not an image that can be read; expected PNG, JPEG, TIFF, BMP, WebP or PGM", "unreadable")
+    raise ImageError(
+        f"{name}: not an image that can be read; expected PNG, JPEG, TIFF, BMP, WebP or PGM", ErrorCode.UNREADABLE
+    )
 
 
 def _refuse(name: str, found: str, remedy: str = "save it as 8-bit grey or RGB, or as 16-bit grey") -> ImageError:
-    return ImageError(f"{name}: {found} cannot be inspected; {remedy}", "unsupported_mode")
+    return ImageError(f"{name}: {found} cannot be inspected; {remedy}", ErrorCode.UNSUPPORTED_MODE)
 
 
 def _truncated(name: str) -> ImageError:
-    return ImageError(f"{name}: the file ends before the image does; copy or record it again", "truncated")
+    return ImageError(f"{name}: the file ends before the image does; copy or record it again", ErrorCode.TRUNCATED)
 
 
 def _damaged(name: str) -> ImageError:
-    return ImageError(f"{name}: damaged, a checksum is wrong; copy or record it again", "unreadable")
+    return ImageError(f"{name}: damaged, a checksum is wrong; copy or record it again", ErrorCode.UNREADABLE)
 
 
 def _several(name: str) -> ImageError:
     return ImageError(
-        f"{name}: several frames or pages in one file; save each as an image of its own", "several_frames"
+        f"{name}: several frames or pages in one file; save each as an image of its own", ErrorCode.SEVERAL_FRAMES
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.manifest import ImageSpec, Mode
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +100,7 @@ class Framing:
         height, width = self.spec.height, self.spec.width
         if self.source not in (None, pixels.shape[:2]):
             found, taken = (f"{size[1]} x {size[0]}" for size in (pixels.shape, self.source))
-            raise ImageError(f"the image is {found} pixels, this export takes {taken} alone", "wrong_size")
+            raise ImageError(f"the image is {found} pixels, this export takes {taken} alone", ErrorCode.WRONG_SIZE)
         whole = (slice(0, height), slice(0, width))
         region = self.region(height, width)
         image = pixels if self.source else imaging.resize(pixels, height, width)

@@ -20,7 +20,7 @@ from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats import Stored, identify
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import ImageSpec
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
 
 Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, C in {1, 3}, RGB
 BYTES_NAME = "image given as bytes"
@@ -113,7 +113,7 @@ def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
     with _decoding(name):
         pixels = stored.pixels(data)
     if pixels.shape[:2] != (stored.height, stored.width):
-        raise ImageError(f"{name}: decodes to another size than its header says; record it again", "unreadable")
+        raise ImageError(f"{name}: decodes to another size than its header says; record it again", ErrorCode.UNREADABLE)
     return np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)), stored.note
 
 
@@ -131,7 +131,8 @@ def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
     """
     if pixels.dtype != np.dtype(spec.dtype):
         raise ImageError(
-            f"the image is {pixels.dtype}, the model takes {spec.dtype}; record it with that depth", "wrong_dtype"
+            f"the image is {pixels.dtype}, the model takes {spec.dtype}; record it with that depth",
+            ErrorCode.WRONG_DTYPE,
         )
     channels = pixels.shape[2]
     if channels == spec.channels:
@@ -139,7 +140,7 @@ def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
     if not convert:
         found, needed = ("grey" if count == 1 else "colour" for count in (channels, spec.channels))
         raise ImageError(
-            f"the image is {found}, the model takes {needed}; set image.channels to allow it", "wrong_channels"
+            f"the image is {found}, the model takes {needed}; set image.channels to allow it", ErrorCode.WRONG_CHANNELS
         )
     return np.repeat(pixels, 3, axis=2) if channels == 1 else luma(pixels)
 
@@ -180,18 +181,18 @@ def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
         raise ImageError(
             "a masked array was given; expected a plain one: give array.filled(value), and mask what is not to be "
             "inspected with image.roi",
-            "wrong_dtype",
+            ErrorCode.WRONG_DTYPE,
         )
     if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-        raise ImageError(f"an array of {pixels.dtype} was given; expected uint8 or uint16", "wrong_dtype")
+        raise ImageError(f"an array of {pixels.dtype} was given; expected uint8 or uint16", ErrorCode.WRONG_DTYPE)
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
         raise ImageError(
             f"an array of shape {pixels.shape} was given; expected (height, width, channels), 1 or 3 of them: "
             "a grey image is array[:, :, None]",
-            "wrong_channels",
+            ErrorCode.WRONG_CHANNELS,
         )
     if pixels.size == 0:
-        raise ImageError(f"an array of shape {pixels.shape} was given, without any pixel", "empty")
+        raise ImageError(f"an array of shape {pixels.shape} was given, without any pixel", ErrorCode.EMPTY)
     _check_pixels(pixels.shape, "image given as array", limits)
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 
@@ -207,25 +208,25 @@ def _open(source: File, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
         return
     if not isinstance(source, str | os.PathLike):
         kind = type(source).__name__
-        raise ImageError(f"an image is a path, bytes or a numpy array (H, W, C); got {kind}", "wrong_dtype")
+        raise ImageError(f"an image is a path, bytes or a numpy array (H, W, C); got {kind}", ErrorCode.WRONG_DTYPE)
     path, name = Path(source), os.fspath(source)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a pipe would wait for ever
             found = "a folder" if stat.S_ISDIR(status.st_mode) else "a device or a pipe"
-            raise ImageError(f"{name}: {found}, not an image file", "unreadable")
+            raise ImageError(f"{name}: {found}, not an image file", ErrorCode.UNREADABLE)
         _check_bytes(status.st_size, name, limits)
         with path.open("rb") as file:
             yield file, name
     except (FileNotFoundError, NotADirectoryError) as error:
-        raise ImageError(f"{name}: no such file; check the path", "missing") from error
+        raise ImageError(f"{name}: no such file; check the path", ErrorCode.MISSING) from error
     except (OSError, ValueError) as error:
-        raise ImageError(f"{name}: cannot be read ({error}); check its permissions", "unreadable") from error
+        raise ImageError(f"{name}: cannot be read ({error}); check its permissions", ErrorCode.UNREADABLE) from error
 
 
 def _check_bytes(size: int, name: str, limits: Limits) -> None:
     if size == 0:
-        raise ImageError(f"{name}: the file is empty; copy or record it again", "empty")
+        raise ImageError(f"{name}: the file is empty; copy or record it again", ErrorCode.EMPTY)
     if size > limits.bytes:
         raise _too_large(name, f"{size} bytes", limits)
 
@@ -240,13 +241,13 @@ def _identify(file: BinaryIO, name: str, limits: Limits) -> Stored:
         stored = identify(file, name)
     _check_pixels((stored.height, stored.width), name, limits)
     if stored.height * stored.width == 0:
-        raise ImageError(f"{name}: an image without any pixel; record it again", "empty")
+        raise ImageError(f"{name}: an image without any pixel; record it again", ErrorCode.EMPTY)
     return stored
 
 
 def _too_large(name: str, found: str, limits: Limits) -> ImageError:
     limit = f"{limits.bytes} bytes and {limits.pixels} pixels"
-    return ImageError(f"{name}: {found}, the limit is {limit}; raise it if the file is right", "too_large")
+    return ImageError(f"{name}: {found}, the limit is {limit}; raise it if the file is right", ErrorCode.TOO_LARGE)
 
 
 @contextmanager
@@ -257,5 +258,5 @@ def _decoding(name: str) -> Iterator[None]:
     except ImageError:
         raise
     except Exception as error:  # decoders raise nearly anything on damaged files
-        code = "truncated" if "truncated" in str(error).lower() else "unreadable"
+        code = ErrorCode.TRUNCATED if "truncated" in str(error).lower() else ErrorCode.UNREADABLE
         raise ImageError(f"{name}: cannot be decoded ({error}); copy or record it again", code) from error

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.manifest import ReaderRecord
-from anomalib_lite.errors import ConfigError, ImageError
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
 Read: TypeAlias = Callable[[BinaryIO], NDArray[Any]]  # -> (H, W, C) uint8 or uint16, C in {1, 3}
 Readers: TypeAlias = Mapping[str, Read]  # suffix -> reader: {".dcm": read}
@@ -76,16 +76,18 @@ def decode(read: Read, suffix: str, data: bytes, name: str) -> NDArray[Any]:
         raise ImageError(f"{name}: {error}", error.code) from error
     except (Exception, SystemExit) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise ImageError(f"{name}: the reader of '{suffix}' files failed ({reason})", "reader_failed") from error
+        raise ImageError(
+            f"{name}: the reader of '{suffix}' files failed ({reason})", ErrorCode.READER_FAILED
+        ) from error
     found = _found(pixels)
     if found:
         raise ImageError(
             f"{name}: the reader of '{suffix}' files returned {found}; "
             "expected a numpy array (height, width, channels) of uint8 or uint16, with 1 or 3 channels",
-            "reader_failed",
+            ErrorCode.READER_FAILED,
         )
     if pixels.dtype.itemsize == 2 and pixels.shape[2] == 3:
-        raise ImageError(f"{name}: 16-bit colour cannot be inspected; read one channel", "unsupported_mode")
+        raise ImageError(f"{name}: 16-bit colour cannot be inspected; read one channel", ErrorCode.UNSUPPORTED_MODE)
     return np.array(pixels, dtype=pixels.dtype.newbyteorder("="), order="C", subok=False)
 
 
@@ -107,7 +109,7 @@ def _missing(known: ReaderRecord) -> Read:
         raise ImageError(
             f"'{known.suffix}' files need a reader that is not here: install {known.package} (the model was made with "
             f"{known.version}), or give Model(..., readers={{'{known.suffix}': read}})",
-            "no_reader",
+            ErrorCode.NO_READER,
         )
 
     return read
