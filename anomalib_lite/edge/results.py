@@ -9,7 +9,7 @@ import json
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from io import BytesIO, FileIO, StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
@@ -133,7 +134,7 @@ class ResultWriter:
 
     def __init__(self, folder: str | os.PathLike[str] | None) -> None:
         self._folder = None if folder is None else Path(folder)
-        self._files: list[FileIO] = []
+        self._files: list[int] = []  # descriptors
 
     def __enter__(self) -> Self:
         """Start both files anew.
@@ -148,8 +149,8 @@ class ResultWriter:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for name in ("results.csv", "results.jsonl"):
-                self._files.append((self._folder / name).open("wb", buffering=0))
-            _append(self._files[0], csv_line(COLUMNS))
+                self._files.append(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND))
+            self._append(self._files[0], csv_line(COLUMNS))
         except OSError as error:
             self._close()
             raise self._unwritable(error) from error
@@ -166,7 +167,7 @@ class ResultWriter:
         lines = csv_line(result.row().values()), json_line(result) + "\n"
         try:
             for file, line in zip(self._files, lines, strict=True):
-                _append(file, line)
+                self._append(file, line)
         except OSError as error:
             raise self._unwritable(error) from error
 
@@ -175,9 +176,12 @@ class ResultWriter:
     ) -> None:
         self._close()
 
+    def _append(self, file: int, line: str) -> None:
+        disk.append(file, line.encode("utf-8", "backslashreplace"))  # file names need not be valid Unicode
+
     def _close(self) -> None:
         for file in self._files:
-            file.close()
+            os.close(file)
         self._files = []
 
     def _unwritable(self, error: OSError) -> DataError:
@@ -245,18 +249,6 @@ def plain(pixels: NDArray[Any], white: float) -> NDArray[np.uint8]:
     """An image (H, W, C) as 8-bit RGB, `white` at 255."""
     scaled = np.clip(pixels.astype(np.float32) * (255 / white), 0, 255).round().astype(np.uint8)
     return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
-
-
-def _append(file: FileIO, line: str) -> None:
-    """Write a whole line, or none of it. File names need not be valid Unicode."""
-    start = file.tell()
-    rest = memoryview(line.encode("utf-8", "backslashreplace"))
-    try:
-        while rest:
-            rest = rest[file.write(rest) :]
-    except OSError:
-        file.truncate(start)
-        raise
 
 
 def _heat(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.float32]:

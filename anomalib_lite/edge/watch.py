@@ -16,6 +16,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.readers import is_image
 from anomalib_lite.edge.model import Model, Source
@@ -156,16 +157,7 @@ class Watcher:
 
     def _append(self, row: Row) -> None:
         """Write a whole row, or nothing of it."""
-        line = json.dumps(row, allow_nan=False).encode() + b"\n"
-        before = os.fstat(self._journal).st_size
-        try:
-            written = os.write(self._journal, line)
-            if written < len(line):
-                raise OSError(28, "No space left on device", str(self._folder / JOURNAL))
-            os.fsync(self._journal)
-        except OSError:
-            os.ftruncate(self._journal, before)
-            raise
+        disk.append(self._journal, json.dumps(row, allow_nan=False).encode() + b"\n", sync=True)
 
     def _last_row(self) -> Row | None:
         """The last whole row of the journal; what comes after it is removed."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from anomalib_lite.data import Sample, find, test_samples
 from anomalib_lite.data.independence import overlap_notes
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, ResultWriter
@@ -71,7 +72,7 @@ def evaluate(
 
 def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
     try:
-        path.write_text(json.dumps(metrics, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        disk.write(path, json.dumps(metrics, indent=1, allow_nan=False).encode() + b"\n")
     except OSError as error:
         raise DataError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
 

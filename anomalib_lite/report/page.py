@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalib_lite.calibration.statement import percent_down, percent_up
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
 from anomalib_lite.errors import DataError
@@ -72,22 +71,17 @@ class Report:
 
 
 def write(path: Path, report: Report) -> None:
-    """Write the report, whole or not at all: beside its place first, then renamed over what is there.
+    """Write the report, whole or not at all.
 
     Raises:
         DataError: The disk does not take it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        temporary.write_bytes(render(report))
-        temporary.replace(path)
+        disk.write(path, render(report))
     except OSError as error:
         raise DataError(
             f"{path}: the report cannot be written ({error.strerror}). Make room or choose another folder."
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def render(report: Report) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import os
+import io
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import torch
 
+from anomalib_lite.edge import disk
 from anomalib_lite.errors import DataError, ModelError
 
 FIXED_COLUMNS = ("call", "step", "seconds", "loss", "lr")
@@ -44,10 +45,8 @@ class Checkpoint:
             DataError: The disk does not take it.
         """
         path = self.path(folder, self.call)
-        with _replacing(path) as temporary, temporary.open("wb") as file:
+        with _writing(path), disk.replacing(path) as file:
             torch.save(vars(self), file)
-            file.flush()
-            os.fsync(file.fileno())
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -133,10 +132,12 @@ class TrainingLog:
     def _rewrite(self) -> None:
         if not self._write:
             return
-        with _replacing(self._path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = self._writer(file)
-            writer.writeheader()
-            writer.writerows(self._rows)
+        text = io.StringIO(newline="")
+        writer = self._writer(text)
+        writer.writeheader()
+        writer.writerows(self._rows)
+        with _writing(self._path):
+            disk.write(self._path, text.getvalue().encode())
 
     def _writer(self, file: Any) -> csv.DictWriter[str]:
         return csv.DictWriter(file, self._columns, restval="", lineterminator="\n")
@@ -149,18 +150,6 @@ def _parsed(row: Mapping[str, str | None]) -> dict[str, float]:
     except (TypeError, ValueError):
         return {}
     return values | {name: int(values[name]) for name in ("call", "step") if name in values}
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A temporary file that takes the place of `path` once it is written."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    with _writing(path):
-        try:
-            yield temporary
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite.data import fingerprint
+from anomalib_lite.edge import disk
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.training.plan import Plan, Request
 
@@ -51,7 +52,7 @@ def enter(request: Request, plan: Plan) -> Path:
             )
     try:
         place.mkdir(parents=True, exist_ok=True)
-        (place / ASKED).write_text(json.dumps(asked, indent=1), encoding="utf-8")
+        disk.write(place / ASKED, json.dumps(asked, indent=1).encode())
     except OSError as error:
         raise ConfigError(f"{place} cannot be written ({error.strerror}): choose another --out.") from error
     return place

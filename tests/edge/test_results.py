@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import csv
-import errno
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from io import BytesIO, FileIO
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +19,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from anomalib_lite.edge import results
+from anomalib_lite.edge import disk, results
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result, ResultWriter, json_line, overlay
@@ -151,24 +149,20 @@ with ResultWriter({str(tmp_path)!r}) as writer:
     assert len(read_jsonl(tmp_path / "results.jsonl")) == 50
 
 
-class FullDisk(FileIO):
-    """Takes 600 bytes, then no more: as a full disk does, in the middle of a row."""
-
-    def write(self, data: Any) -> int:
-        left = 600 - self.tell()
-        if left <= 0:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return super().write(bytes(data)[:left])
-
-
 def test_a_full_disk_leaves_whole_rows_and_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with contextlib.ExitStack() as stack:
-        with monkeypatch.context() as patch:
-            patch.setattr(Path, "open", lambda path, mode, buffering: FullDisk(path, "w"))
-            writer = stack.enter_context(ResultWriter(tmp_path))
+    write = os.write
+
+    def full(descriptor: int, data: bytes) -> int:
+        """Takes a part of the line, as a disk does."""
+        write(descriptor, bytes(data)[:10])
+        raise OSError(28, "No space left on device")
+
+    with ResultWriter(tmp_path) as writer:
         writer.write(result())
+        monkeypatch.setattr(disk.os, "write", full)
         with pytest.raises(DataError, match=r"No space left on device.*rows before are complete; free some space"):
             writer.write(result())
+        monkeypatch.undo()
     rows = read_csv(tmp_path / "results.csv")
     assert [(row["model_id"], row["note"]) for row in rows] == [("0123456789ab", "")]
     assert read_jsonl(tmp_path / "results.jsonl") == [result().row()]

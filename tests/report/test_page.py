@@ -13,6 +13,7 @@ import pytest
 import reports
 from PIL import Image
 
+from anomalib_lite.edge import disk
 from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts, gallery
 from anomalib_lite.report.gallery import Gallery
@@ -310,11 +311,10 @@ def test_write_replaces_whole_or_leaves_the_old(tmp_path: Path, monkeypatch: pyt
     before = target.read_bytes()
     assert before == render(reports.report(BASE, reports.rows(BASE)))
 
-    def full(path: Path, data: bytes) -> int:
-        path.open("wb").close()
+    def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(disk.os, "fsync", full)
     with pytest.raises(DataError, match=r"report\.html: the report cannot be written \(No space left on device\)"):
         write(target, reports.report(BASE, []))
     assert target.read_bytes() == before

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.bundle import archive, protobuf
 from anomalib_lite.edge.manifest import FILE, Manifest, described, listed_files
 from anomalib_lite.errors import ModelError
@@ -92,19 +90,12 @@ def write(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwri
     contents = {**files, GRAPH: with_metadata(files[GRAPH], described(manifest.to_json()))}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     contents[MANIFEST] = to_json(replace(manifest, files=hashes).to_json())
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         if path.suffix == archive.SUFFIX:
-            _write_file(temporary, archive.pack(contents))
-            temporary.replace(path)
-            _sync_folder(path.parent)
+            disk.write(path, archive.pack(contents))
         else:
-            _write_folder(temporary, contents)
-            _replace(temporary, path)
+            disk.write_folder(path, contents)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise ModelError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
     return load(path)
 
@@ -200,44 +191,3 @@ def _verified(target: Path, data: bytes | None, digest: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != digest:
         raise ModelError(f"{target}: was changed since the bundle was written (SHA-256). Restore it from its origin.")
     return data
-
-
-def _write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    for name, data in contents.items():
-        target = folder / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        _write_file(target, data)
-    for directory in {(folder / name).parent for name in contents}:
-        _sync_folder(directory)
-
-
-def _write_file(target: Path, data: bytes) -> None:
-    with target.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    old = path.with_name(path.name + ".old")
-    if path.exists():
-        shutil.rmtree(old, ignore_errors=True)
-        path.rename(old)
-    try:
-        temporary.rename(path)
-    except OSError:
-        if old.exists():
-            old.rename(path)
-        raise
-    _sync_folder(path.parent)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    with contextlib.suppress(OSError, PermissionError):  # not every system can open a folder
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
