@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.diffusion import variances
-from anomalib_lite_dte.networks import BINS, STEPS
 from anomalib_lite_dte.noise import grainy_noise, time_map
 from anomalib_lite_dte.unet import UNet
+from anomalib_lite_dte.vectors.networks import BINS, STEPS
 from anomalib_lite_dte.whitening import principal_components
 
 BLOCK = 4  # pixels
