@@ -21,7 +21,7 @@ from torchvision import models  # type: ignore[import-untyped]
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.whitening import Whitening, principal_components
+from anomalib_lite_dte.diffusion import Whitening, principal_components
 
 STRIDE = 8  # pixels from one vector to the next
 LEAST = 32  # pixels of a side: two cells of the third layer

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import variances
-from anomalib_lite_dte.vectors.networks import BINS, STEPS
-from anomalib_lite_dte.whitening import principal_components
+from anomalib_lite_dte.diffusion import BINS, STEPS, principal_components, variances
 
 BLOCK = 4  # pixels
 

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 stats = pytest.importorskip("scipy.stats")
 estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks")
 
-from anomalib_lite_dte.diffusion import time_posterior, variances  # noqa: E402
+from anomalib_lite_dte.diffusion import principal_components, variances  # noqa: E402
 from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
 from anomalib_lite_dte.vectors import closed_form  # noqa: E402
+from anomalib_lite_dte.vectors.closed_form import time_posterior  # noqa: E402
 from anomalib_lite_dte.vectors.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
-from anomalib_lite_dte.whitening import principal_components  # noqa: E402
 from benchmarks.dte_vectors import PROTOCOLS, table  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
