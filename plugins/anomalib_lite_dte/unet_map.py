@@ -1,7 +1,7 @@
 """The method `unet`: a network tells for every place how much noise it seems to have been given.
 
 DTE-C of the paper estimates one time per vector. Here the time varies over the image, the noise has grains of many
-sizes, and the network is a U-Net. README.md says what was tried instead.
+sizes, and the network is a U-Net. EXPERIMENTS.md says what was tried instead.
 """
 
 from __future__ import annotations
