@@ -1,11 +1,17 @@
-"""The diffusion that inputs are thought to have gone through, and how its time is read off a distance."""
+"""What the methods share: the diffusion that inputs are thought to have gone through, and the whitening before it."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+STEPS = 400  # T, where a network tells the time
+BINS = 7  # of equal length, that it tells the time in
 FIRST_BETA, LAST_BETA = 1e-4, 1e-2
+
+_FLAT = 1e-6  # variance below which a component is not a direction of the data, share of the largest
 
 
 def variances(steps: int) -> Tensor:
@@ -23,19 +29,31 @@ def variances(steps: int) -> Tensor:
     return 1 - (1 - betas).cumprod(0)
 
 
-def time_posterior(squared_distance: Tensor, dimensions: int, steps: int) -> Tensor:
-    """Posterior of the time, uniform before, of inputs at a distance from the data (equation 7).
+class Whitening(NamedTuple):
+    """An affine map, learnt from good data: (x - mean) @ projection."""
 
-    log p(t | x) = -(d / 2) ln sigma_t^2 - m / (2 sigma_t^2) + constant.
+    mean: Tensor  # (d,)
+    projection: Tensor  # (d, k)
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """(..., d) -> (..., k)."""
+        return (vectors - self.mean) @ self.projection
+
+
+def principal_components(mean: Tensor, covariance: Tensor, limit: int) -> Whitening:
+    """The largest principal components, each scaled to variance 1.
 
     Args:
-        squared_distance: (N,) m, at least 0.
-        dimensions: d.
-        steps: T.
+        mean: (d,).
+        covariance: (d, d).
+        limit: Components at most; fewer where the data has fewer directions.
 
     Returns:
-        (N, T) float64, rows sum to 1.
+        A map from d to at least 1 dimension. Data without any spread is mapped to 0.
     """
-    variance = variances(steps).to(squared_distance.device)
-    log_density = -0.5 * (dimensions * variance.log() + squared_distance.double().unsqueeze(1) / variance)
-    return log_density.softmax(1)
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values.flip(0)[:limit], vectors.flip(1)[:, :limit]
+    kept = values > max(float(values[0]) * _FLAT, torch.finfo(values.dtype).tiny)
+    kept[0] = True
+    scale = torch.where(values > 0, values, 1.0).rsqrt() * (values > 0)
+    return Whitening(mean, (vectors * scale)[:, kept])

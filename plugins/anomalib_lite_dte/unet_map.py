@@ -1,10 +1,13 @@
 """The method `unet`: a network tells for every place how much noise it seems to have been given.
 
 DTE-C of the paper estimates one time per vector. Here the time varies over the image, the noise has grains of many
-sizes, and the network is a U-Net. README.md says what was tried instead.
+sizes, and the network is a U-Net. EXPERIMENTS.md says what was tried instead.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -12,11 +15,7 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import variances
-from anomalib_lite_dte.networks import BINS, STEPS
-from anomalib_lite_dte.noise import grainy_noise, time_map
-from anomalib_lite_dte.unet import UNet
-from anomalib_lite_dte.whitening import principal_components
+from anomalib_lite_dte.diffusion import BINS, STEPS, principal_components, variances
 
 BLOCK = 4  # pixels
 
@@ -137,3 +136,103 @@ def _counted(batch: Batch, padding: tuple[int, int, int, int]) -> Tensor:
     """(B, h, w): 1 for blocks of the padded image that are wholly valid, 0 for others."""
     valid = torch.ones_like(batch.image[:, :1]) if batch.valid is None else batch.valid.to(batch.image.dtype)
     return -F.max_pool2d(-F.pad(valid, padding), BLOCK).squeeze(1)
+
+
+def time_map(count: int, height: int, width: int, *, regions: int, steps: int) -> Tensor:
+    """Diffusion times that are constant within irregular regions, and 0 elsewhere.
+
+    A region is where a smooth random field, of one knot in 1 to 32 cells, exceeds a random level.
+
+    Args:
+        count: Maps.
+        height: In cells.
+        width: In cells.
+        regions: Sorts of regions in each map, the later over the earlier.
+        steps: T; the times of regions are uniform in [0, T).
+
+    Returns:
+        (count, 1, height, width) int64.
+    """
+    time = torch.zeros(count, 1, height, width, dtype=torch.int64)
+    for _ in range(regions):
+        knots = 2 ** int(torch.randint(6, ()))
+        size = (max(2, height // knots) + 1, max(2, width // knots) + 1)
+        field = F.interpolate(torch.randn(count, 1, *size), (height, width), mode="bicubic", align_corners=True)
+        level = 0.3 + 1.5 * torch.rand(count, 1, 1, 1)
+        time = torch.where(field > level, torch.randint(steps, (count, 1, 1, 1)), time)
+    return time
+
+
+def grainy_noise(count: int, channels: int, height: int, width: int, *, grain: int) -> Tensor:
+    """Gaussian noise, each image with grains of its own: white, blotchy, or streaked along an axis.
+
+    White noise would teach to find white noise: real defects are larger than a pixel.
+
+    Args:
+        count: Images.
+        channels: Of each; in half the images all channels are alike.
+        height: In pixels.
+        width: In pixels.
+        grain: Largest side of a grain in pixels; sides are powers of two.
+
+    Returns:
+        (count, channels, height, width), each image of variance 1.
+    """
+    return torch.stack([_noise(channels, height, width, grain) for _ in range(count)])
+
+
+def _noise(channels: int, height: int, width: int, grain: int) -> Tensor:
+    rows, columns = (2 ** torch.randint(grain.bit_length(), (2,))).tolist()
+    alike, square, hard = (torch.rand(3) < 0.5).tolist()
+    if square:
+        columns = rows
+    knots = torch.randn(1, 1 if alike else channels, max(2, -(-height // rows)), max(2, -(-width // columns)))
+    noise = F.interpolate(knots, size=(height, width), mode="nearest" if hard else "bilinear")[0]
+    return (noise / noise.square().mean().sqrt()).expand(channels, height, width)
+
+
+class _Block(nn.Sequential):
+    """Two 3 x 3 convolutions, each with group normalisation (so that an image never depends on its batch)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, 3, padding=1, bias=False),
+            nn.GroupNorm(outputs // 8, outputs),
+            nn.SiLU(),
+            nn.Conv2d(outputs, outputs, 3, padding=1, bias=False),
+            nn.GroupNorm(outputs // 8, outputs),
+            nn.SiLU(),
+        )
+
+
+class UNet(nn.Module):
+    """Outputs of the resolution of the inputs.
+
+    Args:
+        inputs: Channels.
+        outputs: Likewise; all 0 before training.
+        widths: Channels from fine to coarse, multiples of 8; each level halves the resolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, widths: Sequence[int]) -> None:
+        super().__init__()
+        self.stride = 2 ** (len(widths) - 1)
+        self.down = nn.ModuleList(_Block(a, b) for a, b in pairwise([inputs, *widths]))
+        self.up = nn.ModuleList(_Block(a + b, a) for a, b in pairwise(widths))
+        self.out = nn.Conv2d(widths[0], outputs, 1)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    def forward(self, blocks: Tensor) -> Tensor:
+        """(B, inputs, h, w) to (B, outputs, h, w); h and w divisible by `stride`."""
+        features = blocks
+        if not torch.compiler.is_exporting():
+            features = features.contiguous(memory_format=torch.channels_last)  # halves a training step on a processor
+        skips: list[Tensor] = []
+        for depth, block in enumerate(self.down):
+            features = block(features if depth == 0 else F.avg_pool2d(features, 2))
+            skips.append(features)
+        for block, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
+            features = block(torch.cat([skip, F.interpolate(features, scale_factor=2.0, mode="nearest")], 1))
+        logits: Tensor = self.out(features)
+        return logits

@@ -2,7 +2,7 @@
 
 Zavrtanik, Kristan, Skocaj: Reconstruction by inpainting for visual anomaly detection (RIAD), Pattern Recognition, 2021.
 Beyond the paper: the network also predicts how far off it expects to be, starts from an interpolation of the visible
-pixels, and sees the image in units of the visible pixels' own mean and spread. README.md says what each brought.
+pixels, and sees the image in units of the visible pixels' own mean and spread. EXPERIMENTS.md says what each brought.
 """
 
 from __future__ import annotations

@@ -9,8 +9,7 @@ import pytest
 import torch
 from anomalib_lite_dte import register_detectors
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.noise import grainy_noise, time_map
-from anomalib_lite_dte.unet_map import UNetMap
+from anomalib_lite_dte.unet_map import UNetMap, grainy_noise, time_map
 from plain_run import PlainRun
 from pydantic import ValidationError
 from torch import Tensor

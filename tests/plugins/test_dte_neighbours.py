@@ -20,12 +20,16 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 models = pytest.importorskip("torchvision.models")
 
-from anomalib_lite_dte import coreset, neighbour_map, register_detectors  # noqa: E402
+from anomalib_lite_dte import neighbour_map, register_detectors  # noqa: E402
 from anomalib_lite_dte.config import DteConfig  # noqa: E402
-from anomalib_lite_dte.coreset import farthest_first  # noqa: E402
 from anomalib_lite_dte.detector import DiffusionTime  # noqa: E402
-from anomalib_lite_dte.features import DIMENSIONS, PatchFeatures, onto_grid  # noqa: E402
-from anomalib_lite_dte.neighbour_map import NeighbourMap  # noqa: E402
+from anomalib_lite_dte.neighbour_map import (  # noqa: E402
+    DIMENSIONS,
+    NeighbourMap,
+    PatchFeatures,
+    farthest_first,
+    onto_grid,
+)
 from plain_run import PlainRun  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 from scipy.ndimage import map_coordinates, uniform_filter  # noqa: E402
@@ -271,7 +275,7 @@ def test_the_coreset_is_the_greedy_k_center(monkeypatch: pytest.MonkeyPatch):
     points = np.random.default_rng(0).normal(size=(60, 3))
     expected = k_center_by_brute_force(points, 20)
     assert list(islice(farthest_first(torch.from_numpy(points)), 20)) == expected
-    monkeypatch.setattr(coreset, "CHUNK", 7)
+    monkeypatch.setattr(neighbour_map, "CHUNK", 7)
     assert list(islice(farthest_first(torch.from_numpy(points)), 20)) == expected
 
 
@@ -303,7 +307,7 @@ def test_the_coreset_holds_one_chunk_beside_the_distances(monkeypatch: pytest.Mo
                 self.found = max([self.found, *(one.numel() for one in made)])
             return result
 
-    monkeypatch.setattr(coreset, "CHUNK", 50)
+    monkeypatch.setattr(neighbour_map, "CHUNK", 50)
     points = torch.randn(1000, 30)
     with Largest() as largest:
         list(islice(farthest_first(points), 40))

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 stats = pytest.importorskip("scipy.stats")
 estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks")
 
-from anomalib_lite_dte import neighbours  # noqa: E402
-from anomalib_lite_dte.diffusion import time_posterior, variances  # noqa: E402
+from anomalib_lite_dte.diffusion import principal_components, variances  # noqa: E402
 from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
-from anomalib_lite_dte.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
-from anomalib_lite_dte.whitening import principal_components  # noqa: E402
+from anomalib_lite_dte.vectors import closed_form  # noqa: E402
+from anomalib_lite_dte.vectors.closed_form import time_posterior  # noqa: E402
+from anomalib_lite_dte.vectors.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
 from benchmarks.dte_vectors import PROTOCOLS, table  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
@@ -54,17 +54,17 @@ def test_the_posterior_is_an_inverse_gamma_distribution():
 
 @pytest.mark.parametrize(("queries", "gallery", "k"), [(5, 9, 1), (23, 31, 5), (8, 8, 8)])
 def test_neighbours_are_found_in_chunks(queries: int, gallery: int, k: int, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(neighbours, "QUERIES", 4)
-    monkeypatch.setattr(neighbours, "CANDIDATES", 7)
+    monkeypatch.setattr(closed_form, "QUERIES", 4)
+    monkeypatch.setattr(closed_form, "CANDIDATES", 7)
     a, b = cloud(queries, seed=1), cloud(gallery, seed=2)
-    found = neighbours.nearest_squared_distances(torch.from_numpy(a), torch.from_numpy(b), k)
+    found = closed_form.nearest_squared_distances(torch.from_numpy(a), torch.from_numpy(b), k)
     expected, _ = NearestNeighbors(n_neighbors=k).fit(b).kneighbors(a)
     np.testing.assert_allclose(found, expected**2, rtol=1e-9)
 
 
 def test_a_copy_is_at_distance_zero():
     points = torch.from_numpy(cloud(50)) * 1e4  # a squared distance from products would be off by 1e-7 of 1e9
-    assert (neighbours.nearest_squared_distances(points, points, 1) == 0).all()
+    assert (closed_form.nearest_squared_distances(points, points, 1) == 0).all()
 
 
 def test_the_closed_form_by_hand():

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-BINS = 7
-STEPS = 400  # T
+from anomalib_lite_dte.diffusion import BINS, STEPS
+
 HIDDEN = (256, 512, 256)
 DROPOUT = 0.5
 

@@ -1,9 +1,11 @@
-"""Squared distances to the nearest vectors of a gallery, in bounded memory."""
+"""The closed form: distances to the nearest vectors of a gallery, in bounded memory, and the time that they tell."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor
+
+from anomalib_lite_dte.diffusion import variances
 
 QUERIES = 1024  # at a time
 CANDIDATES = 8192
@@ -34,3 +36,21 @@ def _nearest(queries: Tensor, gallery: Tensor, k: int) -> Tensor:
         found = (queries.unsqueeze(1) - part[index]).square().sum(2)
         best = torch.cat([best, found], 1).sort(1).values[:, :k]
     return best
+
+
+def time_posterior(squared_distance: Tensor, dimensions: int, steps: int) -> Tensor:
+    """Posterior of the time, uniform before, of inputs at a distance from the data (equation 7).
+
+    log p(t | x) = -(d / 2) ln sigma_t^2 - m / (2 sigma_t^2) + constant.
+
+    Args:
+        squared_distance: (N,) m, at least 0.
+        dimensions: d.
+        steps: T.
+
+    Returns:
+        (N, T) float64, rows sum to 1.
+    """
+    variance = variances(steps).to(squared_distance.device)
+    log_density = -0.5 * (dimensions * variance.log() + squared_distance.double().unsqueeze(1) / variance)
+    return log_density.softmax(1)
