@@ -11,7 +11,7 @@ from anomalib_lite import registry
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.evaluate import evaluate as run_evaluation
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 PathLike = str | os.PathLike[str]
 

@@ -97,15 +97,51 @@ class TrainingConfig(_Section):
         return self
 
 
-class CalibrationConfig(_Section):
-    """What the thresholds promise."""
+class Rates(_Section):
+    """What the thresholds promise, and how surely."""
 
     max_false_reject: float = Field(0.01, gt=0, lt=1)
     """Largest share of good parts that may be rejected (verdict NG)."""
     review: float | None = Field(None, gt=0, lt=1)
     """Largest share of good parts that are not OK, NG included. Default: max(5 %, 5 x max_false_reject)."""
     confidence: float = Field(0.95, gt=0.5, lt=1)
-    """Confidence of each bound."""
+    """Confidence of each bound: at one half or less, a promise is broken as often as kept."""
+
+    @model_validator(mode="after")
+    def _review_includes_reject(self) -> Self:
+        if self.review is not None and self.review < self.max_false_reject:
+            raise ValueError(
+                f"review {self.review} is below calibration.max_false_reject {self.max_false_reject}: it bounds how "
+                "often a good part is REVIEW or NG, so ask for at least as much, or leave it out"
+            )
+        return self
+
+    @property
+    def review_rate(self) -> float:
+        """The rate asked of the review threshold; the default is at most one half, unless reject itself is above."""
+        if self.review is not None:
+            return self.review
+        return max(self.max_false_reject, min(0.5, max(0.05, 5 * self.max_false_reject)))
+
+    @classmethod
+    def of(cls, max_false_reject: float = 0.01, confidence: float = 0.95, review: float | None = None) -> Self:
+        """Rates, checked.
+
+        Raises:
+            ConfigError: A value outside its range, or review below max_false_reject.
+        """
+        given = {"max_false_reject": max_false_reject, "confidence": confidence, "review": review}
+        asked = validate(_Asked, {"calibration": given}, where="rates", help_command="anomalib-lite calibrate --help")
+        return cls.model_validate(asked.calibration.model_dump())
+
+
+class _Asked(_Section):
+    calibration: Rates
+
+
+class CalibrationConfig(Rates):
+    """How the thresholds are found, and what they promise."""
+
     holdout: float = Field(0.3, gt=0, lt=1)
     """Share of the good groups that is kept from fitting, for calibration; rows with split=calibrate come first."""
     crossfit: int | None = Field(None, ge=2, le=20)

@@ -18,10 +18,11 @@ from PIL import Image
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.hookspecs import PROJECT
+from anomalib_lite.pipeline.calibrate import Recalibration, calibrate
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.registry import loading
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 SIZE = 48
 
@@ -51,6 +52,11 @@ def edited(loaded: Bundle, key: str, value: Any) -> Manifest:
         section = section[name]
     section.pop(last) if value is None else section.__setitem__(last, value)
     return Manifest.from_json(document, loaded.path)
+
+
+def recalibrate(model: Path, data: Path, **asked: Any) -> Trained:
+    """What the command `calibrate` does."""
+    return calibrate(Recalibration(model=model, data=data, **asked))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from anomalib_lite.calibration import Calibration, CalibrationRequest, ScoredImage, calibrate
+from anomalib_lite.calibration import Calibration, ScoredImage, calibrate
+from anomalib_lite.config import Rates
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.regions import find_regions
 from anomalib_lite.edge.results import Result
@@ -25,7 +26,7 @@ def calibration(n: int = 120, seed: int = 0, **options: Any) -> Calibration:
     """From one log-normal score per part."""
     scores = np.random.default_rng(seed).lognormal(0, 0.3, n)
     images = [ScoredImage(f"good/{i}.png", f"part{i}", float(s), float(s)) for i, s in enumerate(scores)]
-    return calibrate(images, CalibrationRequest(0.05), grouped=True, **options)
+    return calibrate(images, Rates.of(0.05), grouped=True, **options)
 
 
 def row(image: str, label: str | None, score: float, made: Calibration, group: str = "") -> ScoredRow:

@@ -11,7 +11,7 @@ from anomalib_lite import registry
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture, save
+from conftest import picture, recalibrate, save
 from packages import run, write_package
 
 from anomalib_lite import api, registry
@@ -24,10 +24,10 @@ from anomalib_lite.cli import main
 from anomalib_lite.data import find
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError, ModelError
-from anomalib_lite.pipeline.calibrate import calibrate
 from anomalib_lite.pipeline.train import Trained
 
 HOOK = """
@@ -172,7 +172,7 @@ def test_calibrating_on_such_files_makes_them_known(model_path: Path, tmp_path: 
     monkeypatch.setattr(reading, "read", lambda file: (whole(file) // 16).astype(np.uint8))
     for part in range(50, 60):
         acme(tmp_path / f"fresh/part{part}.acme", picture(100 * part))
-    done = calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=GROUP[1])
+    done = recalibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=GROUP[1])
     assert done.calibration.n == 10
     assert [asdict(one) for one in done.bundle.manifest.readers] == KNOWN
     assert "readers" in json.loads((model_path / "manifest.json").read_text())
@@ -254,7 +254,7 @@ def test_masks_pair_by_name_however_many_dots_the_suffix_has(tmp_path: Path):
     acme(tmp_path / "test/dent/0.raw.acme", picture(1))
     acme(tmp_path / "test/good/0.raw.acme", picture(1))
     acme(tmp_path / "ground_truth/dent/0_mask.raw.acme", picture(1))
-    dataset = find(tmp_path, readers=registry.load().readers)
+    dataset = find(tmp_path, opener=Opener(registry.load().readers))
     assert [sample.mask and sample.mask.name for sample in dataset.samples] == ["0_mask.raw.acme", None]
 
 
@@ -312,7 +312,7 @@ def test_without_the_reader_verify_refuses(trained: Path, capsys: pytest.Capture
 @pytest.mark.usefixtures("without")
 def test_without_the_reader_nothing_is_calibrated(trained: Path, scans: Path, tmp_path: Path):
     with pytest.raises(DataError):
-        calibrate(trained, scans / "test/good", out=tmp_path / "model", group=GROUP[1])
+        recalibrate(trained, scans / "test/good", out=tmp_path / "model", group=GROUP[1])
     assert not (tmp_path / "model").exists()
 
 

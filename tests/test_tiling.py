@@ -13,7 +13,7 @@ from conftest import save
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "data_samples"))
 from render_part import render_large_part

@@ -26,6 +26,7 @@ from typing import Any
 
 from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed
 from anomalib_lite.calibration.statement import sentences
+from anomalib_lite.config import Rates
 from anomalib_lite.edge.decision import tolerance
 from anomalib_lite.edge.manifest import (
     Calibration,
@@ -35,7 +36,7 @@ from anomalib_lite.edge.manifest import (
     ImagesPerUnit,
     Unmeasured,
 )
-from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,49 +49,9 @@ class ScoredImage:
     map_peak: float
 
 
-@dataclass(frozen=True, slots=True)
-class CalibrationRequest:
-    """What is asked: rates in (0, 1), at a confidence in (0.5, 1): at less, a promise is broken as often as kept.
-
-    `review` None stands for max(5 %, 5 x max_false_reject), at most one half unless reject itself is above that.
-
-    Raises:
-        ConfigError: a value outside its range, or review below max_false_reject.
-    """
-
-    max_false_reject: float = 0.01
-    confidence: float = 0.95
-    review: float | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("max_false_reject", "confidence", "review"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
-                raise ConfigError(
-                    f"calibration.{name} is {value}: expected a share between 0 and 1, such as 0.01 for 1 %."
-                )
-        if self.confidence <= 0.5:
-            raise ConfigError(
-                f"calibration.confidence is {self.confidence}: a promise that is broken as often as kept is none. "
-                "Expected more than 0.5, such as 0.95."
-            )
-        if self.review is not None and self.review < self.max_false_reject:
-            raise ConfigError(
-                f"calibration.review is {self.review}, below max_false_reject {self.max_false_reject}: it bounds how "
-                "often a good part is REVIEW or NG, so ask for at least as much, or leave it out."
-            )
-
-    @property
-    def review_rate(self) -> float:
-        """The rate asked of the review threshold."""
-        if self.review is not None:
-            return self.review
-        return max(self.max_false_reject, min(0.5, max(0.05, 5 * self.max_false_reject)))
-
-
 def calibrate(
     scores: Sequence[ScoredImage],
-    request: CalibrationRequest,
+    rates: Rates,
     *,
     grouped: bool,
     errors: int = 0,
@@ -103,7 +64,7 @@ def calibrate(
 
     Args:
         scores: the images that could be measured, those to exclude among them.
-        request: rates and confidence.
+        rates: rates and confidence.
         grouped: whether `group` is known to be the physical part. Otherwise it is ignored: each image counts as its own
             part, and the bound holds "if images are independent".
         errors: number of further images that could not be measured.
@@ -121,12 +82,12 @@ def calibrate(
         used = [replace(image, group=image.image) for image in used]
     per_part = [len(images) for images in _by_group(used).values()]
     calibration = Calibration(
-        confidence=request.confidence,
+        confidence=rates.confidence,
         unit="group" if grouped else "image",
         images=len(used),
         images_per_unit=ImagesPerUnit(statistics.median(per_part), max(per_part), min(per_part)),
         errors=Unmeasured(errors, errors / (errors + len(used))),
-        thresholds=_thresholds(used, request),
+        thresholds=_thresholds(used, rates),
         scores=tuple(_part_values(used, _score)),
         approximate=approximate,
         simulated=simulated,
@@ -136,10 +97,10 @@ def calibrate(
     return replace(calibration, statement=tuple(sentences(calibration)))
 
 
-def _thresholds(used: Sequence[ScoredImage], request: CalibrationRequest) -> CertifiedThresholds:
-    rates = (request.max_false_reject, request.review_rate)
-    reject, review = (_threshold(used, _score, rate, request.confidence) for rate in rates)
-    map_reject, map_review = (_threshold(used, _map_peak, rate, request.confidence) for rate in rates)
+def _thresholds(used: Sequence[ScoredImage], rates: Rates) -> CertifiedThresholds:
+    asked = (rates.max_false_reject, rates.review_rate)
+    reject, review = (_threshold(used, _score, rate, rates.confidence) for rate in asked)
+    map_reject, map_review = (_threshold(used, _map_peak, rate, rates.confidence) for rate in asked)
     return CertifiedThresholds(reject, review, map_reject, map_review)
 
 

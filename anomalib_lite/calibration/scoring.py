@@ -3,78 +3,86 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from anomalib_lite.calibration import ScoredImage
+from anomalib_lite.calibration.rule import ScoredImage
 from anomalib_lite.data import Sample
-from anomalib_lite.edge.golden.pairing import Goldens
-from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.intake import Intake, Source
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
 
+KEPT_BYTES = 512 << 20  # of files: self-check and report show some of them, and need not open them again
 
-@dataclass
+
+@dataclass(frozen=True, slots=True)
+class Measured(ScoredImage):
+    """A good image, measured."""
+
+    sample: Sample
+    sha256: str  # of its file
+    file: FileBytes | None = field(default=None, repr=False)  # where there was room to keep it
+
+    @property
+    def source(self) -> Source:
+        """What can be inspected again."""
+        return self.file or self.sample.path
+
+
+@dataclass(frozen=True)
 class Scored:
     """Measured good images, and those that could not be measured."""
 
-    images: list[ScoredImage] = field(default_factory=list)
-    samples: list[Sample] = field(default_factory=list)  # of `images`
-    digests: list[str] = field(default_factory=list)  # SHA-256 of the files of `images`
+    images: list[Measured] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
-    def extend(self, other: Scored) -> None:
-        """Add what another graph measured."""
-        self.images += other.images
-        self.samples += other.samples
-        self.digests += other.digests
-        self.errors += other.errors
+    def __add__(self, other: Scored) -> Scored:
+        """With what another graph measured."""
+        return Scored(self.images + other.images, self.errors + other.errors)
 
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each measured file -> its group."""
-        return {digest: image.group for digest, image in zip(self.digests, self.images, strict=True)}
+        return {image.sha256: image.group for image in self.images}
+
+    @property
+    def ranked(self) -> list[Measured]:
+        """The images, the lowest score first."""
+        return sorted(self.images, key=lambda image: image.score)
 
     def without(self, names: Collection[str]) -> Scored:
         """All but the images of these names."""
-        kept = [number for number, image in enumerate(self.images) if image.image not in names]
-        return Scored(
-            [self.images[number] for number in kept],
-            [self.samples[number] for number in kept],
-            [self.digests[number] for number in kept],
-            self.errors,
-        )
+        return replace(self, images=[image for image in self.images if image.image not in names])
 
 
 def score(
     runtime: Runtime,
     samples: Iterable[Sample],
-    goldens: Goldens | None = None,
+    intake: Intake,
     *,
-    readers: Readers = NO_READERS,
     refuse: Callable[[str, Sample], None] | None = None,
 ) -> Scored:
-    """Measure samples one after the other.
+    """Measure samples one after the other; each file is opened once.
 
     Args:
         runtime: The graph that will be shipped.
         samples: Good images.
-        goldens: What they are compared with, where the model compares.
-        readers: For file types that the host does not read itself.
+        intake: How they become inputs of the graph.
         refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
     """
-    scored = Scored()
+    scored, room = Scored(), KEPT_BYTES
     for sample in samples:
         try:
-            picture = imaging.read(sample.path, readers=readers)
+            picture = intake.read(sample.path)
             if refuse:
                 refuse(picture.sha256, sample)
-            candidates = goldens.candidates(sample.name, sample.reference) if goldens else ()
-            measured = runtime.measure(picture.pixels, candidates)
+            measured = runtime.measure(picture.pixels, intake.candidates(sample.name, sample.reference))
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))
             continue
-        scored.images.append(ScoredImage(sample.name, sample.group, measured.score, measured.peak))
-        scored.samples.append(sample)
-        scored.digests.append(picture.sha256)
+        file = picture.file if picture.file is not None and len(picture.file.content) <= room else None
+        room -= len(file.content) if file else 0
+        scored.images.append(
+            Measured(sample.name, sample.group, measured.score, measured.peak, sample, picture.sha256, file)
+        )
     return scored

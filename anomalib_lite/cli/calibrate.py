@@ -54,6 +54,7 @@ def calibrate(
     from anomalib_lite.calibration import Exclusion
     from anomalib_lite.cli import console
     from anomalib_lite.errors import ConfigError
+    from anomalib_lite.pipeline.calibrate import Recalibration
     from anomalib_lite.pipeline.calibrate import calibrate as run
 
     if exclude and not because:
@@ -62,9 +63,9 @@ def calibrate(
         raise ConfigError(
             "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
         )
-    done = run(
-        options.named(model),
-        data,
+    asked = Recalibration(
+        model=options.named(model),
+        data=data,
         out=options.named(out) if out else None,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
@@ -73,8 +74,7 @@ def calibrate(
         group=group,
         columns=options.columns(column),
         overwrite=overwrite,
-        plugins=console.plugins(),
-        watch=console.watch,
     )
+    done = run(asked, plugins=console.plugins(), track=console.watch)
     console.calibrated(done.calibration, done.errors)
     typer.echo(f"model   {out or model}  ({done.bundle.model_id})")

@@ -19,9 +19,10 @@ def check(path: options.Data, group: options.Group = None, column: options.Colum
     """Print what is found at PATH, why, and what to mend. Exits with 3 where a line begins with 'problem:'."""
     from anomalib_lite.cli import console
     from anomalib_lite.data import describe, find
+    from anomalib_lite.edge.images.opener import Opener
 
-    readers = console.plugins().readers
-    lines = describe(find(path, group=group, columns=options.columns(column), readers=readers), readers)
+    opener = Opener(console.plugins().readers)
+    lines = describe(find(path, group=group, columns=options.columns(column), opener=opener))
     for line in lines:
         typer.echo(line)
     if any(line.startswith("problem") for line in lines):

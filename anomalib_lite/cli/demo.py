@@ -29,7 +29,7 @@ def demo(
     from anomalib_lite.edge.model import Model
     from anomalib_lite.pipeline.evaluate import evaluate as run_evaluation
     from anomalib_lite.pipeline.train import train as run_training
-    from anomalib_lite.training.plan import Request
+    from anomalib_lite.training.request import Request
 
     parts = sample_parts(out, console.say)
     budget = {"training.steps": steps} if steps else {"training.minutes": minutes or 2.0}
@@ -50,7 +50,7 @@ def demo(
     )
     if trained is None:
         return
-    done = run_evaluation(Model(out / "model"), parts, out=out / "evaluation", group=r"part(\d+)", watch=console.watch)
+    done = run_evaluation(Model(out / "model"), parts, out=out / "evaluation", group=r"part(\d+)", track=console.watch)
     typer.echo("")
     console.calibrated(trained.calibration, trained.errors)
     typer.echo("")

@@ -72,10 +72,8 @@ def golden(reference: Path | None, model: LoadedModel) -> Path | None:
     if reference is not None and not model.bundle.manifest.compares:
         raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
     if reference is not None:
-        from anomalib_lite.edge.images import imaging
-
         try:
-            imaging.read(reference, readers=model.readers)
+            model.intake.read(reference)
         except ImageError as error:
             raise ConfigError(f"--reference {error}") from error
     return reference

@@ -58,7 +58,7 @@ def predict(
             heatmaps=heatmaps,
             reference=options.golden(reference, loaded),
             each=lambda result: typer.echo(line(result), file=results),
-            watch=console.watch,
+            track=console.watch,
         )
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if out:

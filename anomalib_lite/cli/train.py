@@ -104,7 +104,7 @@ def train(
     from anomalib_lite.cli import console
     from anomalib_lite.pipeline.train import train as run
     from anomalib_lite.training.partial import is_first_process
-    from anomalib_lite.training.plan import Request
+    from anomalib_lite.training.request import Request
 
     overrides = {
         "training.minutes": minutes,

@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from anomalib_lite.data.masks import check_masks, pair_masks
 from anomalib_lite.data.samples import GOOD, TEST, TRAIN, DataSet, Sample, count, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
-from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES, NO_READERS, Readers, is_image
+from anomalib_lite.edge.images.opener import PLAIN, Opener
+from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
 GROUND_TRUTH = "ground_truth"
@@ -33,7 +34,7 @@ def find(
     *,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
-    readers: Readers = NO_READERS,
+    opener: Opener = PLAIN,
 ) -> DataSet:
     """All samples at `path`: a folder of images, a folder in the MVTec layout, or a CSV file. Sorted by name.
 
@@ -42,7 +43,7 @@ def find(
         group: A regular expression whose first capture, searched in a sample's name, is its group. It takes the place
             of a `group` column.
         columns: Names of columns that the CSV calls differently: {"group": "board"}.
-        readers: For file types that the host does not read itself.
+        opener: Tells by their names which files are images.
 
     Raises:
         DataError: There is no image, or what is said of the images contradicts itself.
@@ -54,17 +55,17 @@ def find(
     elif path.is_dir():
         if columns:
             raise ConfigError(f"{path} is a folder, columns are those of a CSV file: leave --column out.")
-        dataset = _find_in_folder(path, readers)
+        dataset = _find_in_folder(path, opener)
     elif path.exists():
         raise DataError(f"{path} is neither a folder nor a CSV file. Give the folder that holds the images.")
     else:
         raise DataError(f"{path} does not exist. Give a folder of images, or a CSV file.")
     if not dataset.samples:
         seen = f" ({dataset.notes[0]})" if dataset.notes else ""
-        suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(readers)))
+        suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(opener.readers)))
         raise DataError(f"{path}: no images found{seen}. Expected files ending in {suffixes}.")
-    samples, notes = check_masks(dataset.samples, readers)
-    dataset = replace(dataset, samples=samples, notes=dataset.notes + notes)
+    samples, notes = check_masks(dataset.samples, opener)
+    dataset = replace(dataset, samples=samples, notes=dataset.notes + notes, opener=opener)
     return dataset if pattern is None else _regroup(dataset, pattern)
 
 
@@ -94,13 +95,13 @@ def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
     return replace(dataset, samples=samples, notes=notes, grouped=True)
 
 
-def _find_in_folder(root: Path, readers: Readers) -> DataSet:
-    names, notes = images_below(root, readers)
+def _find_in_folder(root: Path, opener: Opener) -> DataSet:
+    names, notes = images_below(root, opener)
     table = next((file for file in sorted(root.glob("*.csv")) if describes_images(file)), None)
     if table is not None:
         raise DataError(f"{root}: {table.name} says what its images are. Give {table} instead, or move that file away.")
     if _is_mvtec(root):
-        return _mvtec(root, names, notes, readers)
+        return _mvtec(root, names, notes, opener)
     _refuse_mixture(root, names)
     samples = [Sample(root / name, name, group=name) for name in names]
     if samples:
@@ -108,14 +109,14 @@ def _find_in_folder(root: Path, readers: Readers) -> DataSet:
     return DataSet(root, "folder", samples, notes)
 
 
-def images_below(root: Path, readers: Readers = NO_READERS) -> tuple[list[str], list[str]]:
+def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[str]]:
     """Names of all images below a folder, sorted, and notes on what is no image. Hidden files are left alone."""
     names: list[str] = []
     notes: list[str] = []
     others: Counter[str] = Counter()
     for folder, files in _walk(root, notes):
         for file in files:
-            if is_image(file, readers):
+            if opener.is_image(file):
                 names.append((folder / file).relative_to(root).as_posix())
             else:
                 others[PurePosixPath(file).suffix.lower() or "no suffix"] += 1
@@ -125,11 +126,11 @@ def images_below(root: Path, readers: Readers = NO_READERS) -> tuple[list[str], 
     return sorted(names), notes
 
 
-def images_of(one: Path, readers: Readers = NO_READERS) -> list[Path]:
+def images_of(one: Path, opener: Opener = PLAIN) -> list[Path]:
     """A file as it is; of a folder, all images below it."""
     if not one.is_dir():
         return [one]
-    names, _ = images_below(one, readers)
+    names, _ = images_below(one, opener)
     if not names:
         raise DataError(f"{one}: no images found. Give images, or a folder that holds some.")
     return [one / name for name in names]
@@ -179,7 +180,7 @@ def _is_mvtec(root: Path) -> bool:
     return (root / TRAIN / GOOD).is_dir() or (test.is_dir() and any(child.is_dir() for child in test.iterdir()))
 
 
-def _mvtec(root: Path, names: Sequence[str], notes: list[str], readers: Readers) -> DataSet:
+def _mvtec(root: Path, names: Sequence[str], notes: list[str], opener: Opener) -> DataSet:
     samples: list[Sample] = []
     masks: list[str] = []
     loose: list[str] = []
@@ -200,4 +201,4 @@ def _mvtec(root: Path, names: Sequence[str], notes: list[str], readers: Readers)
     if others:
         kinds = ", ".join(f"{top} {number}" for top, number in sorted(others.items()))
         notes.append(f"{count(others.total(), 'image')} passed over, in none of train, test and ground_truth: {kinds}")
-    return DataSet(root, "MVTec", pair_masks(root, samples, masks, readers), notes)
+    return DataSet(root, "MVTec", pair_masks(root, samples, masks, opener), notes)

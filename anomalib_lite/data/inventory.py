@@ -8,17 +8,16 @@ from collections.abc import Iterable, Sequence
 from anomalib_lite.data.samples import DataSet, Sample, count, groups
 from anomalib_lite.data.splits import split_for_calibration, training_samples
 from anomalib_lite.data.survey import copied, look, mixed, nothing_usable, suspicions
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import DataError
 
 
-def describe(dataset: DataSet, readers: Readers = NO_READERS) -> list[str]:
+def describe(dataset: DataSet) -> list[str]:
     """What `data check` prints: what was found, why, and what to do about it.
 
     `problem:` begins what keeps the images from being used as they are, `for training:` what keeps them from being
     trained on, `warning:` what looks wrong, `note:` what one should know.
     """
-    looked, unreadable = look(dataset.samples, readers)
+    looked, unreadable = look(dataset.samples, dataset.opener)
     usable = [sample for sample, _ in looked]
     total = len(dataset.samples)
     sums = f"{count(total, 'image')} = {len(usable):,} usable + {len(unreadable):,} unreadable"

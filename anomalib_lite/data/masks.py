@@ -7,32 +7,29 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data.samples import TEST, Sample, count, some
-from anomalib_lite.edge.images.imaging import read, read_header
-from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
+from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
 
-def pair_masks(
-    root: Path, samples: Sequence[Sample], masks: Sequence[str], readers: Readers = NO_READERS
-) -> list[Sample]:
+def pair_masks(root: Path, samples: Sequence[Sample], masks: Sequence[str], opener: Opener = PLAIN) -> list[Sample]:
     """Give each test sample its mask of the MVTec layout: test/KIND/NAME.* and ground_truth/KIND/NAME[_mask].*.
 
     Args:
         root: What all names are relative to.
         samples: Samples of the layout.
         masks: Names of all files below ground_truth.
-        readers: Their suffixes may have several dots.
+        opener: Its suffixes may have several dots.
 
     Raises:
         DataError: A mask belongs to no image or to several, or an image has several masks.
     """
     by_stem: dict[str, list[str]] = {}
     for mask in masks:
-        by_stem.setdefault(_stem(mask, readers), []).append(mask)
+        by_stem.setdefault(_stem(mask, opener), []).append(mask)
     owners: dict[str, str] = {}
     paired = []
     for sample in samples:
-        stem = _stem(sample.name, readers)
+        stem = _stem(sample.name, opener)
         found = [*by_stem.get(f"{stem}_mask", []), *by_stem.get(stem, [])] if sample.split == TEST else []
         if len(found) > 1:
             raise DataError(f"{root}: {sample.name} has several masks: {some(found)}. Keep one.")
@@ -50,14 +47,14 @@ def pair_masks(
     return paired
 
 
-def _stem(name: str, readers: Readers) -> str:
+def _stem(name: str, opener: Opener) -> str:
     """A name without its first folder and its suffix."""
     below = PurePosixPath(*PurePosixPath(name).parts[1:])
-    suffix = suffix_of(name, readers)
+    suffix = opener.suffix(name)
     return below.with_suffix("").as_posix() if suffix is None else below.as_posix()[: -len(suffix)]
 
 
-def check_masks(samples: Sequence[Sample], readers: Readers = NO_READERS) -> tuple[list[Sample], list[str]]:
+def check_masks(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[list[Sample], list[str]]:
     """The samples, without the masks that mark nothing, and notes on defects that then have none.
 
     Raises:
@@ -69,11 +66,11 @@ def check_masks(samples: Sequence[Sample], readers: Readers = NO_READERS) -> tup
         if sample.mask is None:
             continue
         try:
-            pixels = read(sample.mask, readers=readers).pixels
+            pixels = opener.read(sample.mask).pixels
         except ImageError as error:
             problems.append(str(error))
             continue
-        problems += _contradictions(sample, pixels.shape[:2], readers, marks=bool(pixels.any()))
+        problems += _contradictions(sample, pixels.shape[:2], opener, marks=bool(pixels.any()))
         empty += [] if pixels.any() else [sample.name]
     if problems:
         raise DataError(
@@ -85,12 +82,12 @@ def check_masks(samples: Sequence[Sample], readers: Readers = NO_READERS) -> tup
     return checked, _notes(checked)
 
 
-def _contradictions(sample: Sample, size: tuple[int, ...], readers: Readers, *, marks: bool) -> list[str]:
+def _contradictions(sample: Sample, size: tuple[int, ...], opener: Opener, *, marks: bool) -> list[str]:
     """What a mask of that size (height, width) says against its image."""
     if marks and sample.is_good:
         return [f"{sample.mask} marks a defect in {sample.name}, which is labelled good"]
     try:
-        header = read_header(sample.path, readers=readers)
+        header = opener.header(sample.path)
     except ImageError:
         return []  # its own problem, told where the image is read
     if (header.height, header.width) != size:

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from anomalib_lite.edge.images.opener import PLAIN, Opener
+
 GOOD = "good"
 TRAIN, TEST, CALIBRATE = SPLITS = ("train", "test", "calibrate")
 
@@ -37,6 +39,7 @@ class DataSet:
     samples: list[Sample]
     notes: list[str] = field(default_factory=list)  # what was found that the user should know
     grouped: bool = False  # whether groups were given; otherwise each image is its own
+    opener: Opener = PLAIN  # opens their files
 
     @property
     def is_split(self) -> bool:

@@ -15,7 +15,6 @@ from PIL import Image
 
 from anomalib_lite.data import DataSet, Sample
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
 
 TURN = 1.0  # degrees, either way
 SHIFT = 0.01  # of the shorter side, either way
@@ -27,7 +26,7 @@ BLUR = 0.7  # pixels, at most
 NOISE = 0.01  # share of the range, at most
 
 
-def simulate(dataset: DataSet, number: int, seed: int, folder: Path, readers: Readers = NO_READERS) -> DataSet:
+def simulate(dataset: DataSet, number: int, seed: int, folder: Path) -> DataSet:
     """Write simulated inspections of golden images as PNG files.
 
     Args:
@@ -35,21 +34,20 @@ def simulate(dataset: DataSet, number: int, seed: int, folder: Path, readers: Re
         number: How many inspections of each.
         seed: Sets all of them.
         folder: Where they are written.
-        readers: For file types that the host does not read itself.
 
     Returns:
         One sample per inspection, with its golden image as reference, each a part of its own.
     """
     samples = []
     for place, golden in enumerate(dataset.samples):
-        pixels = imaging.read(golden.path, readers=readers).pixels
+        pixels = dataset.opener.read(golden.path).pixels
         for count in range(number):
             name = f"{place:04}_{count:04}.png"
             seen = inspection(pixels, np.random.default_rng([seed, place, count]))
             Image.fromarray(seen[..., 0] if seen.shape[2] == 1 else seen).save(folder / name)
             samples.append(Sample(folder / name, f"simulated/{name}", "good", group=name, reference=golden.path))
     note = f"simulated: {number} inspections of each of {len(dataset.samples)} golden images"
-    return DataSet(dataset.root, "golden images", samples, [*dataset.notes, note], grouped=False)
+    return DataSet(dataset.root, "golden images", samples, [*dataset.notes, note], opener=dataset.opener)
 
 
 def inspection(golden: NDArray[Any], random: np.random.Generator) -> NDArray[Any]:

@@ -112,11 +112,6 @@ def _shuffled(samples: Iterable[Sample], seed: int) -> list[str]:
     )
 
 
-def fingerprint(samples: Iterable[Sample]) -> dict[str, str]:
-    """SHA-256 of each image file -> its group: what a model remembers of the images that it was fitted on."""
-    return {digest(sample.path): sample.group for sample in samples}
-
-
 def digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:

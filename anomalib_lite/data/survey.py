@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from anomalib_lite.data.samples import Sample, count, some
-from anomalib_lite.edge.images.imaging import read
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
 KINDS = {("uint8", 1): "8-bit grey", ("uint8", 3): "8-bit colour", ("uint16", 1): "16-bit grey"}
@@ -46,50 +44,52 @@ class Survey:
     unreadable: list[tuple[str, str]]  # name, reason
     dtype: str  # "uint8" | "uint16"
     channels: int  # 1 | 3: as the images are, or as asked
-    sizes: Counter[tuple[int, int]]  # (height, width) -> number of images
+    facts: Mapping[Path, Facts]  # of each usable image
     warnings: list[str]
+
+    def fingerprint(self, samples: Iterable[Sample]) -> dict[str, str]:
+        """SHA-256 of each of these image files -> its group: what a model remembers of those it was fitted on."""
+        return {self.facts[sample.path].sha256: sample.group for sample in samples}
 
 
 def survey(
-    samples: Sequence[Sample],
-    *,
-    channels: int | None = None,
-    white: float | None = None,
-    readers: Readers = NO_READERS,
+    looked: Looked, unreadable: Sequence[tuple[str, str]], *, channels: int | None = None, white: float | None = None
 ) -> Survey:
-    """Decode all images, and their references, to the last byte: what passes here can be trained on.
+    """Whether images can be inspected by one model, and what they are like.
 
     Args:
-        samples: The images.
+        looked: What `look` saw.
+        unreadable: What it could not read.
         channels: `image.channels` of the configuration; None where images are taken as they are.
         white: `image.white`; None for the largest value of the type.
-        readers: For file types that the host does not read itself; called from several threads.
 
     Raises:
         DataError: None is usable, bit depths or channels are mixed, or one is a copy of another under another group.
     """
-    looked, unreadable = look(samples, readers)
     if not looked:
         raise DataError(nothing_usable(unreadable))
-    usable = [sample for sample, _ in looked]
-    facts = [fact for _, pictures in looked for fact in pictures]
     if problem := mixed(looked, channels) or copied(looked):
         raise DataError(problem)
+    first = looked[0][1][0]
     return Survey(
-        usable=usable,
-        unreadable=unreadable,
-        dtype=facts[0].dtype,
-        channels=channels or facts[0].channels,
-        sizes=Counter((pictures[0].height, pictures[0].width) for _, pictures in looked),
+        usable=[sample for sample, _ in looked],
+        unreadable=list(unreadable),
+        facts={sample.path: facts[0] for sample, facts in looked},
+        dtype=first.dtype,
+        channels=channels or first.channels,
         warnings=suspicions(looked, white),
     )
 
 
-def look(samples: Sequence[Sample], readers: Readers = NO_READERS) -> tuple[Looked, list[tuple[str, str]]]:
-    """Facts of every readable sample; name and reason of the others."""
+def look(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[Looked, list[tuple[str, str]]]:
+    """Decode all images, and their golden ones, to the last byte: what passes here can be trained on.
+
+    Returns:
+        Facts of every readable sample; name and reason of the others.
+    """
     paths = list(dict.fromkeys(path for s in samples for path in (s.path, s.reference) if path is not None))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # decoders release the interpreter's lock
-        facts = dict(zip(paths, pool.map(partial(_facts, readers=readers), paths), strict=True))
+        facts = dict(zip(paths, pool.map(partial(_facts, opener=opener), paths), strict=True))
     looked: Looked = []
     unreadable = []
     for sample in samples:
@@ -102,10 +102,10 @@ def look(samples: Sequence[Sample], readers: Readers = NO_READERS) -> tuple[Look
     return looked, unreadable
 
 
-def _facts(path: Path, readers: Readers) -> Facts | str:
+def _facts(path: Path, opener: Opener) -> Facts | str:
     """Facts of an image file, or why it cannot be read."""
     try:
-        picture = read(path, readers=readers)
+        picture = opener.read(path)
     except ImageError as error:
         return str(error)
     height, width, channels = picture.pixels.shape

@@ -5,9 +5,10 @@ from __future__ import annotations
 import html
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path, PurePosixPath
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,21 +16,22 @@ from numpy.typing import NDArray
 from anomalib_lite.edge import bundle, decision, regions
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.golden.pairing import Goldens
-from anomalib_lite.edge.golden.views import View
-from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import File, FileBytes, Picture
-from anomalib_lite.edge.images.readers import NO_READERS, Readers, complete
-from anomalib_lite.edge.manifest import GoldenRecord, Manifest
+from anomalib_lite.edge.images.imaging import FileBytes, Pixels
+from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.intake import Intake, Source
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
-from anomalib_lite.errors import ErrorCode, ImageError, ModelError
+from anomalib_lite.errors import ErrorCode, ImageError
 
-Source: TypeAlias = File | NDArray[np.generic]
 
-ROI = "roi.png"
+class Seen(NamedTuple):
+    """The verdict on an image, and the image as it was read; None where it could not be."""
+
+    result: Result
+    pixels: Pixels | None
 
 
 class Model:
@@ -56,21 +58,37 @@ class Model:
             ModelError: The bundle is missing, damaged, altered or too new, or a value of its manifest makes no sense.
             ConfigError: The provider is not installed or does not start, or a reader cannot have its suffix.
         """
-        self.bundle = source if isinstance(source, Bundle) else bundle.load(Path(source))
-        manifest = self.bundle.manifest
-        self.framing = framing(manifest, self.bundle.read(ROI) if manifest.framing.roi else None)
-        self.thresholds = manifest.calibration.limits
-        self._scores = np.array(manifest.calibration.scores, np.float64)
-        self.readers = complete(readers, manifest.readers)
-        self.goldens = goldens(manifest, self.bundle, self.readers)
-        self.runtime = Runtime(
-            self.bundle.graph, self.framing, manifest.graph.inputs, provider=provider, threads=threads
-        )
+        loaded = source if isinstance(source, Bundle) else bundle.load(Path(source))
+        intake = Intake.of(loaded, readers)
+        inputs = loaded.manifest.graph.inputs
+        self._hold(loaded, intake, Runtime(loaded.graph, intake.framing, inputs, provider=provider, threads=threads))
+
+    @classmethod
+    def around(cls, loaded: Bundle, intake: Intake, runtime: Runtime) -> Self:
+        """A model whose graph is loaded already."""
+        model = cls.__new__(cls)
+        model._hold(loaded, intake, runtime)
+        return model
+
+    def _hold(self, loaded: Bundle, intake: Intake, runtime: Runtime) -> None:
+        self.bundle, self.intake, self.runtime = loaded, intake, runtime
+        self.thresholds = loaded.manifest.calibration.limits
+        self._scores = np.array(loaded.manifest.calibration.scores, np.float64)
 
     @property
     def model_id(self) -> str:
         """First 12 characters of the SHA-256 of the manifest."""
         return self.bundle.model_id
+
+    @property
+    def framing(self) -> Framing:
+        """How images become inputs of the graph."""
+        return self.intake.framing
+
+    @property
+    def opener(self) -> Opener:
+        """What opens image files for this model."""
+        return self.intake.opener
 
     def _repr_html_(self) -> str:
         """For notebooks: what the model is, and what its thresholds promise."""
@@ -88,109 +106,64 @@ class Model:
             name: What the result calls the image, and what a golden pattern looks at; default: the path. Without a
                 path it is called "array", "bytes" or by the name of `FileBytes`, and compared with all golden images.
         """
+        return self.look(image, reference=reference, name=name).result
+
+    def look(self, image: Source, *, reference: Source | None = None, name: str | None = None) -> Seen:
+        """The same, with the image as it was read, so that nobody has to read it again. Arguments as of `inspect`."""
         started = time.perf_counter()
-        known: dict[str, Any] = {
-            "image": name or type(image).__name__,
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "model_id": self.model_id,
-            "reject_threshold": self.thresholds.reject,
-            "review_threshold": self.thresholds.review,
-            "map_thresholds": (self.thresholds.map_review, self.thresholds.map_reject),
-        }
+        result, pixels = self._unmeasured(name or type(image).__name__), None
         try:
-            known["image"] = name or _name(image)
-            picture = imaging.read(image, readers=self.readers)
-            known |= {"sha256": picture.sha256, "note": picture.note, "shape": picture.pixels.shape[:2]}
+            result = replace(result, image=name or _name(image))
+            picture = self.intake.read(image)
+            pixels = picture.pixels
+            height, width = pixels.shape[:2]
+            result = replace(result, sha256=picture.sha256, note=picture.note, shape=(height, width))
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
-            measurement = self.runtime.measure(picture.pixels, self.candidates(reference, named))
-            known |= self._judge(picture, measurement)
+            measurement = self.runtime.measure(pixels, self.intake.candidates(named, reference))
+            result = self._judged(result, measurement, (height, width))
         except ImageError as error:
-            known |= {"verdict": Verdict.ERROR, "error_code": error.code, "error": str(error)}
+            result = replace(result, error_code=error.code, error=str(error))
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
-            known |= {
-                "verdict": Verdict.ERROR,
-                "error_code": ErrorCode.INTERNAL,
-                "error": f"{type(error).__name__}: {error}",
-            }
-        return Result(**known, ms=1000 * (time.perf_counter() - started))
+            result = replace(result, error_code=ErrorCode.INTERNAL, error=f"{type(error).__name__}: {error}")
+        return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), pixels)
 
-    def candidates(self, reference: Source | None = None, name: str | None = None) -> list[View]:
-        """What an image is compared with: `reference`, or else the bundle's golden images, by the image's name.
+    def _unmeasured(self, name: str) -> Result:
+        """What is said of an image before it is measured: ERROR, for it stays so if anything goes wrong."""
+        return Result(
+            image=name,
+            time=datetime.now(UTC).isoformat(timespec="milliseconds"),
+            verdict=Verdict.ERROR,
+            reject_threshold=self.thresholds.reject,
+            review_threshold=self.thresholds.review,
+            model_id=self.model_id,
+            ms=0.0,
+            map_thresholds=(self.thresholds.map_review, self.thresholds.map_reject),
+        )
 
-        Raises:
-            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
-        """
-        if reference is not None:
-            return [View(imaging.read(reference, readers=self.readers).pixels)]
-        return self.goldens.candidates(name)
-
-    def _judge(self, picture: Picture, measurement: Measurement) -> dict[str, Any]:
+    def _judged(self, result: Result, measurement: Measurement, shape: tuple[int, int]) -> Result:
         verdict = decision.decide(measurement.score, self.thresholds)
-        return {
-            "verdict": verdict,
-            "score": measurement.score,
-            "p_value": decision.p_value(measurement.score, self._scores),
-            "regions": self._regions(verdict, measurement.anomaly_map, picture.pixels.shape[:2]),
-            "anomaly_map": measurement.anomaly_map,
-            "valid": measurement.valid,
-            "comparison": measurement.comparison,
-        }
+        return replace(
+            result,
+            verdict=verdict,
+            score=measurement.score,
+            p_value=decision.p_value(measurement.score, self._scores),
+            regions=self._regions(verdict, measurement.anomaly_map, shape),
+            anomaly_map=measurement.anomaly_map,
+            valid=measurement.valid,
+            comparison=measurement.comparison,
+        )
 
     def _regions(
-        self, verdict: Verdict, anomaly_map: NDArray[np.float32], shape: tuple[int, ...]
+        self, verdict: Verdict, anomaly_map: NDArray[np.float32], shape: tuple[int, int]
     ) -> tuple[Region, ...]:
         """Where the image is not good, at the threshold of its verdict; none in an OK image."""
         if verdict not in (Verdict.NG, Verdict.REVIEW):
             return ()
         limit = self.thresholds.map_reject if verdict is Verdict.NG else self.thresholds.map_review
-        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), shape[0], shape[1])
+        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), *shape)
         if not found and verdict is Verdict.NG:
-            return (regions.peak_region(anomaly_map, shape[0], shape[1]),)
+            return (regions.peak_region(anomaly_map, *shape),)
         return found
-
-
-def framing(manifest: Manifest, roi: bytes | None) -> Framing:
-    """How a model's images are framed, from its manifest and the bytes of its region of interest."""
-    record = manifest.framing
-    return Framing(
-        spec=manifest.image,
-        mode=record.mode,
-        overlap=record.overlap,
-        convert=record.convert,
-        source=record.source,
-        roi=None if roi is None else region_of_interest(roi),
-        align=record.align,
-    )
-
-
-def goldens(manifest: Manifest, files: Bundle, readers: Readers = NO_READERS) -> Goldens:
-    """The golden images that a bundle carries.
-
-    Raises:
-        ModelError: One of them cannot be read, or needs a reader that is not here.
-    """
-    record = manifest.reference or GoldenRecord(files=())
-    try:
-        sources = {PurePosixPath(one).name: files.read(one) for one in record.files}
-        return Goldens(sources, record.pattern, readers)
-    except ImageError as error:
-        if error.code == ErrorCode.NO_READER:
-            raise ModelError(f"{files.path}: its golden images cannot be read here. {error}.") from error
-        raise ModelError(f"{files.path}: a golden image is damaged: {error}. Restore the bundle.") from error
-
-
-def region_of_interest(source: Source) -> NDArray[np.bool_]:
-    """A mask image as (H, W) bool: True where any channel is not 0.
-
-    Raises:
-        ImageError: It cannot be read, or excludes everything.
-    """
-    inside: NDArray[np.bool_] = np.any(imaging.read(source).pixels, axis=2)
-    if not inside.any():
-        raise ImageError(
-            "the region of interest is empty: paint what is to be inspected in any value but 0", ErrorCode.EMPTY
-        )
-    return inside
 
 
 def _name(image: Source) -> str:

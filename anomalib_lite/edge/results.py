@@ -1,4 +1,4 @@
-"""What is said of one image: as a row, as a line of JSON, as a picture."""
+"""What is said of one image: as a row, and as a line of JSON."""
 
 from __future__ import annotations
 
@@ -16,12 +16,11 @@ from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
-from anomalib_lite.edge import disk
+from anomalib_lite.edge import disk, drawing
 from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
 from anomalib_lite.errors import DataError
@@ -32,14 +31,6 @@ COLUMNS = (
 )  # fmt: skip
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
-# Anchors of "plasma" by S. van der Walt and N. Smith (matplotlib, CC0), at equal distances: lightness grows evenly
-# with the value, and the order of the colours survives colour blindness and grey print.
-PLASMA = np.array([
-    (13, 8, 135), (70, 3, 159), (114, 1, 168), (156, 23, 158), (189, 55, 134),
-    (216, 87, 107), (237, 121, 83), (251, 159, 58), (253, 202, 38), (240, 249, 33),
-], np.float32)  # fmt: skip
-OPACITY = 0.7  # of the hottest colour; the coldest is transparent
-GAP = 4  # white pixels between pictures side by side
 NOTEBOOK_SIDE = 320  # pixels
 
 
@@ -89,11 +80,10 @@ class Result:
             return ""
         scale = min(1.0, NOTEBOOK_SIDE / max(self.shape))
         height, width = (max(1, round(side * scale)) for side in self.shape)
-        heat = _heat(self.anomaly_map, height, width, *colour_range(*self.map_thresholds))
-        picture = Image.fromarray(_colours(heat).round().astype(np.uint8))
-        _draw(picture, self.regions, scale)
+        drawn = drawing.heat_map(self.anomaly_map, height, width, *drawing.colour_range(*self.map_thresholds))
+        picture = drawing.outlined(drawn, self.regions, scale)
         buffer = BytesIO()
-        picture.save(buffer, "PNG")
+        Image.fromarray(picture).save(buffer, "PNG")
         data = base64.b64encode(buffer.getvalue()).decode("ascii")
         return f'<br><img alt="anomaly map" width="{width}" height="{height}" src="data:image/png;base64,{data}">'
 
@@ -189,88 +179,3 @@ class ResultWriter:
             f"{self._folder}: results cannot be written ({error.strerror or error}). The rows before are complete; "
             "free some space or choose another folder."
         )
-
-
-def colour_range(map_review: float, map_reject: float) -> tuple[float, float]:
-    """Map values drawn coldest and hottest: the same for all images of a model, with the threshold in the middle."""
-    span = max(abs(map_reject), map_reject - map_review, 1e-12)
-    return map_reject - 0.5 * span, map_reject + 0.5 * span
-
-
-def overlay(
-    pixels: NDArray[Any],
-    anomaly_map: NDArray[np.float32],
-    low: float,
-    high: float,
-    regions: Iterable[Region],
-    white: float,
-) -> NDArray[np.uint8]:
-    """Draw a heat map and outlines over an image, which turns grey so that colour means the anomaly map alone.
-
-    The scale is that of `low` and `high`, never that of the image: pictures of one model compare.
-
-    Args:
-        pixels: (H, W, C), uint8 or uint16.
-        anomaly_map: (h, w), covers the image.
-        low: Map value drawn transparent.
-        high: Map value drawn in the hottest colour; above `low`.
-        regions: In pixels of this image.
-        white: Pixel value that is white.
-
-    Returns:
-        (H, W, 3) uint8 RGB.
-    """
-    height, width = pixels.shape[:2]
-    grey = pixels if pixels.shape[2] == 1 else imaging.luma(pixels)
-    base = np.clip(grey.astype(np.float32) * np.float32(255 / white), 0, 255)
-    heat = _heat(anomaly_map, height, width, low, high)
-    opacity = np.float32(OPACITY) * heat[..., None]
-    picture = Image.fromarray((base + opacity * (_colours(heat) - base)).round().astype(np.uint8))
-    _draw(picture, regions, 1.0)
-    return np.array(picture)
-
-
-def side_by_side(comparison: Comparison, low: float, high: float, white: float) -> NDArray[np.uint8]:
-    """Golden image, aligned image and change, all in the golden frame: (H, 3 W + 2 `GAP`, 3) uint8 RGB.
-
-    Args:
-        comparison: What was compared.
-        low: As for `overlay`.
-        high: As for `overlay`.
-        white: Pixel value that is white.
-    """
-    image = imaging.resize(comparison.image, *comparison.golden.shape[:2])
-    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
-    changed = overlay(image, comparison.anomaly_map, low, high, (), white)
-    return np.concatenate([plain(comparison.golden, white), gap, plain(image, white), gap, changed], axis=1)
-
-
-def plain(pixels: NDArray[Any], white: float) -> NDArray[np.uint8]:
-    """An image (H, W, C) as 8-bit RGB, `white` at 255."""
-    scaled = np.clip(pixels.astype(np.float32) * (255 / white), 0, 255).round().astype(np.uint8)
-    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
-
-
-def _heat(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.float32]:
-    """The map at a size, 0 at `low` and 1 at `high`."""
-    resized = imaging.resize_map(anomaly_map, height, width)
-    return np.asarray(np.clip((resized - np.float32(low)) / np.float32(high - low), 0, 1))
-
-
-def _colours(heat: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W) in [0, 1] to (H, W, 3) in [0, 255]."""
-    place = heat * (len(PLASMA) - 1)
-    below = np.minimum(place.astype(np.intp), len(PLASMA) - 2)
-    share = (place - below).astype(np.float32)[..., None]
-    return np.asarray((1 - share) * PLASMA[below] + share * PLASMA[below + 1])
-
-
-def _draw(picture: Image.Image, regions: Iterable[Region], scale: float) -> None:
-    """Outline regions in white on black, visible on any colour; `scale` is picture pixels per pixel of theirs."""
-    draw = ImageDraw.Draw(picture)
-    thin = max(1, round(min(picture.size) / 300))
-    last_x, last_y = picture.width - 1, picture.height - 1
-    for region in regions:
-        corners = [(min(x * scale, last_x), min(y * scale, last_y)) for x, y in region.outline]
-        for colour, width in (("black", thin + 2), ("white", thin)):
-            draw.line([*corners, corners[0]], fill=colour, width=width, joint="curve")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge.bundle import admission
 from anomalib_lite.edge.bundle.admission import Signature
-from anomalib_lite.edge.golden.pairing import Pair, pairs
+from anomalib_lite.edge.golden.pairing import Pair, closest, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, ModelError
@@ -129,7 +129,7 @@ class Runtime:
         """
         if "reference" not in self._inputs:
             return self._feeds(self.framing.frames(pixels), ())
-        one = min(pairs(self.framing, pixels, goldens), key=lambda pair: pair.difference)
+        one = closest(self.framing, pixels, goldens)
         return self._feeds(one.frames, one.references)
 
     def run(self, feed: Feed) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

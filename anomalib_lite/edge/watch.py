@@ -18,8 +18,8 @@ from typing import Any, Self
 
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images.readers import is_image
-from anomalib_lite.edge.model import Model, Source
+from anomalib_lite.edge.intake import Source
+from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import DataError
 
 try:
@@ -110,7 +110,7 @@ class Watcher:
         found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                if is_image(entry.name, self._model.readers) and not entry.name.startswith("."):
+                if self._model.opener.is_image(entry.name) and not entry.name.startswith("."):
                     try:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:  # vanished meanwhile

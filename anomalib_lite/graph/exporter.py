@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeAlias
 
 import numpy as np
 import onnx
 import torch
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.manifest import Parity
-from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.runtime import Feed, Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.graph.inspector import Inspector
-
-Picture: TypeAlias = tuple[NDArray[Any], NDArray[Any] | None]
+from anomalib_lite.output.loggers import quiet_loggers
 
 OPSET = 18
 SCORE_TOLERANCE = 1e-4  # of the larger of |score| and the range of scores
@@ -62,25 +58,24 @@ def to_onnx(inspector: Inspector) -> bytes:
     return _stripped(program.model_proto)
 
 
-def check_parity(inspector: Inspector, runtime: Runtime, pictures: Iterable[Picture]) -> Parity:
+def check_parity(inspector: Inspector, runtime: Runtime, feeds: Iterable[Feed]) -> Parity:
     """Compare torch with the exported graph on real images.
 
     Args:
         inspector: What was exported.
         runtime: The exported graph, loaded.
-        pictures: (image, reference or None), each (H, W, C) at its native size.
+        feeds: Inputs of the graph, each of one image.
 
     Raises:
         ParityFailed: A score or a map differs by more than the tolerance.
     """
     scores, maps = [], []
-    for image, reference in pictures:
-        for feed in runtime.feeds(image, [] if reference is None else [View(reference)]):
-            with torch.no_grad():
-                expected = inspector(**{name: torch.from_numpy(array) for name, array in feed.items()})
-            found = runtime.run(feed)
-            scores.append((found[0], expected[0].numpy()))
-            maps.append((found[1], expected[1].numpy()))
+    for feed in feeds:
+        with torch.no_grad():
+            expected = inspector(**{name: torch.from_numpy(array) for name, array in feed.items()})
+        found = runtime.run(feed)
+        scores.append((found[0], expected[0].numpy()))
+        maps.append((found[1], expected[1].numpy()))
     parity = Parity(len(scores), _relative(scores, magnitude=True), _relative(maps, magnitude=False))
     if not (parity.score <= SCORE_TOLERANCE and parity.anomaly_map <= MAP_TOLERANCE):
         raise ParityFailed(
@@ -146,14 +141,11 @@ def _cause(error: BaseException) -> str:
 @contextlib.contextmanager
 def _quiet(log: io.StringIO) -> Iterator[None]:
     """The exporter prints progress and warns of its own internals; none of it is for the user."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
+    with (
+        quiet_loggers("torch.onnx", "onnxscript", "onnx_ir", "torch.export"),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(log),
+        contextlib.redirect_stderr(log),
+    ):
+        warnings.simplefilter("ignore")
+        yield

@@ -17,14 +17,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import onnxruntime
 
-from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import DataError
 from anomalib_lite.version import __version__
 
-Pair: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden sample where the model compares
+Inputs: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden sample where the model compares
 
 WARM_UP = 5
 START = """
@@ -89,7 +88,7 @@ def bench(
     }
 
 
-def _contents(model: Model, images: Sequence[Path]) -> list[Pair]:
+def _contents(model: Model, images: Sequence[Path]) -> list[Inputs]:
     """Images in memory, and golden samples; each is measured once to know that it can be."""
 
     def carried(name: str) -> FileBytes:
@@ -98,7 +97,7 @@ def _contents(model: Model, images: Sequence[Path]) -> list[Pair]:
     listed = model.bundle.manifest.selfcheck
     if unusable := [path for path in images if not path.is_file()]:
         raise DataError(f"{unusable[0]}: no such file: give image files to measure with.")
-    chosen: list[Pair] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]
+    chosen: list[Inputs] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]
     chosen = chosen or [(carried(one.file), carried(one.reference) if one.reference else None) for one in listed]
     if not chosen:
         raise DataError(f"{model.bundle.path}: carries no self-check images: give images to measure with.")
@@ -109,20 +108,22 @@ def _contents(model: Model, images: Sequence[Path]) -> list[Pair]:
     return chosen
 
 
-def _timed(model: Model, contents: Sequence[Pair], runs: int) -> dict[str, Any]:
+def _timed(model: Model, contents: Sequence[Inputs], runs: int) -> dict[str, Any]:
     """Percentiles of the whole, of decoding alone and of the graph alone, taken in turn so that a busy moment hits all.
 
     `overhead` is what is ours: the median whole over the median of decoding plus graph, less 1.
     """
     prepared = []
     for content, reference in contents:
-        pixels = imaging.read(content, readers=model.readers).pixels
-        prepared.append((content, reference, list(model.runtime.feeds(pixels, model.candidates(reference)))))
+        pixels = model.intake.read(content).pixels
+        prepared.append(
+            (content, reference, list(model.runtime.feeds(pixels, model.intake.candidates(None, reference))))
+        )
     whole, decoding, graph = [], [], []
     for content, reference, feeds in islice(cycle(prepared), WARM_UP + runs):
         files = [one for one in (content, reference) if one is not None]
         whole.append(_ms(lambda: model.inspect(content, reference=reference)))  # noqa: B023 - called at once
-        decoding.append(_ms(lambda: [imaging.read(one, readers=model.readers) for one in files]))  # noqa: B023
+        decoding.append(_ms(lambda: [model.intake.read(one) for one in files]))  # noqa: B023
         graph.append(_ms(lambda: [model.runtime.run(feed) for feed in feeds]))  # noqa: B023
     parts = {"total_ms": whole, "decode_ms": decoding, "graph_ms": graph}
     measured: dict[str, Any] = {name: _percentiles(times[WARM_UP:]) for name, times in parts.items()}
@@ -141,13 +142,13 @@ def _percentiles(times: Iterable[float]) -> dict[str, float]:
     return {name: round(float(value), 3) for name, value in zip(("p50", "p95", "p99"), values, strict=True)}
 
 
-def _start(model: Model, path: Path, contents: Sequence[Pair]) -> dict[str, float] | None:
+def _start(model: Model, path: Path, contents: Sequence[Inputs]) -> dict[str, float] | None:
     """A fresh process with one thread: seconds to import, load and judge first; its memory then, where it is told.
 
     None where files need a plugin's reader.
     """
     files = [one for one in contents[0] if one is not None]
-    if any(suffix_of(one.name, model.readers) for one in files):
+    if any(model.opener.suffix(one.name) for one in files):
         return None
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / str(number) for number, _ in enumerate(files)]

@@ -6,7 +6,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from anomalib_lite.data import Sample, find, test_samples
 from anomalib_lite.data.independence import overlap_notes
@@ -16,7 +19,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation
-from anomalib_lite.pipeline.predict import Watch, _unwatched
+from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.report import writing as reporting
 
 
@@ -37,7 +40,7 @@ def evaluate(
     out: Path | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
-    watch: Watch = _unwatched,
+    track: Track = untracked,
 ) -> Evaluated:
     """Measure a model on labelled images, streamed. Nothing is tuned.
 
@@ -47,22 +50,25 @@ def evaluate(
         out: Gets metrics.json, results.csv, results.jsonl and report.html.
         group: Regular expression for the physical part.
         columns: Renamed CSV columns.
-        watch: Shows progress.
+        track: Shows progress.
 
     Raises:
         DataError: No labelled images.
     """
-    dataset = find(data, group=group, columns=columns or {}, readers=model.readers)
+    dataset = find(data, group=group, columns=columns or {}, opener=model.opener)
     samples = test_samples(dataset)
     evaluation = Evaluation(grouped=dataset.grouped)
     hashes: list[str] = []
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
-        for sample in watch(samples, "evaluating"):
-            result = model.inspect(sample.path, reference=sample.reference, name=sample.name)
+        for sample in track(samples, "evaluating"):
+            seen = model.look(sample.path, reference=sample.reference, name=sample.name)
+            result = seen.result
             hashes.append(result.sha256)
-            evaluation.add(**_judged(model, sample, result))
+            score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
+            pixels = _at_source(model, sample, result)
+            evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
             writer.write(result)
-            report.add(result, sample.path, sample)
+            report.add(result, seen.pixels, sample)
         metrics = report.metrics = evaluation.metrics()
         notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
     if out is not None:
@@ -77,21 +83,21 @@ def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
         raise DataError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
 
 
-def _judged(model: Model, sample: Sample, result: Result) -> dict[str, Any]:
-    """What the evaluation needs to know of one image; map, mask and region at the source's resolution."""
-    judged: dict[str, Any] = {
-        "label": sample.label,
-        "group": sample.group,
-        "verdict": result.verdict,
-        "score": 0.0 if result.score is None else result.score,  # not read where the verdict is ERROR
-        "ms": result.ms,
-    }
+class _AtSource(NamedTuple):
+    """Map, defect and region of an image, all (H, W) at its own resolution; None where there is none."""
+
+    anomaly_map: NDArray[np.float32] | None = None
+    mask: NDArray[np.bool_] | None = None
+    valid: NDArray[np.bool_] | None = None
+
+
+def _at_source(model: Model, sample: Sample, result: Result) -> _AtSource:
+    """What the pixels of one image are measured by."""
     if result.anomaly_map is None or result.shape is None:
-        return judged
+        return _AtSource()
     height, width = result.shape
-    judged["anomaly_map"] = imaging.resize_map(result.anomaly_map, height, width)
+    valid = None
     if model.framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
-        judged["valid"] = result.valid if model.framing.align else model.framing.region(height, width)
-    if sample.mask:
-        judged["mask"] = imaging.read(sample.mask, readers=model.readers).pixels.any(axis=2)
-    return judged
+        valid = result.valid if model.framing.align else model.framing.region(height, width)
+    mask = np.any(model.intake.read(sample.mask).pixels, axis=2) if sample.mask else None
+    return _AtSource(imaging.resize_map(result.anomaly_map, height, width), mask, valid)

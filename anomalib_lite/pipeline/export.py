@@ -15,9 +15,9 @@ from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import Expected
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, ExportError
-from anomalib_lite.graph.int8 import Int8, quantised
 from anomalib_lite.graph.resize import embed_resize
 from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline.int8 import Int8, quantised
 from anomalib_lite.pipeline.selfcheck import encode
 from anomalib_lite.version import __version__
 
@@ -73,12 +73,12 @@ def export(
     draft, notes = _for_device(loaded, out), []
     if int8 is not None:
         attempt = quantised(loaded, int8, group=group, columns=columns or {})
-        if objections := attempt.comparison.objections():
+        if objections := attempt.trial.objections():
             notes.append(f"int8 is not adopted, the graph stays float: {'; '.join(objections)}")
         else:
-            draft = _adopted(draft, attempt, readers)
-            loaded = Model(draft, readers=readers)
-            notes.append(f"int8 is adopted: {attempt.comparison.speedup:.2f} times as fast, thresholds calibrated anew")
+            loaded = _adopted(loaded, draft, attempt)
+            draft = loaded.bundle
+            notes.append(f"int8 is adopted: {attempt.trial.speedup:.2f} times as fast, thresholds calibrated anew")
     if source_size is not None:
         compared = "a self-check score" if draft.manifest.selfcheck else "the score of a rendered image"
         draft, difference = _embedded(loaded, draft, source_size)
@@ -94,18 +94,19 @@ def _for_device(model: Model, out: Path) -> Bundle:
     return Bundle(out, manifest, "", {name: model.bundle.read(name) for name in names})
 
 
-def _adopted(draft: Bundle, int8: Int8, readers: Readers) -> Bundle:
+def _adopted(model: Model, draft: Bundle, int8: Int8) -> Model:
     """With graph and thresholds of int8, and a self-check that expects what int8 says."""
     manifest = draft.manifest.recalibrated(
         int8.calibration, images=int8.calibrated, selfcheck=draft.manifest.selfcheck
-    ).quantised(int8.comparison.to_json())
+    ).quantised(int8.trial.to_json())
     quantised_draft = replace(draft, manifest=manifest, kept={**draft.kept, GRAPH: int8.graph})
-    adopted = Model(quantised_draft, readers=readers)
+    adopted = Model.around(quantised_draft, model.intake, int8.runtime)
     judged = [_judged(adopted, one) for one in manifest.selfcheck]
     expected = selfcheck.judged_again(judged, adopted.thresholds)
     dropped = {name for one in judged for name in one.files} - {name for one in expected for name in one.files}
     kept = {name: content for name, content in quantised_draft.kept.items() if name not in dropped}
-    return replace(draft, manifest=replace(manifest, selfcheck=tuple(expected)), kept=kept)
+    draft = replace(draft, manifest=replace(manifest, selfcheck=tuple(expected)), kept=kept)
+    return Model.around(draft, model.intake, int8.runtime)
 
 
 def _judged(model: Model, one: Expected) -> Expected:
@@ -132,7 +133,7 @@ def _embedded(model: Model, draft: Bundle, size: tuple[int, int]) -> tuple[Bundl
     embedded = Model(replace(draft, manifest=manifest, kept=files))
     expected, differences = [], []
     for one in before:
-        pixels = imaging.read(FileBytes(one.file, draft.read(one.file)), readers=model.readers).pixels
+        pixels = model.intake.read(FileBytes(one.file, draft.read(one.file))).pixels
         pixels = imaging.resize(pixels, *size)
         calibrated, difference = _compared(model, embedded, one.file, pixels)
         differences.append(difference)

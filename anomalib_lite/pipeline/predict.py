@@ -10,16 +10,18 @@ from typing import Any
 
 from anomalib_lite.data import absolute, images_of
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images.readers import Readers
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.report import writing as reporting
+from anomalib_lite.report.heatmaps import write_heatmap
 
-Watch = Callable[[Iterable[Any], str], Iterator[Any]]  # passes items through and shows how far they are
+Track = Callable[[Iterable[Any], str], Iterator[Any]]  # passes items through and shows how far they are
 
 
-def _unwatched(items: Iterable[Any], label: str) -> Iterator[Any]:
+def untracked(items: Iterable[Any], label: str) -> Iterator[Any]:
+    """Pass items through."""
     return iter(items)
 
 
@@ -44,7 +46,7 @@ def predict(
     heatmaps: bool = False,
     reference: Path | None = None,
     each: Callable[[Result], None] = lambda result: None,
-    watch: Watch = _unwatched,
+    track: Track = untracked,
 ) -> Predicted:
     """Judge files and folders, one image after the other.
 
@@ -56,31 +58,32 @@ def predict(
         heatmaps: Write overlays to OUT/heatmaps.
         reference: A golden sample, where the model compares with one.
         each: Called with every result.
-        watch: Shows progress.
+        track: Shows progress.
 
     Raises:
         DataError: An input does not exist, or nothing was found.
     """
     if heatmaps and out is None:
         raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
-    images = [(path, name) for one in inputs for path, name in _named(one, model.readers)]
+    images = [(path, name) for one in inputs for path, name in _named(one, model.opener)]
     done, root = Predicted(out=out), _root(inputs)
     with ResultWriter(out) as writer, reporting.Inspected(model, out) as report:
-        for path, name in watch(images, "inspecting"):
-            result = replace(model.inspect(path, reference=reference, name=name), image=os.fspath(path))
+        for path, name in track(images, "inspecting"):
+            seen = model.look(path, reference=reference, name=name)
+            result = replace(seen.result, image=os.fspath(path))
             done.counts[result.verdict] += 1
             writer.write(result)
-            report.add(result, path)
+            report.add(result, seen.pixels)
             if heatmaps and out is not None:
-                reporting.write_heatmap(model, result, path, out / "heatmaps", root)
+                write_heatmap(model, result, seen.pixels, out / "heatmaps" / absolute(path).relative_to(root))
             each(result)
     return done
 
 
-def _named(one: Path, readers: Readers) -> list[tuple[Path, str]]:
+def _named(one: Path, opener: Opener) -> list[tuple[Path, str]]:
     """The images of an input, each with its name: that within the folder, or a file's own."""
     root = one if one.is_dir() else one.parent
-    return [(path, path.relative_to(root).as_posix()) for path in images_of(one, readers)]
+    return [(path, path.relative_to(root).as_posix()) for path in images_of(one, opener)]
 
 
 def _root(inputs: Sequence[Path]) -> Path:

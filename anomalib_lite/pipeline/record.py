@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from anomalib_lite.calibration import Calibration
+from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.data import Sample
-from anomalib_lite.edge.golden.pairing import FOLDER
+from anomalib_lite.edge.golden.goldens import FOLDER
 from anomalib_lite.edge.images.readers import suffix_of
+from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.manifest import (
     DataRecord,
     DetectorRecord,
@@ -21,7 +23,6 @@ from anomalib_lite.edge.manifest import (
     TrainingRecord,
     now,
 )
-from anomalib_lite.edge.model import ROI
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
@@ -31,22 +32,16 @@ if TYPE_CHECKING:
 
 
 def describe(
-    plan: Plan,
-    fitted: Fitted,
-    calibration: Calibration,
-    selfcheck: Sequence[Expected],
-    fit_hashes: Mapping[str, str],
-    calibrated_hashes: Mapping[str, str],
+    plan: Plan, fitted: Fitted, scored: Scored, calibration: Calibration, selfcheck: Sequence[Expected]
 ) -> Manifest:
-    """The manifest of a newly trained model, without file hashes.
+    """The manifest of a newly trained model.
 
     Args:
         plan: What was asked for.
         fitted: What came out.
-        calibration: Its thresholds.
+        scored: What the thresholds rest on.
+        calibration: The thresholds.
         selfcheck: The images for `verify`.
-        fit_hashes: SHA-256 of each image that the detector learnt from -> its group.
-        calibrated_hashes: Likewise of each image that the thresholds rest on.
     """
     config = plan.config.model_dump(mode="json")
     config["options"] = plan.options.model_dump(mode="json")
@@ -63,18 +58,18 @@ def describe(
             weights=plan.info.weights,
         ),
         config=config,
-        image=plan.framing.spec,
+        image=plan.intake.framing.spec,
         framing=FramingRecord(
-            mode=plan.framing.mode,
-            overlap=plan.framing.overlap,
-            convert=plan.framing.convert,
+            mode=plan.intake.framing.mode,
+            overlap=plan.intake.framing.overlap,
+            convert=plan.intake.framing.convert,
             roi=None if plan.roi is None else ROI,
-            align=plan.framing.align,
+            align=plan.intake.framing.align,
         ),
         graph=GraphRecord(fitted.inputs, fitted.parity),
-        training=TrainingRecord(fitted.steps, fitted.device, len(fit_hashes)),
+        training=TrainingRecord(fitted.steps, fitted.device, len(plan.survey.fingerprint(plan.fit))),
         calibration=calibration,
-        data=_data(plan, fit_hashes, calibrated_hashes),
+        data=_data(plan, scored),
         selfcheck=tuple(selfcheck),
         reference=None
         if goldens is None
@@ -83,7 +78,7 @@ def describe(
     )
 
 
-def _data(plan: Plan, fit_hashes: Mapping[str, str], calibrated_hashes: Mapping[str, str]) -> DataRecord:
+def _data(plan: Plan, scored: Scored) -> DataRecord:
     dataset = plan.dataset
     return DataRecord(
         root=dataset.root.name,
@@ -91,10 +86,10 @@ def _data(plan: Plan, fit_hashes: Mapping[str, str], calibrated_hashes: Mapping[
         images=len(dataset.samples),
         grouped=dataset.grouped,
         groups=len({sample.group for sample in dataset.samples}),
-        fit=dict(fit_hashes),
+        fit=plan.survey.fingerprint(plan.fit),
         simulated=plan.simulated,
         unreadable=tuple(plan.survey.unreadable),
-        calibrated=dict(calibrated_hashes),
+        calibrated=scored.hashes,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,17 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalib_lite.data import Sample
+from anomalib_lite.calibration.scoring import Measured, Scored
 from anomalib_lite.edge import decision
-from anomalib_lite.edge.golden.pairing import Goldens
-from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.golden.goldens import Goldens
 from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.images.readers import NO_READERS, Readers, suffix_of
+from anomalib_lite.edge.intake import Intake
 from anomalib_lite.edge.manifest import Expected, ImageSpec, Thresholds
+from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.errors import ImageError
-
-Score = Callable[..., float]  # of an image as FileBytes, and of its golden sample where there is one
 
 
 class Candidate(NamedTuple):
@@ -34,55 +32,60 @@ class Candidate(NamedTuple):
     golden: FileBytes | None
 
 
-def choose(
-    kind: str,
-    scored: Sequence[tuple[float, Sample]],
-    spec: ImageSpec,
-    score: Score,
-    thresholds: Thresholds,
-    readers: Readers = NO_READERS,
-    goldens: Goldens | None = None,
-) -> tuple[list[Expected], dict[str, bytes]]:
+class Chosen(NamedTuple):
+    """What is expected, for the manifest, and the files of the bundle."""
+
+    expected: list[Expected]
+    files: dict[str, bytes]
+
+
+def choose(kind: str, scored: Scored, intake: Intake, runtime: Runtime, thresholds: Thresholds) -> Chosen:
     """Choose self-check images whose verdict is the same on every machine.
 
     Args:
         kind: "images" (held-out images and planted patches), "rendered" (where images must not travel) or "none".
-        scored: Each held-out good image with its score, not empty.
-        spec: What the model takes.
-        score: Measures an image file, or an image and its golden sample, as the device will.
+        scored: The held-out good images, at least one.
+        intake: How images become inputs of the graph. Where they are aligned with golden ones, the first golden image
+            stands in where images must not travel, since what is rendered cannot be aligned.
+        runtime: Measures them, as the device will.
         thresholds: Images whose score is within the tolerance of one are passed over.
-        readers: For file types that the host does not read itself.
-        goldens: Where images are aligned with golden ones: those that the model carries. The first one stands in where
-            images must not travel, since what is rendered cannot be aligned.
-
-    Returns:
-        What is expected, for the manifest, and the files of the bundle.
     """
-    if kind == "none":
-        return [], {}
-    ranked = [sample for _, sample in sorted(scored, key=lambda one: one[0])]
-    if kind == "images":
-        candidates = _held_out(ranked, spec, readers)
-    elif goldens is None:
-        candidates = _rendered(spec, compares=ranked[0].reference is not None)
-    else:
-        candidates = _carried(goldens, spec)
-    expected: dict[str, Expected] = {}
-    files: dict[str, bytes] = {}
-    for what, image, golden in candidates:
+    chosen = Chosen([], {})
+    done = set[str]()
+    for what, image, golden in _candidates(kind, scored, intake):
+        if what in done:
+            continue
         try:
-            value = score(image) if golden is None else score(image, golden)
+            value = _score(runtime, intake, image, golden)
         except ImageError:  # a patch may hide what an alignment needs
             continue
-        if what in expected or not decision.is_decisive(value, thresholds):
+        if not decision.is_decisive(value, thresholds):
             continue
-        name, reference = f"{FOLDER}/{what.replace(' ', '-')}{_suffix(image, readers)}", None
-        files[name] = image.content
+        done.add(what)
+        name, reference = f"{FOLDER}/{what.replace(' ', '-')}{_suffix(image, intake)}", None
+        chosen.files[name] = image.content
         if golden is not None:  # shared by all images that are compared with it
-            reference = f"{FOLDER}/reference-{sha256(golden.content).hexdigest()[:8]}{_suffix(golden, readers)}"
-            files[reference] = golden.content
-        expected[what] = Expected(name, what, value, decision.decide(value, thresholds).value, reference)
-    return list(expected.values()), files
+            reference = f"{FOLDER}/reference-{sha256(golden.content).hexdigest()[:8]}{_suffix(golden, intake)}"
+            chosen.files[reference] = golden.content
+        chosen.expected.append(Expected(name, what, value, decision.decide(value, thresholds).value, reference))
+    return chosen
+
+
+def _candidates(kind: str, scored: Scored, intake: Intake) -> Iterator[Candidate]:
+    if kind == "none":
+        return
+    spec = intake.framing.spec
+    if kind == "images":
+        yield from _held_out(scored.ranked, intake)
+    elif not intake.framing.align:
+        yield from _rendered(spec, compares=scored.images[0].sample.reference is not None)
+    else:
+        yield from _carried(intake.goldens, spec)
+
+
+def _score(runtime: Runtime, intake: Intake, image: FileBytes, golden: FileBytes | None) -> float:
+    """Of an image beside its own golden one, or beside those that the model carries, where it compares."""
+    return runtime.measure(intake.read(image).pixels, intake.candidates(None, golden)).score
 
 
 def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[Expected]:
@@ -94,14 +97,14 @@ def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[E
     ]
 
 
-def _held_out(ranked: Sequence[Sample], spec: ImageSpec, readers: Readers) -> Iterator[Candidate]:
+def _held_out(ranked: Sequence[Measured], intake: Intake) -> Iterator[Candidate]:
     """Low, median, highest, and two with a patch planted into the median; each with its neighbours as substitutes."""
     last = len(ranked) - 1
     for what, place in (("low", 0), ("median", len(ranked) // 2), ("highest", last)):
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
-            yield Candidate(what, _file(ranked[index].path), _golden(ranked[index]))
+            yield Candidate(what, _file(ranked[index]), _golden(ranked[index]))
     median = ranked[len(ranked) // 2]
-    yield from _planted(imaging.read(median.path, readers=readers).pixels, spec, _golden(median))
+    yield from _planted(intake.read(median.source).pixels, intake.framing.spec, _golden(median))
 
 
 def _carried(goldens: Goldens, spec: ImageSpec) -> Iterator[Candidate]:
@@ -118,16 +121,18 @@ def _planted(pixels: NDArray[np.generic], spec: ImageSpec, golden: FileBytes | N
             yield Candidate(what, FileBytes("planted.png", patched), golden)
 
 
-def _file(path: Path) -> FileBytes:
-    return FileBytes(path.name, path.read_bytes())
+def _file(image: Measured) -> FileBytes:
+    return image.file or FileBytes(image.sample.path.name, image.sample.path.read_bytes())
 
 
-def _golden(sample: Sample) -> FileBytes | None:
-    return None if sample.reference is None else _file(sample.reference)
+def _golden(image: Measured) -> FileBytes | None:
+    """The golden image of an image's own."""
+    path = image.sample.reference
+    return None if path is None else FileBytes(path.name, path.read_bytes())
 
 
-def _suffix(image: FileBytes, readers: Readers) -> str:
-    return suffix_of(image.name, readers) or Path(image.name).suffix.lower()
+def _suffix(image: FileBytes, intake: Intake) -> str:
+    return intake.opener.suffix(image.name) or Path(image.name).suffix.lower()
 
 
 def _rendered(spec: ImageSpec, *, compares: bool) -> Iterator[Candidate]:

@@ -17,7 +17,8 @@ from starlette.requests import ClientDisconnect
 from anomalib_lite.edge import selfcheck
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.model import Model, Source
+from anomalib_lite.edge.intake import Source
+from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.version import __version__
 

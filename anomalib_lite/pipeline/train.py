@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from anomalib_lite import registry
-from anomalib_lite.calibration import Calibration, CalibrationRequest
-from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.calibration.scoring import score
-from anomalib_lite.data import fingerprint
+from anomalib_lite.calibration import Calibration, calibrate
+from anomalib_lite.calibration.scoring import Scored, score
+from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.golden.views import View
-from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.model import ROI, Model
-from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.pipeline import record as manifests
+from anomalib_lite.edge.intake import ROI
+from anomalib_lite.edge.model import Model
+from anomalib_lite.errors import MissingExtra
 from anomalib_lite.pipeline import selfcheck
-from anomalib_lite.pipeline.fits import crossfit, fit
+from anomalib_lite.pipeline.record import describe
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.training import partial
-from anomalib_lite.training.plan import Plan, Request, prepare
+from anomalib_lite.training.plan import Plan, prepare
+from anomalib_lite.training.request import Request
+
+if TYPE_CHECKING:
+    from anomalib_lite.training.fitting import Fitted
 
 Say = Callable[[str], None]
 
@@ -60,68 +61,77 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
     """
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
     with TemporaryDirectory(prefix="anomalib-lite-") as scratch:  # holds simulated images, if any
-        return _train(request, prepare(request, plugins or registry.load(), Path(scratch)), say)
+        plan = prepare(request, plugins or registry.load(), Path(scratch))
+        for line in plan.notes():
+            say(line)
+        if request.resume and not partial.folder(request.out).exists():
+            say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
+        place = partial.enter(plan)
+        try:
+            fitted = _fitted(plan, plan.fit, place / "fit")
+        except Exception:
+            partial.leave(place)
+            raise
+        if fitted is None:
+            return None
+        _tell(fitted, say)
+        trained = _certified(plan, fitted, place, say)
+        shutil.rmtree(place, ignore_errors=True)
+        return trained
 
 
-def _train(request: Request, plan: Plan, say: Say) -> Trained | None:
-    """Fit, calibrate and write what was planned."""
-    for line in plan.notes():
-        say(line)
-    if request.resume and not partial.folder(request.out).exists():
-        say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
-    place = partial.enter(request, plan)
+def _fitted(plan: Plan, samples: Sequence[Sample], folder: Path) -> Fitted | None:
+    """One fit of the plan's detector; None in every process but the first.
+
+    Raises:
+        MissingExtra: Training needs packages that are not installed.
+    """
     try:
-        fitted = fit(plan, plan.fit, place / "fit", request)
-    except Exception:
-        partial.leave(place)
-        raise
-    if fitted is None:
-        return None
+        from anomalib_lite.training.fitting import fit
+        from anomalib_lite.training.run import LightningRun
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train", "training") from error
+    with LightningRun.of(plan, folder) as run:
+        return fit(plan, samples, run)
+
+
+def _tell(fitted: Fitted, say: Say) -> None:
     say(f"fitted in {fitted.steps:,} steps; the exported graph agrees with torch to {fitted.parity.score:.0e}")
     if fitted.ended_early:
         say("ended before the time was over: this detector gains no more by itself; --steps N goes on")
     for reason in fitted.left_out:
         say(f"left out of the fit: {reason}")
-    runtime = Runtime(fitted.graph, plan.framing, fitted.inputs)
-    if plan.held_out:
-        scored = score(runtime, plan.held_out, plan.goldens, readers=plan.readers)
-    else:
-        scored = crossfit(plan, place, request, say)
-    calibration = calibrate_scores(
+
+
+def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say) -> Trained:
+    """Calibrate what was fitted, and write the bundle."""
+    intake, runtime, out = plan.intake, fitted.runtime, plan.request.out
+    scored = score(runtime, plan.held_out, intake) if plan.held_out else _crossfitted(plan, place, say)
+    calibration = calibrate(
         scored.images,
-        _rates(plan),
+        plan.config.calibration,
         grouped=plan.dataset.grouped,
         errors=len(scored.errors),
         approximate=not plan.held_out,
         simulated=plan.simulated,
     )
-    expected, files = selfcheck.choose(
-        plan.config.calibration.selfcheck,
-        [(one.score, sample) for one, sample in zip(scored.images, scored.samples, strict=True)],
-        plan.framing.spec,
-        lambda *files: _score(runtime, plan, *files),
-        calibration.limits,
-        plan.readers,
-        plan.goldens if plan.framing.align else None,
-    )
-    manifest = manifests.describe(plan, fitted, calibration, expected, fingerprint(plan.fit), scored.hashes)
-    files |= {bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights, "training.csv": fitted.log}
+    check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
+    manifest = describe(plan, fitted, scored, calibration, check.expected)
+    files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
+    files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.roi} if plan.roi else {}
-    files |= plan.goldens.files if plan.goldens else {}
-    unwritten = Model(Bundle(request.out, manifest, "", files), readers=plan.readers)
+    unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
-    written = bundle.write(request.out, manifest, files, overwrite=request.overwrite)
-    shutil.rmtree(place, ignore_errors=True)
+    written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
     return Trained(written, calibration, scored.errors)
 
 
-def _score(runtime: Runtime, plan: Plan, image: FileBytes, golden: FileBytes | None = None) -> float:
-    """Of an image beside its own golden one, or beside those that the model carries, where it compares."""
-    pixels = [imaging.read(one, readers=plan.readers).pixels for one in (image, golden) if one is not None]
-    carried = plan.goldens.views if plan.goldens else []
-    return runtime.measure(pixels[0], [View(one) for one in pixels[1:]] or carried).score
-
-
-def _rates(plan: Plan) -> CalibrationRequest:
-    asked = plan.config.calibration
-    return CalibrationRequest(asked.max_false_reject, asked.confidence, asked.review)
+def _crossfitted(plan: Plan, place: Path, say: Say) -> Scored:
+    """Scores of every good image, each by a sibling model that was fitted without its part."""
+    scored, number = Scored(), plan.config.calibration.crossfit or 0
+    for fold, (others, held_out) in enumerate(folds(plan.fit, number, plan.config.training.seed), start=1):
+        say(f"sibling model {fold} of {number}")
+        sibling = _fitted(plan, others, place / f"fold-{fold}")
+        if sibling is not None:
+            scored += score(sibling.runtime, held_out, plan.intake)
+    return scored

@@ -6,7 +6,7 @@ import base64
 import heapq
 import itertools
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
@@ -16,21 +16,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.drawing import GAP, overlay, plain, side_by_side
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.regions import Region
-from anomalib_lite.edge.results import GAP, Result, overlay, plain, side_by_side
+from anomalib_lite.edge.results import Result
 
 PICTURE_BYTES = 6_000_000  # of all pictures, so that a report stays below 10 MB with base64 and tables
 SIDE = 256  # pixels, of each half of a picture
 QUALITY = 72  # of WebP
 KINDS = 20  # defect kinds with a section of their own
-Pixels = NDArray[Any] | Callable[[], NDArray[Any]]
 Heading = tuple[int, str]  # place on the page, title
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A thumbnail: the image on the left, its heat map with outlines on the right; the golden image before both."""
+class Thumbnail:
+    """The image on the left, its heat map with outlines on the right; the golden image before both."""
 
     image: str
     label: str | None
@@ -52,7 +53,7 @@ class Section:
     """Pictures under one heading, the most telling first."""
 
     title: str
-    pictures: list[Picture]
+    pictures: list[Thumbnail]
 
 
 class Gallery:
@@ -69,32 +70,32 @@ class Gallery:
         """
         self._low, self._high, self._white = map_low, map_high, white
         self._per_section = per_section
-        self._kept: dict[Heading, list[tuple[float, int, Picture]]] = {}  # heaps: the least telling first
+        self._kept: dict[Heading, list[tuple[float, int, Thumbnail]]] = {}  # heaps: the least telling first
         self._arrivals = itertools.count()
 
-    def consider(self, result: Result, label: str | None, pixels: Pixels) -> None:
+    def consider(self, result: Result, label: str | None, pixels: Pixels | None) -> None:
         """Keep a thumbnail where this result is among the most telling under a heading.
 
         Args:
             result: Of one image. An ERROR has no picture.
             label: "good", a defect kind, or None where the truth is not known.
-            pixels: The image (H, W, C), uint8 or uint16; or what reads it, called only for a picture that is kept.
+            pixels: The image (H, W, C), uint8 or uint16; None where it could not be read.
         """
-        if result.score is None or result.anomaly_map is None:
+        if result.score is None or result.anomaly_map is None or pixels is None:
             return
-        picture: Picture | None = None
+        picture: Thumbnail | None = None
         for heading, rank in self._headings(result, label, result.score):
             heap = self._kept.setdefault(heading, [])
             full = len(heap) >= self._per_section
             if full and rank <= heap[0][0]:
                 continue
-            picture = picture or self._picture(result, label, pixels() if callable(pixels) else pixels)
+            picture = picture or self._picture(result, label, pixels)
             (heapq.heapreplace if full else heapq.heappush)(heap, (rank, -next(self._arrivals), picture))
 
     def sections(self) -> list[Section]:
         """What was kept, and of it what `PICTURE_BYTES` allow: the first of every heading before any second."""
         ordered = {heading: sorted(self._kept[heading], reverse=True) for heading in sorted(self._kept)}
-        chosen: dict[Heading, list[Picture]] = {heading: [] for heading in ordered}
+        chosen: dict[Heading, list[Thumbnail]] = {heading: [] for heading in ordered}
         left = PICTURE_BYTES
         for place in range(self._per_section):
             for heading, entries in ordered.items():
@@ -120,14 +121,14 @@ class Gallery:
         if label in (None, "good") and result.verdict is Verdict.OK:
             yield (3, "A sample of OK images"), zlib.crc32(result.image.encode("utf-8", "surrogatepass"))
 
-    def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Picture:
+    def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Thumbnail:
         assert result.score is not None  # no ERROR comes here
         assert result.anomaly_map is not None
         pair = Image.fromarray(self._side_by_side(result, pixels))
         buffer = BytesIO()
         pair.save(buffer, "WEBP", quality=QUALITY)
         found, webp = _in_words(result), buffer.getvalue()
-        return Picture(result.image, label, result.verdict, result.score, found, pair.width, pair.height, webp)
+        return Thumbnail(result.image, label, result.verdict, result.score, found, pair.width, pair.height, webp)
 
     def _side_by_side(self, result: Result, pixels: NDArray[Any]) -> NDArray[np.uint8]:
         """The image beside its heat map; of a model that compares, the golden image before both, in its frame."""

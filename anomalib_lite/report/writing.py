@@ -7,18 +7,15 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from PIL import Image
-
 from anomalib_lite.calibration.scoring import Scored
-from anomalib_lite.data.finding import absolute
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge.decision import decide
-from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import DataRecord
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.results import Result, colour_range, overlay, side_by_side
-from anomalib_lite.errors import DataError
+from anomalib_lite.edge.results import Result
 from anomalib_lite.report.gallery import Gallery
+from anomalib_lite.report.heatmaps import colours_of
 from anomalib_lite.report.page import Report, ScoredRow, render, write
 
 SHOWN = 24  # held-out images of a training report
@@ -34,12 +31,12 @@ def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], n
         notes: What was found in the data.
     """
     manifest = model.bundle.manifest
-    ranked = sorted(zip(scored.images, scored.samples, strict=True), key=lambda one: -one[0].score)
+    ranked = scored.ranked[::-1]
     gallery = _gallery(model)
-    for image, sample in [] if manifest.calibration.approximate else ranked[:SHOWN]:
-        result = model.inspect(sample.path, reference=sample.reference, name=image.image)
-        gallery.consider(result, GOOD, imaging.read(sample.path, readers=model.readers).pixels)
-    rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one, _ in ranked]
+    for image in [] if manifest.calibration.approximate else ranked[:SHOWN]:
+        seen = model.look(image.source, reference=image.sample.reference, name=image.image)
+        gallery.consider(seen.result, GOOD, seen.pixels)
+    rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one in ranked]
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
     report = _report(model, "train", _data(manifest.data), rows, notes)
     report.gallery, report.curve = gallery, curve
@@ -59,15 +56,14 @@ class Inspected:
     def __enter__(self) -> Self:
         return self
 
-    def add(self, result: Result, path: Path, sample: Sample | None = None) -> None:
-        """One more result, of the image at `path`."""
+    def add(self, result: Result, pixels: Pixels | None, sample: Sample | None = None) -> None:
+        """One more result, and the image (H, W, C) that it is of."""
         if self._out is None:
             return
         label = sample.label if sample else None
         group = sample.group if sample else result.image
         self._rows.append(ScoredRow(result.image, label, group, result.verdict.value, result.score, result.error))
-        if result.anomaly_map is not None:
-            self._gallery.consider(result, label, lambda: imaging.read(path, readers=self._model.readers).pixels)
+        self._gallery.consider(result, label, pixels)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -84,40 +80,8 @@ class Inspected:
         write(self._out / "report.html", report)
 
 
-def write_heatmap(model: Model, result: Result, path: Path, folder: Path, root: Path) -> None:
-    """Write the image with its heat map and outlines as FOLDER/<path relative to root>.png; nothing for an ERROR.
-
-    Of a model that compares: golden image, aligned image and change, side by side in the golden frame.
-
-    Raises:
-        DataError: The disk is full, or gone.
-    """
-    if result.anomaly_map is None:
-        return
-    target = folder / absolute(path).relative_to(root)
-    target = target.with_name(target.name + ".png")
-    low, high = _colours(model)
-    if result.comparison is not None:
-        picture = side_by_side(result.comparison, low, high, model.framing.spec.white)
-    else:
-        pixels = imaging.read(path, readers=model.readers).pixels
-        picture = overlay(pixels, result.anomaly_map, low, high, result.regions, model.framing.spec.white)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(target)
-    except OSError as error:
-        raise DataError(
-            f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, "
-            "or choose another --out."
-        ) from error
-
-
 def _gallery(model: Model) -> Gallery:
-    return Gallery(*_colours(model), model.framing.spec.white)
-
-
-def _colours(model: Model) -> tuple[float, float]:
-    return colour_range(model.thresholds.map_review, model.thresholds.map_reject)
+    return Gallery(*colours_of(model), model.framing.spec.white)
 
 
 def _verdict(model: Model, score: float) -> str:

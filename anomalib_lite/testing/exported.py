@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anomalib_lite.edge.golden.views import View
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.graph.exporter import check_parity
 from anomalib_lite.testing.images import defective, golden, good
@@ -18,9 +19,10 @@ def check_the_detector_can_be_exported(subject: Subject) -> None:
 
 def check_the_graph_computes_the_same(subject: Subject) -> None:
     """The graph agrees with torch on good and defective images, within the host's tolerance."""
-    reference = golden(SPEC) if subject.compares else None
     images = [make(SPEC, 2000 + number) for make in (good, defective) for number in range(4)]
+    views = [View(golden(SPEC))] if subject.compares else []
+    feeds = [feed for image in images for feed in subject.runtime.feeds(image, views)]
     try:
-        check_parity(subject.fitted, subject.runtime, [(image, reference) for image in images])
+        check_parity(subject.fitted, subject.runtime, feeds)
     except ParityFailed as error:
         raise AssertionError(str(error)) from error

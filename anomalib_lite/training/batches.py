@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import count, islice
-from typing import Any, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -13,10 +13,16 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from anomalib_lite.detector import Batch, Batches
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ConfigError, DataError, PluginError
 
-Pixels: TypeAlias = NDArray[Any]  # uint8 or uint16
-Frame: TypeAlias = tuple[Pixels, Pixels | None, NDArray[np.bool_] | None]  # image (h, w, C), reference, valid (h, w)
+
+class TrainingFrame(NamedTuple):
+    """One input of the graph, to learn from."""
+
+    image: Pixels  # (h, w, C)
+    reference: Pixels | None = None  # of the same shape, where the detector compares
+    valid: NDArray[np.bool_] | None = None  # (h, w); None where every pixel counts
 
 
 class Frames(Protocol):
@@ -26,7 +32,7 @@ class Frames(Protocol):
         """Number of frames."""
         ...
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         """Image, reference of the same shape or None, and valid mask or None where every pixel counts."""
         ...
 

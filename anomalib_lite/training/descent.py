@@ -6,7 +6,8 @@ import math
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from pathlib import Path
+from typing import Protocol, TypeAlias
 
 import torch
 from torch import Tensor, distributed, nn
@@ -15,9 +16,6 @@ from anomalib_lite.detector import Batch
 from anomalib_lite.errors import ConfigError, PluginError
 from anomalib_lite.training.context import Interrupts, seed_torch
 from anomalib_lite.training.files import Checkpoint
-
-if TYPE_CHECKING:
-    from anomalib_lite.training.run import LightningRun
 
 MakeOptimiser: TypeAlias = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]
 
@@ -40,8 +38,39 @@ def adamw(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     return torch.optim.AdamW(parameters, lr=LEARNING_RATE)
 
 
+class Run(Protocol):
+    """What a descent asks of the run that it is a part of: `training.run.LightningRun`."""
+
+    folder: Path
+    seed: int
+    rank: int
+    world: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this is the process that writes."""
+        ...
+
+    def elapsed(self) -> float:
+        """Seconds spent."""
+        ...
+
+    def agree_on_time(self) -> None:
+        """Set the clocks of all processes alike."""
+        ...
+
+    def shared(self, error: BaseException) -> BaseException:
+        """What to raise for something that all processes agree on."""
+        ...
+
+    def record(self, row: dict[str, float]) -> None:
+        """Log a step."""
+        ...
+
+
 @dataclass(frozen=True)
-class Plan:
+class Course:
     """How a module is trained: for `steps`, or until `budget` (seconds of the run) where that is finite."""
 
     steps: int
@@ -58,14 +87,14 @@ class Descent:
     """
 
     def __init__(
-        self, run: LightningRun, loss: Callable[[Batch], Tensor], module: nn.Module, plan: Plan, state: Checkpoint
+        self, run: Run, loss: Callable[[Batch], Tensor], module: nn.Module, course: Course, state: Checkpoint
     ) -> None:
         self.module = module
         self.call, self.step, self.began, self.elapsed = state.call, state.step, state.began, state.elapsed
         self.values: dict[str, float | Tensor] = {}  # logged by name in the step under way
         self.interrupts = Interrupts()
         self._between_steps = True
-        self._run, self._loss, self._plan = run, loss, plan
+        self._run, self._loss, self._course = run, loss, course
         self._optimiser_state = state.optimiser
         self.interrupted = False  # by agreement of the processes
         self._saved = time.monotonic()
@@ -73,22 +102,22 @@ class Descent:
     @property
     def done(self) -> float:
         """Progress in [0, 1]."""
-        if math.isinf(self._plan.budget):
-            return min(1.0, self.step / self._plan.steps)
-        by_clock = (self.elapsed - self.began) / max(self._plan.budget - self.began, 1e-9)
-        return min(1.0, max(by_clock, self.step / self._plan.at_most if self._plan.at_most else 0.0))
+        if math.isinf(self._course.budget):
+            return min(1.0, self.step / self._course.steps)
+        by_clock = (self.elapsed - self.began) / max(self._course.budget - self.began, 1e-9)
+        return min(1.0, max(by_clock, self.step / self._course.at_most if self._course.at_most else 0.0))
 
     @property
     def ended_early(self) -> bool:
         """Whether it took as many steps as make sense, and left time over."""
-        return bool(self._plan.at_most) and self.done >= 1 and self.elapsed < self._plan.budget < math.inf
+        return bool(self._course.at_most) and self.done >= 1 and self.elapsed < self._course.budget < math.inf
 
     def make_optimiser(self) -> torch.optim.Optimizer:
         """The optimiser, where it stood."""
         parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         if not parameters:
             raise PluginError("A detector called `minimise` on a module that has no trainable parameters.")
-        self._optimiser = self._plan.optimiser(parameters)
+        self._optimiser = self._course.optimiser(parameters)
         self._rates = [float(group["lr"]) for group in self._optimiser.param_groups]
         if self._optimiser_state is not None:
             self._optimiser.load_state_dict(self._optimiser_state)
@@ -104,7 +133,7 @@ class Descent:
         self.elapsed = self._mean(self._run.elapsed())[0]
         if self.step == 0:
             self.began = self.elapsed
-            if self.began >= self._plan.budget:
+            if self.began >= self._course.budget:
                 raise self._run.shared(
                     ConfigError(
                         f"--minutes were over before part {self.call + 1} of the training could begin: "
@@ -115,7 +144,7 @@ class Descent:
 
     def set_rate(self) -> None:
         """Set the learning rate for this step's progress."""
-        factor = self._plan.schedule(self.done)
+        factor = self._course.schedule(self.done)
         for group, rate in zip(self._optimiser.param_groups, self._rates, strict=True):
             group["lr"] = rate * factor
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,22 +12,20 @@ from anomalib_lite import registry
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Detector
-from anomalib_lite.edge.golden.pairing import Goldens
-from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import Parity
-from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.errors import AnomalibLiteError, ImageError, PluginError
-from anomalib_lite.graph.exporter import Picture, check_parity, to_onnx
+from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.errors import AnomalibLiteError, PluginError
+from anomalib_lite.graph.exporter import check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry.plugin import reason
 from anomalib_lite.training.batches import FrameBatches
-from anomalib_lite.training.frames import TrainingFrames, closest
+from anomalib_lite.training.frames import TrainingFrames
+from anomalib_lite.training.plan import Plan
 from anomalib_lite.training.run import LightningRun
 
-PARITY_IMAGES = 8
+PARITY_FRAMES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +33,7 @@ class Fitted:
     """A graph that computes what torch computes, and how it came about."""
 
     graph: bytes
+    runtime: Runtime  # the graph, loaded
     inputs: tuple[str, ...]
     parity: Parity
     weights: bytes  # safetensors of the inspector's state
@@ -47,27 +45,13 @@ class Fitted:
     left_out: list[str]  # why training images could not be compared with a golden one
 
 
-def fit(
-    info: DetectorInfo,
-    options: DetectorConfig,
-    config: Config,
-    framing: Framing,
-    samples: Sequence[Sample],
-    goldens: Goldens | None,
-    run: LightningRun,
-    readers: Readers = NO_READERS,
-) -> Fitted | None:
-    """Train a detector on good images and export it.
+def fit(plan: Plan, samples: Sequence[Sample], run: LightningRun) -> Fitted | None:
+    """Train the plan's detector on good images and export it.
 
     Args:
-        info: The detector.
-        options: Its validated options.
-        config: The host's configuration: score and training are read.
-        framing: How images become frames.
+        plan: What was decided.
         samples: Good images, all readable.
-        goldens: What they are compared with, where the detector compares.
         run: Where and how long; closed by the caller.
-        readers: For file types that the host does not read itself.
 
     Returns:
         The exported graph, or None in every process but the first.
@@ -76,31 +60,22 @@ def fit(
         PluginError: The detector cannot be built.
         ExportError: It cannot be exported, or the graph does not compute what torch does.
     """
-    inspector = build(info, options, config, framing)
+    framing = plan.intake.framing
+    inspector = build(plan.info, plan.options, plan.config, framing)
     inspector.detector.to(run.device)
-    frames = TrainingFrames(samples, framing, goldens, readers)
-    batches = FrameBatches(
-        frames,
-        white=framing.spec.white,
-        batch_size=config.training.batch_size,
-        seed=config.training.seed,
-        device=run.device,
-        rank=run.rank,
-        world=run.world,
-        images=frames.images,
-    )
-    inspector.detector.fit(batches, run)
+    frames = TrainingFrames(samples, plan.intake, plan.survey.facts)
+    inspector.detector.fit(_batches(plan, frames, run), run)
     if not run.is_main:
         return None
     inspector.fitted.fill_(True)
     graph = to_onnx(inspector)
     runtime = Runtime(graph, framing, inspector.inputs)
-    parity = check_parity(inspector, runtime, _pictures(_spread(samples), framing, goldens, readers))
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,
+        runtime=runtime,
         inputs=inspector.inputs,
-        parity=parity,
+        parity=check_parity(inspector, runtime, _feeds(frames, inspector.inputs)),
         weights=save({name: tensor.contiguous() for name, tensor in inspector.state_dict().items()}),
         steps=run.steps_done,
         ended_early=run.ended_early,
@@ -131,20 +106,23 @@ def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: 
     )
 
 
-def _pictures(
-    samples: Sequence[Sample], framing: Framing, goldens: Goldens | None, readers: Readers
-) -> Iterator[Picture]:
-    """Images to compare torch and graph on, each with its golden one; those that cannot be aligned are passed over."""
-    for sample in samples:
-        pixels = imaging.read(sample.path, readers=readers).pixels
-        if goldens is None:
-            yield pixels, None
-            continue
-        with contextlib.suppress(ImageError):
-            yield pixels, closest(framing, pixels, sample, goldens).golden
+def _batches(plan: Plan, frames: TrainingFrames, run: LightningRun) -> FrameBatches:
+    return FrameBatches(
+        frames,
+        white=plan.intake.framing.spec.white,
+        batch_size=plan.config.training.batch_size,
+        seed=plan.config.training.seed,
+        device=run.device,
+        rank=run.rank,
+        world=run.world,
+        images=frames.images,
+    )
 
 
-def _spread(samples: Sequence[Sample]) -> list[Sample]:
-    """A few samples, evenly over the list."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, min(PARITY_IMAGES, len(samples))).round().astype(int))
-    return [samples[index] for index in chosen]
+def _feeds(frames: TrainingFrames, inputs: Sequence[str]) -> Iterator[Feed]:
+    """A few of the frames that were learnt from, evenly over all, as inputs of the graph."""
+    chosen = np.unique(np.linspace(0, len(frames) - 1, min(PARITY_FRAMES, len(frames))).round().astype(int))
+    for frame in (frames[int(index)] for index in chosen):
+        valid = np.ones(frame.image.shape[:2], bool) if frame.valid is None else frame.valid
+        known = {"image": frame.image, "reference": frame.reference, "valid": valid[..., None].view(np.uint8)}
+        yield {name: np.ascontiguousarray(known[name])[None] for name in inputs}

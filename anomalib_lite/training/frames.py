@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from anomalib_lite.data import Sample
-from anomalib_lite.edge.golden.pairing import Goldens, Pair, pairs
-from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.data import Facts, Sample
+from anomalib_lite.edge.intake import Intake
 from anomalib_lite.errors import DataError, ImageError
-from anomalib_lite.training.batches import Frame
+from anomalib_lite.training.batches import TrainingFrame
 
 CACHE_BYTES = 2 << 30
 
@@ -26,9 +24,8 @@ class TrainingFrames:
 
     Args:
         samples: Good images, all readable.
-        framing: How they become frames.
-        goldens: What they are compared with, where the detector compares.
-        readers: For file types that the host does not read itself.
+        intake: How they become frames, and what they are compared with.
+        facts: Of each image: its size tells how many tiles it gives.
         limit: Bytes.
 
     Raises:
@@ -36,18 +33,12 @@ class TrainingFrames:
     """
 
     def __init__(
-        self,
-        samples: Sequence[Sample],
-        framing: Framing,
-        goldens: Goldens | None,
-        readers: Readers = NO_READERS,
-        limit: int = CACHE_BYTES,
+        self, samples: Sequence[Sample], intake: Intake, facts: Mapping[Path, Facts], limit: int = CACHE_BYTES
     ) -> None:
-        self._framing = framing
-        self._goldens = goldens
-        self._readers = readers
+        self._intake = intake
+        self._facts = facts
         self._samples = list(samples)
-        self._kept: dict[int, list[Frame]] = {}
+        self._kept: dict[int, list[TrainingFrame]] = {}
         self._counted: dict[int, NDArray[Any]] = {}  # by id: several frames may be parts of one array
         self._free = limit
         self._latest = lru_cache(maxsize=2)(self._cut)
@@ -61,7 +52,7 @@ class TrainingFrames:
     def __len__(self) -> int:
         return len(self._places)
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         number, part = self._places[index]
         return self._image(number)[part]
 
@@ -80,14 +71,12 @@ class TrainingFrames:
                 yield from ((number, part) for part in range(parts))
 
     def _count(self, number: int) -> int:
-        if self._goldens is not None:
+        if self._intake.compares:
             return len(self._image(number))  # as many as the golden image that it is compared with has
-        if self._framing.mode != "tile":
-            return 1
-        header = imaging.read_header(self._samples[number].path, readers=self._readers)
-        return self._framing.count(header.height, header.width)
+        facts = self._facts[self._samples[number].path]
+        return self._intake.framing.count(facts.height, facts.width)
 
-    def _image(self, number: int) -> list[Frame]:
+    def _image(self, number: int) -> list[TrainingFrame]:
         if number in self._kept:
             return self._kept[number]
         frames = self._latest(number)
@@ -100,32 +89,17 @@ class TrainingFrames:
             self._kept[number] = frames
         return frames
 
-    def _cut(self, number: int) -> list[Frame]:
-        sample = self._samples[number]
-        pixels = imaging.read(sample.path, readers=self._readers).pixels
-        if self._goldens is None:
-            frames, references = self._framing.frames(pixels), []
-        else:
-            pair = closest(self._framing, pixels, sample, self._goldens)
-            frames, references = pair.frames, pair.references
+    def _cut(self, number: int) -> list[TrainingFrame]:
+        sample, intake = self._samples[number], self._intake
+        pixels = intake.read(sample.path).pixels
         return [
-            (
-                frame.image,
-                references[part].image if references else None,
-                frame.region if self._framing.masks else None,
+            TrainingFrame(
+                image=frame.image,
+                reference=None if reference is None else reference.image,
+                valid=frame.region if intake.framing.masks else None,
             )
-            for part, frame in enumerate(frames)
+            for frame, reference in intake.frames(pixels, intake.candidates(sample.name, sample.reference))
         ]
-
-
-def closest(framing: Framing, pixels: NDArray[Any], sample: Sample, goldens: Goldens) -> Pair:
-    """The image beside that golden one which it differs least from.
-
-    Raises:
-        ImageError: It cannot be aligned with any.
-    """
-    found = pairs(framing, pixels, goldens.candidates(sample.name, sample.reference))
-    return min(found, key=lambda pair: pair.difference)
 
 
 def _base(array: NDArray[Any]) -> NDArray[Any]:

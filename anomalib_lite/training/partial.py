@@ -9,10 +9,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite.data import fingerprint
 from anomalib_lite.edge import disk
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.training.plan import Plan, Request
+from anomalib_lite.training.plan import Plan
 
 ASKED = "asked.json"
 
@@ -22,7 +21,7 @@ def folder(out: Path) -> Path:
     return out.with_name(out.name + ".partial")
 
 
-def enter(request: Request, plan: Plan) -> Path:
+def enter(plan: Plan) -> Path:
     """Make the folder, or enter that of the interrupted training.
 
     Returns:
@@ -32,6 +31,7 @@ def enter(request: Request, plan: Plan) -> Path:
         ConfigError: There is an interrupted training and neither --resume nor --overwrite is given, or it was
             started with other settings or images.
     """
+    request = plan.request
     place = folder(request.out)
     if not is_first_process():  # the first one has made or checked it
         return place
@@ -78,7 +78,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
     return {
         "configuration": config,
         "options": plan.options.model_dump(mode="json"),
-        "set of images": _digest(sorted(fingerprint(plan.fit).items())),  # their contents: names repeat
+        "set of images": _digest(sorted(plan.survey.fingerprint(plan.fit).items())),  # their contents: names repeat
         "set of golden images": _digest(sorted((name, _digest(content)) for name, content in goldens.items())),
         "region of interest": _digest(plan.roi),
     }

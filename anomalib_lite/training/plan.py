@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig, ImageConfig
-from anomalib_lite.data import DataSet, Sample, Survey, find, split_for_calibration, survey, training_samples
-from anomalib_lite.data import goldens as references
+from anomalib_lite.data import DataSet, Sample, Survey, find, look, split_for_calibration, survey, training_samples
+from anomalib_lite.data.goldens import carried, refuse_without, without_goldens
 from anomalib_lite.data.samples import CALIBRATE, count, groups
 from anomalib_lite.data.simulation import simulate
-from anomalib_lite.edge.golden.pairing import MAX_GOLDENS, Goldens
+from anomalib_lite.data.survey import Looked
+from anomalib_lite.edge.golden.goldens import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.intake import Intake, region_of_interest
 from anomalib_lite.edge.manifest import ImageSpec
-from anomalib_lite.edge.model import region_of_interest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import Reader, Registry
 from anomalib_lite.registry.plugin import Provider
+from anomalib_lite.training.request import Request
 
 DEFAULT_SIZE = 256
 LARGE = 2_000_000  # pixels of a golden image, above which it is cut into tiles
@@ -28,42 +30,31 @@ GOLDEN_TILE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
-    """What `train` is asked, as the command line gives it."""
-
-    detector: str
-    data: Path
-    out: Path
-    config: Path | None = None
-    settings: Sequence[str] = ()  # "score.sigma=2"
-    overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
-    group: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    golden: Sequence[Path] = ()  # golden images, where `data` names none
-    golden_pattern: str | None = None  # which of them an image is compared with: see `edge.golden.pairing.Goldens`
-    simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
-    resume: bool = False
-    overwrite: bool = False
-    show_progress: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class Plan:
     """A request that can be carried out."""
 
+    request: Request
     info: DetectorInfo
     provider: Provider
     options: DetectorConfig
     config: Config
     dataset: DataSet
-    framing: Framing
+    intake: Intake
     roi: bytes | None
     fit: list[Sample]  # good images to learn from
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
     readers: Mapping[str, Reader]  # for file types that the host does not read itself, by suffix
-    goldens: Goldens | None  # where the detector compares
-    simulated: bool  # whether the good images are simulated
+
+    @property
+    def goldens(self) -> Goldens | None:
+        """What the model carries, where the detector compares."""
+        return self.intake.goldens if self.intake.compares else None
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the good images are simulated."""
+        return bool(self.request.simulate)
 
     def notes(self) -> list[str]:
         """What the user should know before training starts."""
@@ -75,8 +66,8 @@ class Plan:
         if self.goldens is not None and not self.goldens.names:
             many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""
             lines.append(f"{many}the model carries no golden image, so each inspection needs --reference")
-        if self.goldens is not None and self.framing.mode == "tile":
-            spec, context = self.framing.spec, self.framing.overlap
+        if self.goldens is not None and self.intake.framing.mode == "tile":
+            spec, context = self.intake.framing.spec, self.intake.framing.overlap
             lines.append(
                 f"images are compared in tiles of {spec.width} x {spec.height}, {context} pixels of them context"
             )
@@ -98,24 +89,55 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         DataError: No usable images, mixed images, a defect among the training images, too few groups.
     """
     info, provider, options, config = configure(request, plugins)
-    readers = plugins.readers
-    dataset = find(request.data, group=request.group, columns=request.columns, readers=readers)
-    good = training_samples(dataset)
-    if request.simulate and "reference" in info.inputs:
-        dataset = simulate(replace(dataset, samples=good), request.simulate, config.training.seed, scratch, readers)
-        good = dataset.samples
-    goldens = references.collect(request, info, good, readers)
-    if goldens is not None and not request.simulate:
-        good, notes = references.without_goldens(request, good)
+    compares = "reference" in info.inputs
+    if not compares and (request.golden or request.golden_pattern or request.simulate):
+        raise ConfigError(f"'{info.name}' compares with nothing: leave out --golden, --golden-pattern, --simulate.")
+    dataset = find(request.data, group=request.group, columns=request.columns, opener=Opener(plugins.readers))
+    good = replace(dataset, samples=training_samples(dataset))
+    if request.simulate and compares:
+        dataset = good = simulate(good, request.simulate, config.training.seed, scratch)
+    goldens = Goldens({})
+    if compares:
+        refuse_without(good, request.golden)
+        own = not (request.golden or request.simulate or info.align)
+        goldens = carried(good, request.golden, request.golden_pattern, own=own)
+    looked, unreadable = look(good.samples, dataset.opener)
+    if compares and not request.simulate:
+        looked, notes = without_goldens(good, looked, request.golden)
         dataset = replace(dataset, notes=dataset.notes + notes)
-    found = survey(good, channels=config.image.channels, white=config.image.white, readers=readers)
-    shapes = _golden_shapes(goldens, good)
+    found = survey(looked, unreadable, channels=config.image.channels, white=config.image.white)
+    config, framing, roi = _framed(info, options, config, found, _golden_shapes(goldens, looked if compares else []))
+    fit, held_out = _split(dataset, found.usable, config)
+    return Plan(
+        request=request,
+        info=info,
+        provider=provider,
+        options=options,
+        config=config,
+        dataset=dataset,
+        intake=Intake(framing, dataset.opener, goldens, compares),
+        roi=roi,
+        fit=fit,
+        held_out=held_out,
+        survey=found,
+        readers=plugins.readers,
+    )
+
+
+def _framed(
+    info: DetectorInfo,
+    options: DetectorConfig,
+    config: Config,
+    found: Survey,
+    golden_shapes: Sequence[tuple[int, int]],
+) -> tuple[Config, Framing, bytes | None]:
+    """How images become inputs of the graph: the configuration with what follows for it, and the region's bytes."""
     positional = info.positional or options.positional
-    largest = max((height * width for height, width in shapes), default=0)
+    largest = max((height * width for height, width in golden_shapes), default=0)
     config = config.model_copy(update={"image": _cut(config.image, largest, positional=positional)})
     roi = _read_roi(config.image.roi)
     framing = Framing(
-        spec=_image_spec(config, found, shapes[0] if shapes else (DEFAULT_SIZE, DEFAULT_SIZE)),
+        spec=_image_spec(config, found, golden_shapes[0] if golden_shapes else (DEFAULT_SIZE, DEFAULT_SIZE)),
         mode=config.image.mode or "stretch",
         overlap=config.image.overlap,
         convert=config.image.channels is not None,
@@ -128,22 +150,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
             f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
             "Use stretch or letterbox."
         )
-    fit, held_out = _split(dataset, found.usable, config)
-    return Plan(
-        info=info,
-        provider=provider,
-        options=options,
-        config=config,
-        dataset=dataset,
-        framing=framing,
-        roi=roi,
-        fit=fit,
-        held_out=held_out,
-        survey=found,
-        readers=readers,
-        goldens=goldens,
-        simulated=bool(request.simulate),
-    )
+    return config, framing, roi
 
 
 def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Provider, DetectorConfig, Config]:
@@ -198,12 +205,13 @@ def _read_roi(path: Path | None) -> bytes | None:
         ) from error
 
 
-def _golden_shapes(goldens: Goldens | None, good: Sequence[Sample]) -> list[tuple[int, int]]:
+def _golden_shapes(goldens: Goldens, looked: Looked) -> list[tuple[int, int]]:
     """Height and width of the first image's golden one, then of all that the model carries; empty without any."""
-    if goldens is None:
-        return []
-    first = goldens.candidates(good[0].name, good[0].reference)[0]
-    return [(view.pixels.shape[0], view.pixels.shape[1]) for view in (first, *goldens.views)]
+    first = [(facts[1].height, facts[1].width) for _, facts in looked[:1] if facts[1:]]
+    if looked and not first:
+        shape = goldens.named(looked[0][0].name)[0].pixels.shape
+        first = [(shape[0], shape[1])]
+    return first + [(view.pixels.shape[0], view.pixels.shape[1]) for view in goldens.views]
 
 
 def _cut(image: ImageConfig, golden: int, *, positional: bool) -> ImageConfig:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -21,8 +21,9 @@ from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.training.batches import FrameBatches, endless
 from anomalib_lite.training.context import deterministic, device_kind, progress_bar, quiet, seed_torch, training_modes
-from anomalib_lite.training.descent import Descent, MakeOptimiser, Plan, adamw, warm_up_cosine
+from anomalib_lite.training.descent import Course, Descent, MakeOptimiser, adamw, warm_up_cosine
 from anomalib_lite.training.files import Checkpoint, TrainingLog, prepare, seconds_spent
+from anomalib_lite.training.plan import Plan
 
 T = TypeVar("T")
 
@@ -97,6 +98,30 @@ class LightningRun:
         self._table = TrainingLog(folder / "training.csv", write=self.is_main, resume=resume)
         seed_torch(seed)
 
+    @classmethod
+    def of(cls, plan: Plan, folder: Path) -> Self:
+        """The run of one of the fits that a plan asks for: they share its time."""
+        asked = plan.config.training
+        fits = 1 + (plan.config.calibration.crossfit or 0)
+        return cls(
+            folder=folder,
+            seed=asked.seed,
+            device=asked.device,
+            devices=asked.devices,
+            nodes=asked.nodes,
+            precision=asked.precision,
+            minutes=asked.minutes / fits if asked.minutes else None,
+            steps=asked.steps,
+            resume=plan.request.resume,
+            show_progress=plan.request.show_progress,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     @property
     def is_main(self) -> bool:
         """Whether this is the process that writes."""
@@ -159,7 +184,7 @@ class LightningRun:
             KeyboardInterrupt: Interrupted or terminated; a checkpoint was written first.
         """
         call, self._calls = self._calls, self._calls + 1
-        plan = Plan(
+        course = Course(
             steps=self._steps or steps,
             budget=self._budget,
             optimiser=optimiser or adamw,
@@ -167,7 +192,7 @@ class LightningRun:
             at_most=at_most,
         )
         state = self._restore(call, module)
-        descent = Descent(self, loss, module, plan, state)
+        descent = Descent(self, loss, module, course, state)
         if not state.finished:
             self._descend(descent, batches)
         self.steps_done += descent.step

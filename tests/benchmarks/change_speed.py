@@ -27,7 +27,7 @@ from PIL import Image
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 PAIRS = 12
 ACROSS, DOWN = 4, 3  # scans that make the large image

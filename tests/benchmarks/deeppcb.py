@@ -31,7 +31,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.regions import find_regions
 from anomalib_lite.edge.results import Result
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 MARGIN = 9.0  # pixels
 IOU = 0.33

@@ -25,7 +25,7 @@ from sklearn.metrics import roc_auc_score
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 SOURCES = ("texture", "patch", "photometric", "filtered", "scratch", "spot", "edge")
 

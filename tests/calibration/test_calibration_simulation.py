@@ -18,8 +18,9 @@ import pytest
 from PIL import Image, ImageFilter
 from scipy import stats
 
-from anomalib_lite.calibration import CalibrationRequest, ScoredImage, calibrate
+from anomalib_lite.calibration import ScoredImage, calibrate
 from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed
+from anomalib_lite.config import Rates
 from anomalib_lite.edge.decision import TOLERANCE
 
 Floats = npt.NDArray[np.float64]
@@ -41,7 +42,7 @@ def agrees_with_the_package(scores: Floats, values: Floats, bound: float, per_pa
     """The vectorised thresholds of this module are those of `calibrate`, on the first few rows."""
     for row, value in zip(scores[:5], values, strict=False):
         given = [ScoredImage(f"{i}", f"part{i // per_part}", float(score), 0.0) for i, score in enumerate(row)]
-        result = calibrate(given, CalibrationRequest(ASKED, CONFIDENCE), grouped=True)
+        result = calibrate(given, Rates.of(ASKED, CONFIDENCE), grouped=True)
         assert (result.reject.value, result.reject.bound) == (value, bound)
 
 
@@ -104,7 +105,7 @@ def test_counting_repeated_images_as_parts_breaks_it() -> None:
 
 
 def rejection_over_splits(
-    scored: Sequence[ScoredImage], request: CalibrationRequest, splits: int = 100, seed: int = 0
+    scored: Sequence[ScoredImage], request: Rates, splits: int = 100, seed: int = 0
 ) -> tuple[float, float]:
     """Calibrate on one random half of the parts, count rejected parts in the other, many times.
 
@@ -136,7 +137,7 @@ def test_exchangeable_parts_are_rejected_no_more_often_than_promised() -> None:
         for part, row in enumerate(scores)
         for i, score in enumerate(row)
     ]
-    mean, most = rejection_over_splits(scored, CalibrationRequest(0.05, 0.95))
+    mean, most = rejection_over_splits(scored, Rates.of(0.05, 0.95))
     assert 0 < mean <= most
 
 
@@ -159,5 +160,5 @@ def test_real_tiles_are_rejected_no_more_often_than_promised() -> None:
     scored = [ScoredImage(row["image"], row["group"], largest_residue(TILES / row["image"]), 0.0) for row in rows]
     assert len({image.group for image in scored}) == 117
     for asked in (0.01, 0.05, 0.1, 0.2):
-        mean, most = rejection_over_splits(scored, CalibrationRequest(asked, 0.95))
+        mean, most = rejection_over_splits(scored, Rates.of(asked, 0.95))
         assert mean <= most

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomalib_lite.calibration import Calibration, CalibrationRequest, Exclusion, ScoredImage, calibrate
+from anomalib_lite.calibration import Calibration, Exclusion, ScoredImage, calibrate
 from anomalib_lite.calibration.statement import percent_down, percent_up, sentences
+from anomalib_lite.config import Rates
 from anomalib_lite.edge.decision import Verdict, decide
 from anomalib_lite.edge.manifest import ImagesPerUnit, Thresholds
 from anomalib_lite.edge.manifest.parsing import parsed, plain
@@ -25,7 +26,7 @@ def images(scores: Sequence[float], per_part: int = 1) -> list[ScoredImage]:
     return [ScoredImage(f"a{i}", f"part{i // per_part}", score, 2 * score) for i, score in enumerate(scores)]
 
 
-ONE_PERCENT = CalibrationRequest(0.01)
+ONE_PERCENT = Rates.of(0.01)
 
 
 def test_the_largest_good_score_is_the_threshold_where_parts_are_missing() -> None:
@@ -92,7 +93,7 @@ def test_all_images_that_tie_set_the_threshold_and_none_that_its_part_outdoes() 
     scores = [7.0, 1, 7.0, 2, 3, 4]
     assert calibrate(images(scores, 2), ONE_PERCENT, grouped=True).reject.set_by == ("a0", "a2")
     # r = 1 of 93 at 5 %: the threshold is the second largest; part 0 holds a larger one and an equal one
-    request = CalibrationRequest(0.05)
+    request = Rates.of(0.05)
     many = [ScoredImage("high", "p0", 9.0, 0), ScoredImage("same", "p0", 8.0, 0), ScoredImage("sets", "p1", 8.0, 0)]
     many += [ScoredImage(f"x{i}", f"q{i}", 1.0, 0) for i in range(91)]
     reject = calibrate(many, request, grouped=True).reject
@@ -101,7 +102,7 @@ def test_all_images_that_tie_set_the_threshold_and_none_that_its_part_outdoes() 
 
 def test_dropping_an_image_can_lower_the_number_allowed() -> None:
     """93 parts allow one above at 5 %; 92 allow none, so that the threshold rises."""
-    reject = calibrate(images([float(i) for i in range(93)]), CalibrationRequest(0.05), grouped=True).reject
+    reject = calibrate(images([float(i) for i in range(93)]), Rates.of(0.05), grouped=True).reject
     assert reject.base == 91
     assert reject.without is not None
     assert reject.without > 92
@@ -115,7 +116,7 @@ several = st.lists(finite, min_size=1, max_size=120)
 def test_asking_for_fewer_false_rejects_never_lowers_a_threshold(
     scores: list[float], per_part: int, rate: float, more: float, confidence: float
 ) -> None:
-    request = CalibrationRequest(rate, confidence, review=min(0.999, rate + more))
+    request = Rates.of(rate, confidence, review=min(0.999, rate + more))
     result = calibrate(images(scores, per_part), request, grouped=True)
     assert result.reject.value >= result.review.value
     assert result.thresholds.map_reject.value >= result.thresholds.map_review.value
@@ -128,7 +129,7 @@ def test_asking_for_fewer_false_rejects_never_lowers_a_threshold(
 @given(several, st.floats(0.005, 0.5), st.floats(0.51, 0.99), st.floats(0.51, 0.99))
 def test_more_confidence_never_lowers_a_threshold(scores: list[float], rate: float, one: float, other: float) -> None:
     low, high = (
-        calibrate(images(scores), CalibrationRequest(rate, confidence), grouped=True).reject
+        calibrate(images(scores), Rates.of(rate, confidence), grouped=True).reject
         for confidence in sorted((one, other))
     )
     assert high.value >= low.value
@@ -145,7 +146,7 @@ def test_the_order_of_images_is_of_no_consequence(scores: list[float], per_part:
 
 @given(several)
 def test_no_more_parts_lie_above_than_allowed(scores: list[float]) -> None:
-    result = calibrate(images(scores), CalibrationRequest(0.05, 0.6), grouped=True)
+    result = calibrate(images(scores), Rates.of(0.05, 0.6), grouped=True)
     verdicts = [decide(score, result.limits) for score in scores]
     assert verdicts.count(Verdict.NG) <= result.reject.allowed
     assert len(scores) - verdicts.count(Verdict.OK) <= result.review.allowed
@@ -163,7 +164,7 @@ def test_no_more_parts_lie_above_than_allowed(scores: list[float]) -> None:
     ],
 )
 def test_the_rate_of_the_review_threshold(asked: float, review: float | None, expected: float) -> None:
-    assert CalibrationRequest(asked, review=review).review_rate == expected
+    assert Rates.of(asked, review=review).review_rate == expected
 
 
 @pytest.mark.parametrize(
@@ -181,7 +182,7 @@ def test_the_rate_of_the_review_threshold(asked: float, review: float | None, ex
 )
 def test_impossible_requests_are_refused(arguments: tuple[float, ...]) -> None:
     with pytest.raises(ConfigError, match=r"calibration\."):
-        CalibrationRequest(*arguments)
+        Rates.of(*arguments)
 
 
 def test_scores_that_cannot_be_used_are_refused() -> None:

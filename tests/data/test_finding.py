@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from images import write_image, write_mask
 from needs import need
 
-from anomalib_lite.data import describe, find, groups, split_for_calibration, survey, training_samples
+from anomalib_lite.data import describe, find, groups, look, split_for_calibration, survey, training_samples
 from anomalib_lite.errors import ConfigError, DataError
 
 SAMPLES = Path(__file__).resolve().parents[2] / "data_samples"
@@ -77,7 +77,7 @@ def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
 def test_a_broken_link_is_an_image_that_cannot_be_read(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     (tmp_path / "b.png").symlink_to(tmp_path / "gone.png")
-    found = survey(find(tmp_path).samples)
+    found = survey(*look(find(tmp_path).samples))
     assert [sample.name for sample in found.usable] == ["a.png"]
     assert [name for name, _ in found.unreadable] == ["b.png"]
 

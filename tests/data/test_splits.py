@@ -15,10 +15,11 @@ from images import write_image
 from anomalib_lite.data import (
     DataSet,
     Sample,
-    fingerprint,
     folds,
     groups,
+    look,
     split_for_calibration,
+    survey,
     training_samples,
 )
 from anomalib_lite.errors import DataError
@@ -117,6 +118,7 @@ def test_a_defect_among_the_training_images_is_named(split: str | None, remedy: 
 
 def test_fingerprints_show_what_a_model_has_seen(tmp_path: Path) -> None:
     seen = {write_image(tmp_path / f"{number}.png"): part for number, part in enumerate("aab")}
-    fitted = fingerprint(Sample(path, path.name, group=part) for path, part in seen.items())
+    samples = [Sample(path, path.name, group=part) for path, part in seen.items()]
+    fitted = survey(*look(samples)).fingerprint(samples)
     assert fitted == {hashlib.sha256(path.read_bytes()).hexdigest(): part for path, part in seen.items()}
     assert len(fitted) == 3

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from images import write_image
 
-from anomalib_lite.data import Sample, find, survey
+from anomalib_lite.data import Sample, Survey, find, look, survey
 from anomalib_lite.errors import DataError
+
+
+def surveyed(samples: Sequence[Sample], **options: Any) -> Survey:
+    return survey(*look(samples), **options)
 
 
 def sample(path: Path, **more: object) -> Sample:
@@ -22,9 +28,10 @@ def sample(path: Path, **more: object) -> Sample:
 def test_what_images_are_like(tmp_path: Path) -> None:
     for n in range(3):
         write_image(tmp_path / f"{n}.png", size=(6, 8 + n // 2), mode="RGB")
-    found = survey(find(tmp_path).samples)
+    found = surveyed(find(tmp_path).samples)
     assert (found.dtype, found.channels, found.warnings, found.unreadable) == ("uint8", 3, [], [])
-    assert found.sizes == Counter({(6, 8): 2, (6, 9): 1})
+    sizes = Counter((facts.height, facts.width) for facts in found.facts.values())
+    assert sizes == Counter({(6, 8): 2, (6, 9): 1})
 
 
 @settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -41,9 +48,9 @@ def test_usable_and_unreadable_are_all_there_is(tmp_path: Path, kinds: list[str]
         given_.append(sample(path))
     if "sound" not in kinds:
         with pytest.raises(DataError, match="can be used"):
-            survey(given_)
+            surveyed(given_)
         return
-    found = survey(given_)
+    found = surveyed(given_)
     assert [s.name for s in found.usable] == [s.name for s in given_ if "sound" in s.name]
     assert [name for name, _ in found.unreadable] == [s.name for s in given_ if "sound" not in s.name]
     assert all(name in reason for name, reason in found.unreadable)
@@ -52,7 +59,7 @@ def test_usable_and_unreadable_are_all_there_is(tmp_path: Path, kinds: list[str]
 def test_a_misnamed_image_is_read_by_what_is_in_it(tmp_path: Path) -> None:
     png = write_image(tmp_path / "a.png")
     shutil.move(png, tmp_path / "a.jpg")
-    assert len(survey(find(tmp_path).samples).usable) == 1
+    assert len(surveyed(find(tmp_path).samples).usable) == 1
 
 
 def test_mixed_channels_need_a_decision(tmp_path: Path) -> None:
@@ -60,23 +67,23 @@ def test_mixed_channels_need_a_decision(tmp_path: Path) -> None:
     write_image(tmp_path / "colour.png", mode="RGB")
     given_ = find(tmp_path).samples
     with pytest.raises(DataError, match=r"colour\.png is 8-bit colour .*grey\.png is 8-bit grey .*image\.channels"):
-        survey(given_)
-    assert survey(given_, channels=1).channels == 1
+        surveyed(given_)
+    assert surveyed(given_, channels=1).channels == 1
 
 
 def test_mixed_depths_have_no_remedy_but_conversion(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     write_image(tmp_path / "b.png", mode="I;16")
     with pytest.raises(DataError, match=r"bit depths are mixed: .*a\.png is 8-bit grey .*b\.png is 16-bit grey"):
-        survey(find(tmp_path).samples, channels=1)
+        surveyed(find(tmp_path).samples, channels=1)
 
 
 def test_a_reference_counts_as_an_image(tmp_path: Path) -> None:
     inspected = sample(write_image(tmp_path / "a.png"), reference=write_image(tmp_path / "golden.png", mode="RGB"))
     with pytest.raises(DataError, match=r"golden\.png is 8-bit colour"):
-        survey([inspected])
+        surveyed([inspected])
     broken = sample(write_image(tmp_path / "b.png"), reference=tmp_path / "gone.png")
-    found = survey([sample(tmp_path / "a.png"), broken])
+    found = surveyed([sample(tmp_path / "a.png"), broken])
     assert [name for name, _ in found.unreadable] == ["b.png"]
     assert "gone.png" in found.unreadable[0][1]
 
@@ -86,7 +93,7 @@ def test_a_reference_counts_as_an_image(tmp_path: Path) -> None:
 )
 def test_dark_16_bit_images_are_pointed_out(tmp_path: Path, value: int, white: float | None, dark: bool) -> None:
     write_image(tmp_path / "a.png", mode="I;16", value=value)
-    found = survey(find(tmp_path).samples, white=white)
+    found = surveyed(find(tmp_path).samples, white=white)
     assert found.dtype == "uint16"
     assert ["image.white" in warning for warning in found.warnings] == [True] * dark
 
@@ -96,5 +103,5 @@ def test_copies_under_another_group_are_refused(tmp_path: Path) -> None:
     write_image(tmp_path / "part2.png")
     shutil.copy(original, tmp_path / "part1 (copy).png")
     with pytest.raises(DataError, match=r"1 image copied byte by byte .* part1\.png of part1 \(copy\)\.png\. Remove"):
-        survey(find(tmp_path).samples)
-    assert survey(find(tmp_path, group=r"part(\d)").samples).warnings == []
+        surveyed(find(tmp_path).samples)
+    assert surveyed(find(tmp_path, group=r"part(\d)").samples).warnings == []

@@ -19,10 +19,11 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from anomalib_lite.edge import disk, results
+from anomalib_lite.edge import disk, drawing
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.drawing import overlay
 from anomalib_lite.edge.regions import Region
-from anomalib_lite.edge.results import Result, ResultWriter, json_line, overlay
+from anomalib_lite.edge.results import Result, ResultWriter, json_line
 from anomalib_lite.errors import DataError
 
 REGION = Region(2.0, 3.0, 4.0, 5.0, 20.0, 0.9, ((2.0, 3.0), (6.0, 3.0), (6.0, 8.0), (2.0, 8.0)))
@@ -182,7 +183,7 @@ def lightness(colours: np.ndarray[Any, np.dtype[np.float32]]) -> Any:
 
 
 def test_colours_grow_evenly_lighter() -> None:
-    steps = np.diff(lightness(results._colours(np.linspace(0, 1, 33, dtype=np.float32)[None])[0]))
+    steps = np.diff(lightness(drawing._colours(np.linspace(0, 1, 33, dtype=np.float32)[None])[0]))
     assert steps.min() > 0
     assert steps.max() < 3 * np.median(steps)
 
@@ -193,7 +194,7 @@ def flat(value: float) -> Any:
 
 def test_the_scale_is_that_of_the_thresholds_not_of_the_image() -> None:
     pixels = np.full((8, 10, 1), 100, np.uint8)
-    low, high = results.colour_range(0.5, 1.0)
+    low, high = drawing.colour_range(0.5, 1.0)
     assert (low, high) == (0.5, 1.5)
     cold, middle, hot, hotter = (
         overlay(pixels, flat(value), low, high, (), 255)[4, 5].astype(int) for value in (0.5, 1.0, 1.5, 99.0)
@@ -205,7 +206,7 @@ def test_the_scale_is_that_of_the_thresholds_not_of_the_image() -> None:
 
 @pytest.mark.parametrize(("review", "reject"), [(1.0, 1.0), (0.0, 0.0), (-3.0, -2.0), (-2.0, 0.0)])
 def test_the_reject_threshold_is_the_middle_of_every_scale(review: float, reject: float) -> None:
-    low, high = results.colour_range(review, reject)
+    low, high = drawing.colour_range(review, reject)
     assert low < reject < high
     assert (low + high) / 2 == pytest.approx(reject)
 

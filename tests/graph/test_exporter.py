@@ -46,8 +46,8 @@ def test_every_form_of_the_graph_agrees_with_torch(reduction: Any, valid: bool, 
     wrapped = inspector(score=ScoreConfig(reduction=reduction, top_share=0.05), valid=valid, dtype=dtype)
     framing = Framing(wrapped.spec, "letterbox" if valid else "stretch")
     runtime = Runtime(to_onnx(wrapped), framing, wrapped.inputs)
-    pictures = [(picture(seed, size=30 + 20 * seed).astype(dtype), None) for seed in range(4)]
-    parity = check_parity(wrapped, runtime, pictures)
+    pictures = [picture(seed, size=30 + 20 * seed).astype(dtype) for seed in range(4)]
+    parity = check_parity(wrapped, runtime, [feed for one in pictures for feed in runtime.feeds(one)])
     assert parity.frames == 4
     assert parity.score < 1e-5
 
@@ -57,7 +57,7 @@ def test_the_graph_tells_image_and_reference_apart():
     wrapped = Inspector(Difference(None, spec), spec, ScoreConfig(sigma=0), reference=True, valid=False).eval()
     wrapped.fitted.fill_(True)
     runtime = Runtime(to_onnx(wrapped), Framing(spec), wrapped.inputs)
-    assert check_parity(wrapped, runtime, [(picture(1), picture(2))]).score < 1e-5
+    assert check_parity(wrapped, runtime, runtime.feeds(picture(1), [View(picture(2))])).score < 1e-5
     assert runtime.measure(picture(1), [View(picture(2))]).score > 0
 
 
@@ -113,7 +113,7 @@ def test_a_graph_that_computes_something_else_fails():
     with torch.no_grad():
         wrapped.detector.mean += 0.1
     with pytest.raises(ParityFailed, match="Nothing was written"):
-        check_parity(wrapped, runtime, [(picture(1), None)])
+        check_parity(wrapped, runtime, runtime.feeds(picture(1)))
 
 
 @pytest.mark.slow
@@ -123,7 +123,7 @@ def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callab
     from safetensors.torch import load_file
 
     from anomalib_lite import registry
-    from anomalib_lite.training.plan import Request, configure
+    from anomalib_lite.training.request import Request, configure
 
     with (TILES / "samples.csv").open() as file:
         rows = list(csv.DictReader(file))

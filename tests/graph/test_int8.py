@@ -23,31 +23,32 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError
-from anomalib_lite.graph import int8
 from anomalib_lite.graph.exporter import to_onnx
 from anomalib_lite.graph.inspector import Inspector
-from anomalib_lite.graph.int8 import Comparison, quantise
+from anomalib_lite.graph.int8 import _smoothing, quantise
+from anomalib_lite.pipeline import int8
 from anomalib_lite.pipeline.export import export
+from anomalib_lite.pipeline.int8 import Trial
 
 GROUP = r"part(\d+)"
-GOOD = Comparison(speedup=1.5, images=400, changed=2, auroc_float=0.99, auroc_int8=0.989)
+GOOD = Trial(speedup=1.5, images=400, changed=2, auroc_float=0.99, auroc_int8=0.989)
 
 
 @pytest.mark.parametrize(
-    ("comparison", "objections"),
+    ("trial", "objections"),
     [
         (GOOD, 0),
-        (Comparison(1.2, 200, 1, None, None), 0),  # exactly what is needed, no labels
-        (Comparison(1.19, 400, 2, 0.99, 0.99), 1),
-        (Comparison(1.5, 400, 3, 0.99, 0.99), 1),
-        (Comparison(1.5, 199, 1, None, None), 1),
-        (Comparison(1.5, 400, 0, 0.99, 0.987), 1),
-        (Comparison(0.5, 400, 40, 0.99, 0.5), 3),
-        (Comparison(float("nan"), 400, 0, 0.9, 0.9), 1),
+        (Trial(1.2, 200, 1, None, None), 0),  # exactly what is needed, no labels
+        (Trial(1.19, 400, 2, 0.99, 0.99), 1),
+        (Trial(1.5, 400, 3, 0.99, 0.99), 1),
+        (Trial(1.5, 199, 1, None, None), 1),
+        (Trial(1.5, 400, 0, 0.99, 0.987), 1),
+        (Trial(0.5, 400, 40, 0.99, 0.5), 3),
+        (Trial(float("nan"), 400, 0, 0.9, 0.9), 1),
     ],
 )
-def test_int8_is_adopted_only_where_it_is_worth_it(comparison: Comparison, objections: int):
-    assert len(comparison.objections()) == objections
+def test_int8_is_adopted_only_where_it_is_worth_it(trial: Trial, objections: int):
+    assert len(trial.objections()) == objections
 
 
 def convolution() -> bytes:
@@ -105,7 +106,7 @@ def test_the_smoothing_of_an_exported_graph_is_left_alone():
     graph = to_onnx(wrapped)
     convolutions = [one.name for one in onnx.load_from_string(graph).graph.node if one.op_type == "Conv"]
     assert len(convolutions) == 2
-    assert int8._smoothing(onnx.load_from_string(graph)) == convolutions
+    assert _smoothing(onnx.load_from_string(graph)) == convolutions
 
 
 @pytest.fixture(scope="module")

@@ -5,28 +5,28 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import picture, save
+from conftest import picture, recalibrate, save
 from PIL import Image
 
 from anomalib_lite.calibration import Exclusion
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.golden.pairing import Goldens
+from anomalib_lite.edge.golden.goldens import Goldens
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
-from anomalib_lite.pipeline.calibrate import calibrate
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.predict import predict
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import partial
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 Train = Callable[..., Trained]
 
@@ -92,7 +92,8 @@ def test_predict_finds_golden_images_by_the_name_within_the_input(model_path: Pa
     image.parent.mkdir(parents=True)
     shutil.copy(parts / "test/good/part20_0.png", image)
     model = Model(model_path)
-    model.goldens = Goldens({f"design{one}.png": image.read_bytes() for one in (1, 2)}, r"design(\d)")
+    goldens = Goldens({f"design{one}.png": image.read_bytes() for one in (1, 2)}, r"design(\d)")
+    model.intake = replace(model.intake, goldens=goldens, compares=True)
     seen: list[Result] = []
     for given in (tmp_path / "design9", image):
         predict(model, [given], each=seen.append)
@@ -123,7 +124,7 @@ def test_evaluate_says_when_it_tests_on_what_set_the_thresholds(model_path: Path
     """Few of them are rejected whatever the model is worth: after the training, and after another calibration."""
     group = r"part(\d+)"
     again = tmp_path / "model"
-    calibrate(model_path, parts / "test/good", out=again, group=group)
+    recalibrate(model_path, parts / "test/good", out=again, group=group)
     for path, count, data in ((model_path, 12, parts / "train/good"), (again, 10, parts / "test/good")):
         table = tmp_path / "samples.csv"
         table.write_text("image,label\n" + "".join(f"{one},good\n" for one in sorted(data.iterdir())))
@@ -156,7 +157,7 @@ def test_calibrate_changes_thresholds_and_nothing_else(model_path: Path, tmp_pat
     shutil.copytree(model_path, copy)
     for part in range(50, 90):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
-    done = calibrate(copy, tmp_path / "fresh", group=r"part(\d+)", max_false_reject=0.1)
+    done = recalibrate(copy, tmp_path / "fresh", group=r"part(\d+)", max_false_reject=0.1)
     before, after = Model(model_path), Model(copy)
     assert done.calibration.n == 40
     assert done.calibration.reject.bound == 0.1
@@ -173,9 +174,9 @@ def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
     copy = tmp_path / "model"
     group = r"part(\d+)"
-    with_defect = calibrate(model_path, tmp_path / "fresh", out=copy, group=group)
+    with_defect = recalibrate(model_path, tmp_path / "fresh", out=copy, group=group)
     assert with_defect.calibration.reject.set_by == ("part55.png",)
-    without = calibrate(
+    without = recalibrate(
         model_path,
         tmp_path / "fresh",
         out=copy,
@@ -189,18 +190,18 @@ def test_calibrate_records_what_is_excluded(model_path: Path, tmp_path: Path):
 
 def test_calibrating_on_what_was_fitted_is_refused(model_path: Path, parts: Path, tmp_path: Path):
     with pytest.raises(DataError, match="was fitted on this"):
-        calibrate(model_path, parts, out=tmp_path / "model", group=r"part(\d+)")
+        recalibrate(model_path, parts, out=tmp_path / "model", group=r"part(\d+)")
     fitted = set(Model(model_path).bundle.manifest.data.fit.values())
     save(tmp_path / f"again/part{min(fitted)}_7.png", picture(7))  # a new photograph of a part that was fitted
     with pytest.raises(DataError, match="part"):
-        calibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
+        recalibrate(model_path, tmp_path / "again", out=tmp_path / "model", group=r"part(\d+)")
     assert not (tmp_path / "model").exists()
 
 
 def test_calibrating_without_the_parts_that_the_training_knew_is_refused(model_path: Path, parts: Path, tmp_path: Path):
     """Otherwise new photographs of a part that was fitted would pass as independent of it."""
     with pytest.raises(DataError, match=r"trained with known parts.*--group"):
-        calibrate(model_path, parts / "test/good", out=tmp_path / "model")
+        recalibrate(model_path, parts / "test/good", out=tmp_path / "model")
     assert not (tmp_path / "model").exists()
 
 
@@ -209,11 +210,11 @@ def test_calibrating_on_copies_is_refused(model_path: Path, tmp_path: Path):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part))
         shutil.copy(tmp_path / f"fresh/part{part}.png", tmp_path / f"fresh/part{part}_again.png")
     group = r"part(\d+)"
-    same_part = calibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=group)
+    same_part = recalibrate(model_path, tmp_path / "fresh", out=tmp_path / "model", group=group)
     assert same_part.calibration.n == 2  # a part counts once, however often its image is there
     shutil.copy(tmp_path / "fresh/part50.png", tmp_path / "fresh/part52.png")
     with pytest.raises(DataError, match=r"part52\.png is a copy of part50\.png"):
-        calibrate(model_path, tmp_path / "fresh", out=tmp_path / "other", group=group)
+        recalibrate(model_path, tmp_path / "fresh", out=tmp_path / "other", group=group)
     assert not (tmp_path / "other").exists()
 
 
@@ -372,7 +373,7 @@ def test_a_model_that_compares_carries_its_golden_samples(train: Train, parts: P
     assert len(carried) == (2 if kind == "images" else 1)
     bad = save(tmp_path / "bad.png", picture(1, defect=True))
     assert model.inspect(bad, reference=tmp_path / goldens[1]).verdict is Verdict.NG
-    calibrate(tmp_path / "model", pairs("test/good"), out=tmp_path / "again", group=r"part(\d+)")
+    recalibrate(tmp_path / "model", pairs("test/good"), out=tmp_path / "again", group=r"part(\d+)")
     assert not any(one.flipped or one.score is None for one in replay(Model(tmp_path / "again")))
 
 
@@ -461,7 +462,7 @@ def test_what_is_marked_for_calibration_is_never_fitted(train: Train, parts: Pat
 def test_an_excluded_image_is_nowhere_counted_as_good(model_path: Path, tmp_path: Path):
     for part in range(50, 60):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
-    done = calibrate(
+    done = recalibrate(
         model_path,
         tmp_path / "fresh",
         out=tmp_path / "model",

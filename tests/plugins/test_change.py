@@ -23,10 +23,10 @@ from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.pipeline.evaluate import _judged
+from anomalib_lite.pipeline.evaluate import _at_source
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import plan as preparation
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.request import Request
 
 ROOT = Path(__file__).parents[2]
 BOARDS = ROOT / "data_samples/board"
@@ -216,7 +216,8 @@ def test_the_region_of_interest_moves_with_the_part(tmp_path: Path):
     Image.fromarray(moved).save(file)
     result = model.inspect(file)
     assert result.shape == (256, 216)
-    counted = _judged(model, Sample(file, "moved.png", "good", group="moved"), result)["valid"]
+    counted = _at_source(model, Sample(file, "moved.png", "good", group="moved"), result).valid
+    assert counted is not None
     assert counted.shape == (256, 216)
     assert abs(int(np.flatnonzero(counted.any(0))[0]) - (128 - 40)) <= 1
 

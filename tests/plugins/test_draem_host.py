@@ -18,8 +18,8 @@ from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.training.batches import Frame, FrameBatches
-from anomalib_lite.training.plan import Request
+from anomalib_lite.training.batches import FrameBatches, TrainingFrame
+from anomalib_lite.training.request import Request
 from anomalib_lite.training.run import LightningRun
 
 
@@ -29,7 +29,7 @@ class Noise:
     def __len__(self) -> int:
         return 8
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 1), dtype=np.uint8)
         return pixels, None, None
 

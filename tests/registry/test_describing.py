@@ -21,7 +21,8 @@ from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.errors import ConfigError, PluginError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import describing
-from anomalib_lite.training.plan import Request, configure
+from anomalib_lite.training.plan import configure
+from anomalib_lite.training.request import Request
 
 CONFIGS = sorted((Path(__file__).parents[2] / "configs").glob("*.yaml"))
 

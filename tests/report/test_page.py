@@ -269,17 +269,13 @@ def test_gallery_is_bounded_whatever_the_number_of_images_and_kinds() -> None:
     assert sum(len(section.pictures) for section in kept.sections()) <= 84
 
 
-def test_gallery_reads_only_what_it_keeps() -> None:
-    kept, read = Gallery(0.0, 1.0, 255.0, per_section=1), []
-
-    def pixels(image: str) -> np.ndarray[Any, np.dtype[np.uint8]]:
-        read.append(image)
-        return np.zeros((64, 64, 3), np.uint8)
-
+def test_gallery_draws_only_what_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept, drawn, draw = Gallery(0.0, 1.0, 255.0, per_section=1), [], Gallery._picture
+    monkeypatch.setattr(Gallery, "_picture", lambda self, one, *rest: drawn.append(one.image) or draw(self, one, *rest))
     for name, score in (("a", 3.0), ("b", 9.0), ("c", 2.0)):
         one = reports.row(name, "crack", 100 * score, BASE)
-        kept.consider(reports.result(one, BASE), one.label, lambda name=name: pixels(name))
-    assert read == ["a", "b"]
+        kept.consider(reports.result(one, BASE), one.label, np.zeros((64, 64, 3), np.uint8))
+    assert drawn == ["a", "b"]
 
 
 def test_picture_shows_the_image_beside_its_heat_map_and_outline() -> None:

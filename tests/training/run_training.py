@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from anomalib_lite.detector import Batch
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.training import descent
-from anomalib_lite.training.batches import Frame, FrameBatches
+from anomalib_lite.training.batches import FrameBatches, TrainingFrame
 from anomalib_lite.training.run import LightningRun
 
 
@@ -24,7 +24,7 @@ class Noise:
     def __len__(self) -> int:
         return 10
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         # contrast differs, so that half of a batch has another gradient than the whole
         return np.random.default_rng(index).integers(0, 25 * (index + 1), (8, 8, 1), dtype=np.uint8), None, None
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from anomalib_lite.detector import Batch
 from anomalib_lite.errors import ConfigError, DataError, PluginError
-from anomalib_lite.training.batches import Frame, FrameBatches, endless
+from anomalib_lite.training.batches import FrameBatches, TrainingFrame, endless
 
 CPU = torch.device("cpu")
 
@@ -26,19 +26,19 @@ class Numbered:
     def __len__(self) -> int:
         return self.count
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         self.decoded.append(index)
         return np.full((2, 3, 1), index, np.uint8), None, None
 
 
 class Listed:
-    def __init__(self, *frames: Frame) -> None:
+    def __init__(self, *frames: TrainingFrame) -> None:
         self.frames = frames
 
     def __len__(self) -> int:
         return len(self.frames)
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         return self.frames[index]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +10,15 @@ import pytest
 from PIL import Image
 
 from anomalib_lite.config import ImageConfig
-from anomalib_lite.data import Sample
-from anomalib_lite.edge.golden.pairing import Goldens
+from anomalib_lite.data import Sample, look
+from anomalib_lite.edge.golden.goldens import Goldens
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.intake import Intake
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.training import frames as training_frames
-from anomalib_lite.training.frames import TrainingFrames
+from anomalib_lite.training.frames import CACHE_BYTES, TrainingFrames
 from anomalib_lite.training.plan import GOLDEN_TILE, LARGE, _cut
 
 BOARDS = sorted((Path(__file__).parents[2] / "data_samples/board/golden").glob("*.jpg"))
@@ -31,16 +33,24 @@ def samples(folder: Path, count: int, height: int = 100, width: int = 120) -> li
     return [Sample(folder / f"{number}.png", f"{number}.png", "good", group=str(number)) for number in range(count)]
 
 
+def training(
+    chosen: Sequence[Sample], framing: Framing, goldens: Goldens | None = None, limit: int = CACHE_BYTES
+) -> TrainingFrames:
+    intake = Intake(framing, goldens=goldens or Goldens({}), compares=goldens is not None)
+    looked, _ = look(chosen)
+    return TrainingFrames(chosen, intake, {sample.path: facts[0] for sample, facts in looked}, limit)
+
+
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     read = imaging.read
-    monkeypatch.setattr(training_frames.imaging, "read", lambda path, **rest: seen.append(path) or read(path, **rest))
+    monkeypatch.setattr(imaging, "read", lambda path, *rest, **more: seen.append(path) or read(path, *rest, **more))
     return seen
 
 
 def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     decoded = decodings(monkeypatch)
-    frames = TrainingFrames(samples(tmp_path, 8), TILES, None, limit=4 * HELD + 1000)
+    frames = training(samples(tmp_path, 8), TILES, limit=4 * HELD + 1000)
     assert len(frames) == 8 * 9
     assert frames.images == [number for number in range(8) for _ in range(9)]
     order = np.random.default_rng(1).permutation(len(frames))
@@ -54,7 +64,7 @@ def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch
 
 def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(tmp_path: Path, monkeypatch):
     decoded = decodings(monkeypatch)
-    frames = TrainingFrames(samples(tmp_path, 5), TILES, None, limit=2 * HELD)
+    frames = training(samples(tmp_path, 5), TILES, limit=2 * HELD)
     for index in range(len(frames)):
         frames[index]
     held = {id(training_frames._base(part)): training_frames._base(part).nbytes
@@ -72,7 +82,7 @@ def test_each_image_has_the_tiles_of_its_own_golden_image(tmp_path: Path):
     goldens = Goldens({name: tmp_path / name for name in ("large.png", "small.png")})
     good = [Sample(tmp_path / name, name, "good", group=name) for name in ("small.png", "large.png")]
     framing = Framing(ImageSpec(128, 128, 3, "uint8", 255.0), "tile", 16, align=True)
-    frames = TrainingFrames(good, framing, goldens)
+    frames = training(good, framing, goldens)
     counts = [frames.images.count(number) for number in range(2)]
     assert counts == [framing.count(160, 200), framing.count(*large.size[::-1])]
     for index in range(len(frames)):
@@ -88,11 +98,11 @@ def test_images_without_any_golden_image_to_compare_with_are_left_out(tmp_path: 
     goldens = Goldens({"golden.png": tmp_path / "golden.png"})
     framing = Framing(ImageSpec(256, 256, 3, "uint8", 255.0), align=True)
     blank, golden = (Sample(tmp_path / name, name, "good", group=name) for name in ("blank.png", "golden.png"))
-    frames = TrainingFrames([blank, golden], framing, goldens)
+    frames = training([blank, golden], framing, goldens)
     assert frames.images == [1]
     assert len(frames.left_out) == 1
     with pytest.raises(DataError, match="none of 1 training images can be compared"):
-        TrainingFrames([blank], framing, goldens)
+        training([blank], framing, goldens)
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from anomalib_lite.detector import Batch
 from anomalib_lite.errors import ConfigError, DataError, PluginError
 from anomalib_lite.training import descent
-from anomalib_lite.training.batches import Frame, FrameBatches
+from anomalib_lite.training.batches import FrameBatches, TrainingFrame
 from anomalib_lite.training.descent import warm_up_cosine
 from anomalib_lite.training.files import Checkpoint
 from anomalib_lite.training.run import LightningRun
@@ -34,7 +34,7 @@ class Noise:
     def __len__(self) -> int:
         return 10
 
-    def __getitem__(self, index: int, /) -> Frame:
+    def __getitem__(self, index: int, /) -> TrainingFrame:
         if index == self.broken:
             raise DataError(f"image {index} is broken")
         return np.random.default_rng(index).integers(0, 256, (8, 8, 1), dtype=np.uint8), None, None

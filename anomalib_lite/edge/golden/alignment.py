@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge.golden.correlation import by_correlation, maximised, settled
 from anomalib_lite.edge.golden.matching import Pose, alignment_failed, first_guesses, guided
-from anomalib_lite.edge.golden.views import Matrix, Pixels, View, corners, opencv, scaling, transformed
+from anomalib_lite.edge.golden.views import Matrix, View, corners, opencv, scaling, transformed
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ImageError
 
 AREA_RANGE = (0.5, 2.0)

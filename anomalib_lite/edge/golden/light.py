@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.golden.views import opencv
-
-Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16
+from anomalib_lite.edge.images.imaging import Pixels
 
 
 def match_light(image: Pixels, golden: Pixels, valid: NDArray[np.bool_]) -> Pixels:

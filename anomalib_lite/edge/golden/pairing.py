@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,13 +16,7 @@ from anomalib_lite.edge.golden.matching import alignment_failed
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
-from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
-
-FOLDER = "reference"  # of a bundle
-MAX_GOLDENS = 32  # that a bundle carries
-KEPT = 8  # golden images outside of the bundle whose features are kept
+from anomalib_lite.errors import ErrorCode, ImageError
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +93,15 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
     return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned)
 
 
+def closest(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> Pair:
+    """The image beside that golden one which it differs least from.
+
+    Raises:
+        ImageError: As `pairs`.
+    """
+    return min(pairs(framing, pixels, goldens), key=lambda pair: pair.difference)
+
+
 def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any]) -> None:
     """Raise where tiles of two images (H, W, C) would be compared that show different places."""
     if framing.mode == "tile" and image.shape != golden.shape:
@@ -149,76 +149,3 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
         assert reason is not None
         raise reason
     return found
-
-
-class Goldens:
-    """The golden images of a model, and which of them an inspected image is compared with."""
-
-    def __init__(
-        self, sources: Mapping[str, Path | bytes], pattern: str | None = None, readers: Readers = NO_READERS
-    ) -> None:
-        r"""Read all of them.
-
-        Args:
-            sources: Name -> file or its bytes.
-            pattern: A regular expression; an image is compared with those golden ones whose name gives the same first
-                capture: r"design(\d+)". None: with all of them.
-            readers: For file types that the host does not read itself.
-
-        Raises:
-            ConfigError: The pattern has no meaning, or finds nothing in a golden image's name.
-            ImageError: A golden image cannot be read.
-        """
-        self.names = list(sources)
-        self.pattern = pattern
-        self._sources = dict(sources)
-        self._compiled = _compiled(pattern)
-        self._keys = [self._key(name) for name in self.names]
-        missed = [name for name, key in zip(self.names, self._keys, strict=True) if key is None]
-        if pattern is not None and missed:
-            raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
-        files = [FileBytes(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
-        self.views = [View(imaging.read(file, readers=readers).pixels) for file in files]
-        self._other = lru_cache(maxsize=KEPT)(lambda path: View(imaging.read(path, readers=readers).pixels))
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """Names in a bundle -> contents."""
-        contents = {name: one if isinstance(one, bytes) else one.read_bytes() for name, one in self._sources.items()}
-        return {f"{FOLDER}/{name}": content for name, content in contents.items()}
-
-    def candidates(self, name: str | None, reference: Path | None = None) -> list[View]:
-        """What an image is compared with: `reference` where it has one of its own, else the model's, by its name.
-
-        An image without a name (None) is compared with all of the model's.
-
-        Raises:
-            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
-        """
-        if reference is not None:
-            return [self._other(reference)]
-        if self._compiled is None or name is None:
-            return self.views
-        key = self._key(name)
-        chosen = [view for view, own in zip(self.views, self._keys, strict=True) if own == key and key is not None]
-        if not chosen:
-            raise ImageError(
-                f"{name}: no golden image matches its name by the pattern '{self.pattern}'", ErrorCode.MISSING
-            )
-        return chosen
-
-    def _key(self, name: str) -> str | None:
-        match = self._compiled.search(name) if self._compiled else None
-        return match[1] if match else None
-
-
-def _compiled(pattern: str | None) -> re.Pattern[str] | None:
-    if pattern is None:
-        return None
-    try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise ConfigError(f"golden pattern '{pattern}' is not a regular expression ({error}).") from error
-    if compiled.groups == 0:
-        raise ConfigError(rf"golden pattern '{pattern}' captures nothing: put the name in brackets: 'design(\d+)'.")
-    return compiled

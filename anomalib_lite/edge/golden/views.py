@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import MissingExtra
 
-Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16
 Matrix = NDArray[np.float64]  # (3, 3), maps (x, y, 1) in pixels, the centre of the first one at (0, 0)
 Features = tuple[NDArray[np.float32], NDArray[np.float32]]  # (n, 2) positions x, y; (n, d) descriptors, length 1
 

@@ -40,7 +40,7 @@ from PIL.WebPImagePlugin import WebPImageFile
 from anomalib_lite.edge.images import containers
 from anomalib_lite.errors import ErrorCode, ImageError
 
-Pixels = NDArray[Any]  # (H, W) or (H, W, C), uint8 or uint16
+Raster = NDArray[Any]  # as it is stored: (H, W) or (H, W, C), uint8 or uint16
 
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "La": 1, "I;16": 1, "I;16B": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBa": 3}
 OPAQUE = "opaque alpha dropped"
@@ -58,7 +58,7 @@ class Stored:
     channels: int
     dtype: str
     note: str
-    pixels: Callable[[bytes], Pixels]  # decodes the bytes of the whole file
+    pixels: Callable[[bytes], Raster]  # decodes the bytes of the whole file
 
 
 def identify(file: BinaryIO, name: str) -> Stored:
@@ -104,8 +104,8 @@ def _several(name: str) -> ImageError:
     )
 
 
-def _array(image: Image.Image, name: str) -> Pixels:
-    """Pixels of a Pillow image of a mode in `CHANNELS`, (H, W) or (H, W, 3), writable."""
+def _array(image: Image.Image, name: str) -> Raster:
+    """Raster of a Pillow image of a mode in `CHANNELS`, (H, W) or (H, W, 3), writable."""
     if image.has_transparency_data:
         image = image.convert("LA" if CHANNELS[image.mode] == 1 else "RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
@@ -116,7 +116,7 @@ def _array(image: Image.Image, name: str) -> Pixels:
     return pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
 
 
-def _orient(pixels: Pixels, orientation: int) -> Pixels:
+def _orient(pixels: Raster, orientation: int) -> Raster:
     """Turn stored pixels upright: EXIF orientations 1..8."""
     if orientation > 4:
         pixels = pixels.swapaxes(0, 1)
@@ -128,7 +128,7 @@ def _orient(pixels: Pixels, orientation: int) -> Pixels:
 
 
 def _stored(
-    kind: str, size: tuple[int, int], mode: str, orientation: int, pixels: Callable[[bytes], Pixels], note: str = ""
+    kind: str, size: tuple[int, int], mode: str, orientation: int, pixels: Callable[[bytes], Raster], note: str = ""
 ) -> Stored:
     """`size` is (width, height) before orientation, as in the file."""
     width, height = size if orientation < 5 else size[::-1]
@@ -154,7 +154,7 @@ def _png(file: BinaryIO, name: str) -> Stored:
     mode = "I;16" if depth == 16 else {0: "L", 2: "RGB", 3: "P", 4: "LA", 6: "RGBA"}[colour]
     orientation = containers.exif_orientation(chunks.get(b"eXIf", b""))
 
-    def pixels(data: bytes) -> Pixels:
+    def pixels(data: bytes) -> Raster:
         problem = containers.png_problem(data)
         if problem:
             raise _truncated(name) if problem == "truncated" else _damaged(name)
@@ -178,7 +178,7 @@ def _jpeg(file: BinaryIO, name: str) -> Stored:
         raise _refuse(name, f"a JPEG in {image.mode} colours")
     orientation = containers.exif_orientation(image.info.get("exif", b""))
 
-    def pixels(data: bytes) -> Pixels:
+    def pixels(data: bytes) -> Raster:
         if data.find(b"\xff\xd9", containers.jpeg_scan(data)) < 0:
             raise _truncated(name)
         return _orient(_array(_Jpeg(BytesIO(data)), name), orientation)
@@ -203,7 +203,7 @@ def _tiff(file: BinaryIO, name: str) -> Stored:
     inverted = bits > 8 and tags[PHOTOMETRIC] == 0  # Pillow inverts up to 8 bits alone
     size = (tags[WIDTH], tags[HEIGHT])
 
-    def pixels(data: bytes) -> Pixels:
+    def pixels(data: bytes) -> Raster:
         image = _open_tiff(BytesIO(data), name)
         if _tiff_end(image) > len(data):
             raise _truncated(name)
@@ -246,7 +246,7 @@ def _webp(file: BinaryIO, name: str) -> Stored:
     size, alpha = containers.webp_canvas(chunks)
     orientation = containers.exif_orientation(chunks.get(b"EXIF", b""))
 
-    def pixels(data: bytes) -> Pixels:
+    def pixels(data: bytes) -> Raster:
         if int.from_bytes(data[4:8], "little") + 8 > len(data):
             raise _truncated(name)
         return _orient(_array(WebPImageFile(BytesIO(data)), name), orientation)
@@ -266,7 +266,7 @@ def _bmp(file: BinaryIO, name: str) -> Stored:
     image = BmpImageFile(file)
     end = start + (bits * image.width + 31) // 32 * 4 * image.height
 
-    def pixels(data: bytes) -> Pixels:
+    def pixels(data: bytes) -> Raster:
         if end > len(data):
             raise _truncated(name)
         return _array(BmpImageFile(BytesIO(data)), name)
@@ -290,7 +290,7 @@ def _netpbm(file: BinaryIO, name: str) -> Stored:
     start, count = head.end(), width * height * channels
     end = start + count * dtype.itemsize
 
-    def pixels(data: bytes) -> Pixels:
+    def pixels(data: bytes) -> Raster:
         if end > len(data):
             raise _truncated(name)
         if re.match(rb"P[1-7]\s", data[end : end + 3]):

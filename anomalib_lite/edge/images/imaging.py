@@ -34,6 +34,9 @@ class Limits:
     pixels: int = 100_000_000
 
 
+LIMITS = Limits()
+
+
 @dataclass(frozen=True, slots=True)
 class FileBytes:
     """The bytes of an image file under its name, where the suffix decides on a reader."""
@@ -63,9 +66,10 @@ class Picture:
     pixels: Pixels
     sha256: str  # of the file's bytes; empty for arrays
     note: str  # what was done to it, such as "EXIF orientation applied"; empty if nothing
+    file: FileBytes | None = None  # what it was decoded from; None for arrays
 
 
-def read_header(source: File, limits: Limits = Limits(), *, readers: Readers = NO_READERS) -> Header:
+def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Header:
     """Size, channels and dtype: cheap enough for every file of a large folder, but for those that have a reader.
 
     Raises:
@@ -82,7 +86,7 @@ def read_header(source: File, limits: Limits = Limits(), *, readers: Readers = N
     return Header(height, width, channels, str(pixels.dtype), suffix)
 
 
-def read(source: File | NDArray[Any], limits: Limits = Limits(), *, readers: Readers = NO_READERS) -> Picture:
+def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Picture:
     """Read one image as it is: never scaled by value, never converted to 8 bit or to other channels.
 
     An array is taken as it is if it is (H, W, C) with C in {1, 3} (RGB, not BGR), uint8 or uint16. A file whose name
@@ -104,7 +108,7 @@ def read(source: File | NDArray[Any], limits: Limits = Limits(), *, readers: Rea
     else:
         pixels, note = reading.decode(readers[suffix], suffix, data, name), ""
         _check_pixels(pixels.shape, name, limits)
-    return Picture(pixels, hashlib.sha256(data).hexdigest(), note)
+    return Picture(pixels, hashlib.sha256(data).hexdigest(), note, FileBytes(name, data))
 
 
 def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from anomalib_lite.edge.golden.pairing import Goldens, pair, pairs
+from anomalib_lite.edge.golden.goldens import Goldens
+from anomalib_lite.edge.golden.pairing import pair, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
@@ -81,11 +82,11 @@ def test_without_any_golden_image_the_remedy_is_named():
 
 def test_a_pattern_chooses_by_name():
     goldens = Goldens(DESIGNS, r"design(\d)")
-    assert goldens.candidates("line3/design2_0815.png") == [goldens.views[1]]
-    assert goldens.candidates(None) == goldens.views
+    assert goldens.named("line3/design2_0815.png") == [goldens.views[1]]
+    assert goldens.named(None) == goldens.views
     for name in ("design7.png", "label.png"):
         with pytest.raises(ImageError) as caught:
-            goldens.candidates(name)
+            goldens.named(name)
         assert caught.value.code == "missing"
 
 

@@ -1,0 +1,119 @@
+"""Heat maps and outlines over images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.regions import Region
+from anomalib_lite.edge.runtime import Comparison
+
+# Anchors of "plasma" by S. van der Walt and N. Smith (matplotlib, CC0), at equal distances: lightness grows evenly
+# with the value, and the order of the colours survives colour blindness and grey print.
+PLASMA = np.array([
+    (13, 8, 135), (70, 3, 159), (114, 1, 168), (156, 23, 158), (189, 55, 134),
+    (216, 87, 107), (237, 121, 83), (251, 159, 58), (253, 202, 38), (240, 249, 33),
+], np.float32)  # fmt: skip
+OPACITY = 0.7  # of the hottest colour; the coldest is transparent
+GAP = 4  # white pixels between pictures side by side
+
+
+def colour_range(map_review: float, map_reject: float) -> tuple[float, float]:
+    """Map values drawn coldest and hottest: the same for all images of a model, with the threshold in the middle."""
+    span = max(abs(map_reject), map_reject - map_review, 1e-12)
+    return map_reject - 0.5 * span, map_reject + 0.5 * span
+
+
+def overlay(
+    pixels: NDArray[Any],
+    anomaly_map: NDArray[np.float32],
+    low: float,
+    high: float,
+    regions: Iterable[Region],
+    white: float,
+) -> NDArray[np.uint8]:
+    """Draw a heat map and outlines over an image, which turns grey so that colour means the anomaly map alone.
+
+    The scale is that of `low` and `high`, never that of the image: pictures of one model compare.
+
+    Args:
+        pixels: (H, W, C), uint8 or uint16.
+        anomaly_map: (h, w), covers the image.
+        low: Map value drawn transparent.
+        high: Map value drawn in the hottest colour; above `low`.
+        regions: In pixels of this image.
+        white: Pixel value that is white.
+
+    Returns:
+        (H, W, 3) uint8 RGB.
+    """
+    height, width = pixels.shape[:2]
+    grey = pixels if pixels.shape[2] == 1 else imaging.luma(pixels)
+    base = np.clip(grey.astype(np.float32) * np.float32(255 / white), 0, 255)
+    heat = _heat(anomaly_map, height, width, low, high)
+    opacity = np.float32(OPACITY) * heat[..., None]
+    return outlined((base + opacity * (_colours(heat) - base)).round().astype(np.uint8), regions, 1.0)
+
+
+def heat_map(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.uint8]:
+    """The colours of a map alone, at a size: (height, width, 3) uint8 RGB."""
+    return _colours(_heat(anomaly_map, height, width, low, high)).round().astype(np.uint8)
+
+
+def side_by_side(comparison: Comparison, low: float, high: float, white: float) -> NDArray[np.uint8]:
+    """Golden image, aligned image and change, all in the golden frame: (H, 3 W + 2 `GAP`, 3) uint8 RGB.
+
+    Args:
+        comparison: What was compared.
+        low: As for `overlay`.
+        high: As for `overlay`.
+        white: Pixel value that is white.
+    """
+    image = imaging.resize(comparison.image, *comparison.golden.shape[:2])
+    gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
+    changed = overlay(image, comparison.anomaly_map, low, high, (), white)
+    return np.concatenate([plain(comparison.golden, white), gap, plain(image, white), gap, changed], axis=1)
+
+
+def plain(pixels: NDArray[Any], white: float) -> NDArray[np.uint8]:
+    """An image (H, W, C) as 8-bit RGB, `white` at 255."""
+    scaled = np.clip(pixels.astype(np.float32) * (255 / white), 0, 255).round().astype(np.uint8)
+    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
+
+
+def _heat(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.float32]:
+    """The map at a size, 0 at `low` and 1 at `high`."""
+    resized = imaging.resize_map(anomaly_map, height, width)
+    return np.asarray(np.clip((resized - np.float32(low)) / np.float32(high - low), 0, 1))
+
+
+def _colours(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W) in [0, 1] to (H, W, 3) in [0, 255]."""
+    place = heat * (len(PLASMA) - 1)
+    below = np.minimum(place.astype(np.intp), len(PLASMA) - 2)
+    share = (place - below).astype(np.float32)[..., None]
+    return np.asarray((1 - share) * PLASMA[below] + share * PLASMA[below + 1])
+
+
+def outlined(pixels: NDArray[np.uint8], regions: Iterable[Region], scale: float) -> NDArray[np.uint8]:
+    """Outline regions in white on black, visible on any colour.
+
+    Args:
+        pixels: (H, W, 3) uint8 RGB.
+        regions: In pixels of their image.
+        scale: Pixels of this picture per pixel of theirs.
+    """
+    picture = Image.fromarray(pixels)
+    draw = ImageDraw.Draw(picture)
+    thin = max(1, round(min(picture.size) / 300))
+    last_x, last_y = picture.width - 1, picture.height - 1
+    for region in regions:
+        corners = [(min(x * scale, last_x), min(y * scale, last_y)) for x, y in region.outline]
+        for colour, width in (("black", thin + 2), ("white", thin)):
+            draw.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
+    return np.array(picture)

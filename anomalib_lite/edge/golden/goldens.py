@@ -1,0 +1,107 @@
+"""The golden images of a model, and which of them an inspected image is compared with."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from anomalib_lite.edge.golden.views import View
+from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.opener import PLAIN, Opener
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
+
+FOLDER = "reference"  # of a bundle
+MAX_GOLDENS = 32  # that a bundle carries
+KEPT = 8  # golden images outside of the bundle whose features are kept
+
+
+class Goldens:
+    """The golden images of a model, and which of them an inspected image is compared with."""
+
+    def __init__(self, sources: Mapping[str, Path | bytes], pattern: str | None = None, opener: Opener = PLAIN) -> None:
+        r"""Read all of them.
+
+        Args:
+            sources: Name -> file or its bytes.
+            pattern: A regular expression; an image is compared with those golden ones whose name gives the same first
+                capture: r"design(\d+)". None: with all of them.
+            opener: Opens them.
+
+        Raises:
+            ConfigError: The pattern has no meaning, or finds nothing in a golden image's name.
+            ImageError: A golden image cannot be read.
+        """
+        self.names = list(sources)
+        self.pattern = pattern
+        self._sources = dict(sources)
+        self._compiled = _compiled(pattern)
+        self._keys = [self._key(name) for name in self.names]
+        missed = [name for name, key in zip(self.names, self._keys, strict=True) if key is None]
+        if pattern is not None and missed:
+            raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
+        files = [FileBytes(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
+        self.views = [View(opener.read(file).pixels) for file in files]
+        self._kept: OrderedDict[tuple[Path, object], View] = OrderedDict()
+
+    @property
+    def files(self) -> dict[str, bytes]:
+        """Names in a bundle -> contents."""
+        contents = {name: one if isinstance(one, bytes) else one.read_bytes() for name, one in self._sources.items()}
+        return {f"{FOLDER}/{name}": content for name, content in contents.items()}
+
+    def named(self, name: str | None) -> Sequence[View]:
+        """Those that an image of this name is compared with: all where there is no pattern, or no name.
+
+        Raises:
+            ImageError: No golden image has the name that the pattern asks for.
+        """
+        if self._compiled is None or name is None:
+            return self.views
+        key = self._key(name)
+        chosen = [view for view, own in zip(self.views, self._keys, strict=True) if own == key and key is not None]
+        if not chosen:
+            raise ImageError(
+                f"{name}: no golden image matches its name by the pattern '{self.pattern}'", ErrorCode.MISSING
+            )
+        return chosen
+
+    def kept(self, path: Path, opener: Opener) -> View:
+        """A golden image of an image's own; the latest `KEPT` stay in memory, with their features.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        state = _state(path)
+        view = self._kept.pop((path, state), None) or View(opener.read(path).pixels)
+        if state is not None:
+            self._kept[path, state] = view
+        while len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return view
+
+    def _key(self, name: str) -> str | None:
+        match = self._compiled.search(name) if self._compiled else None
+        return match[1] if match else None
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    """What tells a file from a later one in its place; None where it is gone."""
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None
+    return status.st_mtime_ns, status.st_size
+
+
+def _compiled(pattern: str | None) -> re.Pattern[str] | None:
+    if pattern is None:
+        return None
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise ConfigError(f"golden pattern '{pattern}' is not a regular expression ({error}).") from error
+    if compiled.groups == 0:
+        raise ConfigError(rf"golden pattern '{pattern}' captures nothing: put the name in brackets: 'design(\d+)'.")
+    return compiled

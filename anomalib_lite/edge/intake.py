@@ -1,0 +1,123 @@
+"""What turns a source into what the graph sees: the same object in training, calibration and on the device."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Self, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.golden.goldens import Goldens
+from anomalib_lite.edge.golden.pairing import Pair, closest
+from anomalib_lite.edge.golden.views import View
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Frame, Framing
+from anomalib_lite.edge.images.imaging import File, Picture
+from anomalib_lite.edge.images.opener import PLAIN, Opener
+from anomalib_lite.edge.images.readers import Readers, complete
+from anomalib_lite.edge.manifest import GoldenRecord
+from anomalib_lite.errors import ErrorCode, ImageError, ModelError
+
+Source: TypeAlias = File | NDArray[np.generic]
+
+ROI = "roi.png"  # of a bundle
+
+
+@dataclass(frozen=True, eq=False)
+class Intake:
+    """Framing, golden images and readers of one model."""
+
+    framing: Framing
+    opener: Opener = PLAIN
+    goldens: Goldens = field(default_factory=lambda: Goldens({}))  # those that the model carries
+    compares: bool = False  # whether the graph has the input `reference`
+
+    @classmethod
+    def of(cls, bundle: Bundle, readers: Readers) -> Self:
+        """That of a bundle.
+
+        Raises:
+            ModelError: A golden image cannot be read, or needs a reader that is not here.
+            ConfigError: A reader cannot have its suffix.
+        """
+        manifest = bundle.manifest
+        opener = Opener(complete(readers, manifest.readers))
+        record = manifest.framing
+        framing = Framing(
+            spec=manifest.image,
+            mode=record.mode,
+            overlap=record.overlap,
+            convert=record.convert,
+            source=record.source,
+            roi=region_of_interest(bundle.read(ROI)) if record.roi else None,
+            align=record.align,
+        )
+        return cls(framing, opener, _goldens(bundle, opener), manifest.compares)
+
+    def read(self, source: Source) -> Picture:
+        """One image, as it is.
+
+        Raises:
+            ImageError: It cannot be measured.
+        """
+        return self.opener.read(source)
+
+    def candidates(self, name: str | None, reference: Source | None = None) -> Sequence[View]:
+        """The golden images that an image is compared with; none where the model compares with nothing.
+
+        One of its own (`reference`) goes before those that the model carries. Of these, the image's name chooses; an
+        image without a name is compared with all. Of several, the one with the smallest score counts.
+
+        Raises:
+            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
+        """
+        if not self.compares:
+            return ()
+        if reference is None:
+            return self.goldens.named(name)
+        if isinstance(reference, (str, os.PathLike)):
+            return [self.goldens.kept(Path(reference), self.opener)]
+        return [View(self.read(reference).pixels)]
+
+    def frames(self, pixels: NDArray[Any], candidates: Sequence[View]) -> Iterator[tuple[Frame, Frame | None]]:
+        """The frames that a detector learns from: of the image, each with that of the closest golden image.
+
+        Raises:
+            ImageError: It cannot be aligned with any.
+        """
+        if not self.compares:
+            yield from ((frame, None) for frame in self.framing.frames(pixels))
+            return
+        pair: Pair = closest(self.framing, pixels, candidates)
+        yield from zip(pair.frames, pair.references, strict=True)
+
+
+def region_of_interest(source: Source) -> NDArray[np.bool_]:
+    """A mask image as (H, W) bool: True where any channel is not 0.
+
+    Raises:
+        ImageError: It cannot be read, or excludes everything.
+    """
+    inside: NDArray[np.bool_] = np.any(imaging.read(source).pixels, axis=2)
+    if not inside.any():
+        raise ImageError(
+            "the region of interest is empty: paint what is to be inspected in any value but 0", ErrorCode.EMPTY
+        )
+    return inside
+
+
+def _goldens(bundle: Bundle, opener: Opener) -> Goldens:
+    """The golden images that a bundle carries."""
+    record = bundle.manifest.reference or GoldenRecord(files=())
+    try:
+        sources = {PurePosixPath(one).name: bundle.read(one) for one in record.files}
+        return Goldens(sources, record.pattern, opener)
+    except ImageError as error:
+        if error.code == ErrorCode.NO_READER:
+            raise ModelError(f"{bundle.path}: its golden images cannot be read here. {error}.") from error
+        raise ModelError(f"{bundle.path}: a golden image is damaged: {error}. Restore the bundle.") from error

@@ -1,0 +1,49 @@
+"""Pictures of single images with their heat maps, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PIL import Image
+
+from anomalib_lite.edge.drawing import colour_range, overlay, side_by_side
+from anomalib_lite.edge.images.imaging import Pixels
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import Result
+from anomalib_lite.errors import DataError
+
+
+def write_heatmap(model: Model, result: Result, pixels: Pixels | None, image: Path) -> None:
+    """Write an image with its heat map and outlines as IMAGE.png; nothing for an ERROR.
+
+    Of a model that compares: golden image, aligned image and change, side by side in the golden frame.
+
+    Args:
+        model: What judged it.
+        result: Its result.
+        pixels: The image (H, W, C), uint8 or uint16; None where it could not be read.
+        image: Its path, below the folder for heat maps.
+
+    Raises:
+        DataError: The disk is full, or gone.
+    """
+    if result.anomaly_map is None or pixels is None:
+        return
+    target, (low, high), white = image.with_name(image.name + ".png"), colours_of(model), model.framing.spec.white
+    if result.comparison is not None:
+        picture = side_by_side(result.comparison, low, high, white)
+    else:
+        picture = overlay(pixels, result.anomaly_map, low, high, result.regions, white)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(target)
+    except OSError as error:
+        raise DataError(
+            f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, "
+            "or choose another --out."
+        ) from error
+
+
+def colours_of(model: Model) -> tuple[float, float]:
+    """Map values drawn coldest and hottest: the same for all images of a model."""
+    return colour_range(model.thresholds.map_review, model.thresholds.map_reject)

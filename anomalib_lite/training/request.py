@@ -1,0 +1,28 @@
+"""What a training is asked for, as the command line gives it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What `train` is asked, as the command line gives it."""
+
+    detector: str
+    data: Path
+    out: Path
+    config: Path | None = None
+    settings: Sequence[str] = ()  # "score.sigma=2"
+    overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
+    group: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    golden: Sequence[Path] = ()  # golden images, where `data` names none
+    golden_pattern: str | None = None  # which of them an image is compared with: see `edge.golden.goldens.Goldens`
+    simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
+    resume: bool = False
+    overwrite: bool = False
+    show_progress: bool = False
