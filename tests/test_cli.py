@@ -174,7 +174,7 @@ def test_mistakes_exit_with_their_code_and_a_remedy(
 
 
 @pytest.mark.parametrize("command", ["watch", "serve"])
-def test_a_golden_sample_for_a_model_that_compares_with_nothing_is_refused(
+def test_a_golden_image_for_a_model_that_compares_with_nothing_is_refused(
     command: str,
     model_path: Path,
     tmp_path: Path,
@@ -183,8 +183,9 @@ def test_a_golden_sample_for_a_model_that_compares_with_nothing_is_refused(
 ):
     start_nothing(command, monkeypatch)
     folder = [tmp_path] if command == "watch" else []
-    assert call(command, model_path, *folder, "--reference", "golden.png") == 2
+    assert call(command, model_path, *folder, "--golden", "golden.png") == 2
     said = capsys.readouterr()
+    assert "--golden golden.png" in said.err
     assert "compares with nothing. Leave it out" in said.err
     assert "serving" not in said.err
 
@@ -372,7 +373,7 @@ def test_a_section_without_a_line_is_a_mistake_in_the_file(
 
 
 @pytest.mark.parametrize("command", ["watch", "serve", "predict"])
-def test_a_golden_sample_that_cannot_be_read_stops_at_once(
+def test_a_golden_image_that_cannot_be_read_stops_at_once(
     command: str,
     parts: Path,
     tmp_path: Path,
@@ -385,5 +386,8 @@ def test_a_golden_sample_that_cannot_be_read_stops_at_once(
     golden = sorted((parts / "train/good").iterdir())[0]
     train(parts, tmp_path / "model", detector="difference", golden=[golden])
     folder = {"watch": [tmp_path], "predict": [golden], "serve": []}[command]
-    assert call(command, tmp_path / "model", *folder, "--reference", tmp_path / "no.png") == 2
-    assert "no.png" in capsys.readouterr().err
+    option = "--reference" if command == "predict" else "--golden"
+    assert call(command, tmp_path / "model", *folder, option, tmp_path / "no.png") == 2
+    said = capsys.readouterr().err
+    assert option in said
+    assert "no.png" in said

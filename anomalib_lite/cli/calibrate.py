@@ -74,7 +74,7 @@ def calibrate(
         columns=options.columns(column),
         overwrite=overwrite,
         plugins=console.plugins(),
-        watch=console.watch,
+        watch=console.track,
     )
     console.calibrated(done.calibration, done.errors)
     typer.echo(f"model   {out or model}  ({done.bundle.model_id})")

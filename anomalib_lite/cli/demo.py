@@ -50,7 +50,7 @@ def demo(
     )
     if trained is None:
         return
-    done = run_evaluation(Model(out / "model"), parts, out=out / "evaluation", group=r"part(\d+)", watch=console.watch)
+    done = run_evaluation(Model(out / "model"), parts, out=out / "evaluation", group=r"part(\d+)", watch=console.track)
     typer.echo("")
     console.calibrated(trained.calibration, trained.errors)
     typer.echo("")

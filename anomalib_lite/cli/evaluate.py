@@ -31,7 +31,7 @@ def evaluate(
 
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with stdout_for_results():
-        done = run(loaded, data, out=out, group=group, columns=options.columns(column), watch=console.watch)
+        done = run(loaded, data, out=out, group=group, columns=options.columns(column), watch=console.track)
     for note in done.notes:
         console.say(note)
     if json:

@@ -52,6 +52,10 @@ Review: TypeAlias = Annotated[
         show_default=False,
     ),
 ]
+GoldenImage: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--golden", metavar="FILE", help="Golden image, for models that compare.", show_default=False),
+]
 Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
 Provider: TypeAlias = Annotated[
     str, typer.Option(help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml, directml.")
@@ -63,22 +67,22 @@ def named(path: Path) -> Path:
     return path if path.name else path.absolute()
 
 
-def golden(reference: Path | None, model: LoadedModel) -> Path | None:
-    """The golden sample of `--reference`, read once so that nothing is inspected against one that cannot be.
+def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:
+    """The golden image of an option, read once so that nothing is inspected against one that cannot be.
 
     Raises:
         ConfigError: The model compares with none, or this one cannot be read.
     """
-    if reference is not None and not model.bundle.manifest.compares:
-        raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
-    if reference is not None:
+    if path is not None and not model.bundle.manifest.compares:
+        raise ConfigError(f"{option} {path}: {model.bundle.path} compares with nothing. Leave it out.")
+    if path is not None:
         from anomalib_lite.edge.images import imaging
 
         try:
-            imaging.read(reference, readers=model.readers)
+            imaging.read(path, readers=model.readers)
         except ImageError as error:
-            raise ConfigError(f"--reference {error}") from error
-    return reference
+            raise ConfigError(f"{option} {error}") from error
+    return path
 
 
 def rate(text: str | None, option: str) -> float | None:

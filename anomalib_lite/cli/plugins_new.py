@@ -11,7 +11,7 @@ import typer
 def new(
     name: Annotated[str, typer.Argument(help="Of the detector, such as acme_gauss.", show_default=False)],
     reference: Annotated[
-        bool, typer.Option("--reference", help="A detector that compares with a golden sample.")
+        bool, typer.Option("--reference", help="A detector that compares with a golden image.")
     ] = False,
     out: Annotated[Path, typer.Option(help="Folder to write the package into.")] = Path(),
 ) -> None:

@@ -26,7 +26,7 @@ def predict(
         bool, typer.Option("--heatmaps", help="Write a picture with the heat map per image to OUT/heatmaps.")
     ] = False,
     reference: Annotated[
-        Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
+        Path | None, typer.Option(help="Golden image, for models that compare.", show_default=False)
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 3 if any image could not be measured.")] = False,
     fail_on_ng: Annotated[
@@ -56,9 +56,9 @@ def predict(
             inputs,
             out=out,
             heatmaps=heatmaps,
-            reference=options.golden(reference, loaded),
+            reference=options.golden_image(reference, loaded, "--reference"),
             each=lambda result: typer.echo(line(result), file=results),
-            watch=console.watch,
+            watch=console.track,
         )
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if out:

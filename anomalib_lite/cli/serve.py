@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,9 +13,7 @@ def serve(
     model: options.Model,
     host: Annotated[str, typer.Option(help="Address to listen on; there is no access control.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    reference: Annotated[
-        Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
-    ] = None,
+    golden: options.GoldenImage = None,
     max_megabytes: Annotated[int, typer.Option(min=1, max=1024, help="Largest image file taken.")] = 64,
     provider: options.Provider = "cpu",
 ) -> None:
@@ -32,7 +29,8 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
-    app = application(loaded, reference=options.golden(reference, loaded), max_body=max_megabytes * 2**20)
+    reference = options.golden_image(golden, loaded, "--golden")
+    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
     console.say(f"serving http://{host}:{port}/inspect  ({loaded.model_id})")
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
                 timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip

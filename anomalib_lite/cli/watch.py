@@ -16,9 +16,7 @@ def watch(
     settle: Annotated[
         float, typer.Option(min=0, help="Seconds for which a file must not change before it is opened.")
     ] = 0.5,
-    reference: Annotated[
-        Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
-    ] = None,
+    golden: options.GoldenImage = None,
     provider: options.Provider = "cpu",
 ) -> None:
     """Judge each image that arrives in a folder, and move it to ok/, review/, ng/ or error/ within it.
@@ -38,6 +36,7 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
-    with watching.Watcher(loaded, folder, settle=settle, reference=options.golden(reference, loaded)) as watcher:
+    reference = options.golden_image(golden, loaded, "--golden")
+    with watching.Watcher(loaded, folder, settle=settle, reference=reference) as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)
