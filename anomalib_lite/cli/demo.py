@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import console
+from anomalib_lite.cli import console, options
 
 if TYPE_CHECKING:
     from anomalib_lite.pipeline.evaluate import Evaluated
@@ -17,21 +17,37 @@ if TYPE_CHECKING:
 CHOICES = Path(__file__).with_suffix(".yaml")
 GROUP = r"part(\d+)"  # of the names of the sample parts
 PACKAGE = Path(__file__).parents[1]
+TRAINING = "Training"
+
+Out: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        metavar="FOLDER", help="Write the model and its evaluation to this folder.", rich_help_panel=options.OUTPUT
+    ),
+]
+Detector: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="DETECTOR",
+        help="Train this detector. Default: one that learns in two minutes.",
+        rich_help_panel=TRAINING,
+    ),
+]
+Minutes: TypeAlias = Annotated[
+    float | None,
+    typer.Option(metavar="MINUTES", help="Time budget of the training. Default: 2.", rich_help_panel=TRAINING),
+]
+Steps: TypeAlias = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Optimiser steps, instead of a time budget.", rich_help_panel=TRAINING),
+]
 
 
-def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the model and the evaluation.")] = Path("demo"),
-    detector: Annotated[
-        str | None, typer.Option(help="Detector to train; default: the demo's own.", show_default=False)
-    ] = None,
-    minutes: Annotated[
-        float | None, typer.Option(help="Time budget of the training; default 2.", show_default=False)
-    ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Optimiser steps instead of a time budget.", show_default=False)
-    ] = None,
-) -> None:
-    """Train, certify and evaluate on rendered parts: offline, in a few minutes."""
+def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = None, steps: Steps = None) -> None:
+    """Train, certify and evaluate on rendered parts, offline.
+
+    Takes a few minutes on a processor, and ends with a report to look at.
+    """
     from anomalib_lite.edge.model import Model
     from anomalib_lite.pipeline.evaluate import evaluate
     from anomalib_lite.pipeline.train import train

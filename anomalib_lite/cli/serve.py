@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
 
+SERVICE = "Service"
+
+Host: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="Address to listen on. There is no access control.", rich_help_panel=SERVICE),
+]
+Port: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.", rich_help_panel=SERVICE)
+]
+MaxMegabytes: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, max=1024, help="Refuse image files of more megabytes than this.", rich_help_panel=SERVICE
+    ),
+]
+
 
 def serve(
     model: options.Model,
-    host: Annotated[str, typer.Option(help="Address to listen on; there is no access control.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    max_megabytes: MaxMegabytes = 64,
     golden: options.GoldenImage = None,
-    max_megabytes: Annotated[int, typer.Option(min=1, max=1024, help="Largest image file taken.")] = 64,
     provider: options.Provider = "cpu",
 ) -> None:
-    """Answer HTTP requests: POST an image to /inspect and get its result row. Also /healthz, /readyz, /metrics."""
+    """Answer HTTP requests with verdicts.
+
+    POST an image to /inspect and get its result row. There are /healthz, /readyz, /metrics and /openapi.json, too.
+    """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
     from anomalib_lite.errors import MissingExtra
