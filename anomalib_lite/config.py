@@ -37,12 +37,12 @@ class ImageConfig(_Section):
     """How images reach the model."""
 
     height: int | None = Field(None, ge=16, le=8192)
-    """Rows of the model's input, in pixels. Default: 256, or the golden sample's for detectors with a reference."""
+    """Rows of the model's input, in pixels. Default: 256, or the golden image's for detectors with a reference."""
     width: int | None = Field(None, ge=16, le=8192)
     """Columns of the model's input, in pixels. Default: as height."""
     mode: Literal["stretch", "letterbox", "tile"] | None = None
     """stretch: resize to the input; letterbox: resize and pad, keeping the aspect; tile: cut at full resolution.
-    Default: stretch; tile where the golden sample has more than 2 megapixels and no height or width is asked for."""
+    Default: stretch; tile where the golden image has more than 2 megapixels and no height or width is asked for."""
     overlap: int = Field(32, ge=0)
     """tile: pixels of context around the core of each tile."""
     channels: Literal[1, 3] | None = None

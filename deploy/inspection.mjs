@@ -24,7 +24,7 @@ export class Inspection {
     if ((await hash(crypto, graphBytes)) !== manifest.files["model.onnx"])
       throw new Error("model.onnx is not the file that manifest.json describes (SHA-256)");
     if (manifest.graph.inputs.join() !== "image" || !manifest.framing.source)
-      throw new Error("export the model with --source-size, without region of interest and golden samples");
+      throw new Error("export the model with --source-size, without region of interest and golden images");
     const session = await ort.InferenceSession.create(graphBytes);
     const id = (await hash(crypto, manifestBytes)).slice(0, 12);
     return new Inspection({ ort, crypto, decode }, manifest, session, id);

@@ -66,7 +66,7 @@ class Contrast(Detector):
 
 
 class Difference(Detector):
-    """Distance from the golden sample."""
+    """Distance from the golden image."""
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
         assert reference is not None

@@ -58,8 +58,8 @@ def test_what_runs_after_training_imports_no_torch():
     """Found by running: every module that the torch-free commands use."""
     modules = """
         pipeline.train pipeline.predict pipeline.evaluate pipeline.calibrate pipeline.export pipeline.bench
-        report.writing registry config demo edge.watch
-        cli.predict cli.evaluate cli.calibrate cli.verify cli.export cli.bench cli.watch
+        report.writing registry config edge.watch
+        cli.demo cli.predict cli.evaluate cli.calibrate cli.verify cli.export cli.bench cli.watch
     """
     names = [f"anomalib_lite.{name}" for name in modules.split()]
     code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint(sorted(sys.modules))"
@@ -69,15 +69,13 @@ def test_what_runs_after_training_imports_no_torch():
 
 
 def test_the_host_names_no_plugin():
-    """But for the demo, which has to choose one."""
     names = [folder.name for folder in PLUGINS.iterdir() if (folder / "__init__.py").is_file()]
     assert names
     short = {name.removeprefix("anomalib_lite_") for name in names}
     for path in sources(HOST):
         text = path.read_text(encoding="utf-8")
         assert not [name for name in names if name in text], path
-        if path.name != "demo.py":
-            assert not [name for name in short if re.search(rf"[\"']{name}[\"']", text)], path
+        assert not [name for name in short if re.search(rf"[\"']{name}[\"']", text)], path
 
 
 def test_entry_modules_of_plugins_import_no_torch():

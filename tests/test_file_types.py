@@ -201,7 +201,7 @@ def test_sibling_models_read_them_too(train: Callable[..., Trained], scans: Path
     assert not trained.errors
 
 
-def test_golden_samples_of_that_type(train: Callable[..., Trained], scans: Path, tmp_path: Path):
+def test_golden_images_of_that_type(train: Callable[..., Trained], scans: Path, tmp_path: Path):
     golden = acme(tmp_path / "golden.acme", picture(7))
     rows = [f"{path},{golden}" for path in sorted((scans / "train/good").iterdir())]
     (tmp_path / "pairs.csv").write_text("\n".join(["image,reference", *rows]))

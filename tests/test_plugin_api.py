@@ -7,7 +7,6 @@ import inspect
 import re
 from collections.abc import Iterator
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,8 +32,7 @@ def table(first: str, text: str) -> list[list[str]]:
 
 def public_modules() -> Iterator[ModuleType]:
     for name in PUBLIC_MODULES:
-        if find_spec(f"anomalib_lite.{name}"):
-            yield import_module(f"anomalib_lite.{name}")
+        yield import_module(f"anomalib_lite.{name}")
 
 
 def public_names(module: ModuleType) -> list[str]:

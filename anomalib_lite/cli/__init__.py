@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 import traceback
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TypeAlias
 
 import typer
 
@@ -25,26 +25,47 @@ from anomalib_lite.cli import (
     verify,
     watch,
 )
+from anomalib_lite.cli.help import SHARED, Command, Group
 from anomalib_lite.errors import AnomalibLiteError, ConfigError
 from anomalib_lite.version import __version__
 
 BUG = 70
-EVERYWHERE = ("--debug", "--no-plugins")
+EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
+
+COMMANDS = {
+    "Make a model": (demo, train, evaluate, calibrate, export),
+    "Use a model": (predict, verify, bench, watch, serve),
+}
+OTHERS = "Look around"
+EPILOG = """\
+Exit codes:
+   0 done
+   1 NG found with --fail-on-ng
+   2 usage or configuration
+   3 data, or an image that could not be measured with --fail-on-ng or --strict
+   4 model refused
+   5 plugin
+  70 bug
+
+Begin with `anomalib-lite demo`. The help of each command ends with examples:
+`anomalib-lite train --help`."""
 
 app = typer.Typer(
+    cls=Group,
     name="anomalib-lite",
-    help="Anomaly and change detection from good images alone, with a certified false-reject rate.",
-    epilog="Exit codes: 0 done, 1 NG found with --fail-on-ng, 2 usage or configuration, 3 data or an image "
-    "that could not be measured with --fail-on-ng or --strict, 4 model refused, 5 plugin, 70 bug.",
+    help="Anomaly and change detection from good images alone. The share of good parts that are rejected is certified.",
+    epilog=EPILOG,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (demo, train, predict, evaluate, calibrate, export, verify, bench, watch, serve, doctor):
-    app.command()(getattr(module, module.__name__.rpartition(".")[2]))
-app.add_typer(plugins.app, name="plugins")
-app.add_typer(data.app, name="data")
+for heading, modules in COMMANDS.items():
+    for module in modules:
+        app.command(cls=Command, rich_help_panel=heading)(getattr(module, module.__name__.rpartition(".")[2]))
+app.command(cls=Command, rich_help_panel=OTHERS)(doctor.doctor)
+app.add_typer(plugins.app, name="plugins", rich_help_panel=OTHERS)
+app.add_typer(data.app, name="data", rich_help_panel=OTHERS)
 
 
 def _print_version(wanted: bool) -> None:
@@ -53,15 +74,20 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+Debug: TypeAlias = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=SHARED)
+]
+NoPlugins: TypeAlias = Annotated[bool, typer.Option("--no-plugins", help="Load no plugins.", rich_help_panel=SHARED)]
+Version: TypeAlias = Annotated[
+    bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+]
+
+
 @app.callback()
 def everywhere(
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show the traceback of an error. Anywhere on the line.")
-    ] = False,
-    no_plugins: Annotated[bool, typer.Option("--no-plugins", help="Load no plugins. Anywhere on the line.")] = False,
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
-    ] = False,
+    version: Version = False,
+    debug: Debug = False,
+    no_plugins: NoPlugins = False,
 ) -> None:
     """Options that every command takes."""
     if no_plugins:

@@ -3,66 +3,86 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
 
+if TYPE_CHECKING:
+    from anomalib_lite.calibration import Exclusion
+
+EXCLUDED = "Left out"
+
+Out: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", help="Write the new model to this folder. Default: to MODEL.", rich_help_panel=options.OUTPUT
+    ),
+]
+MaxFalseReject: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="Largest share of good parts that may be rejected, such as 1%. Default: as in the last calibration.",
+        rich_help_panel=options.RATES,
+    ),
+]
+Review: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="Largest share of good parts that may be other than OK, the rejected ones among them. "
+        "Default: 5%, or five times --max-false-reject where that is more, whatever was asked for before.",
+        rich_help_panel=options.RATES,
+    ),
+]
+Confidence: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="Confidence of the bounds, such as 95%. Default: as in the last calibration.",
+        rich_help_panel=options.RATES,
+    ),
+]
+Exclude: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="Leave this image of DATA out, as it is not good. May be repeated. Needs --because.",
+        rich_help_panel=EXCLUDED,
+    ),
+]
+Because: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TEXT", help="Why the excluded images are not good. The model records it.", rich_help_panel=EXCLUDED
+    ),
+]
+
 
 def calibrate(
     model: options.Model,
     data: options.Data,
-    out: Annotated[Path | None, typer.Option(help="The new model; default: MODEL itself.", show_default=False)] = None,
-    max_false_reject: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RATE",
-            help="Largest share of good parts that may be rejected, such as 1%; default: as in the last calibration.",
-            show_default=False,
-        ),
-    ] = None,
-    review: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RATE",
-            help="Largest share of good parts that are not OK; default: max(5 %, 5 x max-false-reject), whatever was "
-            "asked for before.",
-            show_default=False,
-        ),
-    ] = None,
-    confidence: Annotated[
-        str | None,
-        typer.Option(
-            metavar="RATE",
-            help="Confidence of the bounds, such as 95%; default: as in the last calibration.",
-            show_default=False,
-        ),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="FILE", help="Leave an image out, with --because. May be repeated.", show_default=False),
-    ] = None,
-    because: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="Why the excluded are not good; recorded.", show_default=False)
-    ] = None,
+    out: Out = None,
+    overwrite: options.Overwrite = False,
     group: options.Group = None,
     column: options.Column = None,
-    overwrite: options.Overwrite = False,
+    max_false_reject: MaxFalseReject = None,
+    review: Review = None,
+    confidence: Confidence = None,
+    exclude: Exclude = None,
+    because: Because = None,
 ) -> None:
-    """Certify new thresholds from good images that the model has not seen. Needs no torch; the graph stays as it is."""
-    from anomalib_lite.calibration import Exclusion
+    """Certify new thresholds from images of good parts.
+
+    The model must not have been trained on them. The graph stays as it is, the earlier calibration stays on record.
+    Needs no torch.
+    """
     from anomalib_lite.cli import console
-    from anomalib_lite.errors import ConfigError
     from anomalib_lite.pipeline.calibrate import Recalibration
     from anomalib_lite.pipeline.calibrate import calibrate as run
 
-    if exclude and not because:
-        raise ConfigError("--exclude needs --because TEXT: the reason is recorded in the model.")
-    if because and not exclude:
-        raise ConfigError(
-            "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
-        )
     asked = Recalibration(
         model=options.named(model),
         data=data,
@@ -70,11 +90,29 @@ def calibrate(
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
         review=options.rate(review, "--review"),
-        exclusions=[Exclusion(name, because or "") for name in dict.fromkeys(exclude or [])],
+        exclusions=_exclusions(exclude or [], because),
         group=group,
         columns=options.columns(column),
         overwrite=overwrite,
     )
-    done = run(asked, plugins=console.plugins(), track=console.watch)
+    done = run(asked, plugins=console.plugins(), track=console.track)
     console.calibrated(done.calibration, done.errors)
     typer.echo(f"model   {out or model}  ({done.bundle.model_id})")
+
+
+def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:
+    """Images that are left out, each once.
+
+    Raises:
+        ConfigError: They come without a reason, or the reason without them.
+    """
+    from anomalib_lite.calibration import Exclusion
+    from anomalib_lite.errors import ConfigError
+
+    if files and not because:
+        raise ConfigError("--exclude needs --because TEXT: the reason is recorded in the model.")
+    if because and not files:
+        raise ConfigError(
+            "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
+        )
+    return [Exclusion(name, because or "") for name in dict.fromkeys(files)]

@@ -36,17 +36,17 @@ def plugins(asked: str | None = None) -> Registry:
     return found
 
 
-def watch(items: Iterable[Any], label: str) -> Iterator[Any]:
+def track(items: Iterable[Any], label: str) -> Iterator[Any]:
     """Pass items through; on a terminal, show how far they are."""
+    from rich import progress
     from rich.console import Console
-    from rich.progress import track
 
     console = Console(stderr=True)
     if not console.is_terminal:
         yield from items
         return
     total = len(items) if isinstance(items, Sized) else None
-    yield from track(items, description=label, console=console, total=total, transient=True)
+    yield from progress.track(items, description=label, console=console, total=total, transient=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:

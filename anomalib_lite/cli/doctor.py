@@ -6,7 +6,10 @@ import typer
 
 
 def doctor() -> None:
-    """Say what is installed, what works on this machine, and what to do about the rest."""
+    """Say what is installed, and what works on this machine.
+
+    Names what is missing, and how to install it. Nothing is changed.
+    """
     import platform
     from importlib.metadata import PackageNotFoundError, version
 

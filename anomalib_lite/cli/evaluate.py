@@ -4,25 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import console, options
 
+Out: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write metrics.json, results.csv, results.jsonl and report.html to this folder.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+Json: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print the metrics as JSON.", rich_help_panel=options.OUTPUT)
+]
+
 
 def evaluate(
     model: options.Model,
     data: options.Data,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for metrics.json, results and report.html.", show_default=False)
-    ] = None,
+    out: Out = None,
+    json: Json = False,
     group: options.Group = None,
     column: options.Column = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the metrics as JSON.")] = False,
     provider: options.Provider = "cpu",
 ) -> None:
-    """Measure a model on labelled images. Never tunes anything."""
+    """Measure a model on labelled images.
+
+    Prints how well defects are found and marked, how many good parts are rejected, and how many defects escape.
+    Never tunes anything.
+    """
     from json import dumps
 
     from anomalib_lite.edge.model import Model
@@ -31,7 +45,7 @@ def evaluate(
 
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with stdout_for_results():
-        done = run(loaded, data, out=out, group=group, columns=options.columns(column), track=console.watch)
+        done = run(loaded, data, out=out, group=group, columns=options.columns(column), track=console.track)
     for note in done.notes:
         console.say(note)
     if json:

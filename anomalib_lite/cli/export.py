@@ -3,35 +3,58 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
 
+GRAPH = "Graph"
+
+Out: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        metavar="PATH",
+        help="Write a zip file where this ends in .zip, and a folder otherwise.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+SourceSize: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="HEIGHTxWIDTH",
+        help="Size of the camera's images: the graph then takes these alone, and resizes them itself.",
+        rich_help_panel=GRAPH,
+    ),
+]
+Int8: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--int8",
+        help="Try 8-bit arithmetic. It is kept only where it is faster and the verdicts agree. Needs --data.",
+        rich_help_panel=GRAPH,
+    ),
+]
+TrainingData: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(metavar="DATA", help="For --int8: the data that the model was trained on.", rich_help_panel=GRAPH),
+]
+
 
 def export(
     model: options.Model,
-    out: Annotated[Path, typer.Option(help="What to write: a zip where it ends in .zip, else a folder.")],
-    source_size: Annotated[
-        str | None,
-        typer.Option(
-            metavar="HxW",
-            help="Size of the camera's images: the graph then takes these alone, and resizes them itself.",
-            show_default=False,
-        ),
-    ] = None,
-    int8: Annotated[
-        bool, typer.Option("--int8", help="Try 8-bit arithmetic on --data; kept only where it is faster and agrees.")
-    ] = False,
-    data: Annotated[
-        Path | None, typer.Option(help="For --int8: the data that the model was trained with.", show_default=False)
-    ] = None,
+    out: Out,
+    overwrite: options.Overwrite = False,
+    source_size: SourceSize = None,
+    int8: Int8 = False,
+    data: TrainingData = None,
     group: options.Group = None,
     column: options.Column = None,
-    overwrite: options.Overwrite = False,
 ) -> None:
-    """Write what a device needs, and nothing else: graph, manifest, self-check."""
+    """Write what a device needs, and nothing else.
+
+    That is the graph, the manifest and the self-check. Every command takes the result as its MODEL.
+    """
     from anomalib_lite.cli import console
     from anomalib_lite.errors import ConfigError
     from anomalib_lite.pipeline.export import export as run

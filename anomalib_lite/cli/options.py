@@ -12,18 +12,43 @@ from anomalib_lite.errors import ConfigError, ImageError
 if TYPE_CHECKING:
     from anomalib_lite.edge.model import Model as LoadedModel
 
+OUTPUT = "Output"  # the headings that several commands have
+IMAGES = "Images"
+RATES = "Certified rates"
+GOLDEN = "Golden images, for detectors that compare"
+RUNNING = "Running"
+
 Model: TypeAlias = Annotated[
-    Path, typer.Argument(help="A trained model: a folder, or a zip that export made.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="MODEL", help="A trained model: a folder, or a zip file that `export` made.", show_default=False
+    ),
 ]
 Data: TypeAlias = Annotated[
-    Path, typer.Argument(help="A folder of images, a folder in the MVTec layout, or a CSV file.", show_default=False)
+    Path,
+    typer.Argument(
+        metavar="DATA",
+        help="The images: a folder of them, a folder in the MVTec layout (train/good, test/KIND, ground_truth/KIND), "
+        "or a CSV file with a column 'image'.",
+        show_default=False,
+    ),
+]
+Detector: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="DETECTOR",
+        help="Name of a detector. `anomalib-lite plugins list` names those that are installed.",
+        show_default=False,
+    ),
 ]
 Group: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="REGEX",
-        help="Images whose path gives the same first capture show the same physical part: 'part(\\d+)'.",
+        help="Finds the physical part in the path of an image, such as 'part(\\d+)': images with the same text in the "
+        "parentheses show one part. Default: each image shows another part, or what the CSV file says.",
         show_default=False,
+        rich_help_panel=IMAGES,
     ),
 ]
 Column: TypeAlias = Annotated[
@@ -31,30 +56,31 @@ Column: TypeAlias = Annotated[
     typer.Option(
         "--column",
         metavar="NAME=CSVNAME",
-        help="Read a field from another CSV column: group=board.",
+        help="Read a field from another column of the CSV file, such as group=board. May be repeated.",
         show_default=False,
+        rich_help_panel=IMAGES,
     ),
 ]
-MaxFalseReject: TypeAlias = Annotated[
-    str | None,
+GoldenImage: TypeAlias = Annotated[
+    Path | None,
     typer.Option(
-        metavar="RATE", help="Largest share of good parts that may be rejected; default 1%.", show_default=False
-    ),
-]
-Confidence: TypeAlias = Annotated[
-    str | None, typer.Option(metavar="RATE", help="Confidence of the bounds; default 95%.", show_default=False)
-]
-Review: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RATE",
-        help="Largest share of good parts that are not OK; default max(5 %, 5 x max-false-reject).",
+        "--golden",
+        metavar="FILE",
+        help="Compare with this golden image. Default: those that the model carries.",
         show_default=False,
+        rich_help_panel=GOLDEN,
     ),
 ]
-Overwrite: TypeAlias = Annotated[bool, typer.Option("--overwrite", help="Replace what --out names.")]
+Overwrite: TypeAlias = Annotated[
+    bool, typer.Option("--overwrite", help="Replace what --out names.", rich_help_panel=OUTPUT)
+]
 Provider: TypeAlias = Annotated[
-    str, typer.Option(help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml, directml.")
+    str,
+    typer.Option(
+        metavar="PROVIDER",
+        help="Where onnxruntime runs: cpu, cuda, tensorrt, openvino, coreml or directml.",
+        rich_help_panel=RUNNING,
+    ),
 ]
 
 
@@ -63,20 +89,20 @@ def named(path: Path) -> Path:
     return path if path.name else path.absolute()
 
 
-def golden(reference: Path | None, model: LoadedModel) -> Path | None:
-    """The golden sample of `--reference`, read once so that nothing is inspected against one that cannot be.
+def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:
+    """The golden image of an option, read once so that nothing is inspected against one that cannot be.
 
     Raises:
         ConfigError: The model compares with none, or this one cannot be read.
     """
-    if reference is not None and not model.bundle.manifest.compares:
-        raise ConfigError(f"--reference {reference}: {model.bundle.path} compares with nothing. Leave it out.")
-    if reference is not None:
+    if path is not None and not model.bundle.manifest.compares:
+        raise ConfigError(f"{option} {path}: {model.bundle.path} compares with nothing. Leave it out.")
+    if path is not None:
         try:
-            model.intake.read(reference)
+            model.intake.read(path)
         except ImageError as error:
-            raise ConfigError(f"--reference {error}") from error
-    return reference
+            raise ConfigError(f"{option} {error}") from error
+    return path
 
 
 def rate(text: str | None, option: str) -> float | None:

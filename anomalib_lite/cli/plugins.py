@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import plugins_check, plugins_new
+from anomalib_lite.cli.help import Command, Group
+from anomalib_lite.cli.options import OUTPUT, Detector
 
 if TYPE_CHECKING:
     from anomalib_lite.registry import Registry
     from anomalib_lite.registry.plugin import Provider
 
-app = typer.Typer(help="Detectors that are installed.", no_args_is_help=True, rich_markup_mode=None)
-app.command("new")(plugins_new.new)
-app.command("check")(plugins_check.check)
+JsonSchema: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--json-schema",
+        help="Print a JSON Schema (draft-07) of its configuration files, for editors.",
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+app = typer.Typer(
+    cls=Group, help="List, explain, check and write detectors.", no_args_is_help=True, rich_markup_mode=None
+)
 
 
-@app.command("list")
-def list_plugins(json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False) -> None:
-    """List what plugins provide, and plugins that cannot be used with the reason."""
+@app.command("list", cls=Command)
+def list_plugins(
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=OUTPUT)] = False,
+) -> None:
+    """List what plugins provide.
+
+    A plugin that cannot be used is named with the reason.
+    """
     from json import dumps
 
     from anomalib_lite import registry
@@ -66,14 +82,13 @@ def _listed(found: Registry) -> dict[str, Any]:
     }
 
 
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A detector.", show_default=False)],
-    json_schema: Annotated[
-        bool, typer.Option("--json-schema", help="Print a JSON Schema (draft-07) of its configuration files.")
-    ] = False,
-) -> None:
-    """Show a detector: what it does, every option with type, default, limits and meaning, and an example file."""
+@app.command(cls=Command)
+def show(detector: Detector, json_schema: JsonSchema = False) -> None:
+    """Explain a detector and its settings.
+
+    Says what it does, and type, default, limits and meaning of every setting. Ends with a configuration file to begin
+    with.
+    """
     from json import dumps
 
     from anomalib_lite import registry
@@ -81,7 +96,7 @@ def show(
     from anomalib_lite.registry import describing
 
     found = registry.load()
-    info = found.detector(name)
+    info = found.detector(detector)
     if json_schema:
         typer.echo(dumps(describing.json_schema(info), indent=1, allow_nan=False))
         return
@@ -100,3 +115,7 @@ def show(
     console.options(describing.options_of_host(info))
     typer.echo(f"\n# example: anomalib-lite train {info.name} DATA --config FILE --out MODEL")
     typer.echo(describing.example(info))
+
+
+app.command("check", cls=Command)(plugins_check.check)
+app.command("new", cls=Command)(plugins_new.new)

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
+from anomalib_lite.cli.options import OUTPUT
 
-def new(
-    name: Annotated[str, typer.Argument(help="Of the detector, such as acme_gauss.", show_default=False)],
-    reference: Annotated[
-        bool, typer.Option("--reference", help="A detector that compares with a golden sample.")
-    ] = False,
-    out: Annotated[Path, typer.Option(help="Folder to write the package into.")] = Path(),
-) -> None:
-    """Write a package with a detector that works: code, tests, README, licence, and a workflow that publishes it."""
+Name: TypeAlias = Annotated[
+    str, typer.Argument(metavar="NAME", help="Name of the new detector, such as acme-gauss.", show_default=False)
+]
+Compares: TypeAlias = Annotated[
+    bool,
+    typer.Option("--reference", help="Write a detector that compares with a golden image.", rich_help_panel=OUTPUT),
+]
+Out: TypeAlias = Annotated[
+    Path,
+    typer.Option(
+        metavar="FOLDER",
+        help="Write the package into this folder. Default: the one at hand.",
+        show_default=False,
+        rich_help_panel=OUTPUT,
+    ),
+]
+
+
+def new(name: Name, reference: Compares = False, out: Out = Path()) -> None:
+    """Write a package with a detector that works.
+
+    With it come tests, a README, a licence, and a workflow that publishes it.
+    """
     from shlex import quote
 
     from anomalib_lite.registry import scaffold

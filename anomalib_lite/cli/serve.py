@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
 
+SERVICE = "Service"
+
+Host: TypeAlias = Annotated[
+    str,
+    typer.Option(metavar="ADDRESS", help="Address to listen on. There is no access control.", rich_help_panel=SERVICE),
+]
+Port: TypeAlias = Annotated[
+    int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.", rich_help_panel=SERVICE)
+]
+MaxMegabytes: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, max=1024, help="Refuse image files of more megabytes than this.", rich_help_panel=SERVICE
+    ),
+]
+
 
 def serve(
     model: options.Model,
-    host: Annotated[str, typer.Option(help="Address to listen on; there is no access control.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
-    reference: Annotated[
-        Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
-    ] = None,
-    max_megabytes: Annotated[int, typer.Option(min=1, max=1024, help="Largest image file taken.")] = 64,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+    max_megabytes: MaxMegabytes = 64,
+    golden: options.GoldenImage = None,
     provider: options.Provider = "cpu",
 ) -> None:
-    """Answer HTTP requests: POST an image to /inspect and get its result row. Also /healthz, /readyz, /metrics."""
+    """Answer HTTP requests with verdicts.
+
+    POST an image to /inspect and get its result row. There are /healthz, /readyz, /metrics and /openapi.json, too.
+    """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
     from anomalib_lite.errors import MissingExtra
@@ -32,7 +48,8 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
-    app = application(loaded, reference=options.golden(reference, loaded), max_body=max_megabytes * 2**20)
+    reference = options.golden_image(golden, loaded, "--golden")
+    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
     console.say(f"serving http://{host}:{port}/inspect  ({loaded.model_id})")
     uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
                 timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip

@@ -8,7 +8,11 @@ from anomalib_lite.cli import options
 
 
 def verify(model: options.Model, provider: options.Provider = "cpu") -> None:
-    """Check that a model is complete and gives, on this machine, the verdicts of the machine that trained it."""
+    """Check that a model gives the same verdicts on this machine.
+
+    Compares with the machine that trained it, image by image. Exits with 4 where the model is damaged, or a verdict
+    differs.
+    """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.selfcheck import replay

@@ -3,28 +3,38 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
 
+Folder: TypeAlias = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.", show_default=False)
+]
+Settle: TypeAlias = Annotated[
+    float,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="Open a file once it has not changed for so long.",
+        rich_help_panel=options.RUNNING,
+    ),
+]
+
 
 def watch(
     model: options.Model,
-    folder: Annotated[Path, typer.Argument(help="Where images arrive.", show_default=False)],
-    settle: Annotated[
-        float, typer.Option(min=0, help="Seconds for which a file must not change before it is opened.")
-    ] = 0.5,
-    reference: Annotated[
-        Path | None, typer.Option(help="Golden sample, for models that compare.", show_default=False)
-    ] = None,
+    folder: Folder,
+    golden: options.GoldenImage = None,
+    settle: Settle = 0.5,
     provider: options.Provider = "cpu",
 ) -> None:
-    """Judge each image that arrives in a folder, and move it to ok/, review/, ng/ or error/ within it.
+    """Judge each image that arrives in a folder, and move it.
 
-    Rows go to FOLDER/results.jsonl and to standard output. Ctrl-C or SIGTERM ends it after the image at hand; killed at
-    any moment, it goes on at the next start where it stopped.
+    Images go to ok/, review/, ng/ or error/ within FOLDER, result rows to FOLDER/results.jsonl and to standard output.
+    Ctrl-C or SIGTERM ends it after the image at hand. Killed at any moment, it goes on at the next start where it
+    stopped.
     """
     import json
     import signal
@@ -38,6 +48,7 @@ def watch(
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
-    with watching.Watcher(loaded, folder, settle=settle, reference=options.golden(reference, loaded)) as watcher:
+    reference = options.golden_image(golden, loaded, "--golden")
+    with watching.Watcher(loaded, folder, settle=settle, reference=reference) as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)

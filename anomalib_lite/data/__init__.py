@@ -5,9 +5,9 @@ from anomalib_lite.data.inventory import describe
 from anomalib_lite.data.samples import TEST, DataSet, Sample, groups, some
 from anomalib_lite.data.splits import (
     digest,
+    evaluation_samples,
     folds,
     split_for_calibration,
-    test_samples,
     training_samples,
 )
 from anomalib_lite.data.survey import Facts, Survey, look, survey
@@ -21,6 +21,7 @@ __all__ = [
     "absolute",
     "describe",
     "digest",
+    "evaluation_samples",
     "find",
     "folds",
     "groups",
@@ -30,6 +31,5 @@ __all__ = [
     "some",
     "split_for_calibration",
     "survey",
-    "test_samples",
     "training_samples",
 ]

@@ -22,7 +22,7 @@ class Sample:
     mask: Path | None = None  # the defect's pixels are not 0
     group: str = ""  # the physical part, lot or patient; its own name where nothing is known of groups
     split: str | None = None  # "train", "test", "calibrate", or None: not split
-    reference: Path | None = None  # the golden sample
+    reference: Path | None = None  # the golden image
 
     @property
     def is_good(self) -> bool | None:

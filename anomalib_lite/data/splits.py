@@ -35,7 +35,7 @@ def training_samples(dataset: DataSet) -> list[Sample]:
     return kept
 
 
-def test_samples(dataset: DataSet) -> list[Sample]:
+def evaluation_samples(dataset: DataSet) -> list[Sample]:
     """The labelled samples of the test split, or all labelled ones where nothing is split.
 
     Raises:

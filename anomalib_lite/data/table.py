@@ -27,7 +27,7 @@ HELP = f"Expected columns: image, and any of {', '.join(COLUMNS[1:])}; rename ot
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class TableRow:
     """A row by our column names; empty cells are empty strings."""
 
     number: int
@@ -96,14 +96,14 @@ def _parse(path: Path) -> list[list[str]]:
     return lines
 
 
-def _rows(path: Path, columns: Mapping[str, str]) -> tuple[list[Row], list[str]]:
+def _rows(path: Path, columns: Mapping[str, str]) -> tuple[list[TableRow], list[str]]:
     """Rows by our column names, and a note on the columns that are not read."""
     header, *lines = _parse(path)
     places = _places(path, [name.strip() for name in header], columns)
     wide = [n for n, line in enumerate(lines, start=2) if any(cell.strip() for cell in line[len(header) :])]
     _refuse(path, wide, "more cells than the header", "Put cells that hold the delimiter in quotes")
     rows = [
-        Row(number, {column: line[place].strip() for column, place in places.items() if place < len(line)})
+        TableRow(number, {column: line[place].strip() for column, place in places.items() if place < len(line)})
         for number, line in enumerate(lines, start=2)
         if any(cell.strip() for cell in line)
     ]
@@ -131,7 +131,7 @@ def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> di
     return places
 
 
-def _check_cells(path: Path, rows: Sequence[Row]) -> None:
+def _check_cells(path: Path, rows: Sequence[TableRow]) -> None:
     """Refuse rows that say nothing, or something that has no meaning."""
     if not rows:
         raise DataError(f"{path}: has a header and no rows. Add a row for each image.")
@@ -158,7 +158,7 @@ def _named(numbers: Sequence[int]) -> str:
     return f"row {numbers[0]} has" if len(numbers) == 1 else f"rows {some([str(n) for n in numbers])} have"
 
 
-def _sample(root: Path, row: Row, grouped: bool) -> Sample:
+def _sample(root: Path, row: TableRow, grouped: bool) -> Sample:
     path = _resolve(root, row["image"])
     name = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
     label = row["label"] or None
@@ -186,7 +186,7 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _refuse_duplicates(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> None:
+def _refuse_duplicates(path: Path, rows: Sequence[TableRow], samples: Sequence[Sample]) -> None:
     first: dict[str, int] = {}
     for row, sample in zip(rows, samples, strict=True):
         file = os.path.realpath(sample.path)  # unlike Path.resolve, gives up on loops of links without an error
@@ -197,7 +197,7 @@ def _refuse_duplicates(path: Path, rows: Sequence[Row], samples: Sequence[Sample
         first[file] = row.number
 
 
-def _missing_files(path: Path, rows: Sequence[Row], samples: Sequence[Sample]) -> list[str]:
+def _missing_files(path: Path, rows: Sequence[TableRow], samples: Sequence[Sample]) -> list[str]:
     """A note on images that are not there; they stay samples, and are counted as unreadable.
 
     Raises:

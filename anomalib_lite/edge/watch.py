@@ -32,7 +32,7 @@ POLL = 0.1  # seconds between two looks at the folder
 PATIENCE = 2.0  # seconds after which what failed is tried again
 BLOCK = 65536
 
-Row = dict[str, Any]
+JournalRow = dict[str, Any]
 
 
 class Watcher:
@@ -45,11 +45,11 @@ class Watcher:
             model: What judges.
             folder: Where images arrive; folders within it are not looked into.
             settle: Seconds for which size and time of a file must stay the same before it is opened.
-            reference: The golden sample, for models that compare.
+            reference: The golden image, for models that compare.
         """
         self._model, self._folder, self._settle, self._reference = model, folder, settle, reference
         self._seen: dict[str, tuple[str, float]] = {}  # name -> identity, since when
-        self._pending: Row | None = None  # written, its file not yet moved
+        self._pending: JournalRow | None = None  # written, its file not yet moved
         self._journal = -1
 
     def __enter__(self) -> Self:
@@ -84,7 +84,7 @@ class Watcher:
             os.close(self._journal)  # releases the lock
             self._journal = -1
 
-    def step(self) -> Iterator[Row]:
+    def step(self) -> Iterator[JournalRow]:
         """One look at the folder: the row of each file that was inspected and moved.
 
         Raises:
@@ -127,7 +127,7 @@ class Watcher:
             return None
         return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
-    def _inspect(self, name: str, identity: str) -> Row | None:
+    def _inspect(self, name: str, identity: str) -> JournalRow | None:
         """The row of a file; None where it changed or vanished while it was read."""
         result = self._model.inspect(self._folder / name, reference=self._reference, name=name)
         if self._identity(name) != identity:
@@ -155,11 +155,11 @@ class Watcher:
                 (self._folder / name).rename(self._folder / place)
             self._pending = None
 
-    def _append(self, row: Row) -> None:
+    def _append(self, row: JournalRow) -> None:
         """Write a whole row, or nothing of it."""
         disk.append(self._journal, json.dumps(row, allow_nan=False).encode() + b"\n", sync=True)
 
-    def _last_row(self) -> Row | None:
+    def _last_row(self) -> JournalRow | None:
         """The last whole row of the journal; what comes after it is removed."""
         end = os.fstat(self._journal).st_size
         tail, start = b"", end
@@ -171,7 +171,7 @@ class Watcher:
         if not whole:
             return None
         try:
-            row: Row = json.loads(whole[whole.rfind(b"\n", 0, -1) + 1 :])
+            row: JournalRow = json.loads(whole[whole.rfind(b"\n", 0, -1) + 1 :])
             return row if {"image", "file", "moved_to", "verdict"} <= row.keys() else None
         except (ValueError, AttributeError) as error:
             raise DataError(
@@ -179,7 +179,7 @@ class Watcher:
             ) from error
 
 
-def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Callable[[str], None]) -> None:
+def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say: Callable[[str], None]) -> None:
     """Inspect what arrives until `stop` is set.
 
     Args:
@@ -204,7 +204,7 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[Row], None], say: Calla
         stop.wait(PATIENCE if failed else POLL)
 
 
-def _heard(row: Row, each: Callable[[Row], None], say: Callable[[str], None]) -> bool:
+def _heard(row: JournalRow, each: Callable[[JournalRow], None], say: Callable[[str], None]) -> bool:
     """Whether somebody still takes rows: a closed pipe is no fault of the folder, and must not slow it down."""
     try:
         each(row)

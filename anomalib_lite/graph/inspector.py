@@ -40,7 +40,7 @@ class Inspector(nn.Module):
 
         Args:
             image: (N, H, W, C) of the spec's dtype.
-            reference: Like `image`, where the detector compares with a golden sample.
+            reference: Like `image`, where the detector compares with a golden image.
             valid: (N, H, W, 1) uint8; what is 0 takes no part in the score. The map is not masked.
         """
         pictures = [self._normalise(one) for one in (image, reference) if one is not None]

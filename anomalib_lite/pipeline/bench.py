@@ -23,7 +23,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import DataError
 from anomalib_lite.version import __version__
 
-Inputs: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden sample where the model compares
+Inputs: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden image where the model compares
 
 WARM_UP = 5
 START = """
@@ -89,7 +89,7 @@ def bench(
 
 
 def _contents(model: Model, images: Sequence[Path]) -> list[Inputs]:
-    """Images in memory, and golden samples; each is measured once to know that it can be."""
+    """Images in memory, and golden images; each is measured once to know that it can be."""
 
     def carried(name: str) -> FileBytes:
         return FileBytes(name, model.bundle.read(name))

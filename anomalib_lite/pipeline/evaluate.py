@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data import Sample, find, test_samples
+from anomalib_lite.data import Sample, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
@@ -56,7 +56,7 @@ def evaluate(
         DataError: No labelled images.
     """
     dataset = find(data, group=group, columns=columns or {}, opener=model.opener)
-    samples = test_samples(dataset)
+    samples = evaluation_samples(dataset)
     evaluation = Evaluation(grouped=dataset.grouped)
     hashes: list[str] = []
     with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:

@@ -56,7 +56,7 @@ def predict(
             does in `calibrate` and `evaluate`; of a file, at the file's name.
         out: Gets results.csv, results.jsonl, report.html and, with `heatmaps`, a picture for each image.
         heatmaps: Write overlays to OUT/heatmaps.
-        reference: A golden sample, where the model compares with one.
+        reference: A golden image, where the model compares with one.
         each: Called with every result.
         track: Shows progress.
 

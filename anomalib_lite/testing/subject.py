@@ -138,7 +138,7 @@ class Subject:
         return FrameBatches(frames, white=spec.white, batch_size=size, seed=seed, device=torch.device("cpu"))
 
     def feed(self, images: Sequence[Pixels], spec: ImageSpec = SPEC) -> dict[str, Tensor]:
-        """Inputs of an inspector: image, and the golden sample where the detector compares."""
+        """Inputs of an inspector: image, and the golden image where the detector compares."""
         batch = torch.from_numpy(np.stack(images))
         if not self.compares:
             return {"image": batch}

@@ -65,7 +65,7 @@ class Plan:
         lines += self.dataset.notes
         if self.goldens is not None and not self.goldens.names:
             many = f"more than {MAX_GOLDENS} golden images: " if self.info.align else ""
-            lines.append(f"{many}the model carries no golden image, so each inspection needs --reference")
+            lines.append(f"{many}the model carries no golden image, so each inspection has to be given one")
         if self.goldens is not None and self.intake.framing.mode == "tile":
             spec, context = self.intake.framing.spec, self.intake.framing.overlap
             lines.append(

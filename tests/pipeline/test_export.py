@@ -292,7 +292,7 @@ def test_golden_images_travel_with_the_model(parts: Path, train: Any, tmp_path: 
         Model(rezipped(path, tmp_path / "without.zip", lambda files: files.pop(f"reference/{golden.name}")))
 
 
-def test_a_model_that_compares_needs_its_golden_samples(parts: Path, train: Any, tmp_path: Path):
+def test_a_model_that_compares_needs_its_golden_images(parts: Path, train: Any, tmp_path: Path):
     """A bundle without them is refused; an image without one is an ERROR, never OK."""
     good = sorted((parts / "train/good").iterdir())
     table = tmp_path / "pairs.csv"

@@ -355,7 +355,7 @@ def test_selfcheck_images_need_not_travel(train: Train, parts: Path, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["images", "rendered"])
-def test_a_model_that_compares_carries_its_golden_samples(train: Train, parts: Path, tmp_path: Path, kind: str):
+def test_a_model_that_compares_carries_its_golden_images(train: Train, parts: Path, tmp_path: Path, kind: str):
     goldens = [save(tmp_path / f"golden{number}.png", picture(number)).name for number in range(2)]
 
     def pairs(folder: str) -> Path:

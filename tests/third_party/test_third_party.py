@@ -85,7 +85,8 @@ def test_a_detector_that_compares(environment: Environment, tmp_path: Path):
 
 def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: Path):
     code = (
-        "from pathlib import Path\nfrom anomalib_lite.demo import sample_parts\nprint(sample_parts(Path('out'), str))"
+        "from pathlib import Path\nfrom anomalib_lite.cli.demo import sample_parts\n"
+        "print(sample_parts(Path('out'), str))"
     )
     where = environment.run("python", "-c", code, cwd=tmp_path).out.strip()
     rendered = {path.relative_to(tmp_path / where).as_posix() for path in (tmp_path / where).rglob("*.*")}

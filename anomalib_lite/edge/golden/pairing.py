@@ -134,7 +134,8 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
     """
     if not goldens:
         raise ImageError(
-            "this model compares with a golden image, and none was given: use --reference", ErrorCode.MISSING
+            "this model compares with a golden image, and none was given: predict --reference, watch --golden",
+            ErrorCode.MISSING,
         )
     found: list[Pair] = []
     reason: ImageError | None = None

@@ -25,7 +25,7 @@ def create(name: str, out: Path, *, reference: bool = False) -> Path:
     Args:
         name: Of the detector and of its import package; hyphens count as underscores.
         out: The folder to write into; created.
-        reference: Compare with a golden sample, instead of with what good images have in common.
+        reference: Compare with a golden image, instead of with what good images have in common.
 
     Returns:
         The folder of the package, OUT/acme-gauss for the detector acme_gauss.

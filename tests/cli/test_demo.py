@@ -1,0 +1,71 @@
+"""The demo: its choices, its sample parts, and the plain comparison beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from zipfile import ZipFile
+
+import numpy as np
+import pytest
+import yaml
+from conftest import save
+
+from anomalib_lite import config, registry
+from anomalib_lite.cli import demo
+from anomalib_lite.training.plan import configure
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_choices_are_a_configuration_of_their_detector():
+    request = demo._request(Path("parts"), Path("demo"), None, None, None)
+    info, _, options, configured = configure(request, registry.load())
+    chosen = yaml.safe_load(demo.CHOICES.read_text(encoding="utf-8"))
+    assert info.name == chosen["detector"]
+    assert options.model_dump(mode="json").items() >= chosen["options"].items()
+    assert (configured.image.height, configured.image.width) == (128, 128)
+    assert configured.training.minutes == chosen["training"]["minutes"]
+
+
+def test_another_detector_keeps_its_own_options():
+    request = demo._request(Path("parts"), Path("demo"), "gauss", None, None)
+    info, _, options, configured = configure(request, registry.load())
+    assert info.name == "gauss"
+    assert options == info.config()
+    assert configured.image.height == 128
+
+
+@pytest.mark.parametrize(
+    ("minutes", "steps", "budget"),
+    [(5.0, None, {"training.minutes": 5.0}), (None, 3, {"training.steps": 3}), (5.0, 3, {"training.steps": 3})],
+)
+def test_a_budget_replaces_that_of_the_choices(minutes: float | None, steps: int | None, budget: dict[str, float]):
+    overrides = demo._request(Path("parts"), Path("demo"), None, minutes, steps).overrides
+    assert {key: value for key, value in overrides.items() if key.startswith("training")} == budget
+
+
+def test_the_ready_configuration_of_the_parts_is_that_of_the_demo():
+    ready = config.load(ROOT / "configs" / "sample_parts_inpainting.yaml")
+    chosen = config.load(demo.CHOICES)
+    assert {key: ready[key] for key in ("detector", "options", "image")} == {
+        key: chosen[key] for key in ("detector", "options", "image")
+    }
+
+
+def test_the_samples_of_a_checkout_are_taken_as_they_are(tmp_path: Path):
+    assert demo.sample_parts(tmp_path, pytest.fail) == ROOT / "data_samples" / "part"
+
+
+def test_the_mean_image_tells_what_is_darker(tmp_path: Path):
+    for name, level in (("train/good/a", 100), ("train/good/b", 110), ("test/good/c", 105), ("test/dent/d", 60)):
+        save(tmp_path / f"{name}.png", np.full((16, 16, 1), level, np.uint8))
+    assert demo.mean_image_auroc(tmp_path) == 1.0
+
+
+@pytest.mark.slow
+def test_the_wheel_carries_what_the_command_line_reads(host_wheel: Path):
+    names = ZipFile(host_wheel).namelist()
+    here = ROOT / "anomalib_lite" / "cli"
+    read = [path for path in here.iterdir() if path.is_file() and path.suffix != ".py"]
+    assert demo.CHOICES in read
+    assert not [path.name for path in read if f"anomalib_lite/cli/{path.name}" not in names]

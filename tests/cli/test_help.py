@@ -1,0 +1,246 @@
+"""What `--help` says: words, defaults, layout; and that every example works as it stands there."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+from PIL import Image
+
+from anomalib_lite.cli import app, demo, help, main
+from anomalib_lite.config import CalibrationConfig, TrainingConfig
+
+ROOT = Path(__file__).parents[2]
+BOARDS = ROOT / "data_samples" / "board"
+BLOCKS = help.EXAMPLES.read_text(encoding="utf-8").strip().split("\n\n")
+SLOW = ("demo", "train", "plugins check", "watch", "serve")
+WITH = {  # what is added to an example where it would take long, or need a port that is taken
+    "demo": ["--steps", "2"],
+    "train": ["--minutes", "0.02", "--set", "image.height=128", "--set", "image.width=128"],
+    "serve": ["--port", "PORT"],
+}
+
+
+def commands(group: Any = None, above: str = "") -> Iterator[tuple[str, Any]]:
+    """Every command and group below `group`: its words, and what typer makes of it."""
+    for name, command in (group or typer.main.get_command(app)).commands.items():
+        yield f"{above}{name}", command
+        if hasattr(command, "commands"):
+            yield from commands(command, f"{name} ")
+
+
+ALL = dict(commands())
+LEAVES = {name: command for name, command in ALL.items() if not hasattr(command, "commands")}
+
+
+def call(*words: str) -> int:
+    """Run the command line in this process: its exit code."""
+    try:
+        main(list(words))
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    return 0
+
+
+def command_of(block: str) -> str:
+    """The command that an example is of; fails where there is none."""
+    typed = words_of(block)
+    (name,) = [name for name in LEAVES if typed[1 : 1 + len(name.split())] == name.split()]
+    return name
+
+
+def words_of(block: str) -> list[str]:
+    """What a shell would run."""
+    return shlex.split(block.replace("\\\n", ""), comments=True)
+
+
+@pytest.fixture
+def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    """The help of a command on a terminal of 80 columns."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def show(command: str) -> str:
+        assert call(*command.split(), "--help") == 0
+        return capsys.readouterr().out
+
+    return show
+
+
+@pytest.mark.parametrize("command", ["", *ALL])
+def test_help_fits_80_columns_as_plain_text(command: str, shown: Callable[[str], str]):
+    text = shown(command)
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert text.isascii()
+    assert not re.search(r"<\w+>|\[default|\[required|\[x|\x1b", text)
+    assert not [line for line in text.splitlines()[1:] if line.endswith("..")], "a sentence is cut off"
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_every_parameter_has_a_sentence_and_a_type_in_words(command: str):
+    for one in LEAVES[command].params:
+        assert re.fullmatch(r"[A-Z].*\.", one.help, re.DOTALL), one.name
+        assert getattr(one, "is_flag", False) or re.fullmatch(r"[A-Z]\w*(=[A-Z]+)?", one.metavar), one.name
+
+
+@pytest.mark.parametrize("command", ["train", "predict", "serve"])
+def test_options_stand_under_headings(command: str, shown: Callable[[str], str]):
+    headings = re.findall(r"^(\w.*):$", shown(command), re.MULTILINE)
+    assert headings[0] == "Arguments"
+    assert headings[-2:] == [help.SHARED, "Examples"]
+    assert "Options" not in headings
+    assert len(headings) == len(set(headings))
+
+
+def test_usage_names_what_cannot_be_left_out(shown: Callable[[str], str]):
+    assert "train [OPTIONS] DETECTOR DATA --out FOLDER" in shown("train")
+    assert "bench [OPTIONS] MODEL [IMAGE...]" in shown("bench")
+    assert "predict [OPTIONS] MODEL INPUT..." in shown("predict")
+
+
+def test_a_default_is_that_of_the_configuration():
+    """Where an option changes a setting, its help says what the setting is without it."""
+    calibration, training = CalibrationConfig(), TrainingConfig()
+    stated = {one.opts[0]: one.help.rpartition("Default: ")[2].rstrip(".") for one in LEAVES["train"].params}
+    assert {option: stated[option] for option in ("--max-false-reject", "--confidence", "--holdout")} == {
+        "--max-false-reject": f"{calibration.max_false_reject:.0%}",
+        "--confidence": f"{calibration.confidence:.0%}",
+        "--holdout": f"{calibration.holdout:.0%}",
+    }
+    assert stated["--selfcheck"] == calibration.selfcheck
+    names = ("seed", "device", "devices", "nodes", "minutes")
+    assert {name: stated[f"--{name}"] for name in names} == {
+        name: str(getattr(training, name)).lower() for name in names
+    }
+    (minutes,) = [one.help for one in LEAVES["demo"].params if one.name == "minutes"]
+    assert f"Default: {demo._request(Path(), Path(), None, None, None).overrides['training.minutes']}." in minutes
+
+
+def test_every_command_has_one_to_three_examples():
+    counts = {name: len(help.examples(name)) for name in LEAVES}
+    assert {name: count for name, count in counts.items() if not 1 <= count <= 3} == {}
+    assert sum(counts.values()) == len(BLOCKS)
+
+
+@pytest.mark.parametrize("command", LEAVES)
+def test_help_ends_with_the_examples_as_they_are_typed(command: str, shown: Callable[[str], str]):
+    ending = shown(command).partition("\nExamples:\n")[2]
+    assert [line.removeprefix("  ") for line in ending.splitlines()] == "\n\n".join(help.examples(command)).splitlines()
+
+
+@pytest.fixture(scope="module")
+def prepared(parts: Path, model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with everything that the examples name. Not to be changed: copy it."""
+    folder = tmp_path_factory.mktemp("examples")
+    shutil.copytree(parts, folder / "parts")
+    for name in ("new_images", "good_images"):
+        shutil.copytree(parts / "test" / "good", folder / name)
+    (folder / "boards").mkdir()
+    with (BOARDS / "pairs.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["label"] == "good" and "design2" in row["reference"]]
+    for row in rows:
+        shutil.copy(BOARDS / row["image"], folder / "boards")
+    Image.open(BOARDS / rows[0]["reference"]).save(folder / "golden.png")
+    (folder / "settings.yaml").write_text("detector: inpainting\noptions:\n  cells: [8]\n  widths: [8, 8]\n")
+    shutil.copytree(model_path, folder / "model")
+    assert call("export", str(folder / "model"), "--out", str(folder / "part.zip")) == 0
+    (folder / "incoming").mkdir()
+    return folder
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[list[str]], subprocess.Popen[str]]]:
+    """Start a command line in a process of its own, and end it as a service manager would."""
+    processes = []
+
+    def start(words: list[str]) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "anomalib_lite", *words, "--no-plugins"]
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [pytest.param(block, marks=[pytest.mark.slow] * (command_of(block) in SLOW)) for block in BLOCKS],
+    ids=lambda block: shlex.join(words_of(block)[1:]),
+)
+def test_an_example_works(
+    block: str,
+    prepared: Path,
+    tmp_path: Path,
+    started: Callable[[list[str]], subprocess.Popen[str]],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    here = tmp_path / "here"
+    shutil.copytree(prepared, here)
+    monkeypatch.chdir(here)
+    monkeypatch.setattr(demo, "sample_parts", lambda out, say: here / "parts")
+    command = command_of(block)
+    words = words_of(block)[1:] + WITH.get(command, [])
+    out = words[words.index("--out") + 1] if "--out" in words else None
+    if out and "--overwrite" not in words:
+        shutil.rmtree(out, ignore_errors=True)
+        Path(out).unlink(missing_ok=True)
+    if command == "watch":
+        watches(started(words))
+    elif command == "serve":
+        serves(started, words, block)
+    else:
+        assert call(*words) == 0
+        assert out is None or Path(out).exists()
+
+
+def watches(process: subprocess.Popen[str]) -> None:
+    """An image that arrives in incoming/ is judged."""
+    shutil.copy("new_images/part20_0.png", "incoming/.part-20.png")
+    Path("incoming/.part-20.png").rename("incoming/part20_0.png")
+    results = Path("incoming/results.jsonl")
+    while process.poll() is None and not (results.exists() and results.read_text().endswith("\n")):
+        time.sleep(0.05)
+    assert json.loads(results.read_text())["verdict"] == "OK"
+
+
+def serves(started: Callable[[list[str]], subprocess.Popen[str]], words: list[str], block: str) -> None:
+    """What the example's comment sends with curl is judged."""
+    pytest.importorskip("uvicorn")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    process = started([port if word == "PORT" else word for word in words])
+    assert process.stderr is not None
+    assert "serving" in process.stderr.readline()
+    typed = block.partition("curl ")[2].partition("\nanomalib-lite")[0].replace("\\\n#", "")
+    url, _, header, _, file = shlex.split(typed)
+    name, value = header.split(": ")
+    request = urllib.request.Request(url.replace("8000", port), Path(file[1:]).read_bytes(), {name: value})
+    for _ in range(100):
+        try:
+            with urllib.request.urlopen(request) as answer:
+                assert json.load(answer)["verdict"] == "OK"
+                return
+        except urllib.error.HTTPError as error:
+            pytest.fail(error.read().decode())
+        except OSError:  # it does not listen yet
+            time.sleep(0.1)
+    pytest.fail("the service does not answer")
