@@ -28,7 +28,7 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 PREFIX = "anomalib_lite"
 
 
-class ResultRow(BaseModel):
+class Row(BaseModel):
     """One result row, as in results.jsonl."""
 
     image: str
@@ -144,7 +144,7 @@ def application(
             metrics.refuse(response.status_code)
         return response
 
-    @app.post("/inspect", response_model=ResultRow, responses={422: {"model": ResultRow}}, openapi_extra=BODY)
+    @app.post("/inspect", response_model=Row, responses={422: {"model": Row}}, openapi_extra=BODY)
     async def inspect(request: Request, name: Annotated[str, Query(max_length=200)] = "upload") -> Response:
         """Judge the image in the body. 422 with a row where it cannot be measured: its verdict is ERROR."""
         if unready:
@@ -153,7 +153,7 @@ def application(
         judge = lambda: model.inspect(FileBytes(name, body), reference=reference, name=name)  # noqa: E731
         result = await asyncio.get_running_loop().run_in_executor(pool, judge)
         metrics.add(result)
-        row = ResultRow.model_validate(result.row()).model_dump_json()
+        row = Row.model_validate(result.row()).model_dump_json()
         status = 422 if result.verdict is Verdict.ERROR else 200
         return Response(row, status, {"x-inspected": "1"}, "application/json")
 
