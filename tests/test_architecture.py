@@ -54,6 +54,12 @@ def test_only_training_imports_lightning():
     assert all("training" in path.relative_to(HOST).parts[0] for path in found), relative(sorted(found))
 
 
+def test_only_features_imports_timm():
+    found = {path for path in sources(HOST) if "timm" in tops(path)}
+    assert found
+    assert all(path.is_relative_to(HOST / "features") for path in found), relative(sorted(found))
+
+
 def test_what_runs_after_training_imports_no_torch():
     """Found by running: every module that the torch-free commands use."""
     modules = """
@@ -64,7 +70,7 @@ def test_what_runs_after_training_imports_no_torch():
     names = [f"anomalib_lite.{name}" for name in modules.split()]
     code = f"import importlib, sys\nfor name in {names}: importlib.import_module(name)\nprint(sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    for package in ("torch", "lightning", "onnx", "cv2", "scipy", "sklearn", "skimage", "albumentations"):
+    for package in ("torch", "lightning", "onnx", "cv2", "scipy", "sklearn", "skimage", "albumentations", "timm"):
         assert f"'{package}'" not in loaded
 
 

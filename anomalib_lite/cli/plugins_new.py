@@ -16,6 +16,14 @@ Compares: TypeAlias = Annotated[
     bool,
     typer.Option("--reference", help="Write a detector that compares with a golden image.", rich_help_panel=OUTPUT),
 ]
+Looks: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--backbone",
+        help="Write a detector on features of a pretrained network: nearest neighbours.",
+        rich_help_panel=OUTPUT,
+    ),
+]
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(
@@ -27,16 +35,19 @@ Out: TypeAlias = Annotated[
 ]
 
 
-def new(name: Name, reference: Compares = False, out: Out = Path()) -> None:
+def new(name: Name, reference: Compares = False, backbone: Looks = False, out: Out = Path()) -> None:
     """Write a package with a detector that works.
 
     With it come tests, a README, a licence, and a workflow that publishes it.
     """
     from shlex import quote
 
+    from anomalib_lite.errors import ConfigError
     from anomalib_lite.registry import scaffold
 
-    folder = scaffold.create(name, out, reference=reference)
+    if reference and backbone:
+        raise ConfigError("--reference and --backbone are two detectors: give one of them.")
+    folder = scaffold.create(name, out, "reference" if reference else "backbone" if backbone else "image")
     detector = folder.name.replace("-", "_")
     typer.echo(f"written  {folder}")
     typer.echo("next")

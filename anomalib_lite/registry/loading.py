@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from anomalib_lite.config import nearest
-from anomalib_lite.errors import PluginError
+from anomalib_lite.errors import MissingExtra, PluginError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo
 from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
 
@@ -113,11 +113,12 @@ def resolve(target: str, what: str) -> Any:
 
     Raises:
         PluginError: The module does not import, whatever it raises, or has no such name.
+        MissingExtra: It needs what is not installed.
     """
     module, _, name = target.partition(":")
     try:
         return getattr(importlib.import_module(module), name)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, MissingExtra):
         raise
     except BaseException as error:
         raise PluginError(

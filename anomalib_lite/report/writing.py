@@ -117,6 +117,7 @@ def _identity(model: Model) -> dict[str, str]:
         "detector": f"{detector.name} ({detector.plugin} {detector.version})",
         "model": model.model_id or "see manifest.json beside this report",
         "method": detector.paper or detector.summary,
+        "pretrained weights": detector.weights or "none",
         "created": manifest.created,
         "input": f"{spec.width} x {spec.height}, {colour}, {depth}, {model.framing.mode}",
         "fitted on": f"{training.images:,} images, {training.steps:,} steps, on {training.device}",

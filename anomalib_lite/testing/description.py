@@ -15,8 +15,8 @@ from pydantic import ValidationError
 from anomalib_lite.registry.describing import describe_options
 from anomalib_lite.testing.subject import Subject
 
-PUBLIC_MODULES = ("config", "detector", "errors", "hookspecs", "synthesis", "testing")
-HEAVY = ("torch", "torchvision", "lightning", "cv2", "scipy", "sklearn", "skimage", "albumentations", "onnx")
+PUBLIC_MODULES = ("config", "detector", "errors", "features", "hookspecs", "synthesis", "testing")
+HEAVY = ("torch", "torchvision", "lightning", "cv2", "scipy", "sklearn", "skimage", "albumentations", "onnx", "timm")
 
 
 def check_the_entry_module_imports_no_torch(subject: Subject) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from torchvision import models  # type: ignore[import-untyped]
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.features import farthest_first
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.diffusion import Whitening, principal_components
 
@@ -148,29 +149,6 @@ def _check_size(image: ImageSpec, cells: int, gallery: int) -> None:
             f"distances would take more than {DISTANCES >> 18} MiB. Use options.gallery={DISTANCES // cells} at most, "
             "smaller images, or image.mode=tile."
         )
-
-
-def farthest_first(points: Tensor) -> Iterator[int]:
-    """Greedy k-center: the first point, and then always the one that is farthest from all before it.
-
-    After k of them no point is farther from the nearest one than twice what the best k points could reach (Gonzalez:
-    Clustering to minimize the maximum intercluster distance, 1985). For patch vectors: Roth et al., Towards total
-    recall in industrial anomaly detection, CVPR 2022, section 3.2.
-
-    Args:
-        points: (N, d), N at least 1. Beside them N distances and 8,192 differences are held.
-
-    Yields:
-        Indices, one for each distinct point.
-    """
-    distance = points.new_full((len(points),), torch.inf)  # squared, to the nearest that was chosen
-    chosen, farthest = 0, torch.inf
-    while farthest > 0:
-        yield chosen
-        for part, nearest in zip(torch.split(points, CHUNK), torch.split(distance, CHUNK), strict=True):
-            torch.minimum(nearest, (part - points[chosen]).square().sum(1), out=nearest)
-        chosen = int(distance.argmax())
-        farthest = float(distance[chosen])
 
 
 class PatchFeatures(nn.Module):

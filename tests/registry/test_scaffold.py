@@ -22,6 +22,7 @@ from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import API_VERSION
 from anomalib_lite.registry import scaffold
 from anomalib_lite.registry.plugin import Problem, Provider
+from anomalib_lite.registry.scaffold import Kind
 from anomalib_lite.version import __version__
 
 FILES = [
@@ -35,33 +36,34 @@ FILES = [
     "src/acme_gauss/detector.py",
     "tests/test_acme_gauss.py",
 ]
-BOTH = pytest.mark.parametrize("reference", [False, True], ids=["image", "reference"])
+LINES: dict[Kind, int] = {"image": 60, "reference": 60, "backbone": 80}  # at most
+ALL = pytest.mark.parametrize("kind", LINES)
 
 
 def written(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
 
 
-@BOTH
+@ALL
 @pytest.mark.parametrize("name", ["acme-gauss", "acme_gauss"])
-def test_the_package_has_all_its_files(name: str, reference: bool, tmp_path: Path):
-    folder = scaffold.create(name, tmp_path / "new", reference=reference)
+def test_the_package_has_all_its_files(name: str, kind: Kind, tmp_path: Path):
+    folder = scaffold.create(name, tmp_path / "new", kind)
     assert folder == tmp_path / "new" / "acme-gauss"
     assert written(folder.parent) == [f"acme-gauss/{file}" for file in FILES]
     assert [path.name for path in folder.parent.iterdir()] == ["acme-gauss"]
 
 
-@BOTH
-def test_a_detector_takes_at_most_60_lines(reference: bool, tmp_path: Path):
+@ALL
+def test_a_detector_takes_few_lines(kind: Kind, tmp_path: Path):
     """All lines count, empty ones too."""
-    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    folder = scaffold.create("acme_gauss", tmp_path, kind)
     lines = sum(len(path.read_text().splitlines()) for path in (folder / "src").rglob("*.py"))
-    assert 0 < lines <= 60
+    assert 0 < lines <= LINES[kind]
 
 
-@BOTH
-def test_the_metadata_names_the_host_the_entry_point_and_the_api(reference: bool, tmp_path: Path):
-    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+@ALL
+def test_the_metadata_names_the_host_the_entry_point_and_the_api(kind: Kind, tmp_path: Path):
+    folder = scaffold.create("acme_gauss", tmp_path, kind)
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "acme-gauss"
     assert project["entry-points"] == {"anomalib_lite": {"acme_gauss": "acme_gauss"}}
@@ -70,12 +72,13 @@ def test_the_metadata_names_the_host_the_entry_point_and_the_api(reference: bool
     tree = ast.parse((folder / "src/acme_gauss/__init__.py").read_text())
     stated = {key.arg: key.value for call in ast.walk(tree) if isinstance(call, ast.Call) for key in call.keywords}
     assert ast.literal_eval(stated["api"]) == API_VERSION  # the number: the host's constant would always agree
-    assert ("inputs" in stated) == reference
+    assert ("inputs" in stated) == (kind == "reference")
+    assert ("weights" in stated) == (kind == "backbone")
 
 
-@BOTH
-def test_a_tag_is_tested_and_published_without_a_password(reference: bool, tmp_path: Path):
-    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+@ALL
+def test_a_tag_is_tested_and_published_without_a_password(kind: Kind, tmp_path: Path):
+    folder = scaffold.create("acme_gauss", tmp_path, kind)
     jobs = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())["jobs"]
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
     assert [step["with"]["python-version"] for step in jobs["test"]["steps"] if "with" in step] == [
@@ -89,21 +92,21 @@ def test_a_tag_is_tested_and_published_without_a_password(reference: bool, tmp_p
     assert actions == ["actions/download-artifact", "pypa/gh-action-pypi-publish"]
 
 
-@BOTH
-def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_path: Path):
-    folder = scaffold.create("other_name", tmp_path, reference=reference)
+@ALL
+def test_no_template_language_and_no_other_name_is_left(kind: Kind, tmp_path: Path):
+    folder = scaffold.create("other_name", tmp_path, kind)
     for file in written(folder):
         text = (folder / file).read_text().replace("${{ matrix.python }}", "3.13")
         assert not [mark for mark in ("{{", "{%", "acme", " \n", "\n\n\n\n") if mark in text], file
         assert text.endswith("\n"), file
 
 
-@BOTH
+@ALL
 @pytest.mark.slow
-def test_the_code_is_formatted_and_typed(reference: bool, tmp_path: Path):
+def test_the_code_is_formatted_and_typed(kind: Kind, tmp_path: Path):
     """By the rules that its author meets first: those of ruff and mypy without a configuration, and strict."""
     need(find_spec("ruff") and find_spec("mypy"), "ruff and mypy: pip install 'anomalib-lite[dev]'")
-    folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
+    folder = scaffold.create("acme_gauss", tmp_path, kind)
     for command in ("ruff format --isolated --check .", "ruff check --isolated --select E,F,I,B,UP,N,RET,SIM ."):
         subprocess.run([sys.executable, "-m", *command.split()], cwd=folder, check=True)
     environment = os.environ | {"MYPYPATH": "src"}
@@ -172,18 +175,31 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("option", "word"), [((), "spreads"), (("--backbone",), "backbone")])
 def test_the_command_says_what_to_do_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    option: tuple[str, ...],
+    word: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main(["plugins", "new", "acme-gauss"])
+        main(["plugins", "new", "acme-gauss", *option])
     assert not ended.value.code
     assert "cd acme-gauss\n" in capsys.readouterr().out
     assert written(tmp_path / "acme-gauss") == FILES
+    assert word in (tmp_path / "acme-gauss/src/acme_gauss/detector.py").read_text()
 
 
-@pytest.mark.parametrize(("arguments", "message"), [(["class"], "Python itself"), (["x", "--out", "FILE"], "--out")])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["class"], "Python itself"),
+        (["x", "--out", "FILE"], "--out"),
+        (["acme-both", "--reference", "--backbone"], "give one of them"),
+    ],
+)
 def test_the_command_exits_with_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -83,6 +83,21 @@ def test_a_detector_that_compares(environment: Environment, tmp_path: Path):
     assert verdicts(environment, model, bad, "--reference", golden) == ["NG"]
 
 
+def test_a_detector_on_pretrained_features(environment: Environment, parts: Path, tmp_path: Path):
+    folder = scaffolded(environment, "acme-patches", tmp_path, "--backbone")
+    assert_it_keeps_the_rules(environment, folder, "acme_patches")
+    assert "Apache-2.0" in environment.run("anomalib-lite", "plugins", "show", "acme-patches").out
+    model, size = tmp_path / "model", ("--set", "image.height=64", "--set", "image.width=64")
+    group = ("--group", r"part(\d+)", "--max-false-reject", "30%")
+    environment.run("anomalib-lite", "train", "acme_patches", parts, "--out", model, *group, *size)
+    assert "579344248a" in json.loads((model / "manifest.json").read_text())["detector"]["weights"]
+    assert "verdicts are the same" in environment.run("anomalib-lite", "verify", model).out
+    assert verdicts(environment, model, parts / "test" / "dent", parts / "test" / "hole").count("NG") >= 8
+    wrong = ("--set", "image.height=100", "--set", "image.width=64")
+    done = environment.run("anomalib-lite", "train", "acme_patches", parts, "--out", tmp_path / "no", *wrong, code=2)
+    assert "image.height=96" in done.err
+
+
 def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: Path):
     code = (
         "from pathlib import Path\nfrom anomalib_lite.cli.demo import sample_parts\n"

@@ -8,6 +8,7 @@ import re
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Literal, TypeAlias
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -19,13 +20,17 @@ from anomalib_lite.version import __version__
 __all__ = ["create", "package_name"]
 
 
-def create(name: str, out: Path, *, reference: bool = False) -> Path:
+Kind: TypeAlias = Literal["image", "reference", "backbone"]
+
+
+def create(name: str, out: Path, kind: Kind = "image") -> Path:
     """Write a new package, whole or not at all.
 
     Args:
         name: Of the detector and of its import package; hyphens count as underscores.
         out: The folder to write into; created.
-        reference: Compare with a golden image, instead of with what good images have in common.
+        kind: What the detector looks at: pixels of the image, those of a golden image beside it, or features of a
+            pretrained backbone.
 
     Returns:
         The folder of the package, OUT/acme-gauss for the detector acme_gauss.
@@ -39,7 +44,7 @@ def create(name: str, out: Path, *, reference: bool = False) -> Path:
         raise ConfigError(
             f"{folder} exists already, and is left as it is. Choose another NAME, or another folder: --out."
         )
-    files = _render(package, "reference" if reference else "image")
+    files = _render(package, kind)
     try:
         out.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=out, prefix=f".{folder.name}-") as temporary:
@@ -88,7 +93,7 @@ def package_name(name: str) -> str:
     return package
 
 
-def _render(package: str, kind: str) -> dict[str, str]:
+def _render(package: str, kind: Kind) -> dict[str, str]:
     """The texts of the package by their places in it."""
     environment = Environment(
         loader=PackageLoader("anomalib_lite.registry.scaffold"),
