@@ -27,10 +27,12 @@ class DetectorConfig(_Section):
     Every option has a default, checked as any other value.
     """
 
-    @property
-    def positional(self) -> bool:
-        """Whether with these options the map depends on the place; `DetectorInfo.positional` is for all options."""
-        return False
+    def describe(self, info: Any) -> Any:
+        """The detector's `DetectorInfo` with these options: `dataclasses.replace(info, positional=True)` and the like.
+
+        For what depends on options: inputs, align, positional, defaults, weights, members. Default: nothing does.
+        """
+        return info
 
 
 class ImageConfig(_Section):

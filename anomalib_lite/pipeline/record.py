@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from anomalib_lite.calibration import Calibration
@@ -23,6 +24,8 @@ from anomalib_lite.edge.manifest import (
     TrainingRecord,
     now,
 )
+from anomalib_lite.hookspecs import DetectorInfo
+from anomalib_lite.registry import Provider
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
@@ -49,13 +52,8 @@ def describe(
     return Manifest(
         created=now(),
         created_with=__version__,
-        detector=DetectorRecord(
-            name=plan.info.name,
-            summary=plan.info.summary,
-            plugin=plan.provider.package,
-            version=plan.provider.version,
-            paper=plan.info.paper,
-            weights=plan.info.weights,
+        detector=replace(
+            _detector(plan.info, plan.provider), members=tuple(_detector(*member) for member in plan.members)
         ),
         config=config,
         image=plan.intake.framing.spec,
@@ -75,6 +73,17 @@ def describe(
         if goldens is None
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.readers, goldens.names if goldens else ())),
+    )
+
+
+def _detector(info: DetectorInfo, provider: Provider) -> DetectorRecord:
+    return DetectorRecord(
+        name=info.name,
+        summary=info.summary,
+        plugin=provider.package,
+        version=provider.version,
+        paper=info.paper,
+        weights=info.weights,
     )
 
 

@@ -44,6 +44,8 @@ def _detector(info: DetectorInfo) -> Iterator[str]:
     for name, text in (("paper", info.paper), ("weights", info.weights)):
         if not isinstance(text, str | None):
             yield f"{name} {_shown(text)}: expected text or None"
+    if not isinstance(info.members, tuple) or not all(_matches(NAME, one) for one in info.members):
+        yield f"members {_shown(info.members)}: expected a tuple of detectors' names"
     yield from _config(info.config)
     yield from _defaults(info.defaults)
 

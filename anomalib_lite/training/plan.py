@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig, ImageConfig
@@ -20,7 +21,7 @@ from anomalib_lite.edge.intake import Intake, region_of_interest
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.registry import Reader, Registry
+from anomalib_lite.registry import Reader, Registry, described
 from anomalib_lite.registry.plugin import Provider
 from anomalib_lite.training.request import Request
 
@@ -36,6 +37,7 @@ class Plan:
     request: Request
     info: DetectorInfo
     provider: Provider
+    members: list[tuple[DetectorInfo, Provider]]  # what it is made of, where it is made of other detectors
     options: DetectorConfig
     config: Config
     dataset: DataSet
@@ -88,7 +90,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         PluginError: No such detector.
         DataError: No usable images, mixed images, a defect among the training images, too few groups.
     """
-    info, provider, options, config = configure(request, plugins)
+    info, options, config = configure(request, plugins)
     compares = "reference" in info.inputs
     if not compares and (request.golden or request.golden_pattern or request.simulate):
         raise ConfigError(f"'{info.name}' compares with nothing: leave out --golden, --golden-pattern, --simulate.")
@@ -98,16 +100,23 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         dataset = good = simulate(good, request.simulate, config.training.seed, scratch)
     goldens = _goldens(request, info, good) if compares else Goldens({})
     looked, unreadable = look(good.samples, dataset.opener)
+    if config.image.mode == "tile" and info.positional:
+        with_these = "" if plugins.detector(info.name).positional else " with these options"
+        raise ConfigError(
+            f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
+            "Use stretch or letterbox."
+        )
     if compares and not request.simulate:
         looked, notes = without_goldens(good, looked, request.golden)
         dataset = replace(dataset, notes=dataset.notes + notes)
     found = survey(looked, unreadable, channels=config.image.channels, white=config.image.white)
-    config, framing, roi = _framed(info, options, config, found, _golden_shapes(goldens, looked if compares else []))
+    config, framing, roi = _framed(info, config, found, _golden_shapes(goldens, looked if compares else []))
     fit, held_out = _split(dataset, found.usable, config)
     return Plan(
         request=request,
         info=info,
-        provider=provider,
+        provider=plugins.providers[info.name],
+        members=_members(info, plugins),
         options=options,
         config=config,
         dataset=dataset,
@@ -120,6 +129,16 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     )
 
 
+def _members(info: DetectorInfo, plugins: Registry) -> list[tuple[DetectorInfo, Provider]]:
+    """The detectors that one is made of, and their packages.
+
+    Raises:
+        PluginError: One of them is not installed, or left out.
+    """
+    found = [plugins.detector(name) for name in info.members]
+    return [(one, plugins.providers[one.name]) for one in found]
+
+
 def _goldens(request: Request, info: DetectorInfo, good: DataSet) -> Goldens:
     refuse_without(good, request.golden)
     own = not (request.golden or request.simulate or info.align)
@@ -127,16 +146,11 @@ def _goldens(request: Request, info: DetectorInfo, good: DataSet) -> Goldens:
 
 
 def _framed(
-    info: DetectorInfo,
-    options: DetectorConfig,
-    config: Config,
-    found: Survey,
-    golden_shapes: Sequence[tuple[int, int]],
+    info: DetectorInfo, config: Config, found: Survey, golden_shapes: Sequence[tuple[int, int]]
 ) -> tuple[Config, Framing, bytes | None]:
     """How images become inputs of the graph: the configuration with what follows for it, and the region's bytes."""
-    positional = info.positional or options.positional
     largest = max((height * width for height, width in golden_shapes), default=0)
-    config = config.model_copy(update={"image": _cut(config.image, largest, positional=positional)})
+    config = config.model_copy(update={"image": _cut(config.image, largest, positional=info.positional)})
     roi = _read_roi(config.image.roi)
     framing = Framing(
         spec=_image_spec(config, found, golden_shapes[0] if golden_shapes else (DEFAULT_SIZE, DEFAULT_SIZE)),
@@ -146,36 +160,36 @@ def _framed(
         roi=None if roi is None else region_of_interest(roi),
         align=info.align,
     )
-    if config.image.mode == "tile" and positional:
-        with_these = "" if info.positional else " with these options"
-        raise ConfigError(
-            f"image.mode=tile: the map of '{info.name}'{with_these} depends on the place in the image. "
-            "Use stretch or letterbox."
-        )
     return config, framing, roi
 
 
-def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Provider, DetectorConfig, Config]:
-    """The detector and the validated configuration: its defaults, then the file, then settings, then options."""
-    info = plugins.detector(request.detector)
-    merged = configuration.load(request.config, request.settings, info.defaults)
+def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, DetectorConfig, Config]:
+    """The detector with its options, and the configuration: its defaults, then the file, settings, command line."""
+    stated = plugins.detector(request.detector)
+    where = str(request.config) if request.config else "configuration"
+    show = f"anomalib-lite plugins show {stated.name}"
+    given = _merged(request, {}).get("options", {})  # they may change what the detector prefers of the host's
+    own = f"{where}: options of '{stated.name}'"
+    if not isinstance(given, dict):
+        raise ConfigError(f"{own}: expected `name: value` lines, found {given!r}. See: {show}")
+    options = configuration.validate(stated.config, given, where=own, help_command=show)
+    info = described(stated, options)
+    merged = _merged(request, info.defaults)
+    named = merged.setdefault("detector", info.name)
+    if str(named).replace("-", "_") != info.name:
+        raise ConfigError(f"{request.config}: is for detector '{named}', not for '{info.name}'.")
+    return info, options, configuration.validate(Config, merged, where=where, help_command=show)
+
+
+def _merged(request: Request, defaults: Mapping[str, Any]) -> dict[str, Any]:
+    merged = configuration.load(request.config, request.settings, defaults)
     for key, other in (("training.minutes", "steps"), ("training.steps", "minutes")):
-        if key in request.overrides:
-            section = merged.get("training")
-            if isinstance(section, dict):
-                section.pop(other, None)  # the command line chooses between the two
+        section = merged.get("training")
+        if key in request.overrides and isinstance(section, dict):
+            section.pop(other, None)  # the command line chooses between the two
     for key, value in request.overrides.items():
         configuration.put(merged, key, value)
-    stated = merged.setdefault("detector", info.name)
-    if str(stated).replace("-", "_") != info.name:
-        raise ConfigError(f"{request.config}: is for detector '{stated}', not for '{info.name}'.")
-    where = str(request.config) if request.config else "configuration"
-    show = f"anomalib-lite plugins show {info.name}"
-    config = configuration.validate(Config, merged, where=where, help_command=show)
-    options = configuration.validate(
-        info.config, config.options, where=f"{where}: options of '{info.name}'", help_command=show
-    )
-    return info, plugins.providers[info.name], options, config
+    return merged
 
 
 def _split(dataset: DataSet, usable: list[Sample], config: Config) -> tuple[list[Sample], list[Sample]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import picture, recalibrate, save
+from gauss import Gauss
 from PIL import Image
 
 from anomalib_lite.calibration import Exclusion
@@ -306,10 +307,15 @@ def test_an_interrupted_training_is_not_trampled_on(train: Train, parts: Path, t
     assert not (tmp_path / "model.partial").exists()
 
 
-def test_a_training_that_fails_before_its_first_checkpoint_leaves_nothing(train: Train, parts: Path, tmp_path: Path):
-    with pytest.raises(ParityFailed):
-        train(parts, tmp_path / "model", detector="broken")
+def test_a_training_that_fails_before_its_first_checkpoint_leaves_nothing(
+    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fit = Gauss.fit
+    monkeypatch.setattr(Gauss, "fit", None)
+    with pytest.raises(PluginError):
+        train(parts, tmp_path / "model")
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.setattr(Gauss, "fit", fit)
     train(parts, tmp_path / "model")  # neither --resume nor --overwrite is asked for
 
 
@@ -332,10 +338,7 @@ def test_resuming_what_is_not_there_starts_and_says_so(parts: Path, tmp_path: Pa
     assert any("nothing to resume" in line and "model.partial" in line for line in said)
 
 
-def test_resuming_with_other_settings_is_refused(
-    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(partial, "leave", lambda place: None)
+def test_resuming_with_other_settings_is_refused(train: Train, parts: Path, tmp_path: Path):
     with pytest.raises(ParityFailed):
         train(parts, tmp_path / "model", detector="broken")  # leaves model.partial
     with pytest.raises(ConfigError, match="another configuration"):
@@ -426,10 +429,7 @@ def test_a_golden_image_is_no_good_part_to_calibrate_on(train: Train, parts: Pat
         train(tmp_path / "good", tmp_path / "b", detector="difference", golden=sorted((tmp_path / "good").iterdir()))
 
 
-def test_resuming_with_other_images_of_the_same_names_is_refused(
-    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(partial, "leave", lambda place: None)
+def test_resuming_with_other_images_of_the_same_names_is_refused(train: Train, parts: Path, tmp_path: Path):
     shutil.copytree(parts / "train/good", tmp_path / "good")
     with pytest.raises(ParityFailed):
         train(tmp_path / "good", tmp_path / "model", detector="broken")  # leaves model.partial
@@ -497,3 +497,22 @@ def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path
     (tmp_path / "metrics.json").mkdir()
     with pytest.raises(DataError, match=r"metrics\.json: cannot be written"):
         evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
+
+
+def test_a_graph_that_disagrees_costs_no_fit(
+    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """What was learnt is kept; the message says how far, of what and on which image; after the mend it goes on."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ParityFailed, match=r"of the range of the (score|anomaly map)s, on train/good/part.*--resume"):
+        train(parts, tmp_path / "model", detector="drifting")
+    assert not (tmp_path / "model").exists()
+    assert list((tmp_path / "model.partial").rglob("fit.ckpt"))
+    Path("mended").touch()
+    fit = Gauss.fit
+    monkeypatch.setattr(Gauss, "fit", lambda *_: pytest.fail("it is fitted again"))
+    train(parts, tmp_path / "model", detector="drifting", resume=True)
+    assert not (tmp_path / "model.partial").exists()
+    monkeypatch.setattr(Gauss, "fit", fit)
+    train(parts, tmp_path / "other", detector="drifting")
+    assert Model(tmp_path / "model").thresholds == Model(tmp_path / "other").thresholds

@@ -32,8 +32,8 @@ def detector(height: int = 48, width: int = 40, channels: int = 1, config: DteCo
 def test_the_description_can_be_listed_without_torch():
     (info,) = register_detectors()
     assert (info.name, info.positional) == ("dte", False)
-    assert not info.config().positional
-    assert DteConfig(position=True).positional
+    assert not info.config().describe(info).positional
+    assert DteConfig(position=True).describe(info).positional
 
 
 def test_times_are_constant_in_regions_and_zero_elsewhere():

@@ -41,7 +41,7 @@ BROKEN = {  # package -> its entry module, and what must be said of it
     ),
     "acme-api": (
         GOOD.replace("{name}", "acme_future").replace("config=", "api=99, config="),
-        "speaks plugin API 99, this host speaks 1",
+        "speaks plugin API 99, this host speaks 2",
     ),
     "acme-twin": (
         GOOD.replace("{name}", "acme_pair"),

@@ -22,6 +22,8 @@ FAULTS = {
     "ScorePerPixel": "check_maps_and_scores_have_their_shapes",
     "DoublePrecision": "check_maps_and_scores_have_their_shapes",
     "OnlyEvenSizes": "check_unusual_sizes_work_or_are_refused",
+    "OverwritesStatistics": "check_what_is_frozen_stays_so",
+    "RootNearZero": "check_the_graph_computes_the_same",
     "AnySize": "check_a_wrong_shape_is_an_error",
     "DividesByZero": "check_results_are_finite",
     "LooksAtTheBatch": "check_an_image_does_not_depend_on_its_batch",

@@ -40,6 +40,7 @@ class DetectorRecord:
     version: str
     paper: str | None = None
     weights: str | None = None
+    members: tuple[DetectorRecord, ...] = ()  # what it is made of, where it is made of other detectors
 
 
 @dataclass(frozen=True, slots=True)
