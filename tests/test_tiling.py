@@ -34,7 +34,7 @@ def train(data: Path, out: Path, **overrides: Any) -> Model:
 
 
 @pytest.mark.benchmark
-def test_a_defect_of_twelve_pixels_is_found_with_tiles(tmp_path: Path):
+def test_a_defect_of_twelve_pixels_is_found_with_tiles(tmp_path: Path) -> None:
     for seed in range(5):
         save(tmp_path / f"good/{seed}.png", render_large_part(seed, defect_pixels=0)[0])
     pixels, mask = render_large_part(100)

@@ -38,7 +38,7 @@ def seconds(action: Callable[[], object], repeats: int) -> float:
 
 
 @pytest.mark.benchmark
-def test_a_training_step_of_small_is_twenty_times_faster(capsys: pytest.CaptureFixture[str]):
+def test_a_training_step_of_small_is_twenty_times_faster(capsys: pytest.CaptureFixture[str]) -> None:
     def step(size: str) -> Callable[[], object]:
         detector = made(size, 128).train()
         trainer, anomalies = Averaged(detector.networks), Anomalies(detector.config.mix.model_dump())
@@ -59,7 +59,7 @@ def test_a_training_step_of_small_is_twenty_times_faster(capsys: pytest.CaptureF
 
 
 @pytest.mark.benchmark
-def test_an_exported_small_is_twenty_times_faster(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_exported_small_is_twenty_times_faster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     image = torch.rand(1, 1, 256, 256)
