@@ -111,7 +111,7 @@ def test_a_graph_that_computes_something_else_fails() -> None:
     wrapped = inspector()
     runtime = Runtime(to_onnx(wrapped), Framing(wrapped.spec), wrapped.inputs)
     with torch.no_grad():
-        wrapped.detector.mean += 0.1
+        wrapped.detector.get_buffer("mean").add_(0.1)
     with pytest.raises(ParityFailed, match="Nothing was written"):
         check_parity(wrapped, runtime, runtime.feeds(picture(1)))
 
@@ -123,7 +123,8 @@ def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callab
     from safetensors.torch import load_file
 
     from anomalib_lite import registry
-    from anomalib_lite.training.request import Request, configure
+    from anomalib_lite.training.plan import configure
+    from anomalib_lite.training.request import Request
 
     with (TILES / "samples.csv").open() as file:
         rows = list(csv.DictReader(file))
