@@ -204,7 +204,7 @@ def test_unusable_images_count_and_only_fail_when_nothing_is_left(
 def test_a_file_name_that_is_no_utf_8_ends_no_prediction(model_path: Path, parts: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     try:
-        shutil.copy(parts / "test/good/part20_0.png", os.fsencode(tmp_path / "in") + b"/a\xff.png")
+        shutil.copy(os.fsencode(parts / "test/good/part20_0.png"), os.fsencode(tmp_path / "in") + b"/a\xff.png")
     except OSError:  # not on macOS, nor on Windows
         pytest.skip("this file system takes no such name")
     shutil.copy(parts / "test/good/part21_0.png", tmp_path / "in/b.png")
@@ -366,9 +366,9 @@ def test_a_section_without_a_line_is_a_mistake_in_the_file(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "small.yaml").write_text("training:\nimage:\n  height: 32\n  width: 32\n")
-    for more in ([], ["--steps", "1"]):
-        words = ("--config", tmp_path / "small.yaml", "--group", r"part(\d+)", *more)
-        assert call("train", "gauss", parts, "--out", tmp_path / "model", *words) == 2
+    words = ("--config", tmp_path / "small.yaml", "--group", r"part(\d+)")
+    for more in ((), ("--steps", "1")):
+        assert call("train", "gauss", parts, "--out", tmp_path / "model", *words, *more) == 2
         assert "training" in capsys.readouterr().err
 
 

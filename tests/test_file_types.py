@@ -370,9 +370,9 @@ def test_readers_are_listed(site: Path) -> None:
 def test_what_a_reader_prints_is_no_result(trained: Path, scans: Path, tmp_path: Path) -> None:
     loud = READING.replace("head = file", "print('print'); __import__('os').write(1, b'write\\n'); head = file")
     write_package(tmp_path, "acme-reader", HOOK, modules={"reading": "    print('import')\n" + loud})
-    for command in (["predict", trained, scans / "test/good"], ["evaluate", trained, scans]):
-        done = run(tmp_path, *command, "--json")
+    for command, data in (("predict", scans / "test/good"), ("evaluate", scans)):
+        done = run(tmp_path, command, trained, data, "--json")
         assert done.returncode == 0, done.stderr
-        rows = done.stdout.splitlines() if command[0] == "predict" else [done.stdout]
+        rows = done.stdout.splitlines() if command == "predict" else [done.stdout]
         assert all(json.loads(row) for row in rows)
         assert {"print", "write", "import"} <= set(done.stderr.split())

@@ -39,7 +39,8 @@ WITH = {  # what is added to an example where it would take long, or need a port
 
 def commands(group: Any = None, above: str = "") -> Iterator[tuple[str, Any]]:
     """Every command and group below `group`: its words, and what typer makes of it."""
-    for name, command in (group or typer.main.get_command(app)).commands.items():
+    top: Any = group or typer.main.get_command(app)
+    for name, command in top.commands.items():
         yield f"{above}{name}", command
         if hasattr(command, "commands"):
             yield from commands(command, f"{name} ")

@@ -15,7 +15,7 @@ GOLDENS = Path(__file__).parents[2] / "data_samples/board/golden"
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_an_inspection_has_the_size_and_depth_of_the_golden_image(dtype: type) -> None:
-    golden = np.full((60, 80, 1), np.iinfo(dtype).max // 2, dtype)
+    golden: np.ndarray = np.full((60, 80, 1), np.iinfo(dtype).max // 2, dtype)
     seen = simulation.inspection(golden, np.random.default_rng(0))
     assert (seen.shape, seen.dtype) == (golden.shape, golden.dtype)
     share = seen.mean() / golden.mean()

@@ -188,6 +188,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
+def shown(driver: Any, name: str) -> str:
+    """The row on the page, once it is of this image."""
+    text = str(driver.find_element("id", "row").text)
+    return text if f'"image": "{name}"' in text else ""
+
+
 def test_the_browser_agrees_and_asks_nobody_else(
     page: str, browser: Any, images: list[Path], expected: dict[str, Any]
 ) -> None:
@@ -200,10 +206,7 @@ def test_the_browser_agrees_and_asks_nobody_else(
     for path in images:
         chooser.send_keys(str(path))
         name = path.name
-        text = WebDriverWait(browser, 60).until(
-            lambda one, name=name: f'"image": "{name}"' in (found := one.find_element(By.ID, "row").text) and found
-        )
-        rows[name] = json.loads(text)
+        rows[name] = json.loads(WebDriverWait(browser, 60).until(functools.partial(shown, name=name)))
         assert browser.find_element(By.ID, "verdict").text == rows[name]["verdict"]
     agree(rows, expected)
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]

@@ -30,7 +30,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(
 ) -> None:
     path = tmp_path / "file"
     disk.write(path, b"old")
-    monkeypatch.setattr(*((disk.os, "fsync") if broken == "fsync" else (Path, "replace")), fail)
+    monkeypatch.setattr(os if broken == "fsync" else Path, broken, fail)
     with pytest.raises(OSError, match="No space"):
         disk.write(path, b"new")
     assert path.read_bytes() == b"old"
@@ -74,7 +74,7 @@ def test_a_line_is_appended_whole_or_not_at_all(tmp_path: Path, monkeypatch: pyt
     descriptor = os.open(tmp_path / "lines", os.O_RDWR | os.O_CREAT | os.O_APPEND)
     try:
         disk.append(descriptor, b"one\n", sync=True)
-        monkeypatch.setattr(disk.os, "fsync", fail)
+        monkeypatch.setattr(os, "fsync", fail)
         with pytest.raises(OSError, match="No space"):
             disk.append(descriptor, b"two\n", sync=True)
         disk.append(descriptor, b"three\n")

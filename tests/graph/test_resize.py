@@ -18,7 +18,7 @@ from anomalib_lite.graph.resize import embed_resize, weights
 
 def identity(spec: ImageSpec) -> bytes:
     kind = TensorProto.UINT8 if spec.dtype == "uint8" else TensorProto.UINT16
-    shape = ["N", spec.height, spec.width, spec.channels]
+    shape: list[str | int] = ["N", spec.height, spec.width, spec.channels]
     ends = [helper.make_tensor_value_info(name, kind, shape) for name in ("image", "same")]
     graph = helper.make_graph([helper.make_node("Identity", ["image"], ["same"])], "graph", ends[:1], ends[1:])
     model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_operatorsetid("", 18)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from anomalib_lite_change import changechip, tolerance
 from anomalib_lite_change.config import ChangeConfig
 from anomalib_lite_change.detector import Change
 from PIL import Image
+from plain_run import PlainRun, map_of
 
 from anomalib_lite.data import Sample
 from anomalib_lite.data import goldens as references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
@@ -31,17 +34,6 @@ from anomalib_lite.training.request import Request
 ROOT = Path(__file__).parents[2]
 BOARDS = ROOT / "data_samples/board"
 GOLDENS = sorted((BOARDS / "golden").glob("*.jpg"))
-
-
-class Run:
-    device = torch.device("cpu")
-    seed = 0
-
-    def progress(self, batches, label):
-        return iter(batches)
-
-    def log(self, name, value) -> None:
-        pass
 
 
 def striped(offset: int = 0) -> torch.Tensor:
@@ -90,9 +82,9 @@ def test_the_value_of_a_place_is_the_mean_over_its_kinds() -> None:
     assert torch.allclose(tolerance.between(values, place), expected, atol=1e-6)
 
 
-def fitted(images: torch.Tensor, references: torch.Tensor, **options) -> Change:
+def fitted(images: torch.Tensor, references: torch.Tensor, **options: Any) -> Change:
     detector = Change(ChangeConfig(**options), ImageSpec(32, 32, 1, "uint8", 255.0))
-    detector.fit([Batch(images, references)], Run())  # type: ignore[arg-type]
+    detector.fit([Batch(images, references)], PlainRun())
     return detector
 
 
@@ -103,7 +95,7 @@ def test_a_place_that_varies_among_good_pairs_needs_a_larger_difference() -> Non
     detector = fitted(noisy, golden.repeat(40, 1, 1, 1))
     image = golden.clone()
     image[0, 0, 4, 4] = image[0, 0, 28, 28] = 0.5
-    changed = detector(image, golden)[0, 0]
+    changed = map_of(detector, image, golden)[0, 0]
     assert detector.place.shape == (1, 1, 32, 32)
     assert changed[28, 28] > 2 * changed[4, 4] > 0
 
@@ -261,7 +253,9 @@ def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: 
     ],
     ids=["blank wall", "another product", "grey", "no such reference", "depth of the reference"],
 )
-def test_what_cannot_be_compared_is_an_error(simulated: Path, image, reference, code: str) -> None:
+def test_what_cannot_be_compared_is_an_error(
+    simulated: Path, image: Pixels, reference: str | Pixels | None, code: str
+) -> None:
     result = Model(simulated).inspect(image, reference=reference)
     assert (result.verdict, result.error_code, result.score) == (Verdict.ERROR, code, None)
 

@@ -25,7 +25,7 @@ def detector(height: int = 48, width: int = 40, channels: int = 1, config: DteCo
     torch.manual_seed(0)
     made = UNetMap(config, ImageSpec(height, width, channels, "uint8", 255.0)).eval()
     for member in made.members:
-        torch.nn.init.normal_(member.out.weight)
+        torch.nn.init.normal_(member.get_parameter("out.weight"))
     return made
 
 
@@ -152,7 +152,7 @@ def test_pixels_outside_the_region_do_not_train() -> None:
     left[..., 20:] = False
     assert loss(left) != loss(None)
     components = [made._components([Batch(image, valid=valid)], run) for valid in (everywhere, left)]
-    assert not torch.allclose(*components)
+    assert not torch.allclose(components[0], components[1])
 
 
 def test_training_finds_a_planted_defect() -> None:

@@ -30,7 +30,7 @@ from anomalib_lite_dte.neighbour_map import (  # noqa: E402
     farthest_first,
     onto_grid,
 )
-from plain_run import PlainRun  # noqa: E402
+from plain_run import PlainRun, map_of  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 from scipy.ndimage import map_coordinates, uniform_filter  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
@@ -77,7 +77,8 @@ class LocalFeatures(nn.Module):
 
 
 def fitted(images: Tensor, *, local: bool = False, **changed: Any) -> DiffusionTime:
-    made = detector(*images.shape[2:], images.shape[1], **changed)
+    _, channels, height, width = images.shape
+    made = detector(height, width, channels, **changed)
     if local:
         neighbours_of(made).features = LocalFeatures()  # type: ignore[assignment]
     made.fit([Batch(part) for part in images.split(8)], PlainRun())
@@ -313,7 +314,7 @@ def test_the_coreset_holds_one_chunk_beside_the_distances(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(neighbour_map, "CHUNK", 50)
     points = torch.randn(1000, 30)
-    with Largest() as largest:
+    with Largest() as largest:  # type: ignore[no-untyped-call]  # of torch
         list(islice(farthest_first(points), 40))
     assert largest.found == 50 * 30  # more than the 1,000 distances, 20 times less than all differences
 
@@ -342,8 +343,7 @@ def test_the_score_agrees_with_an_independent_computation(weights: Path, positio
     made = fitted(good, weights=weights, gallery=1000, position=position)
     assert neighbours_of(made).gallery.shape == (8 * 36, 66 if position else 64)
     with torch.no_grad():
-        found = made(images)
-    assert isinstance(found, Tensor)
+        found = map_of(made, images)
     assert found.shape == (3, 1, 48, 48)
     cells = found[:, 0, ::8, ::8].numpy()
     # the features differ by float32, and whitening magnifies what the good images lack
@@ -382,8 +382,8 @@ def test_any_size_and_batch(position: bool, height: int, width: int, channels: i
     made = fitted(torch.rand(3, channels, height, width), position=position)
     images = torch.rand(3, channels, height, width)
     with torch.no_grad():
-        together = made(images)
-        alone = torch.cat([made(one[None]) for one in images])
+        together = map_of(made, images)
+        alone = torch.cat([map_of(made, one[None]) for one in images])
     assert together.shape == (3, 1, height, width)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     assert (together > 0).all()
@@ -396,8 +396,9 @@ def test_what_is_right_elsewhere_is_wrong_here_with_position() -> None:
     moved = good[:4].roll(-48, 3)
     unchanged, told = (fitted(good, local=True, position=position, gallery=2000) for position in (False, True))
     with torch.no_grad():
-        torch.testing.assert_close(unchanged(moved)[..., ::8, ::8], unchanged(good[:4])[..., ::8, ::8].roll(-6, 3))
-        right, wrong = (told(one)[:, 0, ::8, 0] for one in (good[:4], moved))
+        here, there = (map_of(unchanged, one)[..., ::8, ::8] for one in (good[:4], moved))
+        torch.testing.assert_close(there, here.roll(-6, 3))
+        right, wrong = (map_of(told, one)[:, 0, ::8, 0] for one in (good[:4], moved))
     # half the width away from what looks like it: 6 cells in units of the places' spread, over 4 dimensions
     assert float(wrong.mean() - right.mean()) > 0.5 * (6 / 11 * 2 * 3**0.5) ** 2 / 4
 
@@ -421,7 +422,7 @@ def test_little_to_learn_from_gives_finite_maps(images: Tensor) -> None:
     made = fitted(images)
     for one in (images[:1], torch.rand(1, 1, 48, 48), torch.zeros(1, 1, 48, 48)):
         with torch.no_grad():
-            assert torch.isfinite(made(one)).all()  # type: ignore[arg-type]
+            assert map_of(made, one).isfinite().all()
 
 
 # -- options

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,13 +17,14 @@ from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
 from anomalib_lite_dte.vectors import closed_form  # noqa: E402
 from anomalib_lite_dte.vectors.closed_form import time_posterior  # noqa: E402
 from anomalib_lite_dte.vectors.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
-from benchmarks.dte_vectors import PROTOCOLS, table  # noqa: E402
+from dte_vectors import PROTOCOLS, Rows, table  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 from sklearn.neighbors import NearestNeighbors  # noqa: E402
 
-VARIANTS = ("np", "c", "ig")
+Variant = Literal["np", "c", "ig"]
+VARIANTS: tuple[Variant, ...] = ("np", "c", "ig")
 Vectors = NDArray[np.float64]
 
 
@@ -33,7 +34,7 @@ def cloud(count: int, features: int = 4, seed: int = 0) -> Vectors:
     return random.normal(size=(count, features)) * np.arange(1, features + 1) + 10
 
 
-def quick(variant: str, **options: Any) -> DiffusionTimeEstimator:
+def quick(variant: Variant, **options: Any) -> DiffusionTimeEstimator:
     return DiffusionTimeEstimator(variant, **{"epochs": 3, "random_state": 0} | options)
 
 
@@ -139,7 +140,7 @@ def test_many_features_are_projected(features: int) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("published", [False, True])
-def test_what_is_far_has_diffused_longer(variant: str, published: bool) -> None:
+def test_what_is_far_has_diffused_longer(variant: Variant, published: bool) -> None:
     train, good = cloud(300, 6), cloud(100, 6, seed=1)
     far = good + 3 * np.arange(1, 7)
     scores = quick(variant, published=published, epochs=60).fit(train).score_samples(np.concatenate([good, far]))
@@ -153,7 +154,7 @@ def test_what_is_far_has_diffused_longer(variant: str, published: bool) -> None:
 
 
 @pytest.mark.parametrize("variant", ["c", "ig"])
-def test_the_seed_decides_the_networks_and_nothing_else_is_touched(variant: str) -> None:
+def test_the_seed_decides_the_networks_and_nothing_else_is_touched(variant: Variant) -> None:
     train, test = cloud(70), cloud(20, seed=1)
     before = torch.random.get_rng_state()
     one, same = (quick(variant).fit(train).score_samples(test) for _ in range(2))
@@ -164,7 +165,7 @@ def test_the_seed_decides_the_networks_and_nothing_else_is_touched(variant: str)
 
 
 @pytest.mark.parametrize("variant", ["c", "ig"])
-def test_a_score_does_not_depend_on_the_vectors_beside_it(variant: str) -> None:
+def test_a_score_does_not_depend_on_the_vectors_beside_it(variant: Variant) -> None:
     fitted, test = quick(variant).fit(cloud(70)), cloud(1100, seed=1)
     together = fitted.score_samples(test)
     apart = np.concatenate([fitted.score_samples(part) for part in np.split(test, 4)])
@@ -173,7 +174,7 @@ def test_a_score_does_not_depend_on_the_vectors_beside_it(variant: str) -> None:
 
 
 @pytest.mark.parametrize("variant", ["c", "ig"])
-def test_members_are_averaged(variant: str) -> None:
+def test_members_are_averaged(variant: Variant) -> None:
     train, test = cloud(70), cloud(20, seed=1)
     fitted = quick(variant, n_members=2).fit(train)
     together, members = fitted.score_samples(test), fitted.networks_
@@ -188,7 +189,7 @@ def test_members_are_averaged(variant: str) -> None:
 def test_large_data_sets_get_fewer_passes() -> None:
     steps: list[int] = []
 
-    class Counting(DiffusionTimeEstimator):  # type: ignore[misc]
+    class Counting(DiffusionTimeEstimator):
         def _loss(self, dimensions: int) -> Any:
             loss = super()._loss(dimensions)
 
@@ -199,13 +200,14 @@ def test_large_data_sets_get_fewer_passes() -> None:
             steps.append(0)
             return counted
 
-    for options in ({"epochs": 5}, {"epochs": 5, "max_steps": 9}, {"epochs": 5, "max_steps": 9, "published": True}):
-        Counting("c", random_state=0, **options).fit(cloud(200))  # 4 batches a pass, the last of 8
+    asked: list[dict[str, Any]] = [{}, {"max_steps": 9}, {"max_steps": 9, "published": True}]
+    for options in asked:
+        Counting("c", epochs=5, random_state=0, **options).fit(cloud(200))  # 4 batches a pass, the last of 8
     assert steps == [20, 12, 20]  # whole passes
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_fewer_points_than_neighbours_and_constant_features(variant: str) -> None:
+def test_fewer_points_than_neighbours_and_constant_features(variant: Variant) -> None:
     train = cloud(3)
     train[:, 1] = 7.0
     fitted = quick(variant).fit(train)
@@ -219,7 +221,7 @@ def test_fewer_points_than_neighbours_and_constant_features(variant: str) -> Non
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("published", [False, True])
-def test_copies_and_a_single_point_give_finite_scores(variant: str, published: bool) -> None:
+def test_copies_and_a_single_point_give_finite_scores(variant: Variant, published: bool) -> None:
     copies = np.tile(cloud(1), (20, 1))
     for train in (copies, copies[:1]):
         assert np.isfinite(quick(variant, published=published).fit(train).score_samples(copies)).all()
@@ -227,7 +229,7 @@ def test_copies_and_a_single_point_give_finite_scores(variant: str, published: b
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
-def test_any_number_type(variant: str, dtype: Any) -> None:
+def test_any_number_type(variant: Variant, dtype: Any) -> None:
     whole = cloud(70).round().clip(0, 255)
     expected = quick(variant).fit(whole).score_samples(whole)
     np.testing.assert_array_equal(quick(variant).fit(whole.astype(dtype)).score_samples(whole.astype(dtype)), expected)
@@ -235,7 +237,7 @@ def test_any_number_type(variant: str, dtype: Any) -> None:
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(variant: str, bad: float) -> None:
+def test_what_is_not_finite_is_refused(variant: Variant, bad: float) -> None:
     train = cloud(20)
     wrong = train.copy()
     wrong[3, 2] = bad
@@ -247,7 +249,7 @@ def test_what_is_not_finite_is_refused(variant: str, bad: float) -> None:
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_empty_and_misshapen_input_is_refused(variant: str) -> None:
+def test_empty_and_misshapen_input_is_refused(variant: Variant) -> None:
     for wrong in (np.empty((0, 4)), np.empty((4, 0)), np.ones(4), np.ones((2, 2, 2))):
         with pytest.raises(ValueError, match=r"[Ss]ample|feature|dim|array"):
             quick(variant).fit(wrong)
@@ -302,7 +304,7 @@ def test_large_sets_stay_in_file_order() -> None:
 
 
 def test_the_table_says_how_many_seeds_it_is_of() -> None:
-    rows = {("wilt", "distinct", "np", str(seed)): 60.0 + seed for seed in range(5)}
+    rows: Rows = {("wilt", "distinct", "np", str(seed)): 60.0 + seed for seed in range(5)}
     rows |= {("wilt", "distinct", "c", str(seed)): 80.0 + 2 * seed for seed in range(2)}
     assert "| wilt | 62.9 (5.6) | 93.8 (3.2) | 85.1 (1.1) | 62.0 (1.4) | 81.0 (1.0) [2] |" in table(
         rows, "distinct", ["np", "c"]
@@ -325,9 +327,12 @@ def expected_failures(estimator: DiffusionTimeEstimator) -> dict[str, str]:
     return dict.fromkeys(TWO_FEATURES, "the inverse gamma distribution is not defined for 2 features or fewer")
 
 
-@pytest.mark.slow
-@estimator_checks.parametrize_with_checks(
+conventions: pytest.MarkDecorator = estimator_checks.parametrize_with_checks(
     [DiffusionTimeEstimator(variant, epochs=2) for variant in VARIANTS], expected_failed_checks=expected_failures
 )
+
+
+@pytest.mark.slow
+@conventions
 def test_scikit_learn_conventions(estimator: DiffusionTimeEstimator, check: Any) -> None:
     check(estimator)

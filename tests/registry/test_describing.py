@@ -163,7 +163,9 @@ def test_the_example_says_the_defaults(info: DetectorInfo) -> None:
     read = Config.model_validate(document)
     assert read.detector == info.name
     assert read.model_dump(exclude={"options"}) == Config.model_validate(
-        configuration.load(None, defaults={"detector": info.name, "calibration.max_false_reject": 0.01} | info.defaults)
+        configuration.load(
+            None, defaults={"detector": info.name, "calibration.max_false_reject": 0.01, **info.defaults}
+        )
     ).model_dump(exclude={"options"})
     if info is not RICH:  # JSON has no infinity
         validator(info).validate(document)

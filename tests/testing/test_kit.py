@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ def described(**changes: Any) -> DetectorInfo:
 
 
 @parametrize_with_checks([described()])
-def test_a_sound_detector_keeps_the_contract(check) -> None:
+def test_a_sound_detector_keeps_the_contract(check: Callable[[], None]) -> None:
     check()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -44,7 +45,12 @@ def training(
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     read = imaging.read
-    monkeypatch.setattr(imaging, "read", lambda path, *rest, **more: seen.append(path) or read(path, *rest, **more))
+
+    def noted(path: Path, *rest: Any, **more: Any) -> imaging.Picture:
+        seen.append(path)
+        return read(path, *rest, **more)
+
+    monkeypatch.setattr(imaging, "read", noted)
     return seen
 
 
@@ -62,7 +68,9 @@ def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch
     assert 2 <= len(decoded) <= 4  # each of the others once, unless it was among the last two
 
 
-def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(tmp_path: Path, monkeypatch) -> None:
+def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded = decodings(monkeypatch)
     frames = training(samples(tmp_path, 5), TILES, limit=2 * HELD)
     for index in range(len(frames)):
@@ -119,7 +127,9 @@ def test_images_without_any_golden_image_to_compare_with_are_left_out(tmp_path: 
         ({"mode": "tile"}, 0, False, ("tile", None)),
     ],
 )
-def test_large_golden_images_are_cut_into_tiles_unless_a_size_is_asked_for(asked, golden, positional, expected) -> None:
+def test_large_golden_images_are_cut_into_tiles_unless_a_size_is_asked_for(
+    asked: dict[str, Any], golden: int, positional: bool, expected: tuple[str, int | None]
+) -> None:
     cut = _cut(ImageConfig(**asked), golden, positional=positional)
     assert (cut.mode, cut.height) == expected
 

@@ -38,7 +38,7 @@ def seen(golden: np.ndarray, matrix: np.ndarray, random: np.random.Generator) ->
     height, width, channels = golden.shape
     moved = cv2.warpPerspective(golden, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     shade = 255 * (moved.reshape(height, width, channels) / 255) ** random.uniform(0.7, 1.4)
-    return np.clip(shade + random.normal(0, 2, shade.shape), 0, 255).round().astype(np.uint8)
+    return np.asarray(np.clip(shade + random.normal(0, 2, shade.shape), 0, 255).round(), np.uint8)
 
 
 def corner_error(found: np.ndarray, matrix: np.ndarray, shape: tuple[int, ...]) -> float:
@@ -80,7 +80,7 @@ def bars() -> np.ndarray:
     cv2.rectangle(golden, (0, 30), (130, 60), 20, -1)
     cv2.line(golden, (130, 45), (190, 105), 20, 30)
     cv2.circle(golden, (250, 190), 32, 20, -1)
-    return cv2.GaussianBlur(golden, (0, 0), 2)[..., None]
+    return np.asarray(cv2.GaussianBlur(golden, (0, 0), 2))[..., None]
 
 
 @pytest.mark.parametrize("seed", range(4))
