@@ -50,21 +50,11 @@ def train(
     Raises:
         AnomalibLiteError: What is wrong and what to do about it.
     """
-    request = Request(
-        detector=detector,
-        data=Path(data),
-        out=Path(out),
-        config=None if config is None else Path(config),
-        overrides=dict(settings or {}),
-        group=group,
-        columns=columns or {},
-        golden=[Path(one) for one in golden],
-        golden_pattern=golden_pattern,
-        simulate=simulate,
-        overwrite=overwrite,
-        resume=resume,
-    )
-    run_training(request)
+    said = {"group": group, "golden_pattern": golden_pattern, "simulate": simulate}
+    files = {"data": Path(data), "out": Path(out), "config": None if config is None else Path(config)}
+    goldens = [Path(one) for one in golden]
+    asked: dict[str, Any] = {**said, **files, "columns": columns or {}, "overrides": dict(settings or {})}
+    run_training(Request(detector=detector, golden=goldens, overwrite=overwrite, resume=resume, **asked))
     return load(out)
 
 

@@ -6,7 +6,7 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -131,3 +131,116 @@ def test_only_the_command_line_exits_or_prints() -> None:
             continue
         calls = {ast.unparse(n.func) for n in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(n, ast.Call)}
         assert not calls & {"print", "sys.exit", "exit", "os._exit"}, path
+
+
+def module_of(path: Path) -> str:
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in sources(HOST)}
+FACADES = ("anomalib_lite", "anomalib_lite.edge")  # their names are loaded when they are used
+
+
+def own_imports(name: str) -> set[str]:
+    """Modules of the host that a module imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(MODULES[name].read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name in MODULES}
+        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            named = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= named & MODULES.keys()
+            if named - MODULES.keys():
+                found.add(node.module)
+    return found - {name}
+
+
+IMPORTS = {name: own_imports(name) for name in MODULES if name not in FACADES}
+
+
+def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
+    """Every set of nodes that reach each other."""
+    reach = {name: set(following) for name, following in imports.items()}
+    for middle in reach:
+        for first in reach:
+            if middle in reach[first]:
+                reach[first] |= reach[middle]
+    tied = {name: sorted(other for other in reach[name] if name in reach.get(other, ())) for name in reach}
+    return sorted(list(one) for one in {tuple(names) for name, names in tied.items() if name in names})
+
+
+def test_modules_do_not_import_in_circles():
+    assert not circles(IMPORTS)
+
+
+def folder_of(name: str) -> str:
+    """The row of ARCHITECTURE.md that a module belongs to; "" for the package itself."""
+    parts = [*name.split(".")[1:], *(["__init__"] if MODULES[name].name == "__init__.py" else [])]
+    if parts[0] == "edge" and len(parts) > 2:
+        return "/".join(parts[:2])
+    return "" if parts[0].startswith("__") else parts[0]
+
+
+def documented() -> dict[str, set[str]]:
+    """Folder -> what it may import, as ARCHITECTURE.md says."""
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8").partition("\n## Folders")[2].partition("\n## Words")[0]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("| `")
+    ]
+    allowed: dict[str, set[str]] = {}
+    for name, _, imported in rows:
+        allowed.setdefault(name.strip("`"), set()).update(re.findall(r"`([\w/]+)`", imported))
+    return allowed
+
+
+def between_folders() -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for name, imported in IMPORTS.items():
+        here = folder_of(name)
+        others = found.setdefault(here, set())
+        for one in imported:
+            there = folder_of(one)
+            inside = here.startswith("edge") and there.startswith("edge")
+            others.add(there if inside else there.partition("/")[0])
+        others.discard(here)
+    return found
+
+
+def test_folders_import_what_the_document_says_and_nothing_else():
+    allowed = documented()
+    for folder, imported in between_folders().items():
+        if not folder:
+            continue
+        assert folder in allowed, f"ARCHITECTURE.md has no row for {folder}"
+        mine = allowed[folder] | (allowed["edge"] & {"errors"} if folder.startswith("edge/") else set())
+        assert imported <= mine, f"{folder} imports {sorted(imported - mine)}, which ARCHITECTURE.md does not name"
+        idle = allowed[folder] - imported - ({"errors"} if folder.startswith("edge") else set())
+        assert not idle, f"ARCHITECTURE.md lets {folder} import {sorted(idle)}, and it does not"
+
+
+def test_every_folder_of_the_document_is_there():
+    there = {folder_of(name) for name in MODULES} - {""}
+    assert set(documented()) == there
+
+
+def test_folders_do_not_import_in_circles():
+    found = between_folders()
+    found["edge/bundle"].discard("edge")  # of which it imports `disk` alone
+    assert {name for name in IMPORTS if folder_of(name) == "edge/bundle" for one in IMPORTS[name]
+            if folder_of(one) == "edge" and one != "anomalib_lite.edge.disk"} == set()  # fmt: skip
+    assert not IMPORTS["anomalib_lite.edge.disk"]
+    assert not circles(found)
+
+
+def test_modules_and_functions_are_short():
+    long = [
+        f"{path}: {lines} lines" for path in MODULES.values() if (lines := path.read_text("utf-8").count("\n")) > 300
+    ]
+    for path in MODULES.values():
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                lines = (node.end_lineno or 0) - node.lineno + 1
+                if lines > 45:
+                    long.append(f"{path}:{node.lineno} {node.name}: {lines} lines")
+    assert not long

@@ -80,12 +80,11 @@ def calibrate(
     used = _select(scores, exclusions, errors)
     if not grouped:
         used = [replace(image, group=image.image) for image in used]
-    per_part = [len(images) for images in _by_group(used).values()]
     calibration = Calibration(
         confidence=rates.confidence,
         unit="group" if grouped else "image",
         images=len(used),
-        images_per_unit=ImagesPerUnit(statistics.median(per_part), max(per_part), min(per_part)),
+        images_per_unit=_images_per_unit(used),
         errors=Unmeasured(errors, errors / (errors + len(used))),
         thresholds=_thresholds(used, rates),
         scores=tuple(_part_values(used, _score)),
@@ -95,6 +94,11 @@ def calibrate(
         history=tuple(history),
     )
     return replace(calibration, statement=tuple(sentences(calibration)))
+
+
+def _images_per_unit(used: Sequence[ScoredImage]) -> ImagesPerUnit:
+    per_part = [len(images) for images in _by_group(used).values()]
+    return ImagesPerUnit(statistics.median(per_part), max(per_part), min(per_part))
 
 
 def _thresholds(used: Sequence[ScoredImage], rates: Rates) -> CertifiedThresholds:

@@ -133,16 +133,9 @@ def application(
         body_seconds: For an image to arrive.
     """
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
-    metrics = Metrics(model.model_id)
+    metrics, unready = Metrics(model.model_id), _unready(model)
     pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1), thread_name_prefix="inspect")
-    unready = _unready(model)
-
-    @app.middleware("http")
-    async def count_refused(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        response = await call_next(request)
-        if response.status_code >= 400 and "x-inspected" not in response.headers:
-            metrics.refuse(response.status_code)
-        return response
+    _tell_of_itself(app, model, metrics, unready)
 
     @app.post("/inspect", response_model=Row, responses={422: {"model": Row}}, openapi_extra=BODY)
     async def inspect(request: Request, name: Annotated[str, Query(max_length=200)] = "upload") -> Response:
@@ -156,6 +149,19 @@ def application(
         row = Row.model_validate(result.row()).model_dump_json()
         status = 422 if result.verdict is Verdict.ERROR else 200
         return Response(row, status, {"x-inspected": "1"}, "application/json")
+
+    return app
+
+
+def _tell_of_itself(app: FastAPI, model: Model, metrics: Metrics, unready: str) -> None:
+    """What the service says of its state and its work."""
+
+    @app.middleware("http")
+    async def count_refused(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        response = await call_next(request)
+        if response.status_code >= 400 and "x-inspected" not in response.headers:
+            metrics.refuse(response.status_code)
+        return response
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -173,8 +179,6 @@ def application(
     async def show_metrics() -> Response:
         """Counts in Prometheus' text format."""
         return Response(metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    return app
 
 
 BODY: dict[str, Any] = {

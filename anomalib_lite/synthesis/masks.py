@@ -139,13 +139,7 @@ def strokes(
     _check_range("radius", radius, 0.5, math.inf)
     if points < 2:
         raise ConfigError(f"A stroke of {points} points is no line: use at least 2.")
-    shape = (count, holes, points - 1)
-    turns = _uniform(shape, (-math.pi / 2, math.pi / 2), generator)
-    heading = _uniform((count, holes, 1), (0, 2 * math.pi), generator) + turns.cumsum(2)
-    stride = _uniform(shape, step, generator).unsqueeze(3) * torch.stack([heading.sin(), heading.cos()], 3)
-    start = torch.rand(count, holes, 1, 2, generator=generator) * torch.tensor([height - 1.0, width - 1.0])
-    ends = start + stride.cumsum(2)  # (count, holes, points - 1, 2) as y, x
-    starts = torch.cat([start, ends[:, :, :-1]], 2)
+    starts, ends = _broken_lines((count, holes, points - 1), height, width, step, generator)
     radii = _uniform((count, holes, 1, 1), radius, generator)
     grid = torch.stack(torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij"), 2).to(torch.float32)
     mask = torch.zeros(count, height, width, dtype=torch.bool)
@@ -153,6 +147,19 @@ def strokes(
         near = _distance(grid, starts[:, :, segment], ends[:, :, segment]) <= radii
         mask |= near.any(1)
     return mask
+
+
+def _broken_lines(
+    shape: tuple[int, int, int], height: int, width: int, step: tuple[float, float], generator: Generator | None
+) -> tuple[Tensor, Tensor]:
+    """Where the segments of lines begin and end: two tensors of `shape` (masks, lines, segments) x 2, as y, x."""
+    count, holes, _ = shape
+    turns = _uniform(shape, (-math.pi / 2, math.pi / 2), generator)
+    heading = _uniform((count, holes, 1), (0, 2 * math.pi), generator) + turns.cumsum(2)
+    stride = _uniform(shape, step, generator).unsqueeze(3) * torch.stack([heading.sin(), heading.cos()], 3)
+    start = torch.rand(count, holes, 1, 2, generator=generator) * torch.tensor([height - 1.0, width - 1.0])
+    ends = start + stride.cumsum(2)
+    return torch.cat([start, ends[:, :, :-1]], 2), ends
 
 
 def _distance(grid: Tensor, start: Tensor, end: Tensor) -> Tensor:

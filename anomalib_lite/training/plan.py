@@ -96,11 +96,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     good = replace(dataset, samples=training_samples(dataset))
     if request.simulate and compares:
         dataset = good = simulate(good, request.simulate, config.training.seed, scratch)
-    goldens = Goldens({})
-    if compares:
-        refuse_without(good, request.golden)
-        own = not (request.golden or request.simulate or info.align)
-        goldens = carried(good, request.golden, request.golden_pattern, own=own)
+    goldens = _goldens(request, info, good) if compares else Goldens({})
     looked, unreadable = look(good.samples, dataset.opener)
     if compares and not request.simulate:
         looked, notes = without_goldens(good, looked, request.golden)
@@ -122,6 +118,12 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         survey=found,
         readers=plugins.readers,
     )
+
+
+def _goldens(request: Request, info: DetectorInfo, good: DataSet) -> Goldens:
+    refuse_without(good, request.golden)
+    own = not (request.golden or request.simulate or info.align)
+    return carried(good, request.golden, request.golden_pattern, own=own)
 
 
 def _framed(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.training.adapter import Adapter
 from anomalib_lite.training.batches import FrameBatches, endless
 from anomalib_lite.training.context import deterministic, device_kind, progress_bar, quiet, seed_torch, training_modes
 from anomalib_lite.training.descent import Course, Descent, MakeOptimiser, adamw, warm_up_cosine
@@ -247,7 +248,7 @@ class LightningRun:
                 progress_bar(f"training {descent.call + 1}", 1, show=self._show) as (bar, task),
             ):
                 self._logger = self._tensorboard(descent.call)
-                adapter = _Adapter(descent, lambda: bar.update(task, completed=descent.done, note=descent.note()))
+                adapter = Adapter(descent, lambda: bar.update(task, completed=descent.done, note=descent.note()))
                 trainer = self._trainer(self._logger)
                 trainer.fit(adapter, train_dataloaders=endless(batches, descent.step))
         except SystemExit as error:  # Lightning turns an interrupt into this
@@ -291,37 +292,3 @@ class LightningRun:
         if importlib.util.find_spec("tensorboard") is None:
             return None
         return TensorBoardLogger(self.folder, name="tensorboard", version=f"minimise-{call}")
-
-
-class _Adapter(pl.LightningModule):
-    """What Lightning calls in each step, passed on."""
-
-    def __init__(self, descent: Descent, show: Callable[[], None]) -> None:
-        super().__init__()
-        self.module = descent.module  # registered here: Lightning moves it and synchronises its gradients
-        self.unused = nn.Parameter(torch.zeros(1))  # so that DDP, told to look for unused ones, does not warn of none
-        self._descent = descent
-        self._show = show
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self._descent.make_optimiser()
-
-    def on_train_start(self) -> None:
-        self._descent.start()
-
-    def on_train_batch_start(self, batch: Batch, index: int) -> None:
-        self._descent.set_rate()
-
-    def training_step(self, batch: Batch, index: int) -> Tensor:
-        return self._descent.measure(batch)
-
-    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
-        self._descent.clip()
-
-    def on_train_batch_end(self, outputs: Any, batch: Batch, index: int) -> None:
-        if self._descent.advance():
-            self.trainer.should_stop = True
-        self._show()
-
-    def on_train_end(self) -> None:
-        self._descent.share_buffers()

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.edge.images import readers as reading
-from anomalib_lite.edge.images.formats import Stored, identify
+from anomalib_lite.edge.images.formats.identify import identify
+from anomalib_lite.edge.images.formats.stored import Stored
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ErrorCode, ImageError

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, PngImagePlugin
 
-from anomalib_lite.edge.images import containers, imaging
+from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.formats import containers
 from anomalib_lite.edge.images.imaging import Limits
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ImageError
