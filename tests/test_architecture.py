@@ -170,7 +170,7 @@ def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
     return sorted(list(one) for one in {tuple(names) for name, names in tied.items() if name in names})
 
 
-def test_modules_do_not_import_in_circles():
+def test_modules_do_not_import_in_circles() -> None:
     assert not circles(IMPORTS)
 
 
@@ -207,7 +207,7 @@ def between_folders() -> dict[str, set[str]]:
     return found
 
 
-def test_folders_import_what_the_document_says_and_nothing_else():
+def test_folders_import_what_the_document_says_and_nothing_else() -> None:
     allowed = documented()
     for folder, imported in between_folders().items():
         if not folder:
@@ -219,12 +219,12 @@ def test_folders_import_what_the_document_says_and_nothing_else():
         assert not idle, f"ARCHITECTURE.md lets {folder} import {sorted(idle)}, and it does not"
 
 
-def test_every_folder_of_the_document_is_there():
+def test_every_folder_of_the_document_is_there() -> None:
     there = {folder_of(name) for name in MODULES} - {""}
     assert set(documented()) == there
 
 
-def test_folders_do_not_import_in_circles():
+def test_folders_do_not_import_in_circles() -> None:
     found = between_folders()
     found["edge/bundle"].discard("edge")  # of which it imports `disk` alone
     assert {name for name in IMPORTS if folder_of(name) == "edge/bundle" for one in IMPORTS[name]
@@ -233,7 +233,7 @@ def test_folders_do_not_import_in_circles():
     assert not circles(found)
 
 
-def test_modules_and_functions_are_short():
+def test_modules_and_functions_are_short() -> None:
     long = [
         f"{path}: {lines} lines" for path in MODULES.values() if (lines := path.read_text("utf-8").count("\n")) > 300
     ]
