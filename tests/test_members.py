@@ -34,12 +34,12 @@ class Blurred(DetectorConfig):
 INFO = DetectorInfo(name="blurred", summary="x", target="tests:Blurred", config=Blurred, api=2)
 
 
-def test_what_is_installed_is_named():
+def test_what_is_installed_is_named() -> None:
     assert {"gauss", "draem"} <= set(al.detectors())
     assert al.detectors()["gauss"].name == "gauss"
 
 
-def test_a_member_is_built_with_its_options():
+def test_a_member_is_built_with_its_options() -> None:
     detector = al.build("gauss", {"floor": 0.5}, SPEC)
     assert detector.config.floor == 0.5
     assert detector.image == SPEC
@@ -49,14 +49,14 @@ def test_a_member_is_built_with_its_options():
         al.build("gaus", {}, SPEC)
 
 
-def test_what_the_user_left_out_is_left_out(monkeypatch: pytest.MonkeyPatch):
+def test_what_the_user_left_out_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANOMALIB_LITE_PLUGINS", "draem")
     assert set(members.detectors()) == {"draem"}
     with pytest.raises(PluginError, match="restricts which plugins are loaded"):
         members.build("gauss", {}, SPEC)
 
 
-def test_options_change_the_description_in_one_place():
+def test_options_change_the_description_in_one_place() -> None:
     found = described(INFO, Blurred(place=True))
     assert (found.members, found.positional, dict(found.defaults)) == (("gauss",), True, {"score.sigma": 2.0})
 
@@ -70,7 +70,7 @@ def test_options_change_the_description_in_one_place():
         (replace(INFO, defaults={"score.sigmma": 1}), "score.sigmma is not an option"),
     ],
 )
-def test_a_description_that_makes_no_sense_is_a_plugin_error(returned: Any, said: str):
+def test_a_description_that_makes_no_sense_is_a_plugin_error(returned: Any, said: str) -> None:
     class Broken(DetectorConfig):
         def describe(self, info: Any) -> Any:
             return returned
@@ -79,7 +79,7 @@ def test_a_description_that_makes_no_sense_is_a_plugin_error(returned: Any, said
         described(replace(INFO, config=Broken), Broken())
 
 
-def test_the_manifest_names_what_a_model_is_made_of(train: Any, parts: Path, tmp_path: Path):
+def test_the_manifest_names_what_a_model_is_made_of(train: Any, parts: Path, tmp_path: Path) -> None:
     train(parts, tmp_path / "model", detector="twice")
     (member,) = bundle.load(tmp_path / "model").manifest.detector.members
     assert (member.name, member.plugin) == ("gauss", "?")

@@ -59,7 +59,7 @@ def run(model: Model, folder: Path) -> list[dict[str, Any]]:
         return list(one.step())
 
 
-def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path):
+def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path) -> None:
     save(folder / "good.png", picture(2000))
     save(folder / "bad.png", picture(2000, defect=True))
     (folder / "text.png").write_text("hello")
@@ -72,7 +72,7 @@ def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path):
     assert run(model, folder) == []
 
 
-def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_path: Path):
+def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", picture(1, defect=True))
     shutil.copy(path, folder)
     expected = model.inspect(path, name="a.png").row()
@@ -83,7 +83,7 @@ def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_
     }
 
 
-def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path):
+def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path) -> None:
     whole = save(folder.parent / "a.png", picture(1)).read_bytes()
     (folder / "a.png").write_bytes(whole[:100])
     with watcher(model, folder, settle=0.2) as one:
@@ -95,14 +95,14 @@ def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path)
         assert [row["verdict"] for row in one.step()] == ["OK"]
 
 
-def test_a_name_that_comes_again_is_numbered(model: Model, folder: Path):
+def test_a_name_that_comes_again_is_numbered(model: Model, folder: Path) -> None:
     for _ in range(3):
         save(folder / "a.png", picture(2000))
         run(model, folder)
     assert set(places(folder)) == {"ok/a.png", "ok/a-2.png", "ok/a-3.png"}
 
 
-def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, folder: Path):
+def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     run(model, folder)
     (folder / "ok/a.png").rename(folder / "a.png")  # as if killed between the row and the move
@@ -111,7 +111,7 @@ def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, 
     assert len(rows(folder)) == 1
 
 
-def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path):
+def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path) -> None:
     """The last row's file was taken away by somebody; another part of that name must not inherit its verdict."""
     save(folder / "a.png", picture(2000))
     run(model, folder)
@@ -120,7 +120,7 @@ def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path):
     assert [row["verdict"] for row in run(model, folder)] == ["NG"]
 
 
-def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path):
+def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     run(model, folder)
     whole = (folder / JOURNAL).read_bytes()
@@ -132,7 +132,7 @@ def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path):
         (folder / "ok/a.png").rename(folder / "a.png")
 
 
-def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path):
+def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     run(model, folder)
     filler = json.dumps({"image": "x" * 5000}) + "\n"
@@ -144,7 +144,7 @@ def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path):
     assert (folder / JOURNAL).read_text() == filler * 50 + whole
 
 
-def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between listing and opening, and between reading and moving."""
     save(folder / "a.png", picture(1))
     save(folder / "b.png", picture(2))
@@ -165,7 +165,7 @@ def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypa
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     save(folder / "a.png", picture(2000))
     inspect, calls = Model.inspect, []
 
@@ -183,7 +183,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     assert found == ["NG"]
 
 
-def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path):
+def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")
     (folder / "dangling.png").symlink_to(folder / "nowhere")
     (folder / "folder.png").mkdir()
@@ -193,7 +193,7 @@ def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path):
     assert set(places(folder)) == {"error/pipe.png", "error/dangling.png", "ok/good.png"}
 
 
-def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path):
+def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     (folder / "a.png").rename(folder / os.fsdecode(b"\xff\xfe.png"))
     (row,) = run(model, folder)
@@ -201,13 +201,13 @@ def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path):
     assert [os.fsencode(path.name) for path in (folder / "ok").iterdir()] == [b"\xff\xfe.png"]
 
 
-def test_one_process_watches_a_folder(model: Model, folder: Path):
+def test_one_process_watches_a_folder(model: Model, folder: Path) -> None:
     with watcher(model, folder), pytest.raises(DataError, match="another process"):
         watcher(model, folder).__enter__()
     run(model, folder)
 
 
-def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, folder: Path):
+def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, folder: Path) -> None:
     (folder / JOURNAL).write_text("no row\n")
     with pytest.raises(DataError, match="no result row"):
         watcher(model, folder).__enter__()
@@ -215,7 +215,7 @@ def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, fold
     assert run(model, folder) == []
 
 
-def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path):
+def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must exist and be writable"):
         watcher(model, tmp_path / "nowhere").__enter__()
     (tmp_path / "ok").write_text("in the way")
@@ -247,7 +247,7 @@ def wait(condition: Any, seconds: float = 30) -> None:
 
 def test_a_failing_move_is_tried_until_it_works_and_said_once(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """A target folder that is read-only: root can write to it all the same, so the refusal is made."""
     monkeypatch.setattr(watching, "PATIENCE", 0.05)
     rename, refused = Path.rename, [0]
@@ -272,7 +272,7 @@ def test_a_failing_move_is_tried_until_it_works_and_said_once(
 
 def test_when_nobody_reads_the_rows_the_folder_is_watched_all_the_same(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(watching, "PATIENCE", 1000.0)
     said: list[str] = []
     given: list[str] = []
@@ -294,7 +294,7 @@ def test_when_nobody_reads_the_rows_the_folder_is_watched_all_the_same(
     assert said == ["standard output is closed (Broken pipe): rows go to results.jsonl alone from here on."]
 
 
-def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real file system of 128 kB: no row is cut off, no file is lost, and it goes on when there is room."""
     need(os.geteuid() == 0 and shutil.which("mount"), "mounting a small tmpfs takes root")
     monkeypatch.setattr(watching, "PATIENCE", 0.05)
@@ -334,7 +334,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("call", ["row", "move"])
 def test_killed_around_each_step_nothing_is_lost_or_done_twice(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, when: str
-):
+) -> None:
     """The moments between two system calls are too short to be hit by chance."""
     save(folder / "a.png", picture(2000))
     target, name = (os, "write") if call == "row" else (Path, "rename")
@@ -368,7 +368,7 @@ with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as wa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.benchmark)])
-def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int):
+def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int) -> None:
     chance = random.Random(0)
     good, bad = (save(folder.parent / f"{kind}.png", picture(2000, defect=kind == "bad")) for kind in ("good", "bad"))
     arrived = 0
@@ -407,7 +407,7 @@ def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: P
 
 
 @pytest.mark.slow
-def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, folder: Path):
+def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "anomalib_lite", "watch", str(model_path), str(folder), "--settle", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None

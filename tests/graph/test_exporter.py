@@ -42,7 +42,7 @@ def inspector(*, score: ScoreConfig | None = None, valid: bool = False, dtype: s
 @pytest.mark.parametrize("reduction", ["max", "top"])
 @pytest.mark.parametrize("valid", [False, True])
 @pytest.mark.parametrize("dtype", ["uint8", "uint16"])
-def test_every_form_of_the_graph_agrees_with_torch(reduction: Any, valid: bool, dtype: str):
+def test_every_form_of_the_graph_agrees_with_torch(reduction: Any, valid: bool, dtype: str) -> None:
     wrapped = inspector(score=ScoreConfig(reduction=reduction, top_share=0.05), valid=valid, dtype=dtype)
     framing = Framing(wrapped.spec, "letterbox" if valid else "stretch")
     runtime = Runtime(to_onnx(wrapped), framing, wrapped.inputs)
@@ -52,7 +52,7 @@ def test_every_form_of_the_graph_agrees_with_torch(reduction: Any, valid: bool, 
     assert parity.score < 1e-5
 
 
-def test_the_graph_tells_image_and_reference_apart():
+def test_the_graph_tells_image_and_reference_apart() -> None:
     spec = ImageSpec(48, 48, 1, "uint8", 255.0)
     wrapped = Inspector(Difference(None, spec), spec, ScoreConfig(sigma=0), reference=True, valid=False).eval()
     wrapped.fitted.fill_(True)
@@ -64,7 +64,7 @@ def test_the_graph_tells_image_and_reference_apart():
     assert runtime.measure(picture(1), [View(picture(2))]).score > 0
 
 
-def test_the_score_is_the_mean_of_the_top_share_of_valid_pixels():
+def test_the_score_is_the_mean_of_the_top_share_of_valid_pixels() -> None:
     wrapped = inspector(score=ScoreConfig(reduction="top", top_share=0.1, sigma=0), valid=True)
     wrapped.top = 5
     values = torch.arange(48 * 48, dtype=torch.float32).view(1, 1, 48, 48)
@@ -76,7 +76,7 @@ def test_the_score_is_the_mean_of_the_top_share_of_valid_pixels():
     assert wrapped._masked_score(-values, counted).item() == pytest.approx(np.mean([0, -1, -2, -48, -49]))
 
 
-def test_smoothing_is_the_gaussian_of_scipy():
+def test_smoothing_is_the_gaussian_of_scipy() -> None:
     from scipy.ndimage import gaussian_filter
 
     wrapped = inspector(score=ScoreConfig(sigma=2.0))
@@ -86,7 +86,7 @@ def test_smoothing_is_the_gaussian_of_scipy():
     assert gaussian_kernel(0.0).tolist() == [1.0]
 
 
-def test_the_graph_says_nothing_of_its_build():
+def test_the_graph_says_nothing_of_its_build() -> None:
     graph = to_onnx(inspector())
     assert b"/" not in b"".join(part for part in graph.split(b"\x00") if b".py" in part)
     assert str(Path(__file__).parents[2]).encode() not in graph
@@ -97,31 +97,31 @@ def test_the_graph_says_nothing_of_its_build():
     assert to_onnx(inspector()) == graph
 
 
-def test_what_is_not_fitted_is_not_exported():
+def test_what_is_not_fitted_is_not_exported() -> None:
     wrapped = inspector()
     wrapped.fitted.fill_(False)
     with pytest.raises(ExportError, match="not fitted"):
         to_onnx(wrapped)
 
 
-def test_what_cannot_be_traced_is_an_export_error(monkeypatch: pytest.MonkeyPatch):
+def test_what_cannot_be_traced_is_an_export_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Gauss, "forward", lambda self, image: torch.linalg.svd(image).S.sum() * image)
     with pytest.raises(ExportError, match="keep it as a buffer"):
         to_onnx(inspector())
 
 
-def test_a_graph_that_computes_something_else_fails():
+def test_a_graph_that_computes_something_else_fails() -> None:
     wrapped = inspector()
     runtime = Runtime(to_onnx(wrapped), Framing(wrapped.spec), wrapped.inputs)
     with torch.no_grad():
-        wrapped.detector.mean += 0.1
+        wrapped.detector.get_buffer("mean").add_(0.1)
     feeds = [(f"{seed}.png", feed) for seed in (1, 2) for feed in runtime.feeds(picture(seed))]
     with pytest.raises(ParityFailed, match=r"of the range of the scores, on [12]\.png \(allowed 0\.0001"):
         check_parity(wrapped, runtime, feeds)
 
 
 @pytest.mark.slow
-def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callable[..., Any]):
+def test_torch_and_the_bundle_agree_on_real_images(tmp_path: Path, train: Callable[..., Any]) -> None:
     """From file bytes to verdict, 36 photographs of many sizes: scores within tol, maps within 1e-3, no flip."""
     need(TILES.is_dir(), "the magnetic tiles are not beside this checkout")
     from safetensors.torch import load_file

@@ -47,7 +47,7 @@ GOOD = Trial(speedup=1.5, images=400, changed=2, auroc_float=0.99, auroc_int8=0.
         (Trial(float("nan"), 400, 0, 0.9, 0.9), 1),
     ],
 )
-def test_int8_is_adopted_only_where_it_is_worth_it(trial: Trial, objections: int):
+def test_int8_is_adopted_only_where_it_is_worth_it(trial: Trial, objections: int) -> None:
     assert len(trial.objections()) == objections
 
 
@@ -83,7 +83,7 @@ def convolution() -> bytes:
     return content
 
 
-def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing():
+def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing() -> None:
     graph, feeds = convolution(), [{"image": picture(seed)[None]} for seed in range(4)]
     int8 = quantise(graph, feeds)
     model = onnx.load_from_string(int8)
@@ -99,7 +99,7 @@ def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing():
     assert quantise(graph, feeds) == int8
 
 
-def test_the_smoothing_of_an_exported_graph_is_left_alone():
+def test_the_smoothing_of_an_exported_graph_is_left_alone() -> None:
     spec = ImageSpec(48, 48, 1, "uint8", 255.0)
     wrapped = Inspector(Gauss(GaussConfig(), spec), spec, ScoreConfig(sigma=2), reference=False, valid=False).eval()
     wrapped.fitted.fill_(True)
@@ -121,7 +121,7 @@ def trained(train: Callable[..., Any], parts: Path, tmp_path_factory: pytest.Tem
 @pytest.mark.slow
 def test_where_it_is_not_worth_it_the_graph_stays_float(
     trained: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(int8, "MIN_SPEEDUP", 1e9)
     done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP)
     assert "not adopted" in done.notes[0]
@@ -132,7 +132,7 @@ def test_where_it_is_not_worth_it_the_graph_stays_float(
 @pytest.mark.slow
 def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
     trained: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """The limits are lifted, since no machine promises a speed; with the resize of a camera on top."""
     for name, value in (("MIN_SPEEDUP", 0.0), ("MAX_CHANGED", 1.0), ("MAX_AUROC_LOSS", 1.0)):
         monkeypatch.setattr(int8, name, value)
@@ -154,19 +154,21 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
 
 
 @pytest.mark.slow
-def test_without_the_parts_that_the_training_knew_it_is_refused(trained: Path, parts: Path, tmp_path: Path):
+def test_without_the_parts_that_the_training_knew_it_is_refused(trained: Path, parts: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"trained with known parts.*--group"):
         export(trained, tmp_path / "part.zip", int8=parts)
 
 
 @pytest.mark.slow
-def test_data_without_the_images_it_was_fitted_on_is_refused(trained: Path, parts: Path, tmp_path: Path):
+def test_data_without_the_images_it_was_fitted_on_is_refused(trained: Path, parts: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"fitted on \(0 found\)"):
         export(trained, tmp_path / "part.zip", int8=parts / "test/good", group=GROUP)
     assert not (tmp_path / "part.zip").exists()
 
 
-def test_int8_and_data_go_together(model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_int8_and_data_go_together(
+    model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words in (["--int8"], ["--data", str(parts)]):
         assert call("export", model_path, "--out", tmp_path / "x.zip", *words) == 2
         assert "go together" in capsys.readouterr().err

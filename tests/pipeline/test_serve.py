@@ -28,7 +28,7 @@ def service(model_path: Path) -> Iterator[Service]:
     assert one.process.wait(30) in (0, -15)
 
 
-def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path: Path, tmp_path: Path):
+def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path: Path, tmp_path: Path) -> None:
     model = Model(model_path)
     for seed, defect in ((1, False), (2, True)):
         path = save(tmp_path / "a.png", picture(seed, defect=defect))
@@ -39,12 +39,12 @@ def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path:
         assert {**row, "time": "", "ms": 0} == {**expected, "time": "", "ms": 0}
 
 
-def test_what_cannot_be_measured_is_an_error_in_status_and_row(service: Service):
+def test_what_cannot_be_measured_is_an_error_in_status_and_row(service: Service) -> None:
     status, row = service.inspect(b"this is no image")
     assert (status, row["verdict"], row["error_code"]) == (422, "ERROR", "unreadable")
 
 
-def test_health_readiness_and_metrics(service: Service, tmp_path: Path):
+def test_health_readiness_and_metrics(service: Service, tmp_path: Path) -> None:
     def counted(name: str) -> float:
         text = service.ask("GET", "/metrics")[1].decode()
         return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
@@ -61,7 +61,7 @@ def test_health_readiness_and_metrics(service: Service, tmp_path: Path):
     assert all(line.startswith("# TYPE ") or len(line.rsplit(" ", 1)) == 2 for line in lines)
 
 
-def test_the_api_describes_itself(service: Service):
+def test_the_api_describes_itself(service: Service) -> None:
     described = json.loads(service.ask("GET", "/openapi.json")[1])
     assert set(described["paths"]) == {"/inspect", "/healthz", "/readyz", "/metrics"}
     assert not [path for path in described["paths"] if "{" in path]
@@ -119,7 +119,7 @@ HOSTILE: dict[str, tuple[tuple[bytes, ...], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Service, name: str, tmp_path: Path):
+def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Service, name: str, tmp_path: Path) -> None:
     pieces, statuses = HOSTILE[name]
     line = service.send(*pieces)
     status = int(line.split()[1]) if line.startswith(b"HTTP/1.1 ") else 0
@@ -129,18 +129,18 @@ def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Servic
     assert (answer, row["verdict"]) == (200, "OK")
 
 
-def test_there_are_thirty_hostile_requests():
+def test_there_are_thirty_hostile_requests() -> None:
     assert len(HOSTILE) >= 30
 
 
-def test_a_slow_body_is_given_up(service: Service):
+def test_a_slow_body_is_given_up(service: Service) -> None:
     began = time.monotonic()
     drops = [head(POST, PNG, "Content-Length: 1000"), *[b"x"] * 12]
     assert b"408" in service.send(*drops, pause=0.2)
     assert time.monotonic() - began < 20
 
 
-def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path):
+def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path) -> None:
     content = save(tmp_path / "a.png", picture(1)).read_bytes()
     slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(50)]
     for one in slow:
@@ -150,7 +150,7 @@ def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path):
         one.close()
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
+def test_a_bomb_is_refused_before_it_is_decoded(service: Service) -> None:
     """1 kB that claims 30,000 x 30,000 pixels."""
     import struct
     import zlib
@@ -164,7 +164,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
     assert (status, row["error_code"]) == (422, "too_large")
 
 
-def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path):
+def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path) -> None:
     need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     loaded = bundle.load(model_path)
     first, *rest = loaded.manifest.selfcheck

@@ -21,10 +21,10 @@ SMALL = {
 
 @pytest.mark.slow
 @parametrize_with_checks(SMALL, options=SMALL)
-def test_the_contract_is_kept(check: Callable[[], None]):
+def test_the_contract_is_kept(check: Callable[[], None]) -> None:
     check()
 
 
-def test_no_bundled_detector_is_left_out():
+def test_no_bundled_detector_is_left_out() -> None:
     bundled = {point.name for point in entry_points(group=PROJECT) if point.module.startswith(f"{PROJECT}_")}
     assert bundled == set(SMALL)

@@ -26,7 +26,7 @@ def old(monkeypatch: pytest.MonkeyPatch) -> registry.Registry:
     return registry.load()
 
 
-def test_it_is_loaded_with_a_line_that_says_what_to_change(old: registry.Registry):
+def test_it_is_loaded_with_a_line_that_says_what_to_change(old: registry.Registry) -> None:
     assert not old.problems
     assert old.detectors["acme_old"].api == API_VERSION
     assert ".old" in old.readers
@@ -35,7 +35,7 @@ def test_it_is_loaded_with_a_line_that_says_what_to_change(old: registry.Registr
     assert "the reader .old is written for plugin API 1" in reader
 
 
-def test_its_options_say_what_depends_on_the_place(old: registry.Registry):
+def test_its_options_say_what_depends_on_the_place(old: registry.Registry) -> None:
     info = old.detectors["acme_old"]
     for place in (False, True):
         assert registry.described(info, info.config.model_validate({"place": place})).positional is place
@@ -43,7 +43,7 @@ def test_its_options_say_what_depends_on_the_place(old: registry.Registry):
         info.config.model_validate({"place": "perhaps"})
 
 
-def test_it_trains_and_judges(old: registry.Registry, train: Any, parts: Path, tmp_path: Path):
+def test_it_trains_and_judges(old: registry.Registry, train: Any, parts: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"image\.mode=tile: the map of 'acme_old' with these options depends"):
         train(
             parts,
@@ -55,6 +55,6 @@ def test_it_trains_and_judges(old: registry.Registry, train: Any, parts: Path, t
     assert Model(tmp_path / "model").inspect(parts / "test/hole/part35_0.png").verdict is Verdict.NG
 
 
-def test_a_later_version_is_refused_with_both_numbers(old: registry.Registry):
+def test_a_later_version_is_refused_with_both_numbers(old: registry.Registry) -> None:
     later = replace(old.detectors["acme_old"], api=3)
     assert faults(later) == [f"it speaks plugin API 3, this host speaks {API_VERSION}: install a matching version"]

@@ -44,7 +44,7 @@ def written(folder: Path) -> list[str]:
 
 @BOTH
 @pytest.mark.parametrize("name", ["acme-gauss", "acme_gauss"])
-def test_the_package_has_all_its_files(name: str, reference: bool, tmp_path: Path):
+def test_the_package_has_all_its_files(name: str, reference: bool, tmp_path: Path) -> None:
     folder = scaffold.create(name, tmp_path / "new", reference=reference)
     assert folder == tmp_path / "new" / "acme-gauss"
     assert written(folder.parent) == [f"acme-gauss/{file}" for file in FILES]
@@ -52,7 +52,7 @@ def test_the_package_has_all_its_files(name: str, reference: bool, tmp_path: Pat
 
 
 @BOTH
-def test_a_detector_takes_at_most_60_lines(reference: bool, tmp_path: Path):
+def test_a_detector_takes_at_most_60_lines(reference: bool, tmp_path: Path) -> None:
     """All lines count, empty ones too."""
     folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
     lines = sum(len(path.read_text().splitlines()) for path in (folder / "src").rglob("*.py"))
@@ -60,7 +60,7 @@ def test_a_detector_takes_at_most_60_lines(reference: bool, tmp_path: Path):
 
 
 @BOTH
-def test_the_metadata_names_the_host_the_entry_point_and_the_api(reference: bool, tmp_path: Path):
+def test_the_metadata_names_the_host_the_entry_point_and_the_api(reference: bool, tmp_path: Path) -> None:
     folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "acme-gauss"
@@ -74,7 +74,7 @@ def test_the_metadata_names_the_host_the_entry_point_and_the_api(reference: bool
 
 
 @BOTH
-def test_a_tag_is_tested_and_published_without_a_password(reference: bool, tmp_path: Path):
+def test_a_tag_is_tested_and_published_without_a_password(reference: bool, tmp_path: Path) -> None:
     folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
     jobs = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())["jobs"]
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
@@ -90,7 +90,7 @@ def test_a_tag_is_tested_and_published_without_a_password(reference: bool, tmp_p
 
 
 @BOTH
-def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_path: Path):
+def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_path: Path) -> None:
     folder = scaffold.create("other_name", tmp_path, reference=reference)
     for file in written(folder):
         text = (folder / file).read_text().replace("${{ matrix.python }}", "3.13")
@@ -100,7 +100,7 @@ def test_no_template_language_and_no_other_name_is_left(reference: bool, tmp_pat
 
 @BOTH
 @pytest.mark.slow
-def test_the_code_is_formatted_and_typed(reference: bool, tmp_path: Path):
+def test_the_code_is_formatted_and_typed(reference: bool, tmp_path: Path) -> None:
     """By the rules that its author meets first: those of ruff and mypy without a configuration, and strict."""
     need(find_spec("ruff") and find_spec("mypy"), "ruff and mypy: pip install 'anomalib-lite[dev]'")
     folder = scaffold.create("acme_gauss", tmp_path, reference=reference)
@@ -129,14 +129,14 @@ def test_the_code_is_formatted_and_typed(reference: bool, tmp_path: Path):
         ("anomalib-lite", "package 'anomalib_lite' is installed already"),
     ],
 )
-def test_a_name_that_would_not_work_is_refused(name: str, message: str, tmp_path: Path):
+def test_a_name_that_would_not_work_is_refused(name: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape(message)):
         scaffold.create(name, tmp_path / "new")
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("name", ["acme_broken", "acme-named"])
-def test_the_name_of_a_broken_plugin_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_name_of_a_broken_plugin_is_taken(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     problem = Problem(Provider("acme_broken", "acme-broken", "2.0"), "it fails", ("acme_named",))
     monkeypatch.setattr(registry, "load", lambda: SimpleNamespace(detectors={}, providers={}, problems=(problem,)))
     with pytest.raises(ConfigError, match=r"installed already, from acme-broken 2\.0"):
@@ -144,13 +144,13 @@ def test_the_name_of_a_broken_plugin_is_taken(name: str, tmp_path: Path, monkeyp
     assert not list(tmp_path.iterdir())
 
 
-def test_a_folder_of_the_same_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_of_the_same_name_is_no_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "acme_gauss").mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     assert scaffold.package_name("acme-gauss") == "acme_gauss"
 
 
-def test_what_exists_is_left_as_it_is(tmp_path: Path):
+def test_what_exists_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "acme-gauss").mkdir()
     (tmp_path / "acme-gauss" / "mine.txt").write_text("mine")
     with pytest.raises(ConfigError, match="exists already"):
@@ -158,7 +158,7 @@ def test_what_exists_is_left_as_it_is(tmp_path: Path):
     assert written(tmp_path) == ["acme-gauss/mine.txt"]
 
 
-def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write = Path.write_text
 
     def until_full(path: Path, *arguments: str, **options: str) -> int:
@@ -174,7 +174,7 @@ def test_a_full_disk_leaves_nothing_half_written(tmp_path: Path, monkeypatch: py
 
 def test_the_command_says_what_to_do_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(["plugins", "new", "acme-gauss"])
@@ -186,7 +186,7 @@ def test_the_command_says_what_to_do_next(
 @pytest.mark.parametrize(("arguments", "message"), [(["class"], "Python itself"), (["x", "--out", "FILE"], "--out")])
 def test_the_command_exits_with_2(
     arguments: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SystemExit) as ended:
         main(["plugins", "new", *(str(tmp_path / "file") if word == "FILE" else word for word in arguments)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,13 +55,13 @@ def described(**changes: Any) -> DetectorInfo:
 
 
 @parametrize_with_checks([described()])
-def test_a_sound_detector_keeps_the_contract(check):
+def test_a_sound_detector_keeps_the_contract(check: Callable[[], None]) -> None:
     check()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_fault_is_found_by_its_check(fault: str):
+def test_a_fault_is_found_by_its_check(fault: str) -> None:
     assert [FAULTS[fault]] == list(failing(faulty.info(fault)))
 
 
@@ -77,17 +78,17 @@ def test_a_fault_is_found_by_its_check(fault: str):
     ],
     ids=lambda one: one if isinstance(one, str) else next(iter(one)),
 )
-def test_a_fault_of_the_description_is_found(changes: dict[str, Any], check: str):
+def test_a_fault_of_the_description_is_found(changes: dict[str, Any], check: str) -> None:
     assert check in failing(described(**changes))
 
 
-def test_a_map_of_the_place_may_be_declared_by_the_description_or_by_the_options():
+def test_a_map_of_the_place_may_be_declared_by_the_description_or_by_the_options() -> None:
     undeclared = faulty.info("KnowsThePlace")
     for declared in (replace(undeclared, positional=True), replace(undeclared, config=configs.Placed)):
         testing.check_a_map_of_the_place_is_declared(testing.Subject.of(declared, "faulty", {}, None))
 
 
-def test_an_option_without_a_default_is_found():
+def test_an_option_without_a_default_is_found() -> None:
     with pytest.raises(ConfigError, match="window"):
         check_detector(described(config=configs.Required))
 
@@ -106,7 +107,7 @@ def test_an_option_without_a_default_is_found():
 )
 def test_a_fault_of_the_sources_is_found(
     line: str, check: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-):
+) -> None:
     module = f"faulty_source_{abs(hash(request.node.name))}"
     options = "from anomalib_lite.config import DetectorConfig\n\n\nclass Options(DetectorConfig):\n    pass\n"
     (tmp_path / f"{module}.py").write_text(f"{options}\n\n{line}\n", encoding="utf-8")
@@ -117,7 +118,7 @@ def test_a_fault_of_the_sources_is_found(
     ]
 
 
-def test_check_detector_lists_what_fails_and_how_to_mend_it():
+def test_check_detector_lists_what_fails_and_how_to_mend_it() -> None:
     with pytest.raises(AssertionError, match=r"'dividesbyzero' breaks 1 of \d+ rules") as caught:
         check_detector(faulty.info("DividesByZero"))
     assert "check_results_are_finite" in str(caught.value)
@@ -125,7 +126,7 @@ def test_check_detector_lists_what_fails_and_how_to_mend_it():
 
 
 @pytest.mark.slow
-def test_known_failures_are_strict():
+def test_known_failures_are_strict() -> None:
     known = {"check_results_are_finite": "plain images never come"}
     outcomes = check_detector(faulty.info("DividesByZero"), known_failures=known)
     assert [outcome.check for outcome in outcomes if outcome.failure] == ["check_results_are_finite"]
@@ -133,33 +134,33 @@ def test_known_failures_are_strict():
         check_detector(described(), known_failures=known)
 
 
-def test_known_failures_need_a_reason_and_an_existing_check():
+def test_known_failures_need_a_reason_and_an_existing_check() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'check_results_are_finite'"):
         check_detector(described(), known_failures={"check_results_are_finit": "so"})
     with pytest.raises(ConfigError, match="say why"):
         parametrize_with_checks([described()], known_failures={"sound": {"check_results_are_finite": " "}})
 
 
-def test_known_failures_become_strict_expected_failures():
+def test_known_failures_become_strict_expected_failures() -> None:
     mark = parametrize_with_checks([described()], known_failures={"sound": {"check_predictions_repeat": "so"}}).mark
     marked = {parameter.id: parameter.marks for parameter in mark.args[1] if parameter.marks}
     assert list(marked) == ["sound-check_predictions_repeat"]
     assert marked["sound-check_predictions_repeat"][0].kwargs == {"reason": "so", "strict": True}
 
 
-def test_a_detector_that_is_not_installed_is_named():
+def test_a_detector_that_is_not_installed_is_named() -> None:
     with pytest.raises(PluginError, match="no detector 'nothing'"):
         check_detector("nothing")
 
 
-def test_every_rule_is_public_and_says_what_it_holds():
+def test_every_rule_is_public_and_says_what_it_holds() -> None:
     for name, check in CHECKS.items():
         assert getattr(testing, name) is check
         assert check.__doc__, name
     assert set(CHECKS) == {name for name in testing.__all__ if name.startswith("check_")} - {"check_detector"}
 
 
-def test_every_rule_has_a_fault():
+def test_every_rule_has_a_fault() -> None:
     """So that no check of the kit is one that cannot fail."""
     text = Path(__file__).read_text("utf-8")
     assert [name for name in CHECKS if text.count(f'"{name}"') == 0] == []

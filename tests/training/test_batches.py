@@ -28,7 +28,7 @@ class Numbered:
 
     def __getitem__(self, index: int, /) -> TrainingFrame:
         self.decoded.append(index)
-        return np.full((2, 3, 1), index, np.uint8), None, None
+        return TrainingFrame(np.full((2, 3, 1), index, np.uint8))
 
 
 class Listed:
@@ -96,7 +96,7 @@ def test_pixels_are_divided_by_white_and_keep_their_places() -> None:
     image = np.arange(2 * 3 * 3, dtype=np.uint16).reshape(2, 3, 3) * 3000
     reference = image[::-1].copy()
     valid = np.array([[True, False, True], [True, True, False]])
-    frames = Listed((image, reference, valid))
+    frames = Listed(TrainingFrame(image, reference, valid))
     batch = next(iter(FrameBatches(frames, white=60000, batch_size=1, seed=0, device=CPU)))
     assert batch.image.dtype == torch.float32
     assert batch.image.shape == (1, 3, 2, 3)
@@ -111,7 +111,7 @@ def test_pixels_are_divided_by_white_and_keep_their_places() -> None:
 
 def test_a_frame_without_a_mask_beside_one_with_a_mask_counts_whole() -> None:
     image = np.zeros((2, 2, 1), np.uint8)
-    frames = Listed((image, None, None), (image, None, np.zeros((2, 2), bool)))
+    frames = Listed(TrainingFrame(image), TrainingFrame(image, valid=np.zeros((2, 2), bool)))
     batch = next(iter(FrameBatches(frames, white=255, batch_size=2, seed=0, device=CPU)))
     assert batch.valid is not None
     assert sorted(batch.valid.float().mean((1, 2, 3)).tolist()) == [0, 1]

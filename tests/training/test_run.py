@@ -37,7 +37,7 @@ class Noise:
     def __getitem__(self, index: int, /) -> TrainingFrame:
         if index == self.broken:
             raise DataError(f"image {index} is broken")
-        return np.random.default_rng(index).integers(0, 256, (8, 8, 1), dtype=np.uint8), None, None
+        return TrainingFrame(np.random.default_rng(index).integers(0, 256, (8, 8, 1), dtype=np.uint8))
 
 
 class Autoencoder(nn.Sequential):
