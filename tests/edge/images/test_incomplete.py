@@ -216,7 +216,7 @@ def test_a_tiff_without_some_of_its_strips(compression: str | None, layout: dict
         assert code(data[:last] + beyond + data[last + size :]) == "truncated"
 
 
-@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "zstd", "lzma"])
+@pytest.mark.parametrize("compression", ["tiff_lzw", "tiff_adobe_deflate", "packbits", "jpeg", "lzma"])
 def test_a_compressed_strip_that_ends_early(compression: str, capfd: pytest.CaptureFixture[str]) -> None:
     """The table says that the strip is short, and it is; so fewer rows come out of it than it should have."""
     data = encoded(part(64, 48, 1), "TIFF", compression=compression)

@@ -31,7 +31,7 @@ from anomalib_lite.edge.images.formats.stored import (
 from anomalib_lite.edge.images.formats.tiff_pieces import JPEG, RAW, Layout, plain_file
 from anomalib_lite.edge.images.formats.tiff_structure import Page
 
-COMPRESSIONS = {RAW, 5, JPEG, 8, 32773, 32946, 34925, 50000}  # LZW, JPEG, deflate, PackBits, LZMA, Zstandard
+COMPRESSIONS = {RAW, 5, JPEG, 8, 32773, 32946, 34925}  # 5: LZW; 8, 32946: deflate; PackBits; LZMA
 
 
 def identify(file: BinaryIO, name: str) -> Stored:
