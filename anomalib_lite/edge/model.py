@@ -129,6 +129,10 @@ class Model:
             result = replace(result, error_code=ErrorCode.INTERNAL, error=f"{type(error).__name__}: {error}")
         return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), pixels)
 
+    def refuse(self, name: str, reason: str) -> Result:
+        """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""
+        return replace(self._unmeasured(name), error_code=ErrorCode.INTERNAL, error=f"{name}: {reason}")
+
     def _unmeasured(self, name: str) -> Result:
         """What is said of an image before it is measured: ERROR, for it stays so if anything goes wrong."""
         return Result(

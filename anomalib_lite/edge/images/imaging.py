@@ -87,7 +87,7 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
         ImageError: The file is missing, too large, not an image, or of a kind that `formats` refuses. Damage
             inside is found by `read` alone.
     """
-    with _open(source, limits) as (file, name):
+    with opened(source, limits) as (file, name):
         suffix = reading.suffix_of(name, readers)
         if suffix is None:
             stored = _identify(file, name, limits)
@@ -109,7 +109,7 @@ def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Reade
     """
     if isinstance(source, np.ndarray):
         return Picture(_checked(source, limits), "", "")
-    with _open(source, limits) as (file, name):
+    with opened(source, limits) as (file, name):
         data = file.read(limits.bytes + 1)
     if len(data) > limits.bytes:
         raise _too_many_bytes(name, limits)
@@ -213,7 +213,7 @@ def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
 
 
 @contextmanager
-def _open(source: File, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
+def opened(source: File, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
     """The file and its name, once it is known to be a file of a size within the limits."""
     if isinstance(source, bytes):
         source = FileBytes(BYTES_NAME, source)

@@ -45,7 +45,9 @@ def test_png_whose_stream_ends_early(rows: int, interlaced: bool, channels: int,
     """Checksums are right, and the stream ends as it should: only rows are missing."""
     pixels = part(64, 48, channels, np.uint16 if bits == 16 else np.uint8) >> (8 - bits if bits < 8 else 0)
     whole = png(pixels, bits, interlaced=interlaced, piece=1 << 20)
-    np.testing.assert_array_equal(imaging.read(whole).pixels.squeeze(), pixels * (255 // (2**bits - 1) if bits < 8 else 1))
+    np.testing.assert_array_equal(
+        imaging.read(whole).pixels.squeeze(), pixels * (255 // (2**bits - 1) if bits < 8 else 1)
+    )
     content = zlib.decompress(whole[whole.index(b"IDAT") + 4 :])
     short = zlib.compress(content[: len(content) * rows // 64])
     at = whole.index(b"IDAT") - 4
@@ -58,7 +60,9 @@ def test_a_png_may_end_with_any_value(value: int, bits: int) -> None:
     """What is not decoded has a value too: a sound last row of that value is no missing one."""
     pixels = np.full((9, 11), min(value, 2**bits - 1), np.uint8)
     for interlaced in (False, True):
-        np.testing.assert_array_equal(read(png(pixels, bits, interlaced=interlaced)), pixels * (255 if bits == 1 else 1))
+        np.testing.assert_array_equal(
+            read(png(pixels, bits, interlaced=interlaced)), pixels * (255 if bits == 1 else 1)
+        )
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 2), (2, 1), (1, 9), (9, 1), (3, 3), (8, 8), (5, 4)])
@@ -150,15 +154,9 @@ def test_holes_of_zeros_in_a_jpeg_are_seen(options: dict[str, Any]) -> None:
     random = np.random.default_rng(0)
     data = encoded(part(240, 320, 3), "JPEG", **options)
     start, end = scan(data)
-    seen = 0
     for _ in range(60):
         at = int(random.integers(start, end - 300))
-        try:
-            imaging.read(data[:at] + bytes(300) + data[at + 300 :])
-        except ImageError as error:
-            assert error.code == "truncated"
-            seen += 1
-    assert seen == 60
+        assert code(data[:at] + bytes(300) + data[at + 300 :]) == "truncated", at
 
 
 def test_a_jpeg_that_holds_more_than_its_picture() -> None:
@@ -221,10 +219,13 @@ def test_a_compressed_strip_that_ends_early(compression: str, capfd: pytest.Capt
     """The table says that the strip is short, and it is; so fewer rows come out of it than it should have."""
     data = encoded(part(64, 48, 1), "TIFF", compression=compression)
     at = entry(data, 279)
-    kind, count, length = struct.unpack_from("<HII", data, at + 2)
+    count, length = struct.unpack_from("<II", data, at + 4)
     assert count == 1
     for share in (0.3, 0.8):
-        assert code(data[: at + 8] + struct.pack("<I", int(length * share)) + data[at + 12 :]) in ("truncated", "unreadable")
+        assert code(data[: at + 8] + struct.pack("<I", int(length * share)) + data[at + 12 :]) in (
+            "truncated",
+            "unreadable",
+        )
     assert capfd.readouterr() == ("", "")
 
 
@@ -263,7 +264,9 @@ def test_a_webp_cut_with_all_lengths_mended(options: dict[str, Any]) -> None:
             assert code(changed) in ("truncated", "unreadable")
 
 
-@pytest.mark.parametrize("data", [encoded(part(64, 48, 3), "BMP"), os2(part(64, 48, 3)), encoded(part(64, 48, 3), "DIB")])
+@pytest.mark.parametrize(
+    "data", [encoded(part(64, 48, 3), "BMP"), os2(part(64, 48, 3)), encoded(part(64, 48, 3), "DIB")]
+)
 def test_a_bmp_cut_or_with_more_rows(data: bytes) -> None:
     from random import Random
 

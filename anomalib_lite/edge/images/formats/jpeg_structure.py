@@ -106,7 +106,11 @@ def scans(data: bytes, name: str) -> list[JpegScan]:
             if end is None:
                 raise truncated(name)
             components = tuple(head[1 + 2 * number] for number in range(count))
-            found.append(JpegScan(components, set(shortest.values()) == {0}, interval, first, last, shifts & 15, start, end.start()))
+            found.append(
+                JpegScan(
+                    components, set(shortest.values()) == {0}, interval, first, last, shifts & 15, start, end.start()
+                )
+            )
             file.seek(end.start())
     raise truncated(name)
 
