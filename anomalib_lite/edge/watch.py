@@ -115,7 +115,8 @@ class Watcher:
 
         Hidden files are being copied, or none of ours.
         """
-        found, others = [], {}
+        found: list[tuple[int, int, str]] = []
+        others: dict[str, tuple[str, bool]] = {}
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name == JOURNAL:

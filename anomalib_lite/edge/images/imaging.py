@@ -266,8 +266,8 @@ def _identify(file: BinaryIO, name: str, limits: Limits) -> Stored:
 
 def _too_many_bytes(name: str, limits: Limits) -> ImageError:
     return ImageError(
-        f"{name}: a file of more than {limits.bytes:,} bytes, the limit for {limits.pixels:,} pixels; "
-        "compress it, or train with a larger image.max_pixels, which the model keeps",
+        f"{name}: too large a file, the limit is {limits.bytes:,} bytes; compress it, or train with a larger "
+        "image.max_pixels, which the model keeps",
         ErrorCode.TOO_LARGE,
     )
 

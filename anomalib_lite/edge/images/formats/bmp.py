@@ -54,7 +54,10 @@ def identify(file: BinaryIO, name: str) -> Stored:
         raise refused(name, "a compressed BMP")
     kind = DibImageFile if bare else BmpImageFile
     file.seek(0)
-    image = kind(file)
+    try:
+        image = kind(file)
+    except (OSError, SyntaxError) as error:
+        raise damaged(name, "a BMP whose header makes no sense") from error
     start = image.tile[0][2]
     if start < at + size:
         raise damaged(name, "its pixels begin within its header")

@@ -69,7 +69,10 @@ def identify(file: BinaryIO, name: str) -> Stored:
             _check_jpegs(page, layout, pieces, name)
         image = _opened(plain_file(page, layout, pieces), bits, name)
         image.im = Image.new(image.mode, size).im  # or Pillow applies a size limit of its own, and warns
-        raster = array(image, name)
+        try:
+            raster = array(image, name)
+        except OSError as error:
+            raise truncated(name, "its compressed data are broken, or end early") from error
         inverted = bits > 8 and page.one(tag.PHOTOMETRIC) == 0  # Pillow inverts up to 8 bits alone
         return orient(65535 - raster if inverted else raster, orientation)
 

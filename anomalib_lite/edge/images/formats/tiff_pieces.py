@@ -104,6 +104,7 @@ class Layout:
 def plain_file(page: Page, layout: Layout, pieces: Sequence[bytes]) -> bytes:
     """A TIFF file of one page, with these pieces and the tags that say how they are read, and nothing else."""
     values = {number: page.tags[number] for number in COPIED if number in page.tags}
+    values |= {number: content[:1] for number, content in values.items() if number not in tag.SEVERAL}
     if not layout.tiled:
         rows = layout.height if len(pieces) == layout.count else page.one(tag.HEIGHT)
         values[tag.ROWS] = np.array([rows])

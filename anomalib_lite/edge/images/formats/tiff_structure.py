@@ -22,6 +22,7 @@ READ = {
     PLANAR, PREDICTOR, COLOURS, TILE_WIDTH, TILE_HEIGHT, TILES, TILE_BYTES, EXTRA, FORMAT_OF_SAMPLES, JPEG_TABLES,
     SUBSAMPLING,
 }  # fmt: skip
+SEVERAL = {BITS, COLOURS, EXTRA, FORMAT_OF_SAMPLES, JPEG_TABLES, SUBSAMPLING}  # tags of more values than one
 TYPES = {1: "u1", 3: "u2", 4: "u4", 7: "u1", 13: "u4", 16: "u8", 18: "u8"}  # whole numbers; 7: bytes of any meaning
 PAGES = 1000
 
@@ -76,7 +77,7 @@ class _Reader:
             if at in seen or len(seen) == PAGES:
                 raise damaged(self._name, "its pages have no end")
             seen.add(at)
-            self._file.seek(at)
+            self._go(at)
             found.append(Page(self._order, self._tags()))
             (at,) = self._unpack(self._offset)
         if not found:
@@ -102,12 +103,17 @@ class _Reader:
         dtype = dtype.newbyteorder(self._order)
         length = number * dtype.itemsize
         if length > len(inline):
-            self._file.seek(struct.unpack_from(f"{self._order}{self._offset}", inline)[0])
+            self._go(struct.unpack_from(f"{self._order}{self._offset}", inline)[0])
             inline = self._take(length)
         return np.frombuffer(inline[:length], dtype).astype(np.int64)
 
     def _unpack(self, form: str) -> tuple[int, ...]:
         return struct.unpack(self._order + form, self._take(struct.calcsize(self._order + form)))
+
+    def _go(self, at: int) -> None:
+        if at > self._size:
+            raise truncated(self._name)
+        self._file.seek(at)
 
     def _take(self, length: int) -> bytes:
         if self._file.tell() + length > self._size:

@@ -53,12 +53,15 @@ def identify(file: BinaryIO, name: str) -> Stored:
 
 def _decoded(data: bytes, size: tuple[int, int], name: str) -> Raster:
     """(H, W, 3), once all of it is there: libwebp gives no part of an incomplete picture."""
-    decoder = _webp.WebPAnimDecoder(data)
-    found = decoder.get_next()
-    del decoder  # it holds the picture twice
-    if found is None:
-        raise truncated(name)
     width, height = size
+    try:
+        decoder = _webp.WebPAnimDecoder(data)
+        found = decoder.get_next()
+    except OSError as error:
+        raise truncated(name, "its picture is broken, or ends early") from error
+    del decoder  # it holds the picture twice
+    if found is None or len(found[0]) != 4 * width * height:
+        raise truncated(name, "its picture is not the one that its header describes")
     rgba = np.frombuffer(found[0], np.uint8).reshape(height, width, 4)
     raster = np.empty((height, width, 3), np.uint8)
     rows = max(1, BAND // width)
