@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
-.PHONY: demo test check benchmark clean
+.PHONY: demo test check benchmark fuzz clean
 
 demo: $(READY)
 	$(BIN)/anomalib-lite demo --out demo
@@ -19,6 +19,10 @@ check: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/python -m pytest -m benchmark $(PYTEST_ARGS)
+
+# Mutated files against the readers, with other mutations each time; `make test` runs a short form.
+fuzz: $(READY)
+	FUZZ_MINUTES=$${FUZZ_MINUTES:-60} $(BIN)/python -m pytest -m benchmark -s tests/fuzz $(PYTEST_ARGS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -51,6 +51,9 @@ class ImageConfig(_Section):
     """Convert every image to grey (1) or RGB (3). Default: as the images are; mixed images are then refused."""
     white: float | None = Field(None, gt=0, le=65535)
     """Pixel value that is white, for cameras with 10 or 12 bits in 16. Default: the largest value of the type."""
+    max_pixels: int | None = Field(None, ge=1, le=4_000_000_000)
+    """Largest image that is read, in pixels, here and on the device: an image takes up to 16 bytes for each of them.
+    Default: 16 million, or twice the largest training image where that is more; to train, 100 million."""
     roi: Path | None = None
     """A mask image: pixels that are 0 are outside the region of interest, for fitting, scoring and thresholds alike."""
 

@@ -127,7 +127,7 @@ def test_data_check_knows_the_files(scans: Path, capsys: pytest.CaptureFixture[s
     assert "32 images = 32 usable + 0 unreadable" in said
     assert "pixels: 16-bit grey 32" in said
     assert "test: dent 6, 6 masks" in said
-    assert "1 file passed over, not images by suffix: .txt 1" in said
+    assert "1 file passed over, no images: .txt 1" in said
     assert "image.white" in said  # 12 bits in 16
 
 
@@ -323,7 +323,7 @@ def test_without_the_reader_nothing_is_calibrated(trained: Path, scans: Path, tm
 @pytest.mark.usefixtures("without")
 def test_without_the_reader_such_files_are_no_images(scans: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("data", "check", scans / "train/good") == 3
-    assert "not images by suffix: .acme 20" in capsys.readouterr().err
+    assert "no images: .acme 20" in capsys.readouterr().err
 
 
 def test_replaying_without_the_reader_is_refused(trained: Path) -> None:

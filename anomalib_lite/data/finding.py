@@ -113,16 +113,17 @@ def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[st
     """Names of all images below a folder, sorted, and notes on what is no image. Hidden files are left alone."""
     names: list[str] = []
     notes: list[str] = []
-    others: Counter[str] = Counter()
+    others: list[str] = []
     for folder, files in _walk(root, notes):
         for file in files:
-            if opener.is_image(file):
+            if opener.finds(folder / file):
                 names.append((folder / file).relative_to(root).as_posix())
             else:
-                others[PurePosixPath(file).suffix.lower() or "no suffix"] += 1
+                others.append((folder / file).relative_to(root).as_posix())
     if others:
-        kinds = ", ".join(f"{suffix} {number}" for suffix, number in sorted(others.items()))
-        notes.insert(0, f"{count(others.total(), 'file')} passed over, not images by suffix: {kinds}")
+        kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
+        said = ", ".join(f"{suffix} {number}" for suffix, number in sorted(kinds.items()))
+        notes.insert(0, f"{count(len(others), 'file')} passed over, no images: {said} ({some(sorted(others))})")
     return sorted(names), notes
 
 

@@ -153,7 +153,7 @@ def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
         raise ConfigError(f"--source-size: this model {what}; only a model that stretches its images can embed that.")
     if model.bundle.manifest.compares:
         raise ConfigError("--source-size: a model that compares with a golden image takes images of its size already.")
-    if min(size) < 1 or size[0] * size[1] > imaging.Limits().pixels:
+    if min(size) < 1 or size[0] * size[1] > model.opener.limits.pixels:
         raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
 
 

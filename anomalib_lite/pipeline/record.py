@@ -57,13 +57,7 @@ def describe(
         ),
         config=config,
         image=plan.intake.framing.spec,
-        framing=FramingRecord(
-            mode=plan.intake.framing.mode,
-            overlap=plan.intake.framing.overlap,
-            convert=plan.intake.framing.convert,
-            roi=None if plan.roi is None else ROI,
-            align=plan.intake.framing.align,
-        ),
+        framing=_framing(plan),
         graph=GraphRecord(fitted.inputs, fitted.parity),
         training=TrainingRecord(fitted.steps, fitted.device, len(plan.survey.fingerprint(plan.fit))),
         calibration=calibration,
@@ -84,6 +78,18 @@ def _detector(info: DetectorInfo, provider: Provider) -> DetectorRecord:
         version=provider.version,
         paper=info.paper,
         weights=info.weights,
+    )
+
+
+def _framing(plan: Plan) -> FramingRecord:
+    framing = plan.intake.framing
+    return FramingRecord(
+        mode=framing.mode,
+        overlap=framing.overlap,
+        convert=framing.convert,
+        roi=None if plan.roi is None else ROI,
+        align=framing.align,
+        max_pixels=plan.intake.opener.limits.pixels,
     )
 
 

@@ -20,6 +20,7 @@ from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
+from anomalib_lite.pipeline.budget import BODIES, Budget, Full
 from anomalib_lite.version import __version__
 
 MAX_BODY = 64 * 2**20  # bytes
@@ -93,11 +94,12 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """The body of a request, never more of it than `limit` bytes.
+async def read_body(request: Request, limit: int, seconds: float, take: Callable[[int], None]) -> bytes:
+    """The body of a request, never more of it than `limit` bytes; `take` holds them, and may raise `Full`.
 
     Raises:
-        HTTPException: 413 too large, 415 not an image, 408 too slow, 400 nothing in it, or not all of it.
+        HTTPException: 413 too large, 415 not an image, 408 too slow, 400 nothing in it, or not all of it, 503 too much
+            at once.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
@@ -109,11 +111,15 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     try:
         async with asyncio.timeout(seconds):
             async for chunk in request.stream():
+                take(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise HTTPException(413, f"at most {limit} bytes are taken")
     except ClientDisconnect as error:
         raise HTTPException(400, "the connection was closed before the image was complete") from error
+    except Full as error:
+        said = "other images are being judged, and there is no memory for this one: send it again"
+        raise HTTPException(503, said, {"Retry-After": "1"}) from error
     except TimeoutError as error:
         raise HTTPException(408, f"the body did not arrive within {seconds:g} s") from error
     if not body:
@@ -122,7 +128,12 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
 
 
 def application(
-    model: Model, *, reference: Source | None = None, max_body: int = MAX_BODY, body_seconds: float = BODY_SECONDS
+    model: Model,
+    *,
+    reference: Source | None = None,
+    max_body: int = MAX_BODY,
+    body_seconds: float = BODY_SECONDS,
+    budget: Budget | None = None,
 ) -> FastAPI:
     """The service: POST /inspect, /healthz, /readyz, /metrics, /openapi.json.
 
@@ -131,8 +142,10 @@ def application(
         reference: The golden image, for models that compare.
         max_body: Largest image file taken, bytes.
         body_seconds: For an image to arrive.
+        budget: The memory of all requests together; default: that of `budget`.
     """
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
+    budget = budget or Budget(max(BODIES, 2 * max_body))
     metrics, unready = Metrics(model.model_id), _unready(model)
     pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1), thread_name_prefix="inspect")
     _tell_of_itself(app, model, metrics, unready)
@@ -142,9 +155,12 @@ def application(
         """Judge the image in the body. 422 with a row where it cannot be measured: its verdict is ERROR."""
         if unready:
             raise HTTPException(503, unready)
-        body = await read_body(request, max_body, body_seconds)
-        judge = lambda: model.inspect(FileBytes(name, body), reference=reference, name=name)  # noqa: E731
-        result = await asyncio.get_running_loop().run_in_executor(pool, judge)
+        loop = asyncio.get_running_loop()
+        with budget.arriving() as take:
+            file = FileBytes(name, await read_body(request, max_body, body_seconds, take))
+            async with budget.decoding(await loop.run_in_executor(pool, model.opener.memory, file)):
+                judge = lambda: model.inspect(file, reference=reference, name=name)  # noqa: E731
+                result = await loop.run_in_executor(pool, judge)
         metrics.add(result)
         row = Row.model_validate(result.row()).model_dump_json()
         status = 422 if result.verdict is Verdict.ERROR else 200

@@ -16,6 +16,7 @@ from anomalib_lite.data.simulation import simulate
 from anomalib_lite.data.survey import Looked
 from anomalib_lite.edge.golden.goldens import MAX_GOLDENS, Goldens
 from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import Limits
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.intake import Intake, region_of_interest
 from anomalib_lite.edge.manifest import ImageSpec
@@ -28,6 +29,7 @@ from anomalib_lite.training.request import Request
 DEFAULT_SIZE = 256
 LARGE = 2_000_000  # pixels of a golden image, above which it is cut into tiles
 GOLDEN_TILE = 512
+PIXELS, TIMES = 16_000_000, 2  # of images that a model reads by default: at least, and as a multiple of the largest one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +96,8 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     compares = "reference" in info.inputs
     if not compares and (request.golden or request.golden_pattern or request.simulate):
         raise ConfigError(f"'{info.name}' compares with nothing: leave out --golden, --golden-pattern, --simulate.")
-    dataset = find(request.data, group=request.group, columns=request.columns, opener=Opener(plugins.readers))
+    opener = Opener(plugins.readers, Limits.of(config.image.max_pixels))
+    dataset = find(request.data, group=request.group, columns=request.columns, opener=opener)
     good = replace(dataset, samples=training_samples(dataset))
     if request.simulate and compares:
         dataset = good = simulate(good, request.simulate, config.training.seed, scratch)
@@ -120,7 +123,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         options=options,
         config=config,
         dataset=dataset,
-        intake=Intake(framing, dataset.opener, goldens, compares),
+        intake=Intake(framing, Opener(opener.readers, Limits.of(config.image.max_pixels)), goldens, compares),
         roi=roi,
         fit=fit,
         held_out=held_out,
@@ -150,7 +153,9 @@ def _framed(
 ) -> tuple[Config, Framing, bytes | None]:
     """How images become inputs of the graph: the configuration with what follows for it, and the region's bytes."""
     largest = max((height * width for height, width in golden_shapes), default=0)
-    config = config.model_copy(update={"image": _cut(config.image, largest, positional=info.positional)})
+    image = _cut(config.image, largest, positional=info.positional)
+    image = image.model_copy(update={"max_pixels": image.max_pixels or _enough_pixels(found, golden_shapes)})
+    config = config.model_copy(update={"image": image})
     roi = _read_roi(config.image.roi)
     framing = Framing(
         spec=_image_spec(config, found, golden_shapes[0] if golden_shapes else (DEFAULT_SIZE, DEFAULT_SIZE)),
@@ -251,6 +256,12 @@ def _cut(image: ImageConfig, golden: int, *, positional: bool) -> ImageConfig:
             "or set image.height and image.width."
         )
     return image.model_copy(update={"mode": mode, "height": GOLDEN_TILE, "width": GOLDEN_TILE})
+
+
+def _enough_pixels(found: Survey, golden_shapes: Sequence[tuple[int, int]]) -> int:
+    """The largest image that the model reads where nobody says it: what a device has the memory for."""
+    sizes = [(facts.height, facts.width) for facts in found.facts.values()]
+    return max(PIXELS, TIMES * max(height * width for height, width in [*sizes, *golden_shapes]))
 
 
 def _image_spec(config: Config, found: Survey, size: tuple[int, int]) -> ImageSpec:

@@ -56,7 +56,7 @@ def test_hidden_files_are_left_alone_and_others_are_counted(tmp_path: Path) -> N
         (tmp_path / name).write_text("x")
     dataset = find(tmp_path)
     assert [sample.name for sample in dataset.samples] == ["a.png"]
-    assert "3 files passed over, not images by suffix: .txt 2, no suffix 1" in dataset.notes
+    assert "3 files passed over, no images: .txt 2, no suffix 1 (README, more.TXT, notes.txt)" in dataset.notes
 
 
 def test_links_are_followed_and_loops_end(tmp_path: Path) -> None:
@@ -352,3 +352,18 @@ def test_the_magnetic_tiles() -> None:
     fit, calibrate = split_for_calibration(good, 0.3, seed=0)
     assert len(groups(calibrate)) == 35
     assert not groups(fit) & groups(calibrate)
+
+
+def test_images_are_found_by_their_content_where_their_name_has_no_suffix(tmp_path: Path) -> None:
+    """And by every suffix that pictures have: what cannot be read is unreadable, not passed over."""
+    for number, name in enumerate(("a.jfif", "b.jpe", "c.JPG", "d", "e.dib", "f.jpg", "g.gif", "h.heic", "sub")):
+        write_image(tmp_path / "new.png", value=10 * number).rename(tmp_path / name)
+    (tmp_path / "h.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (tmp_path / "e.jpg.tmp").write_bytes((tmp_path / "a.jfif").read_bytes())
+    (tmp_path / "LICENSE").write_text("x")
+    dataset = find(tmp_path)
+    assert [Path(sample.name).stem for sample in dataset.samples] == [*"abcdefgh", "sub"]
+    assert "2 files passed over, no images: .tmp 1, no suffix 1 (LICENSE, e.jpg.tmp)" in dataset.notes
+    _, unreadable = look(dataset.samples)
+    assert [name for name, _ in unreadable] == ["h.heic"]
+    assert "HEIC, which is not read here" in unreadable[0][1]

@@ -21,6 +21,7 @@ from conftest import picture, save
 from needs import need
 
 from anomalib_lite.edge import watch as watching
+from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import JOURNAL, Watcher
 from anomalib_lite.errors import DataError
@@ -358,6 +359,7 @@ CODE = """
 import sys
 from pathlib import Path
 from threading import Event
+from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher, watch
 with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as watcher:
@@ -418,3 +420,93 @@ def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, f
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert [json.loads(line) for line in out.splitlines()] == rows(folder)
+
+
+def test_what_is_no_image_stays_and_is_told_of_once(model: Model, folder: Path) -> None:
+    """By name, or by content where the name does not say it: no picture is passed over in silence."""
+    save(folder / "a.png", picture(1)).rename(folder / "a")
+    save(folder / "b.png", picture(2)).rename(folder / "b.gif")
+    (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (folder / "README").write_text("read me")
+    (folder / "notes.txt").write_text("a note")
+    (folder / ".part.png").write_bytes(b"half")
+    said: list[str] = []
+    stop = Event()
+    with watcher(model, folder, settle=0.1) as one:
+        thread = Thread(target=watching.watch, args=(one, stop, lambda row: None, said.append))
+        thread.start()
+        wait(lambda: len(rows(folder)) == 3 and len(said) == 2)
+        time.sleep(0.5)
+        assert len(said) == 2
+        (folder / "notes.txt").write_text("another note")
+        time.sleep(0.5)
+        stop.set()
+        thread.join()
+    assert said == [
+        f"{name}: no image by its name or its content; it stays where it is." for name in ("README", "notes.txt")
+    ]
+    assert set(places(folder)) == {"ok/a", "ok/b.gif", "error/c.heic", "README", "notes.txt", ".part.png"}
+    (heic,) = [row for row in rows(folder) if row["image"] == "c.heic"]
+    assert "HEIC, which is not read here" in heic["error"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from anomalib_lite.edge.attempts import Attempts
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.watch import Watcher
+model, inspect = Model(sys.argv[1]), Model.inspect
+def killed(self, image, **options):  # as the system kills what takes too much memory
+    os.kill(os.getpid(), 9) if Path(image).name == "huge.png" else None
+    return inspect(self, image, **options)
+Model.inspect = killed
+with Watcher(model, Path(sys.argv[2]), settle=0) as one:
+    list(one.step())
+"""
+
+
+def test_what_ended_the_program_twice_is_set_aside_and_nothing_waits_behind_it(model_path: Path, folder: Path) -> None:
+    save(folder / "huge.png", picture(0))
+    for number in range(3):
+        save(folder / f"{number}.png", picture(number))
+
+    def start() -> int:
+        return subprocess.run([sys.executable, "-c", KILLED, str(model_path), str(folder)], check=False).returncode
+
+    assert start() == -signal.SIGKILL
+    assert start() == -signal.SIGKILL
+    assert [row["image"] for row in rows(folder)] == ["0.png", "1.png", "2.png"]  # they did not wait
+    assert start() == 0
+    last = rows(folder)[-1]
+    assert (last["image"], last["verdict"], last["error_code"]) == ("huge.png", "ERROR", "internal")
+    assert "ended twice" in last["error"]
+    assert set(places(folder)) == {"error/huge.png", *(f"ok/{number}.png" for number in range(3))}
+    save(folder / "huge.png", picture(0))  # another file of that name is tried anew
+    assert start() == -signal.SIGKILL
+
+
+def test_attempts_are_counted_for_the_same_file_alone(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    with attempts.counted("a.png", "1"):
+        pass
+    assert Attempts(tmp_path).of("a.png", "1") == 0
+    begun = attempts.counted("a.png", "1")
+    begun.__enter__()
+    assert (Attempts(tmp_path).of("a.png", "1"), Attempts(tmp_path).of("a.png", "2")) == (1, 0)
+    for damaged in (b"", b"[", b"[1]", b'{"a": 1}', b"\xff", b'{"a": ["x", []]}'):
+        (tmp_path / ".attempts.json").write_bytes(damaged)
+        assert Attempts(tmp_path).of("a.png", "1") == 0
+
+
+def test_a_disk_that_takes_no_attempt_is_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(tmp_path)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"), attempts.counted("a.png", "1"):
+            pass
+        assert attempts.of("a.png", "1") == 0

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import picture, save
+from fuzz.seeds import encoded
 from needs import need
 from serving import LIMIT, Service, is_installed, start
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS
+from anomalib_lite.pipeline.budget import DECODING, Budget, Full
 
 
 @pytest.fixture(scope="module")
@@ -162,6 +168,55 @@ def test_a_bomb_is_refused_before_it_is_decoded(service: Service) -> None:
     bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(bytes(10_000)))
     status, row = service.inspect(bomb + chunk(b"IEND", b""))
     assert (status, row["error_code"]) == (422, "too_large")
+
+
+def memory(service: Service) -> int:
+    """Largest resident memory of the service so far, bytes."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+def test_images_that_are_sent_at_once_share_one_budget(service: Service) -> None:
+    """Eight images of 16 megapixels, 700 bytes each: decoded all at once they would take 1.5 GB."""
+    need(Path("/proc/self/status").is_file(), "resident memory is read from /proc")
+    content = encoded(np.zeros((4000, 4000, 3), np.uint8), "WEBP", lossless=True, quality=0)
+    before = memory(service)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(service.inspect, [content] * 8))
+    assert [row["error_code"] for _, row in answers] == ["wrong_channels"] * 8  # decoded, and then refused
+    assert memory(service) - before < 2 * DECODING
+
+
+def test_bodies_beyond_the_budget_are_refused_and_the_others_are_not() -> None:
+    budget = Budget(bodies=100)
+    with budget.arriving() as first:
+        first(60)
+        with budget.arriving() as second:
+            second(30)
+            with pytest.raises(Full):
+                second(20)
+        first(40)  # what the second one held is free
+    with budget.arriving() as third:
+        third(100)
+
+
+def test_decoding_waits_in_order_until_there_is_room() -> None:
+    async def run() -> list[str]:
+        budget, order = Budget(decoding=100), list[str]()
+
+        async def one(name: str, size: int) -> None:
+            async with budget.decoding(size):
+                order.append(f"+{name}")
+                await asyncio.sleep(0.01)
+                order.append(f"-{name}")
+
+        await asyncio.gather(one("a", 60), one("b", 60), one("c", 10), one("d", 1000))
+        return order
+
+    order = asyncio.run(run())
+    assert order.index("+b") > order.index("-a")  # no room for both
+    assert order.index("+c") > order.index("+b")  # nobody overtakes
+    assert order[-2:] == ["+d", "-d"]  # more than there is: alone
 
 
 def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path) -> None:

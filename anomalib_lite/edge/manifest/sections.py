@@ -53,10 +53,14 @@ class FramingRecord:
     roi: str | None = None  # the mask's name in the bundle
     align: bool = False
     source: tuple[int, int] | None = None  # (height, width) that alone is taken, where the graph itself resizes
+    max_pixels: int | None = None  # of an image, a golden one and a mask; None in models of older versions
 
     def rules(self) -> Iterator[Rule]:
         """What a frame is cut by."""
         yield Rule("overlap", self.overlap, self.overlap >= 0, "a whole number of pixels")
+        yield Rule(
+            "max_pixels", self.max_pixels, self.max_pixels is None or self.max_pixels > 0, "a whole number above 0"
+        )
 
 
 @dataclass(frozen=True, slots=True)

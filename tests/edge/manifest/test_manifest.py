@@ -22,8 +22,8 @@ OPTIONAL = {  # keys that models of older versions lack
     "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.n",
     "calibration.simulated", "calibration.statement", "calibration.images_per_unit.min", "data.calibrated",
     "data.simulated", "data.unreadable", "detector.paper", "detector.weights", "exported", "exported.int8",
-    "framing.align", "framing.roi", "framing.source", "graph.parity", "graph_sha256", "readers", "reference",
-    "selfcheck",
+    "framing.align", "framing.max_pixels", "framing.roi", "framing.source", "graph.parity",
+    "graph_sha256", "readers", "reference", "selfcheck",
 }  # fmt: skip
 
 
