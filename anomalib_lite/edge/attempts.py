@@ -25,33 +25,29 @@ class Attempts:
         except (OSError, ValueError, TypeError, AttributeError):
             return
 
-    def of(self, name: str, identity: str) -> int:
-        """Attempts at this file that ended the program."""
-        known, number = self._begun.get(name, ("", 0))
-        return number if known == identity else 0
+    def number(self, name: str) -> int:
+        """Attempts at a file of this name that ended the program."""
+        return self._begun.get(name, ("", 0))[1]
 
     @contextmanager
-    def counted(self, name: str, identity: str) -> Iterator[None]:
-        """Within the block, the end of the program counts as an attempt at this file.
+    def counted(self, name: str, identity: str) -> Iterator[int]:
+        """Within the block, the end of the program counts as an attempt at this file: the how-manieth it is.
 
         Raises:
             OSError: The disk does not take it. Nothing was begun then.
         """
         before = self._begun.get(name)
-        self._begun[name] = identity, self.of(name, identity) + 1
+        attempt = 1 + (before[1] if before is not None and before[0] == identity else 0)
+        self._begun[name] = identity, attempt
         try:
             self._write()
         except OSError:
             self._begun.pop(name) if before is None else self._begun.update({name: before})
             raise
         try:
-            yield
+            yield attempt
         finally:
-            self.forget(name)
-
-    def forget(self, name: str) -> None:
-        """Its inspection ended, however it ended."""
-        if self._begun.pop(name, None) is not None:
+            del self._begun[name]
             self._write()
 
     def _write(self) -> None:

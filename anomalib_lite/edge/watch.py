@@ -50,9 +50,6 @@ class Watcher:
         """
         self._model, self._folder, self._settle, self._reference = model, folder, settle, reference
         self._seen: dict[str, tuple[str, float]] = {}  # name -> identity, since when
-        self._others: dict[str, tuple[str, bool]] = {}  # names that tell of no image -> identity, whether it is one
-        self._resting: dict[str, tuple[str, float]] = {}  # the same for them as `_seen`
-        self._left: set[str] = set()  # those that are none, and were told of
         self._attempts = Attempts(folder)
         self._pending: JournalRow | None = None  # written, its file not yet moved
         self._journal = -1
@@ -98,7 +95,7 @@ class Watcher:
         self._finish()
         names, now = self._arrived(), time.monotonic()
         self._seen = {name: self._seen[name] for name in names if name in self._seen}
-        for name in names:
+        for name in sorted(names, key=self._attempts.number):  # what ended the program holds up nothing
             identity = self._identity(name)
             known, since = self._seen.get(name, (None, now))
             if identity is None or identity != known:
@@ -111,49 +108,18 @@ class Watcher:
                 yield row
 
     def _arrived(self) -> list[str]:
-        """Names of images in the folder, oldest first; what ended the program before comes last, and holds up nothing.
-
-        Hidden files are being copied, or none of ours.
-        """
-        found: list[tuple[int, int, str]] = []
-        others: dict[str, tuple[str, bool]] = {}
+        """Names of images in the folder, oldest first. Hidden files are being copied, or none of ours."""
+        found = []
         with os.scandir(self._folder) as entries:
             for entry in entries:
-                if entry.name.startswith(".") or entry.name == JOURNAL:
-                    continue
-                try:
-                    status = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # vanished meanwhile
-                    continue
-                if stat.S_ISDIR(status.st_mode):
-                    continue
-                identity = _identity(status)
-                if self._model.opener.is_image(entry.name) or self._is_image(entry.name, identity, others):
-                    found.append((self._attempts.of(entry.name, identity), status.st_mtime_ns, entry.name))
-        self._others = others
-        self._left &= others.keys()
-        return [name for *_, name in sorted(found)]
-
-    def _is_image(self, name: str, identity: str, others: dict[str, tuple[str, bool]]) -> bool:
-        """Whether a file whose name does not say so is an image; looked at once for as long as it stays the same."""
-        known, found = self._others.get(name, ("", False))
-        others[name] = identity, found if known == identity else self._model.opener.finds(self._folder / name)
-        return others[name][1]
-
-    def left(self) -> list[str]:
-        """Names of files that are no images and have rested, each once: they stay where they are."""
-        now, rested = time.monotonic(), []
-        for name, (identity, is_image) in self._others.items():
-            if is_image or name in self._left:
-                continue
-            known, since = self._resting.setdefault(name, (identity, now))
-            if known != identity:
-                self._resting[name] = (identity, now)
-            elif now - since >= self._settle:
-                rested.append(name)
-        self._resting = {name: seen for name, seen in self._resting.items() if name in self._others}
-        self._left |= set(rested)
-        return sorted(rested)
+                if not entry.name.startswith(".") and self._model.opener.finds(self._folder / entry.name):
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:  # vanished meanwhile
+                        continue
+                    if not stat.S_ISDIR(status.st_mode):
+                        found.append((status.st_mtime_ns, entry.name))
+        return [name for _, name in sorted(found)]
 
     def _identity(self, name: str) -> str | None:
         """What tells this file from a later one of its name; None where it is gone."""
@@ -161,17 +127,16 @@ class Watcher:
             status = (self._folder / name).lstat()
         except FileNotFoundError:
             return None
-        return _identity(status)
+        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
 
     def _inspect(self, name: str, identity: str) -> JournalRow | None:
         """The row of a file; None where it changed or vanished while it was read."""
-        if self._attempts.of(name, identity) >= TWICE:
-            result = self._model.refuse(
-                name, "the program ended twice while it was inspected, for want of memory perhaps"
-            )
-            self._attempts.forget(name)
-        else:
-            with self._attempts.counted(name, identity):
+        with self._attempts.counted(name, identity) as attempt:
+            if attempt > TWICE:
+                result = self._model.refuse(
+                    name, "the program ended twice while it was inspected, short of memory perhaps"
+                )
+            else:
                 result = self._model.inspect(self._folder / name, reference=self._reference, name=name)
         if self._identity(name) != identity:
             self._seen.pop(name, None)
@@ -222,11 +187,6 @@ class Watcher:
             ) from error
 
 
-def _identity(status: os.stat_result) -> str:
-    """What tells a file from a later one of its name."""
-    return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
-
-
 def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say: Callable[[str], None]) -> None:
     """Inspect what arrives until `stop` is set.
 
@@ -243,8 +203,6 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say
                 heard = heard and _heard(row, each, say)
                 if stop.is_set():
                     return
-            for name in watcher.left():
-                say(f"{name}: no image by its name or its content; it stays where it is.")
             failed = ""
         except OSError as error:
             reason = f"{error.filename2 or error.filename or 'the watched folder'}: {error.strerror}"

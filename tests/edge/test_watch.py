@@ -422,30 +422,14 @@ def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, f
     assert [json.loads(line) for line in out.splitlines()] == rows(folder)
 
 
-def test_what_is_no_image_stays_and_is_told_of_once(model: Model, folder: Path) -> None:
-    """By name, or by content where the name does not say it: no picture is passed over in silence."""
+def test_a_picture_is_judged_whatever_its_name_says(model: Model, folder: Path) -> None:
+    """By content where the name has no suffix; what cannot be read is set aside with a row, not passed over."""
     save(folder / "a.png", picture(1)).rename(folder / "a")
     save(folder / "b.png", picture(2)).rename(folder / "b.gif")
     (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     (folder / "README").write_text("read me")
-    (folder / "notes.txt").write_text("a note")
-    (folder / ".part.png").write_bytes(b"half")
-    said: list[str] = []
-    stop = Event()
-    with watcher(model, folder, settle=0.1) as one:
-        thread = Thread(target=watching.watch, args=(one, stop, lambda row: None, said.append))
-        thread.start()
-        wait(lambda: len(rows(folder)) == 3 and len(said) == 2)
-        time.sleep(0.5)
-        assert len(said) == 2
-        (folder / "notes.txt").write_text("another note")
-        time.sleep(0.5)
-        stop.set()
-        thread.join()
-    assert said == [
-        f"{name}: no image by its name or its content; it stays where it is." for name in ("README", "notes.txt")
-    ]
-    assert set(places(folder)) == {"ok/a", "ok/b.gif", "error/c.heic", "README", "notes.txt", ".part.png"}
+    run(model, folder)
+    assert set(places(folder)) == {"ok/a", "ok/b.gif", "error/c.heic", "README"}
     (heic,) = [row for row in rows(folder) if row["image"] == "c.heic"]
     assert "HEIC, which is not read here" in heic["error"]
 
@@ -488,15 +472,19 @@ def test_what_ended_the_program_twice_is_set_aside_and_nothing_waits_behind_it(m
 
 def test_attempts_are_counted_for_the_same_file_alone(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path)
-    with attempts.counted("a.png", "1"):
-        pass
-    assert Attempts(tmp_path).of("a.png", "1") == 0
+    with attempts.counted("a.png", "1") as attempt:
+        assert attempt == 1
     begun = attempts.counted("a.png", "1")
     begun.__enter__()
-    assert (Attempts(tmp_path).of("a.png", "1"), Attempts(tmp_path).of("a.png", "2")) == (1, 0)
+    left = (tmp_path / ".attempts.json").read_bytes()
+    for identity, number in (("1", 2), ("2", 1)):
+        (tmp_path / ".attempts.json").write_bytes(left)
+        assert Attempts(tmp_path).number("a.png") == 1
+        with Attempts(tmp_path).counted("a.png", identity) as attempt:
+            assert attempt == number
     for damaged in (b"", b"[", b"[1]", b'{"a": 1}', b"\xff", b'{"a": ["x", []]}'):
         (tmp_path / ".attempts.json").write_bytes(damaged)
-        assert Attempts(tmp_path).of("a.png", "1") == 0
+        assert Attempts(tmp_path).number("a.png") == 0
 
 
 def test_a_disk_that_takes_no_attempt_is_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -509,4 +497,4 @@ def test_a_disk_that_takes_no_attempt_is_no_attempt(tmp_path: Path, monkeypatch:
     for _ in range(3):
         with pytest.raises(OSError, match="No space"), attempts.counted("a.png", "1"):
             pass
-        assert attempts.of("a.png", "1") == 0
+        assert attempts.number("a.png") == 0
