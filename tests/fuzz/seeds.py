@@ -118,7 +118,7 @@ def _tiff() -> Iterator[tuple[str, bytes]]:
     for height, width in SIZES:
         grey, deep, rgb = part(height, width, 1), part(height, width, 1, np.uint16), part(height, width, 3)
         for order, big in product("<>", (False, True)):
-            layout = {"byteorder": order, "bigtiff": big}
+            layout: dict[str, Any] = {"byteorder": order, "bigtiff": big}
             yield "grey", tiff(grey, rowsperstrip=5, **layout)
             yield "deep", tiff(deep, **layout)
             yield "rgb", tiff(rgb, photometric="rgb", rowsperstrip=7, **layout)
@@ -137,14 +137,14 @@ def _tiff() -> Iterator[tuple[str, bytes]]:
 def _webp() -> Iterator[tuple[str, bytes]]:
     for height, width in SIZES:
         image = Image.fromarray(part(height, width, 3))
-        variants: dict[str, dict[str, Any]] = {
+        ways: dict[str, dict[str, Any]] = {
             "lossy": {"quality": 80},
             "lossless": {"lossless": True},
             "turned": {"exif": turned(3)},
             "fine": {"quality": 100, "method": 6},
             "one": {"save_all": True, "lossless": True},
         }
-        for name, options in variants.items():
+        for name, options in ways.items():
             yield name, encoded(image, "WEBP", **options)
 
 

@@ -49,8 +49,8 @@ def test_a_very_large_image_is_drawn_smaller_with_its_outline_in_place(
     assert large.shape == (240, 192, 3)
     assert small.shape[0] * small.shape[1] <= 10_000
     assert small.shape[0] / small.shape[1] == pytest.approx(240 / 192, rel=0.05)
-    first, second = (np.argwhere(one.min(axis=2) == 255).mean(axis=0) / one.shape[:2] for one in drawn)
-    np.testing.assert_allclose(first, second, atol=0.05)  # the white outline
+    white = [np.argwhere(one.min(axis=2) == 255).mean(axis=0) / one.shape[:2] for one in drawn]
+    np.testing.assert_allclose(white[0], white[1], atol=0.05)  # the white outline
 
 
 DRAW = """

@@ -186,7 +186,8 @@ def test_a_jpeg_that_nobody_can_count_is_refused() -> None:
 
 def entry(data: bytes, tag: int) -> int:
     """Where the entry of a tag stands in a little-endian file of one page."""
-    at: int = struct.unpack_from("<I", data, 4)[0]
+    at: int
+    (at,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, at)
     return next(at + 2 + 12 * n for n in range(count) if struct.unpack_from("<H", data, at + 2 + 12 * n)[0] == tag)
 
