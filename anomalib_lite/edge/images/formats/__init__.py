@@ -24,8 +24,8 @@ The rules, one per trap. What they do not cover is an `ImageError`, never a gues
 What was decoded is counted against what is claimed, by what each format offers:
 
 PNG    checksums of all chunks; a row that was never decoded still has the value from before
-JPEG   decoded without its end marker, so that the decoder asks for more where blocks lack; with several scans or restart
-       markers twice, the second time with other data where each stretch ends: what was complete looks the same
+JPEG   decoded without its end marker, so that the decoder asks for more where blocks lack; with several scans or
+       restart markers twice, the second time with other data where each stretch ends: what was complete looks the same
 TIFF   the table of strips or tiles, and their bytes; compressed, what the decoder says; JPEG within it, as JPEG
 WebP   what libwebp says, which gives no part of a picture
 BMP    the bytes that the header asks for; PGM and PPM likewise
