@@ -58,7 +58,7 @@ def evaluate(
 
 def show(metrics: Mapping[str, Any]) -> None:
     """Print the metrics: all defects, each kind, and the rates at the certified threshold."""
-    from anomalib_lite.report.metrics_table import rate
+    from anomalib_lite.report import metrics_table
 
     names = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
     rows = [("all", metrics)] + [(kind, values) for kind, values in metrics["per_kind"].items()]
@@ -66,6 +66,7 @@ def show(metrics: Mapping[str, Any]) -> None:
         ("defects", "n", *(name.replace("_", " ") for name in names)),
         [(kind, str(values["n"]), *(console.number(values[name]) for name in names)) for kind, values in rows],
     )
-    for name in ("false_reject_rate", "escape_rate", "escape_rate_after_review"):
-        typer.echo(f"{name.replace('_', ' '):<26}{rate(metrics[name])}")
-    typer.echo(f"{'could not be measured':<26}{metrics['errors']['count']}")
+    said = metrics_table.rates(metrics) | {"Could not be measured": str(metrics["errors"]["count"])}
+    width = max(map(len, said))
+    for what, value in said.items():
+        typer.echo(f"{what:<{width}}  {value}")

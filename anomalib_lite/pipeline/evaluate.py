@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.report import writing as reporting
+
+WARNING = "warning: "  # what a note begins with that says how the figures must not be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,11 +71,26 @@ def evaluate(
             evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
             writer.write(result)
             report.add(result, seen.pixels, sample)
-        metrics = report.metrics = evaluation.metrics()
         notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
+        metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
     if out is not None:
         _write_metrics(out / "metrics.json", metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out)
+
+
+def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:
+    """Which model was measured, at which thresholds, what they promise, and what flatters the figures."""
+    calibration, limits = model.bundle.manifest.calibration, model.thresholds
+    bounds = {name: one.bound for name, one in (("reject", calibration.reject), ("review", calibration.review))}
+    return {
+        "model_id": model.model_id,
+        "thresholds": {name: getattr(limits, name) for name in ("reject", "review", "map_reject", "map_review")},
+        "bound": bounds
+        | {"confidence": calibration.confidence, "n": calibration.n, "unit": calibration.unit}
+        | {"statement": list(calibration.statement)},
+        "warnings": [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)],
+        "notes": [note for note in notes if not note.startswith(WARNING)],
+    }
 
 
 def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:

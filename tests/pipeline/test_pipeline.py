@@ -110,7 +110,13 @@ def test_evaluate_reports_the_metrics_of_every_kind(model_path: Path, parts: Pat
     assert metrics["image_auroc"] == 1.0
     assert set(metrics["per_kind"]) == {"dent", "hole"}
     assert metrics["false_reject_rate"]["n"] == 10
-    assert metrics["escape_rate"]["count"] == 0
+    assert metrics["escape_rate"]["parts_any"]["count"] == 0
+    manifest = Model(model_path).bundle.manifest
+    assert metrics["model_id"] == Model(model_path).model_id
+    assert metrics["thresholds"]["reject"] == manifest.calibration.reject.value
+    assert metrics["bound"]["reject"] == manifest.calibration.reject.bound
+    assert metrics["bound"]["statement"] == list(manifest.calibration.statement)
+    assert metrics["warnings"] == metrics["notes"] == []
     assert done.verdicts["all"]["NG"] == 10
     assert not done.notes
 
@@ -119,8 +125,9 @@ def test_evaluate_says_when_it_tests_on_what_was_fitted(model_path: Path, parts:
     table = tmp_path / "samples.csv"
     fitted = sorted((parts / "train/good").iterdir())
     table.write_text("image,label\n" + "".join(f"{path},good\n" for path in fitted))
-    notes = evaluate(Model(model_path), table).notes
-    assert any("28 of 40 images were fitted on" in note for note in notes)
+    done = evaluate(Model(model_path), table)
+    assert any("28 of 40 images were fitted on" in note for note in done.notes)
+    assert any(one.startswith("28 of 40 images were fitted on") for one in done.metrics["warnings"])
 
 
 def test_evaluate_says_when_it_tests_on_what_set_the_thresholds(model_path: Path, parts: Path, tmp_path: Path) -> None:
