@@ -27,10 +27,13 @@ def evaluate(
     model: options.Model,
     data: options.Data,
     out: Out = None,
+    overwrite: options.Overwrite = False,
     json: Json = False,
     group: options.Group = None,
     column: options.Column = None,
+    strict: options.Strict = False,
     provider: options.Provider = "cpu",
+    threads: options.Threads = 0,
 ) -> None:
     """Measure a model on labelled images.
 
@@ -43,17 +46,27 @@ def evaluate(
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.evaluate import evaluate as run
 
-    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     with stdout_for_results():
-        done = run(loaded, data, out=out, group=group, columns=options.columns(column), track=console.track)
+        done = run(
+            loaded,
+            data,
+            out=options.folder(out),
+            group=group,
+            columns=options.columns(column),
+            overwrite=overwrite,
+            track=console.track,
+        )
     for note in done.notes:
         console.say(note)
     if json:
         typer.echo(dumps(done.metrics, indent=1, allow_nan=False))
-    else:
+    elif done.measured:
         show(done.metrics)
+    console.errors(done.errors)
     if out:
         console.say(f"report  {out / 'report.html'}")
+    console.exit_unmeasured(len(done.errors), done.measured, strict=strict)
 
 
 def show(metrics: Mapping[str, Any]) -> None:
@@ -69,4 +82,4 @@ def show(metrics: Mapping[str, Any]) -> None:
     said = metrics_table.rates(metrics) | {"Could not be measured": str(metrics["errors"]["count"])}
     width = max(map(len, said))
     for what, value in said.items():
-        typer.echo(f"{what:<{width}}  {value}")
+        typer.echo(f"{what[0].lower()}{what[1:]:<{width}} {value}")

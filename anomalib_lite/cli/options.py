@@ -17,6 +17,7 @@ IMAGES = "Images"
 RATES = "Certified rates"
 GOLDEN = "Golden images, for detectors that compare"
 RUNNING = "Running"
+EXIT_CODE = "Exit code"
 
 Model: TypeAlias = Annotated[
     Path,
@@ -74,6 +75,18 @@ GoldenImage: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace what --out names.", rich_help_panel=OUTPUT)
 ]
+Strict: TypeAlias = Annotated[
+    bool, typer.Option("--strict", help="Exit with 3 if any image could not be measured.", rich_help_panel=EXIT_CODE)
+]
+Threads: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Threads that one image is judged with; 0 leaves it to onnxruntime.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Provider: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -87,6 +100,28 @@ Provider: TypeAlias = Annotated[
 def named(path: Path) -> Path:
     """A path that has a name to put another one beside: of '.', the folder that it stands for."""
     return path if path.name else path.absolute()
+
+
+FILES = {
+    *(".onnx", ".pt", ".pth", ".ckpt", ".safetensors", ".csv", ".json", ".jsonl", ".html", ".yaml", ".yml", ".txt"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".zip", ".gz", ".tar", ".pdf"),
+}
+
+
+def folder(path: Path | None, *, zipped: bool = False) -> Path | None:
+    """Where `--out` writes a folder: a name that looks like a file's is a mistake.
+
+    Args:
+        path: What `--out` names.
+        zipped: Whether a name that ends in .zip is one file.
+
+    Raises:
+        ConfigError: It is such a name.
+    """
+    if path is not None and (suffix := path.suffix.lower()) in FILES and not (zipped and suffix == ".zip"):
+        either = "a folder, or a zip file where the name ends in .zip," if zipped else "a folder"
+        raise ConfigError(f"--out {path}: {either} is written, and not a file '{suffix}'. Leave '{suffix}' out.")
+    return path
 
 
 def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:

@@ -28,6 +28,12 @@ class _Images:
         self.verdicts: dict[str, list[Verdict]] = defaultdict(list)  # by part, of what could be measured
         self.errors = 0
 
+    def judge(self, part: str, score: float, verdict: Verdict) -> None:
+        """Count an image that could be measured."""
+        self.scores.append(score)
+        self.parts.append(part)
+        self.verdicts[part].append(verdict)
+
 
 class Evaluation:
     """Accumulates an evaluation in constant memory for pixels, and a few numbers per image.
@@ -73,8 +79,7 @@ class Evaluation:
             DataError: mask, valid area and map differ in shape.
         """
         self._count += 1
-        if ms is not None:
-            self._ms.append(ms)
+        self._ms.extend([] if ms is None else [ms])
         part = group if self._unit == "group" else str(self._count)
         if label != GOOD:
             self._defective.add(part)
@@ -82,9 +87,7 @@ class Evaluation:
         if verdict is Verdict.ERROR:
             images.errors += 1
             return
-        images.scores.append(score)
-        images.parts.append(part)
-        images.verdicts[part].append(verdict)
+        images.judge(part, score, verdict)
         if label == GOOD:
             mask = None
         elif mask is None:
@@ -143,7 +146,7 @@ class Evaluation:
         """That of the AUROC, over parts."""
         good, parts = self._images[GOOD], [part for kind in kinds for part in kind.parts]
         interval = auroc_interval((good.scores, good.parts), (scores, parts))
-        return interval and interval.to_json() | {"unit": self._unit}
+        return None if interval is None else interval.to_json() | {"unit": self._unit}
 
     def _rejected(self, good: _Images, *, of_defective_parts: bool) -> dict[str, Any]:
         """How many parts have a good image that is NG, with the interval; beside it, how many good images.

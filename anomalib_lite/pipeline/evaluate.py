@@ -15,10 +15,11 @@ from anomalib_lite.data import Sample, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation
+from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.report import writing as reporting
 
@@ -33,6 +34,12 @@ class Evaluated:
     verdicts: Mapping[str, Mapping[str, int]]  # label, and "all" -> verdict -> number of images
     notes: list[str]
     out: Path | None
+    errors: list[tuple[str, str]]  # images that could not be measured: name, reason
+
+    @property
+    def measured(self) -> int:
+        """Images that could be measured."""
+        return int(self.metrics["images"]) - len(self.errors)
 
 
 def evaluate(
@@ -42,6 +49,7 @@ def evaluate(
     out: Path | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
     track: Track = untracked,
 ) -> Evaluated:
     """Measure a model on labelled images, streamed. Nothing is tuned.
@@ -52,30 +60,43 @@ def evaluate(
         out: Gets metrics.json, results.csv, results.jsonl and report.html.
         group: Regular expression for the physical part.
         columns: Renamed CSV columns.
+        overwrite: Replace an earlier result in `out`.
         track: Shows progress.
 
     Raises:
+        ConfigError: `out` holds an earlier result.
         DataError: No labelled images.
     """
+    result_folder.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {}, opener=model.opener)
     samples = evaluation_samples(dataset)
     evaluation = Evaluation(grouped=dataset.grouped)
     hashes: list[str] = []
-    with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
+    errors: list[tuple[str, str]] = []
+    result_folder.clear(out)
+    with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
-            seen = model.look(sample.path, reference=sample.reference, name=sample.name)
-            result = seen.result
+            result, image = _counted(evaluation, model, sample)
             hashes.append(result.sha256)
-            score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
-            pixels = _at_source(model, sample, result)
-            evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
-            writer.write(result)
-            report.add(result, seen.pixels, sample)
+            if result.error is not None:
+                errors.append((sample.name, result.error))
+            writer.write(result, sample.label, sample.group if dataset.grouped else None)
+            report.add(result, image, sample)
         notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
         metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
     if out is not None:
-        _write_metrics(out / "metrics.json", metrics)
-    return Evaluated(metrics, evaluation.verdicts(), notes, out)
+        _write_metrics(out / result_folder.METRICS, metrics)
+    return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
+
+
+def _counted(evaluation: Evaluation, model: Model, sample: Sample) -> Seen:
+    """Judge one image and count it."""
+    seen = model.look(sample.path, reference=sample.reference, name=sample.name)
+    result = seen.result
+    score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
+    pixels = _at_source(model, sample, result)
+    evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
+    return seen
 
 
 def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:

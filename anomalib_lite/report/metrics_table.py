@@ -58,7 +58,7 @@ def rates(metrics: Mapping[str, Any]) -> dict[str, str]:
             f"{metrics['image_auroc']:.4f}, {percent_down(interval['confidence'])} interval over {unit} from "
             f"{interval['low']:.4f} to {interval['high']:.4f} ({interval['method']})"
         )
-    said["False rejects"] = _rejects(rejected)
+    said["False reject rate"] = _rejects(rejected)
     others = metrics["false_reject_rate_of_defective_parts"]
     if others["n"]:
         said["Good images, defective parts"] = _rejects(others)
@@ -96,12 +96,11 @@ def _interval(rate: Mapping[str, Any]) -> str:
 def _escapes(rate: Mapping[str, Any]) -> tuple[str, str]:
     """Escaped images; and parts with any of them, with their interval."""
     images, parts = rate["images"], rate["parts_any"]
-    share_of_images = share(images["count"], images["n"])
     if images["value"] is None:
-        return share_of_images, NONE
-    return share_of_images, _interval(
-        images
-    ) if parts is None else f"{parts['count']} of {parts['n']}: {_interval(parts)}"
+        beside = NONE
+    else:
+        beside = _interval(images) if parts is None else f"{parts['count']} of {parts['n']}: {_interval(parts)}"
+    return share(images["count"], images["n"]), beside
 
 
 def _number(value: float | None) -> str:

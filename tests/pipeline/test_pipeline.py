@@ -23,7 +23,7 @@ from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.predict import Heatmaps, predict
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import partial
@@ -76,7 +76,7 @@ def test_predict_counts_everything_and_writes_every_row(model_path: Path, parts:
         Model(model_path),
         [inputs / "good", inputs / "dent", inputs / "broken.png", inputs / "empty.png"],
         out=tmp_path / "out",
-        heatmaps=True,
+        heatmaps=Heatmaps.ALL,
     )
     assert done.counts == {Verdict.OK: 10, Verdict.REVIEW: 0, Verdict.NG: 5, Verdict.ERROR: 2}
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
@@ -148,7 +148,7 @@ def test_pictures_that_cannot_be_written_stop_with_whole_rows(model_path: Path, 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/heatmaps").touch()
     with pytest.raises(DataError, match=r"cannot be written.*another --out"):
-        predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=True)
+        predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=Heatmaps.ALL)
     assert (tmp_path / "out/results.csv").read_text().count("\n") == 2  # the header, and the row of the first image
 
 
@@ -492,7 +492,7 @@ def test_pictures_stay_in_their_folder(
     shutil.copytree(parts / "test/hole", tmp_path / "images")
     save(tmp_path / "deep/here/one.png", picture(1))
     monkeypatch.chdir(tmp_path / "deep/here")
-    predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=True)
+    predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=Heatmaps.ALL)
     assert len(list(Path("out/heatmaps").rglob("*.png"))) == 6
     assert len(list((tmp_path / "images").iterdir())) == 5
 
@@ -506,10 +506,24 @@ def test_other_photographs_of_parts_that_set_the_thresholds_are_named(model_path
     assert f"warning: other photographs of parts that set the thresholds are tested: {part}" in notes
 
 
-def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path) -> None:
+def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path):
+    evaluate(Model(model_path), parts, out=tmp_path)
+    (tmp_path / "metrics.json").unlink()
     (tmp_path / "metrics.json").mkdir()
-    with pytest.raises(DataError, match=r"metrics\.json: cannot be written"):
-        evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
+    with pytest.raises(DataError, match=r"metrics\.json: .*cannot be removed"):
+        evaluate(Model(model_path), parts, out=tmp_path, overwrite=True)
+
+
+def test_a_disk_that_is_full_at_the_metrics_is_no_bug(
+    model_path: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "metrics.json":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("anomalib_lite.edge.disk.write", full)
+    with pytest.raises(DataError, match=r"metrics\.json: cannot be written \(No space"):
+        evaluate(Model(model_path), parts, out=tmp_path)
 
 
 def test_a_graph_that_disagrees_costs_no_fit(
