@@ -148,12 +148,13 @@ def rate(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
-    number, percent, rest = text.strip().partition("%")
+    from anomalib_lite.config.reading import share
+
     try:
-        value = float(number) / (100 if percent else 1)
+        value = float(share(text))
     except ValueError:
         value = -1.0
-    if rest.strip() or not 0 < value < 1:
+    if not 0 < value < 1:
         raise ConfigError(f"{option} {text}: expected a share above 0 and below 100 %, such as 1% or 0.01.")
     return value
 

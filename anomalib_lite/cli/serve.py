@@ -52,7 +52,8 @@ def serve(
     reference = options.golden_image(golden, loaded, "--golden")
     app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
     with listen(host, port) as door:
-        console.say(f"serving http://{host}:{port}/inspect  ({loaded.model_id})")
+        shown = f"[{host}]" if ":" in host else host
+        console.say(f"serving http://{shown}:{port}/inspect  ({loaded.model_id})")
         settings = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=256,
                                   timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip
         uvicorn.Server(settings).run(sockets=[door])

@@ -506,7 +506,7 @@ def test_other_photographs_of_parts_that_set_the_thresholds_are_named(model_path
     assert f"warning: other photographs of parts that set the thresholds are tested: {part}" in notes
 
 
-def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path):
+def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path) -> None:
     evaluate(Model(model_path), parts, out=tmp_path)
     (tmp_path / "metrics.json").unlink()
     (tmp_path / "metrics.json").mkdir()
@@ -516,7 +516,7 @@ def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path
 
 def test_a_disk_that_is_full_at_the_metrics_is_no_bug(
     model_path: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     def full(path: Path, content: bytes) -> None:
         if path.name == "metrics.json":
             raise OSError(28, "No space left on device")

@@ -56,7 +56,7 @@ def images(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("second", ["predict", "evaluate"])
 def test_an_earlier_result_is_refused_and_replaced_without_remains(
     first: str, second: str, model: Model, model_path: Path, parts: Path, images: Path, tmp_path: Path
-):
+) -> None:
     out = tmp_path / "out"
 
     def run(command: str, data: Path, *more: str) -> int:
@@ -75,13 +75,13 @@ def test_an_earlier_result_is_refused_and_replaced_without_remains(
     assert files(out) == {"results.csv", "results.jsonl", "report.html", "notes.txt", "heatmaps/a/mine.png"} | told
 
 
-def test_the_message_says_what_to_do(model: Model, images: Path, tmp_path: Path):
+def test_the_message_says_what_to_do(model: Model, images: Path, tmp_path: Path) -> None:
     predict(model, [images], out=tmp_path / "out")
     with pytest.raises(ConfigError, match=r"holds an earlier result\. Choose another --out, or.*--overwrite"):
         predict(model, [images], out=tmp_path / "out")
 
 
-def test_a_run_that_was_killed_leaves_a_result_that_can_be_replaced(model: Model, images: Path, tmp_path: Path):
+def test_a_run_that_was_killed_leaves_a_result_that_can_be_replaced(model: Model, images: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         predict(model, [images], out=out, heatmaps=Heatmaps.ALL, each=interrupt)
@@ -100,7 +100,7 @@ def interrupt(_: object) -> None:
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_files_of_others_under_the_names_of_results_are_not_touched(
     name: str, overwrite: bool, model: Model, images: Path, tmp_path: Path
-):
+) -> None:
     """Such as the journal of a watched folder, which is called results.jsonl, too."""
     (tmp_path / name).write_text("mine")
     with pytest.raises(ConfigError, match="is not of an earlier result"):
@@ -108,7 +108,7 @@ def test_files_of_others_under_the_names_of_results_are_not_touched(
     assert (tmp_path / name).read_text() == "mine"
 
 
-def test_rows_cannot_make_it_remove_other_files(model: Model, images: Path, tmp_path: Path):
+def test_rows_cannot_make_it_remove_other_files(model: Model, images: Path, tmp_path: Path) -> None:
     out, outside = tmp_path / "out", save(tmp_path / "outside.png", picture(1))
     predict(model, [images], out=out)
     (out / "heatmaps").mkdir()
@@ -122,14 +122,14 @@ def test_rows_cannot_make_it_remove_other_files(model: Model, images: Path, tmp_
     assert shown.exists()
 
 
-def test_a_folder_with_other_files_is_written_into(model: Model, images: Path, tmp_path: Path):
+def test_a_folder_with_other_files_is_written_into(model: Model, images: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/notes.txt").write_text("mine")
     predict(model, [images], out=tmp_path / "out")
     assert files(tmp_path / "out") == {"results.csv", "results.jsonl", "report.html", "notes.txt"}
 
 
-def test_an_earlier_result_stays_where_nothing_is_judged(model: Model, images: Path, tmp_path: Path):
+def test_an_earlier_result_stays_where_nothing_is_judged(model: Model, images: Path, tmp_path: Path) -> None:
     predict(model, [images], out=tmp_path / "out")
     (tmp_path / "nothing").mkdir()
     with pytest.raises(DataError, match="no labelled test images"):
@@ -152,7 +152,9 @@ def test_an_earlier_result_stays_where_nothing_is_judged(model: Model, images: P
         (["--heatmaps", "review"], 1),
     ],
 )
-def test_which_images_get_a_heat_map(words: list[str], expected: int, model_path: Path, images: Path, tmp_path: Path):
+def test_which_images_get_a_heat_map(
+    words: list[str], expected: int, model_path: Path, images: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
     assert call("predict", model_path, images, *words, "--out", out) == 0
     assert len(list((out / "heatmaps").rglob("*.png"))) == expected
@@ -160,18 +162,22 @@ def test_which_images_get_a_heat_map(words: list[str], expected: int, model_path
     assert {out / name for name in named} == set((out / "heatmaps").rglob("*.png"))
 
 
-def test_what_follows_heatmaps_may_be_an_input(model_path: Path, images: Path, tmp_path: Path):
+def test_what_follows_heatmaps_may_be_an_input(model_path: Path, images: Path, tmp_path: Path) -> None:
     assert call("predict", "--out", tmp_path / "out", "--heatmaps", model_path, images) == 0
     assert len(list((tmp_path / "out/heatmaps").rglob("*.png"))) == 4
 
 
-def test_another_word_is_refused(model_path: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_another_word_is_refused(
+    model_path: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert call("predict", model_path, images, "--heatmaps=some", "--out", tmp_path / "out") == 2
     assert "--heatmaps=some: expected ng, review or all." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("stem", ["x" * 248, "ä" * 124, "漢" * 82 + "xx"])
-def test_a_name_that_leaves_no_room_for_a_suffix_gets_a_shorter_picture(stem: str, model: Model, tmp_path: Path):
+def test_a_name_that_leaves_no_room_for_a_suffix_gets_a_shorter_picture(
+    stem: str, model: Model, tmp_path: Path
+) -> None:
     """252 characters with its suffix, of which the file system allows 255."""
     for number, last in enumerate("ab"):
         save(tmp_path / f"in/{stem[:-1]}{last}.png", picture(2000 + number))
@@ -181,7 +187,7 @@ def test_a_name_that_leaves_no_room_for_a_suffix_gets_a_shorter_picture(stem: st
     assert len({row["heatmap"] for row in rows(tmp_path / "out")}) == 2
 
 
-def test_a_path_that_is_too_long_below_out_gets_a_shorter_one(model: Model, tmp_path: Path):
+def test_a_path_that_is_too_long_below_out_gets_a_shorter_one(model: Model, tmp_path: Path) -> None:
     deep = tmp_path / "in"
     while len(str(deep)) < 3900:
         deep = deep / ("x" * 90)
@@ -192,7 +198,7 @@ def test_a_path_that_is_too_long_below_out_gets_a_shorter_one(model: Model, tmp_
     assert all((out / row["heatmap"]).is_file() for row in rows(out))
 
 
-def test_a_picture_of_somebody_else_is_not_replaced(model: Model, images: Path, tmp_path: Path):
+def test_a_picture_of_somebody_else_is_not_replaced(model: Model, images: Path, tmp_path: Path) -> None:
     mine = save(tmp_path / "out/heatmaps/bad.png.png", picture(1))
     before = mine.read_bytes()
     predict(model, [images], out=tmp_path / "out", heatmaps=Heatmaps.NG)
@@ -204,7 +210,7 @@ def test_a_picture_of_somebody_else_is_not_replaced(model: Model, images: Path, 
 # ---- inputs
 
 
-def test_a_table_is_judged_row_by_row(model: Model, images: Path, tmp_path: Path):
+def test_a_table_is_judged_row_by_row(model: Model, images: Path, tmp_path: Path) -> None:
     (tmp_path / "in/list.csv").write_text("file,comment\na/good1.png,x\nbad.png,y\n")
     table = tmp_path / "in/list.csv"
     found: list[str] = []
@@ -212,7 +218,7 @@ def test_a_table_is_judged_row_by_row(model: Model, images: Path, tmp_path: Path
     assert found == [str(images / "a/good1.png"), str(images / "bad.png")]
 
 
-def test_a_table_names_golden_images(train: Any, parts: Path, tmp_path: Path):
+def test_a_table_names_golden_images(train: Any, parts: Path, tmp_path: Path) -> None:
     golden = save(tmp_path / "golden.png", picture(1))
     other = save(tmp_path / "other.png", picture(2))
     train(parts / "train/good", tmp_path / "model", detector="difference", golden=[golden])
@@ -226,12 +232,14 @@ def test_a_table_names_golden_images(train: Any, parts: Path, tmp_path: Path):
     assert scores[3] != 0
 
 
-def test_golden_images_of_a_table_for_a_model_that_compares_with_nothing_are_said(model: Model, images: Path):
+def test_golden_images_of_a_table_for_a_model_that_compares_with_nothing_are_said(model: Model, images: Path) -> None:
     (images / "pairs.csv").write_text("image,reference\nbad.png,bad.png\n")
     assert "column not read: reference" in predict(model, [images / "pairs.csv"]).notes[0]
 
 
-def test_patterns_are_expanded_where_the_shell_did_not(model: Model, images: Path, monkeypatch: pytest.MonkeyPatch):
+def test_patterns_are_expanded_where_the_shell_did_not(
+    model: Model, images: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(images)
     opener = model.opener
 
@@ -248,12 +256,12 @@ def test_patterns_are_expanded_where_the_shell_did_not(model: Model, images: Pat
         names("*.bmp")
 
 
-def test_each_image_is_judged_once(model: Model, images: Path):
+def test_each_image_is_judged_once(model: Model, images: Path) -> None:
     done = predict(model, [images, images / "a", images / "bad.png", images / "a/../bad.png"])
     assert sum(done.counts.values()) == 4
 
 
-def test_outputs_within_an_input_are_not_judged_again(model: Model, images: Path):
+def test_outputs_within_an_input_are_not_judged_again(model: Model, images: Path) -> None:
     predict(model, [images], out=images / "results", heatmaps=Heatmaps.ALL)
     save(images / "heatmaps/own.png", picture(3))
     done = predict(model, [images], out=images / "again", heatmaps=Heatmaps.ALL)
@@ -270,7 +278,7 @@ def test_outputs_within_an_input_are_not_judged_again(model: Model, images: Path
 # ---- rows of an evaluation, and nothing measured
 
 
-def test_rows_of_an_evaluation_say_label_and_part(model: Model, parts: Path, tmp_path: Path):
+def test_rows_of_an_evaluation_say_label_and_part(model: Model, parts: Path, tmp_path: Path) -> None:
     evaluate(model, parts, out=tmp_path / "out", group=r"part(\d+)")
     found = {(Path(row["image"]).name, row["label"], row["group"]) for row in rows(tmp_path / "out")}
     assert ("part30_0.png", "dent", "30") in found
@@ -283,7 +291,7 @@ def test_rows_of_an_evaluation_say_label_and_part(model: Model, parts: Path, tmp
 
 def test_an_evaluation_that_measured_nothing_fails_with_the_reasons(
     model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     for name in ("test/good/a.png", "test/dent/b.png"):
         (tmp_path / "data" / name).parent.mkdir(parents=True)
         (tmp_path / "data" / name).write_bytes(b"no image")
@@ -298,7 +306,7 @@ def test_an_evaluation_that_measured_nothing_fails_with_the_reasons(
 
 def test_strict_fails_where_one_image_could_not_be_measured(
     model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     shutil.copytree(parts / "test", tmp_path / "data/test")
     (tmp_path / "data/test/dent/broken.png").write_bytes(b"no image")
     assert call("evaluate", model_path, tmp_path / "data") == 0
@@ -308,7 +316,7 @@ def test_strict_fails_where_one_image_could_not_be_measured(
     assert call("evaluate", model_path, tmp_path / "data", "--strict") == 0
 
 
-def test_limits_are_those_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_limits_are_those_of_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Encrypted file systems allow names of 143 bytes."""
     monkeypatch.setattr(os, "pathconf", lambda path, name: 143 if name == "PC_NAME_MAX" else 4096)
     name = result_folder.place(tmp_path, tmp_path / f"{'x' * 136}.png", tmp_path)

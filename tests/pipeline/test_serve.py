@@ -251,7 +251,7 @@ def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path) 
 )
 def test_a_port_that_cannot_be_had_is_said_before_anything_is_served(
     host: str, port: int | None, message: str, model_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     from anomalib_lite.cli import main
 
@@ -266,7 +266,7 @@ def test_a_port_that_cannot_be_had_is_said_before_anything_is_served(
     assert "serving" not in said
 
 
-def test_who_asks_at_once_is_answered(model_path: Path, tmp_path: Path):
+def test_who_asks_at_once_is_answered(model_path: Path, tmp_path: Path) -> None:
     """The line that says that it serves is no promise: requests wait from there on."""
     need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     port = free_port()
