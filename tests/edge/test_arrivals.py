@@ -23,8 +23,9 @@ from needs import need
 from PIL import Image
 
 from anomalib_lite.edge import arrivals, watch, writers
+from anomalib_lite.edge.arrivals import JOURNAL
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.watch import JOURNAL, Watcher
+from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import DataError
 
 
@@ -179,7 +180,8 @@ def test_a_file_that_is_opened_for_writing_while_it_is_judged_is_judged_again(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     need(writers.LEASES, "leases are Linux's")
-    path, inspect, opened = save(folder / "a.png", picture(2000)), Model.inspect, []
+    path, inspect = save(folder / "a.png", picture(2000)), Model.inspect
+    opened: list[Any] = []
 
     def opening(self: Model, image: Any, **named: Any) -> Any:
         if not opened:
@@ -233,7 +235,7 @@ def test_a_lease_that_cannot_be_had_says_nothing(number: int, tmp_path: Path, mo
 
     path = save(tmp_path / "a.png", picture(1))
     assert writers.being_written(path) is False
-    monkeypatch.setattr(writers.fcntl, "fcntl", refused)
+    monkeypatch.setattr("fcntl.fcntl", refused)
     assert writers.being_written(path) is None
 
 
@@ -244,7 +246,7 @@ def test_a_share_without_locks_is_refused_for_what_it_is(
     def refused(*arguments: object) -> None:
         raise OSError(number, os.strerror(number))
 
-    monkeypatch.setattr(watch.fcntl, "flock", refused)
+    monkeypatch.setattr("fcntl.flock", refused)
     with pytest.raises(DataError, match=r"has no locks \(.*Mount the share with locks, or .* local disk"):
         Watcher(model, folder).__enter__()
     monkeypatch.undo()

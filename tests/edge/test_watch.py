@@ -21,9 +21,10 @@ from conftest import picture, save
 from needs import need
 
 from anomalib_lite.edge import watch as watching
+from anomalib_lite.edge.arrivals import JOURNAL
 from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.watch import JOURNAL, Watcher
+from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import DataError
 
 VERDICTS = ("ok", "review", "ng", "error")
