@@ -70,8 +70,9 @@ def evaluate(
     out: PathLike | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
 ) -> Mapping[str, Any]:
     """The metrics of a model on labelled images, as in metrics.json. See `anomalib_lite.pipeline.evaluate`."""
     loaded = model if isinstance(model, Model) else load(model)
-    done = run_evaluation(loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns)
-    return done.metrics
+    place = None if out is None else Path(out)
+    return run_evaluation(loaded, Path(data), out=place, group=group, columns=columns, overwrite=overwrite).metrics

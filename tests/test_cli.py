@@ -42,7 +42,7 @@ COMMANDS = (
 def start_nothing(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `watch` and `serve` come as far as their loop, and no further."""
     if command == "serve":
-        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
+        monkeypatch.setattr(pytest.importorskip("uvicorn").Server, "run", lambda *arguments, **options: None)
     monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
     monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
 

@@ -73,13 +73,14 @@ def _scope(calibration: Calibration) -> str:
         return "For parts made and photographed like these."
     fewest, most = calibration.images_per_unit.min, calibration.images_per_unit.max
     if fewest == most:
-        often = f"{_count(most, 'image')} each"
-    else:
-        range_ = f"at most {most}" if fewest is None else f"{fewest} to {most}"
-        often = f"as often as these ({range_} images each, median {calibration.images_per_unit.median:g})"
+        return (
+            f"For parts made and photographed like these, {_count(most, 'image')} each: fewer images per part are on "
+            "the safe side, more void the bound."
+        )
+    safe = "" if fewest is None else f"; safe is at most {_count(fewest, 'image')} each"
     return (
-        f"For parts made and photographed like these, {often}: fewer images per part are on the safe side, more void "
-        "the bound."
+        f"For parts made and photographed like these, in the same proportions ({'up' if fewest is None else fewest} "
+        f"to {most} images each, median {calibration.images_per_unit.median:g}){safe}."
     )
 
 

@@ -17,6 +17,7 @@ IMAGES = "Images"
 RATES = "Certified rates"
 GOLDEN = "Golden images, for detectors that compare"
 RUNNING = "Running"
+EXIT_CODE = "Exit code"
 
 Model: TypeAlias = Annotated[
     Path,
@@ -74,6 +75,18 @@ GoldenImage: TypeAlias = Annotated[
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace what --out names.", rich_help_panel=OUTPUT)
 ]
+Strict: TypeAlias = Annotated[
+    bool, typer.Option("--strict", help="Exit with 3 if any image could not be measured.", rich_help_panel=EXIT_CODE)
+]
+Threads: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Threads that one image is judged with; 0 leaves it to onnxruntime.",
+        rich_help_panel=RUNNING,
+    ),
+]
 Provider: TypeAlias = Annotated[
     str,
     typer.Option(
@@ -87,6 +100,28 @@ Provider: TypeAlias = Annotated[
 def named(path: Path) -> Path:
     """A path that has a name to put another one beside: of '.', the folder that it stands for."""
     return path if path.name else path.absolute()
+
+
+FILES = {
+    *(".onnx", ".pt", ".pth", ".ckpt", ".safetensors", ".csv", ".json", ".jsonl", ".html", ".yaml", ".yml", ".txt"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".zip", ".gz", ".tar", ".pdf"),
+}
+
+
+def folder(path: Path | None, *, zipped: bool = False) -> Path | None:
+    """Where `--out` writes a folder: a name that looks like a file's is a mistake.
+
+    Args:
+        path: What `--out` names.
+        zipped: Whether a name that ends in .zip is one file.
+
+    Raises:
+        ConfigError: It is such a name.
+    """
+    if path is not None and (suffix := path.suffix.lower()) in FILES and not (zipped and suffix == ".zip"):
+        either = "a folder, or a zip file where the name ends in .zip," if zipped else "a folder"
+        raise ConfigError(f"--out {path}: {either} is written, and not a file '{suffix}'. Leave '{suffix}' out.")
+    return path
 
 
 def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:
@@ -113,12 +148,13 @@ def rate(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
-    number, percent, rest = text.strip().partition("%")
+    from anomalib_lite.config.reading import share
+
     try:
-        value = float(number) / (100 if percent else 1)
+        value = float(share(text))
     except ValueError:
         value = -1.0
-    if rest.strip() or not 0 < value < 1:
+    if not 0 < value < 1:
         raise ConfigError(f"{option} {text}: expected a share above 0 and below 100 %, such as 1% or 0.01.")
     return value
 

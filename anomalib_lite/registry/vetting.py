@@ -57,7 +57,7 @@ def _config(config: Any) -> Iterator[str]:
     try:
         config()
     except ValidationError as error:
-        found = "; ".join(configuration.faults(config, error))
+        found = " ".join(configuration.faults(config, error)).rstrip(".")
         yield f"config {config.__name__}: its defaults are not legal, and every option needs one: {found}"
 
 
@@ -73,9 +73,9 @@ def _defaults(defaults: Any) -> Iterator[str]:
     try:
         Config.model_validate(configuration.load(None, defaults={"detector": "any", **defaults}))
     except ValidationError as error:
-        yield f"defaults: {'; '.join(configuration.faults(Config, error))}"
+        yield f"defaults: {' '.join(configuration.faults(Config, error)).rstrip('.')}"
     except ConfigError as error:
-        yield f"defaults: {error}"
+        yield f"defaults: {str(error).rstrip('.')}"
 
 
 def _reader(info: ReaderInfo) -> Iterator[str]:

@@ -16,23 +16,22 @@ from anomalib_lite.errors import DataError
 PICTURE = 16_000_000  # pixels of a heat map: more take seconds and gigabytes, and no screen shows them
 
 
-def write_heatmap(model: Model, result: Result, pixels: Pixels | None, image: Path) -> None:
-    """Write an image with its heat map and outlines as IMAGE.png, smaller above `PICTURE`; nothing for an ERROR.
+def write_heatmap(model: Model, result: Result, pixels: Pixels, target: Path) -> None:
+    """Write an image with its heat map and outlines, smaller above `PICTURE`.
 
     Of a model that compares: golden image, aligned image and change, side by side in the golden frame.
 
     Args:
         model: What judged it.
-        result: Its result.
-        pixels: The image (H, W, C), uint8 or uint16; None where it could not be read.
-        image: Its path, below the folder for heat maps.
+        result: Its result, which has an anomaly map.
+        pixels: The image (H, W, C), uint8 or uint16.
+        target: The file, a PNG.
 
     Raises:
         DataError: The disk is full, or gone.
     """
-    if result.anomaly_map is None or pixels is None:
-        return
-    target, (low, high), white = image.with_name(image.name + ".png"), colours_of(model), model.framing.spec.white
+    assert result.anomaly_map is not None
+    (low, high), white = colours_of(model), model.framing.spec.white
     if result.comparison is not None:
         picture = side_by_side(result.comparison, low, high, white)
     else:
@@ -42,7 +41,7 @@ def write_heatmap(model: Model, result: Result, pixels: Pixels | None, image: Pa
         picture = overlay(small, result.anomaly_map, low, high, regions, white)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(target)
+        Image.fromarray(picture).save(target, "PNG")
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, "

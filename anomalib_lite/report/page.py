@@ -211,7 +211,10 @@ def _counts(measured: Iterable[ScoredRow]) -> list[dict[str, Any]]:
     unknown = [row for row in measured if row.label is None]
     lines = [_line("Images rejected", unknown), _line("Parts with a rejected image", _worst_of_groups(unknown))]
     lines += [_line("False rejects: good images", good)]
-    lines += [_line("False rejects: good parts (groups)", _worst_of_groups(good))]
+    defective = {row.group for row in bad}
+    lines += [
+        _line("False rejects: good parts (groups)", _worst_of_groups([r for r in good if r.group not in defective]))
+    ]
     lines += [_line("Escapes: defective images", bad, escapes=True)]
     for kind in sorted({str(row.label) for row in bad}):
         lines.append(_line(f"Escapes: {kind}", [row for row in bad if row.label == kind], escapes=True))

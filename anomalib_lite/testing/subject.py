@@ -71,6 +71,7 @@ class Subject:
             options,
             where=f"options of '{info.name}'",
             help_command=f"anomalib-lite plugins show {info.name}",
+            prefix=("options",),
         )
         return cls(described(info, checked), checked, module, steps or STEPS)
 

@@ -177,7 +177,7 @@ def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Detect
     own = f"{where}: options of '{stated.name}'"
     if not isinstance(given, dict):
         raise ConfigError(f"{own}: expected `name: value` lines, found {given!r}. See: {show}")
-    options = configuration.validate(stated.config, given, where=own, help_command=show)
+    options = configuration.validate(stated.config, given, where=own, help_command=show, prefix=("options",))
     info = described(stated, options)
     merged = _merged(request, info.defaults)
     named = merged.setdefault("detector", info.name)

@@ -21,9 +21,10 @@ from conftest import picture, save
 from needs import need
 
 from anomalib_lite.edge import watch as watching
+from anomalib_lite.edge.arrivals import JOURNAL
 from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.watch import JOURNAL, Watcher
+from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import DataError
 
 VERDICTS = ("ok", "review", "ng", "error")
@@ -422,14 +423,30 @@ def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, f
     assert [json.loads(line) for line in out.splitlines()] == rows(folder)
 
 
-def test_a_picture_is_judged_whatever_its_name_says(model: Model, folder: Path) -> None:
-    """By content where the name has no suffix; what cannot be read is set aside with a row, not passed over."""
+def test_what_is_no_image_stays_and_is_told_of_once(model: Model, folder: Path) -> None:
+    """By name, or by content where the name does not say it: no picture is passed over in silence."""
     save(folder / "a.png", picture(1)).rename(folder / "a")
     save(folder / "b.png", picture(2)).rename(folder / "b.gif")
     (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     (folder / "README").write_text("read me")
-    run(model, folder)
-    assert set(places(folder)) == {"ok/a", "ok/b.gif", "error/c.heic", "README"}
+    (folder / "notes.txt").write_text("a note")
+    (folder / ".part.png").write_bytes(b"half")
+    said: list[str] = []
+    stop = Event()
+    with watcher(model, folder, settle=0.1) as one:
+        thread = Thread(target=watching.watch, args=(one, stop, lambda row: None, said.append))
+        thread.start()
+        wait(lambda: len(rows(folder)) == 3 and len(said) == 2)
+        time.sleep(0.5)
+        assert len(said) == 2
+        (folder / "notes.txt").write_text("another note")
+        time.sleep(0.5)
+        stop.set()
+        thread.join()
+    assert said == [
+        f"{name}: no image by its name or its content; it stays where it is." for name in ("README", "notes.txt")
+    ]
+    assert set(places(folder)) == {"ok/a", "ok/b.gif", "error/c.heic", "README", "notes.txt", ".part.png"}
     (heic,) = [row for row in rows(folder) if row["image"] == "c.heic"]
     assert "HEIC, which is not read here" in heic["error"]
 

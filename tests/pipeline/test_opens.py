@@ -16,7 +16,7 @@ from conftest import recalibrate
 
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.predict import Heatmaps, predict
 
 _counters: list[Counter[Path]] = []
 GROUP = r"part(\d+)"
@@ -91,8 +91,9 @@ def test_predict_opens_each_image_once(
     if heatmaps and not out:
         return
     model = Model(model_path)
+    place, shown = tmp_path / "out" if out else None, Heatmaps.ALL if heatmaps else None
     with counted() as counter:
-        predict(model, [parts / "test"], out=tmp_path / "out" if out else None, heatmaps=heatmaps)
+        predict(model, [parts / "test"], out=place, heatmaps=shown)
     opens = of(counter, parts / "test")
     assert len(opens) == 20
     assert set(opens.values()) == {1}

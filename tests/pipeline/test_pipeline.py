@@ -23,7 +23,7 @@ from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.predict import Heatmaps, predict
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import partial
@@ -76,7 +76,7 @@ def test_predict_counts_everything_and_writes_every_row(model_path: Path, parts:
         Model(model_path),
         [inputs / "good", inputs / "dent", inputs / "broken.png", inputs / "empty.png"],
         out=tmp_path / "out",
-        heatmaps=True,
+        heatmaps=Heatmaps.ALL,
     )
     assert done.counts == {Verdict.OK: 10, Verdict.REVIEW: 0, Verdict.NG: 5, Verdict.ERROR: 2}
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
@@ -110,7 +110,13 @@ def test_evaluate_reports_the_metrics_of_every_kind(model_path: Path, parts: Pat
     assert metrics["image_auroc"] == 1.0
     assert set(metrics["per_kind"]) == {"dent", "hole"}
     assert metrics["false_reject_rate"]["n"] == 10
-    assert metrics["escape_rate"]["count"] == 0
+    assert metrics["escape_rate"]["parts_any"]["count"] == 0
+    manifest = Model(model_path).bundle.manifest
+    assert metrics["model_id"] == Model(model_path).model_id
+    assert metrics["thresholds"]["reject"] == manifest.calibration.reject.value
+    assert metrics["bound"]["reject"] == manifest.calibration.reject.bound
+    assert metrics["bound"]["statement"] == list(manifest.calibration.statement)
+    assert metrics["warnings"] == metrics["notes"] == []
     assert done.verdicts["all"]["NG"] == 10
     assert not done.notes
 
@@ -119,8 +125,9 @@ def test_evaluate_says_when_it_tests_on_what_was_fitted(model_path: Path, parts:
     table = tmp_path / "samples.csv"
     fitted = sorted((parts / "train/good").iterdir())
     table.write_text("image,label\n" + "".join(f"{path},good\n" for path in fitted))
-    notes = evaluate(Model(model_path), table).notes
-    assert any("28 of 40 images were fitted on" in note for note in notes)
+    done = evaluate(Model(model_path), table)
+    assert any("28 of 40 images were fitted on" in note for note in done.notes)
+    assert any(one.startswith("28 of 40 images were fitted on") for one in done.metrics["warnings"])
 
 
 def test_evaluate_says_when_it_tests_on_what_set_the_thresholds(model_path: Path, parts: Path, tmp_path: Path) -> None:
@@ -141,7 +148,7 @@ def test_pictures_that_cannot_be_written_stop_with_whole_rows(model_path: Path, 
     (tmp_path / "out").mkdir()
     (tmp_path / "out/heatmaps").touch()
     with pytest.raises(DataError, match=r"cannot be written.*another --out"):
-        predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=True)
+        predict(Model(model_path), [parts / "test/good"], out=tmp_path / "out", heatmaps=Heatmaps.ALL)
     assert (tmp_path / "out/results.csv").read_text().count("\n") == 2  # the header, and the row of the first image
 
 
@@ -485,7 +492,7 @@ def test_pictures_stay_in_their_folder(
     shutil.copytree(parts / "test/hole", tmp_path / "images")
     save(tmp_path / "deep/here/one.png", picture(1))
     monkeypatch.chdir(tmp_path / "deep/here")
-    predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=True)
+    predict(Model(model_path), [Path("../../images"), Path("one.png")], out=Path("out"), heatmaps=Heatmaps.ALL)
     assert len(list(Path("out/heatmaps").rglob("*.png"))) == 6
     assert len(list((tmp_path / "images").iterdir())) == 5
 
@@ -500,9 +507,23 @@ def test_other_photographs_of_parts_that_set_the_thresholds_are_named(model_path
 
 
 def test_metrics_that_cannot_be_written_are_no_bug(model_path: Path, parts: Path, tmp_path: Path) -> None:
+    evaluate(Model(model_path), parts, out=tmp_path)
+    (tmp_path / "metrics.json").unlink()
     (tmp_path / "metrics.json").mkdir()
-    with pytest.raises(DataError, match=r"metrics\.json: cannot be written"):
-        evaluate(Model(model_path), parts, out=tmp_path, group=r"part(\d+)")
+    with pytest.raises(DataError, match=r"metrics\.json: .*cannot be removed"):
+        evaluate(Model(model_path), parts, out=tmp_path, overwrite=True)
+
+
+def test_a_disk_that_is_full_at_the_metrics_is_no_bug(
+    model_path: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(path: Path, content: bytes) -> None:
+        if path.name == "metrics.json":
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("anomalib_lite.edge.disk.write", full)
+    with pytest.raises(DataError, match=r"metrics\.json: cannot be written \(No space"):
+        evaluate(Model(model_path), parts, out=tmp_path)
 
 
 def test_a_graph_that_disagrees_costs_no_fit(

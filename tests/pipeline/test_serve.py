@@ -6,6 +6,8 @@ import asyncio
 import json
 import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +19,7 @@ import pytest
 from conftest import picture, save
 from fuzz.seeds import encoded
 from needs import need
-from serving import LIMIT, Service, is_installed, start
+from serving import LIMIT, Service, free_port, is_installed, start
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.model import Model
@@ -237,3 +239,45 @@ def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path) 
     finally:
         service.process.terminate()
         service.process.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("127.0.0.1", None, r"another program listens there: stop it, or choose another port with --port"),
+        ("no.such.host.invalid", 8000, r"--host no\.such\.host\.invalid: no such address"),
+        ("192.0.2.1", 8000, r"192\.0\.2\.1:8000 cannot be served"),
+    ],
+)
+def test_a_port_that_cannot_be_had_is_said_before_anything_is_served(
+    host: str, port: int | None, message: str, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    from anomalib_lite.cli import main
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", str(model_path), "--host", host, "--port", str(port or taken.getsockname()[1])])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert re.search(message, said)
+    assert "serving" not in said
+
+
+def test_who_asks_at_once_is_answered(model_path: Path, tmp_path: Path) -> None:
+    """The line that says that it serves is no promise: requests wait from there on."""
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    port = free_port()
+    command = [sys.executable, "-m", "anomalib_lite", "serve", str(model_path), "--port", str(port), "--no-plugins"]
+    process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"serving http://127.0.0.1:{port}/inspect")
+        status, row = Service(port, process).inspect(save(tmp_path / "a.png", picture(1)).read_bytes())
+        assert (status, row["verdict"]) == (200, "OK")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode in (0, -15)

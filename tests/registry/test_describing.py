@@ -312,3 +312,38 @@ def test_an_option_without_a_schema_is_the_plugins_fault() -> None:
         describing.json_schema(info)
     with pytest.raises(PluginError, match="a default cannot be written"):
         describing.example(info)
+
+
+@pytest.mark.parametrize("written", ["1%", "1 %", "0.5%", 0.01])
+def test_a_share_may_be_a_percentage(written: str | float, tmp_path: Path) -> None:
+    """In a file and for the editor that checks it, in every option that is a share."""
+    shares = dict.fromkeys(("max_false_reject", "holdout", "review"), written)
+    document = {"calibration": {**shares, "confidence": "90%"}, "score": {"top_share": written}}
+    validator(installed()["gauss"]).validate(document)
+    path = tmp_path / "shares.yaml"
+    path.write_text(yaml.safe_dump(document))
+    request = Request(detector="gauss", data=tmp_path, out=tmp_path, config=path, settings=["score.top_share=5 %"])
+    config = configure(request, registry.load())[2]
+    assert config.calibration.max_false_reject == config.calibration.holdout == config.calibration.review
+    assert config.calibration.max_false_reject == (0.005 if written == "0.5%" else 0.01)
+    assert (config.calibration.confidence, config.score.top_share) == (0.9, 0.05)
+
+
+@pytest.mark.parametrize("written", ["100%", "-1%", "%", "1%%", "one%"])
+def test_what_is_no_percentage_is_refused(written: str, tmp_path: Path) -> None:
+    request = Request(
+        detector="gauss", data=tmp_path, out=tmp_path, settings=[f"calibration.max_false_reject='{written}'"]
+    )
+    with pytest.raises(ConfigError, match=r"calibration\.max_false_reject: .*\(found "):
+        configure(request, registry.load())
+
+
+def test_nested_options_are_named_with_their_path(tmp_path: Path) -> None:
+    settings = ["options.mix.textur=1", "options.size=huge", "options.mix.texture=many"]
+    with pytest.raises(ConfigError) as caught:
+        configure(Request(detector="draem", data=tmp_path, out=tmp_path, settings=settings), registry.load())
+    said = str(caught.value)
+    assert "options.mix.textur is not an option. Did you mean 'texture'?" in said
+    assert "options.mix.texture: input should be a valid number" in said
+    assert "options.size: input should be" in said
+    assert ".;" not in said

@@ -40,6 +40,7 @@ def test_a_very_large_image_is_drawn_smaller_with_its_outline_in_place(
     model = Model(model_path)
     seen = model.look(np.ascontiguousarray(np.kron(picture(1, defect=True), np.ones((5, 4, 1), np.uint8))))
     assert seen.result.regions
+    assert seen.pixels is not None
     drawn = []
     for name, limit in (("large", 10_000_000), ("small", 10_000)):
         monkeypatch.setattr(heatmaps, "PICTURE", limit)

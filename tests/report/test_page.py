@@ -75,6 +75,14 @@ def test_counts_are_those_of_the_verdicts() -> None:
     assert len(counts["Escapes: crack"]["scores"]) == len(crack) == 20
 
 
+def test_a_part_with_a_defect_elsewhere_is_no_good_part_of_the_slider() -> None:
+    rows = [reports.row(f"{i}.png", "good", 0.1, BASE, f"part{i // 2}") for i in range(6)]
+    rows.append(reports.row("bad.png", "crack", 9.0, BASE, "part1"))
+    counts = {line["name"]: line for line in plot_data(reports.report(BASE, rows))["counts"]}
+    assert len(counts["False rejects: good parts (groups)"]["scores"]) == 2
+    assert len(counts["False rejects: good images"]["scores"]) == 6
+
+
 def test_scores_and_threshold_are_embedded_without_rounding() -> None:
     rows = [reports.row("a.png", "good", 0.1 + 0.2, BASE), reports.row("b.png", "good", np.nextafter(0.3, 0), BASE)]
     data = plot_data(reports.report(BASE, rows))
@@ -168,9 +176,12 @@ def test_metrics_per_kind_with_interval_and_unit() -> None:
     text = words(reports.report(BASE, rows, metrics=reports.metrics(rows)))
     # Clopper and Pearson: 1 of 30 and 1 of 10, rounded outwards
     assert "3.33 % (1 of 30 parts), exact 95 % interval from 0.0843 % to 17.3 %; 2 of 60 images" in text
-    assert "10 % (1 of 10 parts), exact 95 % interval from 0.252 % to 44.6 %; 1 of 10 images" in text
+    assert "Escaped images 10 % (1 of 10 images)" in text
+    for what in ("Parts with an escape", "Parts escaped wholly"):
+        assert f"{what} 10 % (1 of 10 parts), exact 95 % interval from 0.252 % to 44.6 %" in text
     auroc = 9 * (58 + 2 / 2) / 600  # nine of ten defects above 58 goods, level with two
     assert f"crack 10 {auroc:.4f}" in text
+    assert f"Image AUROC {auroc:.4f}, 95 % interval over parts from 0." in text
     assert "10 defective images, left out of the pixel metrics" in text
 
 
