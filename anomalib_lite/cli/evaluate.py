@@ -30,6 +30,9 @@ def evaluate(
     json: Json = False,
     group: options.Group = None,
     column: options.Column = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
     provider: options.Provider = "cpu",
 ) -> None:
     """Measure a model on labelled images.
@@ -45,7 +48,15 @@ def evaluate(
 
     loaded = Model(model, provider=provider, readers=console.plugins().readers)
     with stdout_for_results():
-        done = run(loaded, data, out=out, group=group, columns=options.columns(column), track=console.track)
+        done = run(
+            loaded,
+            data,
+            out=out,
+            group=group,
+            columns=options.columns(column),
+            folders=options.folders(good, defective, all_good),
+            track=console.track,
+        )
     for note in done.notes:
         console.say(note)
     if json:
