@@ -257,7 +257,7 @@ def test_masks_pair_by_name_however_many_dots_the_suffix_has(tmp_path: Path) -> 
     acme(tmp_path / "test/good/0.raw.acme", picture(1))
     acme(tmp_path / "ground_truth/dent/0_mask.raw.acme", picture(1))
     dataset = find(tmp_path, opener=Opener(registry.load().readers))
-    assert [sample.mask and sample.mask.name for sample in dataset.samples] == ["0_mask.raw.acme", None]
+    assert [[mask.name for mask in sample.masks] for sample in dataset.samples] == [["0_mask.raw.acme"], []]
 
 
 # ---- on the device

@@ -31,6 +31,9 @@ def evaluate(
     json: Json = False,
     group: options.Group = None,
     column: options.Column = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
     strict: options.Strict = False,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
@@ -54,6 +57,7 @@ def evaluate(
             out=options.folder(out),
             group=group,
             columns=options.columns(column),
+            folders=options.folders(good, defective, all_good),
             overwrite=overwrite,
             track=console.track,
         )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from anomalib_lite.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
+    from anomalib_lite.data.samples import Folders
     from anomalib_lite.edge.model import Model as LoadedModel
 
 OUTPUT = "Output"  # the headings that several commands have
@@ -18,6 +20,7 @@ RATES = "Certified rates"
 GOLDEN = "Golden images, for detectors that compare"
 RUNNING = "Running"
 EXIT_CODE = "Exit code"
+SETTINGS = "Settings"
 
 Model: TypeAlias = Annotated[
     Path,
@@ -62,6 +65,35 @@ Column: TypeAlias = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
+Good: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--good",
+        metavar="FOLDER",
+        help="This folder of DATA holds good images, whatever it is called: a path below DATA, or a name that folders "
+        "have anywhere in it. May be repeated.",
+        show_default=False,
+        rich_help_panel=IMAGES,
+    ),
+]
+Defective: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defective",
+        metavar="FOLDER",
+        help="This folder of DATA holds defective images: they are not trained on. May be repeated.",
+        show_default=False,
+        rich_help_panel=IMAGES,
+    ),
+]
+AllGood: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--all-good",
+        help="All images of DATA are good, whatever folders they lie in: dates, cameras, lots.",
+        rich_help_panel=IMAGES,
+    ),
+]
 GoldenImage: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -85,6 +117,50 @@ Threads: TypeAlias = Annotated[
         min=0,
         help="Threads that one image is judged with; 0 leaves it to onnxruntime.",
         rich_help_panel=RUNNING,
+    ),
+]
+MaxFalseReject: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="Largest share of good parts that may be rejected. Default: 1%.",
+        rich_help_panel=RATES,
+    ),
+]
+Confidence: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="RATE", help="Confidence of the bounds. Default: 95%.", rich_help_panel=RATES),
+]
+Holdout: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the good parts that is kept from fitting, to certify the thresholds. Default: 30%.",
+        rich_help_panel=RATES,
+    ),
+]
+Crossfit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="For small sets: train K sibling models and certify on every good image. The bound is approximate.",
+        rich_help_panel=RATES,
+    ),
+]
+ConfigFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Read settings from a YAML file. Options given here win over it.", rich_help_panel=SETTINGS
+    ),
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as score.sigma=2. It wins over the file. May be repeated. "
+        "`anomalib-lite plugins show DETECTOR` explains every setting.",
+        rich_help_panel=SETTINGS,
     ),
 ]
 Provider: TypeAlias = Annotated[
@@ -157,6 +233,44 @@ def rate(text: str | None, option: str) -> float | None:
     if not 0 < value < 1:
         raise ConfigError(f"{option} {text}: expected a share above 0 and below 100 %, such as 1% or 0.01.")
     return value
+
+
+def folders(good: list[str] | None, defective: list[str] | None, all_good: bool) -> Folders:
+    """Which folders hold good images.
+
+    Raises:
+        ConfigError: All are said to be good, and some are named.
+    """
+    from anomalib_lite.data.samples import Folders
+
+    if all_good and (good or defective):
+        raise ConfigError("--all-good says that no folder is to be told from another: leave out --good, --defective.")
+    return Folders(tuple(good or ()), tuple(defective or ()), all_good)
+
+
+def overrides(
+    training: Mapping[str, Any], rates: Mapping[str, str | None], calibration: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was asked for of two sections, by dotted keys.
+
+    Raises:
+        ConfigError: A rate is none.
+    """
+    read = {name: rate(text, f"--{name.replace('_', '-')}") for name, text in rates.items()}
+    asked = {f"training.{name}": value for name, value in training.items()}
+    asked |= {f"calibration.{name}": value for name, value in (read | dict(calibration)).items()}
+    return {key: value for key, value in asked.items() if value is not None}
+
+
+def one_of(text: str, allowed: tuple[str, ...], option: str) -> Any:
+    """One of a few words.
+
+    Raises:
+        ConfigError: It is another one.
+    """
+    if text not in allowed:
+        raise ConfigError(f"{option} {text}: expected {' or '.join(allowed)}.")
+    return text
 
 
 def columns(pairs: list[str] | None) -> dict[str, str]:

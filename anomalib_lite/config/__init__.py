@@ -75,7 +75,7 @@ class ImageConfig(_Section):
     """Largest image that is read, in pixels, here and on the device: an image takes up to 16 bytes for each of them.
     Default: 16 million, or twice the largest training image where that is more; to train, 100 million."""
     roi: Path | None = None
-    """A mask image: pixels that are 0 are outside the region of interest, for fitting, scoring and thresholds alike."""
+    """A mask image, white in the region of interest and black outside of it, for fitting, scoring and thresholds."""
 
     @model_validator(mode="after")
     def _overlap_leaves_a_core(self) -> Self:

@@ -11,8 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data import Sample, evaluation_samples, find
+from anomalib_lite.data import Folders, Sample, check_masks, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
+from anomalib_lite.data.masks import union
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model, Seen
@@ -49,6 +50,7 @@ def evaluate(
     out: Path | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    folders: Folders | None = None,
     overwrite: bool = False,
     track: Track = untracked,
 ) -> Evaluated:
@@ -60,16 +62,17 @@ def evaluate(
         out: Gets metrics.json, results.csv, results.jsonl and report.html.
         group: Regular expression for the physical part.
         columns: Renamed CSV columns.
+        folders: Which folders hold good images and which defective ones, where their names do not say so.
         overwrite: Replace an earlier result in `out`.
         track: Shows progress.
 
     Raises:
         ConfigError: `out` holds an earlier result.
-        DataError: No labelled images.
+        DataError: No labelled images, or labels or masks that cannot be used.
     """
     result_folder.refuse_existing(out, overwrite=overwrite)
-    dataset = find(data, group=group, columns=columns or {}, opener=model.opener)
-    samples = evaluation_samples(dataset)
+    dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
+    samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     evaluation = Evaluation(grouped=dataset.grouped)
     hashes: list[str] = []
     errors: list[tuple[str, str]] = []
@@ -82,7 +85,8 @@ def evaluate(
                 errors.append((sample.name, result.error))
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, image, sample)
-        notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
+        overlap = overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)
+        notes = report.notes = [*dataset.notes, *of_masks, *overlap]
         metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
     if out is not None:
         _write_metrics(out / result_folder.METRICS, metrics)
@@ -137,5 +141,5 @@ def _at_source(model: Model, sample: Sample, result: Result) -> _AtSource:
     valid = None
     if model.framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
         valid = result.valid if model.framing.align else model.framing.region(height, width)
-    mask = np.any(model.intake.read(sample.mask).pixels, axis=2) if sample.mask else None
+    mask = union(sample.masks, model.opener)
     return _AtSource(imaging.resize_map(result.anomaly_map, height, width), mask, valid)

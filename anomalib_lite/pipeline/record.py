@@ -87,7 +87,7 @@ def _framing(plan: Plan) -> FramingRecord:
         mode=framing.mode,
         overlap=framing.overlap,
         convert=framing.convert,
-        roi=None if plan.roi is None else ROI,
+        roi=None if plan.region is None else ROI,
         align=framing.align,
         max_pixels=plan.intake.opener.limits.pixels,
     )
@@ -105,6 +105,7 @@ def _data(plan: Plan, scored: Scored) -> DataRecord:
         simulated=plan.simulated,
         unreadable=tuple(plan.survey.unreadable),
         calibrated=scored.hashes,
+        held_out=scored.record,
     )
 
 

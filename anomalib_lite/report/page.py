@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from anomalib_lite.calibration.statement import percent_down, percent_up
+from anomalib_lite.calibration.statement import percent_down, percent_up, remedy
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
@@ -165,7 +165,7 @@ def _flags(calibration: Calibration) -> list[str]:
     if calibration.simulated:
         flags.append("Simulated bound: not about photographs of parts")
     if calibration.reject.missing:
-        flags.append(f"{calibration.reject.missing} more good {_unit(calibration)} needed for the rate asked for")
+        flags.append(f"{calibration.reject.missing:,} more good {_unit(calibration)} needed: {remedy(calibration)}")
     if not calibration.has_review_band:
         flags.append("No review band")
     if calibration.unit == "image":

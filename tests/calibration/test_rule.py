@@ -212,7 +212,7 @@ def test_the_statement_for_few_parts() -> None:
     said = calibrate(images(scores, per_part=4), ONE_PERCENT, grouped=True, errors=2).statement
     assert list(said) == [
         "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
-        "; asked for 1 %: 264 more good parts are needed.",
+        "; asked for 1 %: 299 held-out parts are needed, 264 more: give 264 new ones to `calibrate --add`.",
         "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
         "void the bound.",
         "No review band: with 35 parts the review threshold is the reject threshold.",

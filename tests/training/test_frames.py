@@ -20,7 +20,7 @@ from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.training import frames as training_frames
 from anomalib_lite.training.frames import CACHE_BYTES, TrainingFrames
-from anomalib_lite.training.plan import GOLDEN_TILE, LARGE, _cut
+from anomalib_lite.training.sizing import GOLDEN_TILE, LARGE, _cut
 
 BOARDS = sorted((Path(__file__).parents[2] / "data_samples/board/golden").glob("*.jpg"))
 TILES = Framing(ImageSpec(64, 64, 1, "uint8", 255.0), "tile", 8)

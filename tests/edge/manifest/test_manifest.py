@@ -19,10 +19,10 @@ from anomalib_lite.errors import ModelError
 
 KEPT = ROOT / "tests/schema1/model.zip"
 OPTIONAL = {  # keys that models of older versions lack
-    "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.n",
+    "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.holdout", "calibration.n",
     "calibration.simulated", "calibration.statement", "calibration.images_per_unit.min", "data.calibrated",
-    "data.simulated", "data.unreadable", "detector.paper", "detector.weights", "exported", "exported.int8",
-    "framing.align", "framing.max_pixels", "framing.roi", "framing.source", "graph.parity",
+    "data.held_out", "data.salt", "data.simulated", "data.unreadable", "detector.paper", "detector.weights", "exported",
+    "exported.int8", "framing.align", "framing.max_pixels", "framing.roi", "framing.source", "graph.parity",
     "graph_sha256", "readers", "reference", "selfcheck",
 }  # fmt: skip
 
