@@ -14,7 +14,7 @@ from anomalib_lite.testing import parametrize_with_checks
 SMALL = {
     "change": {},
     "draem": {},
-    "dte": {"widths": [8, 16]},
+    "dte": {"widths": [8, 16], "members": 2},
     "inpainting": {"cells": [4, 8], "widths": [8, 16]},
 }
 
