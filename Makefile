@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A process for each core, at most four: each takes 2 GB. No test measures time; `make benchmark` does, one after another.
+BESIDE := -n auto --maxprocesses 4 --dist worksteal
 
 .PHONY: demo test check benchmark fuzz clean
 
@@ -10,7 +12,7 @@ demo: $(READY)
 	$(BIN)/anomalib-lite demo --out demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not benchmark" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not benchmark" $(BESIDE) $(PYTEST_ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .

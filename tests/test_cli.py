@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture, save
+from conftest import call, one_thread, picture, save
 
-from anomalib_lite.cli import main
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import MissingExtra
 
@@ -45,15 +44,6 @@ def start_nothing(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(pytest.importorskip("uvicorn").Server, "run", lambda *arguments, **options: None)
     monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
     monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
-
-
-def call(*arguments: str | Path) -> int:
-    """Run the command line in this process: its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return 0
 
 
 def test_help_imports_nothing_heavy() -> None:
@@ -323,17 +313,13 @@ def test_doctor_reports_an_onnxruntime_that_is_missing(
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_is_resumed(parts: Path, tmp_path: Path) -> None:
+def test_an_interrupted_training_is_resumed(inpainting_words: list[str], inpainting_path: Path, tmp_path: Path) -> None:
     """Ctrl-C in a real process, then --resume: the same graph as a training that was never stopped."""
-    pixels = ("--set", "image.height=48", "--set", "image.width=48", "--set", "options.widths=[8, 8]",
-              "--set", "options.cells=[8]")  # fmt: skip
-    command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "40",
-               "--group", r"part(\d+)", *pixels]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
     out = tmp_path / "model"
     log = out.with_name("model.partial") / "fit" / "training.csv"
-    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-m", "anomalib_lite", *inpainting_words, "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 3):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -341,25 +327,22 @@ def test_an_interrupted_training_is_resumed(parts: Path, tmp_path: Path) -> None
     assert process.returncode == 130, said
     assert "--resume" in said
     assert not out.exists()
-    subprocess.run([*command, "--out", str(out), "--resume"], check=True, capture_output=True, env=environment)
-    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("whole", "model")]
+    with one_thread():
+        assert call(*inpainting_words, "--out", out, "--resume") == 0
+    manifests = [json.loads((path / "manifest.json").read_text()) for path in (inpainting_path, out)]
     assert manifests[0]["graph_sha256"] == manifests[1]["graph_sha256"]
     assert not log.exists()
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(parts: Path, tmp_path: Path) -> None:
-    """The whole command line with --devices 2: one bundle, of the same weights as a single process gives."""
-    command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "4",
-               "--device", "cpu", "--group", r"part(\d+)", "--set", "image.height=48", "--set", "image.width=48",
-               "--set", "options.widths=[8, 8]", "--set", "options.cells=[8]"]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for devices in ("1", "2"):
-        subprocess.run([*command, "--out", str(tmp_path / devices), "--devices", devices], check=True, env=environment,
-                       capture_output=True)  # fmt: skip
-    curves = [(tmp_path / devices / "training.csv").read_text().splitlines() for devices in ("1", "2")]
-    assert len(curves[0]) == len(curves[1]) == 5
-    assert not (tmp_path / "2.partial").exists()
+def test_two_processes_train_one_model(inpainting_words: list[str], inpainting_path: Path, tmp_path: Path) -> None:
+    """The whole command line with --devices 2: one bundle, of as many steps as a single process takes."""
+    out = tmp_path / "model"
+    command = [sys.executable, "-m", "anomalib_lite", *inpainting_words, "--out", str(out), "--devices", "2"]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    curves = [(path / "training.csv").read_text().splitlines() for path in (inpainting_path, out)]
+    assert len(curves[0]) == len(curves[1]) == 41
+    assert not (tmp_path / "model.partial").exists()
 
 
 def test_a_section_without_a_line_is_a_mistake_in_the_file(

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -51,12 +51,14 @@ class Subject:
         options: Validated options.
         module: The plugin's entry module, by name.
         steps: Optimiser steps of the fit that has to find planted defects.
+        failures: Name of every check that was carried out to why it failed, None where it passed.
     """
 
     info: DetectorInfo
     options: DetectorConfig
     module: str
     steps: int = STEPS
+    failures: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, info: DetectorInfo, module: str, options: Mapping[str, Any], steps: int | None) -> Subject:

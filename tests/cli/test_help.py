@@ -21,9 +21,10 @@ from typing import Any
 
 import pytest
 import typer.main
+from conftest import call
 from PIL import Image
 
-from anomalib_lite.cli import app, demo, help, main
+from anomalib_lite.cli import app, demo, help
 from anomalib_lite.config import CalibrationConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
@@ -33,6 +34,7 @@ SLOW = ("demo", "train", "plugins check", "watch", "serve")
 WITH = {  # what is added to an example where it would take long, or need a port that is taken
     "demo": ["--steps", "2"],
     "train": ["--minutes", "0.02", "--set", "image.height=128", "--set", "image.width=128"],
+    "train inpainting": ["--set", "options.cells=[8]", "--set", "options.widths=[8, 8]"],
     "serve": ["--port", "PORT"],
 }
 
@@ -48,15 +50,6 @@ def commands(group: Any = None, above: str = "") -> Iterator[tuple[str, Any]]:
 
 ALL = dict(commands())
 LEAVES = {name: command for name, command in ALL.items() if not hasattr(command, "commands")}
-
-
-def call(*words: str) -> int:
-    """Run the command line in this process: its exit code."""
-    try:
-        main(list(words))
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return 0
 
 
 def command_of(block: str) -> str:
@@ -198,7 +191,8 @@ def test_an_example_works(
     monkeypatch.chdir(here)
     monkeypatch.setattr(demo, "sample_parts", lambda out, say: here / "parts")
     command = command_of(block)
-    words = words_of(block)[1:] + WITH.get(command, [])
+    words = words_of(block)[1:]
+    words += WITH.get(command, []) + WITH.get(" ".join(words[:2]), [])
     out = words[words.index("--out") + 1] if "--out" in words else None
     if out and "--overwrite" not in words:
         shutil.rmtree(out, ignore_errors=True)

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import picture, save
-from test_cli import call
+from conftest import call, picture, save
 
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.bench import bench

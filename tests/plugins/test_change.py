@@ -200,7 +200,7 @@ def test_the_region_of_interest_moves_with_the_part(tmp_path: Path) -> None:
     Image.fromarray(roi).save(tmp_path / "roi.png")
     settings = [f"image.roi={tmp_path / 'roi.png'}"]
     request = Request(
-        detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20, settings=settings
+        detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=8, settings=settings
     )
     assert run_training(request)
     model, file = Model(tmp_path / "model"), tmp_path / "moved.png"
@@ -220,7 +220,7 @@ def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(preparation, "GOLDEN_TILE", 128)
     (tmp_path / "golden").mkdir()
     shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
-    request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20)
+    request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=8)
     assert run_training(request)
     model = Model(tmp_path / "model")
     assert (model.framing.mode, model.framing.spec.width) == ("tile", 128)

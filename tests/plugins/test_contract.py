@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import entry_points
+from typing import Any
 
 import pytest
 
@@ -11,10 +12,10 @@ from anomalib_lite.hookspecs import PROJECT
 from anomalib_lite.testing import parametrize_with_checks
 
 # Options that train in seconds on images of 96 x 128; everything else as it is shipped.
-SMALL = {
+SMALL: dict[str, dict[str, Any]] = {
     "change": {},
     "draem": {},
-    "dte": {"widths": [8, 16]},
+    "dte": {"widths": [8, 16], "members": 2},
     "inpainting": {"cells": [4, 8], "widths": [8, 16]},
 }
 

@@ -176,7 +176,7 @@ def test_training_finds_a_planted_defect() -> None:
 @pytest.mark.slow
 def test_a_model_that_knows_the_place_is_exported_alike() -> None:
     (info,) = register_detectors()
-    options = {"widths": [8, 16], "position": True}
+    options = {"widths": [8, 16], "members": 2, "position": True}
     testing.check_the_graph_computes_the_same(testing.Subject.of(info, "anomalib_lite_dte", options, 3))
 
 
