@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# A process for each core, at most four: each takes 2 GB. No test measures time; `make benchmark` does, one after another.
+BESIDE := -n auto --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test check benchmark clean
+.PHONY: demo test check benchmark fuzz clean
 
 demo: $(READY)
 	$(BIN)/anomalib-lite demo --out demo
 
 test: $(READY)
-	$(BIN)/python -m pytest -m "not benchmark" $(PYTEST_ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not benchmark" $(BESIDE) $(PYTEST_ARGS)
 
 check: $(READY)
 	$(BIN)/ruff check .
@@ -19,6 +21,10 @@ check: $(READY)
 
 benchmark: $(READY)
 	$(BIN)/python -m pytest -m benchmark $(PYTEST_ARGS)
+
+# Mutated files against the readers, with other mutations each time; `make test` runs a short form.
+fuzz: $(READY)
+	FUZZ_MINUTES=$${FUZZ_MINUTES:-60} $(BIN)/python -m pytest -m benchmark -s tests/fuzz $(PYTEST_ARGS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -1,8 +1,8 @@
 """Anomaly and change detection for industrial and medical images, with a certified false-reject rate.
 
 >>> import anomalib_lite as al
->>> model = al.train(detector, "parts/", out="model")  # doctest: +SKIP
->>> al.load("model").inspect("part.png").verdict  # doctest: +SKIP
+>>> model = al.train(detector, "parts/", out="model")
+>>> al.load("model").inspect("part.png").verdict
 <Verdict.OK: 'OK'>
 
 Every name is imported when it is first used, so that importing the package costs nothing.
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.results import Result
     from anomalib_lite.errors import AnomalibLiteError, ErrorCode
     from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo, hookimpl
+    from anomalib_lite.members import build, detectors
 
 __all__ = [
     "AnomalibLiteError",
@@ -40,6 +41,8 @@ __all__ = [
     "TrainingRun",
     "Verdict",
     "__version__",
+    "build",
+    "detectors",
     "evaluate",
     "hookimpl",
     "load",
@@ -58,6 +61,8 @@ _HOME = {
     "Result": "edge.results",
     "TrainingRun": "detector",
     "Verdict": "edge.decision",
+    "build": "members",
+    "detectors": "members",
     "evaluate": "api",
     "hookimpl": "hookspecs",
     "load": "api",

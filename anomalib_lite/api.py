@@ -5,15 +5,33 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, TypedDict, Unpack
 
 from anomalib_lite import registry
+from anomalib_lite.data import Folders
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.evaluate import evaluate as run_evaluation
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training.request import Request
 
 PathLike = str | os.PathLike[str]
+
+
+class DataOptions(TypedDict, total=False):
+    r"""What is said of a data set beside its files.
+
+    group: Regular expression whose first capture is the physical part: r"part(\d+)".
+    columns: Renamed CSV columns: {"group": "board"}.
+    good: Folders of good images, where their names do not say so.
+    defective: Folders of defective images: they are not trained on.
+    all_good: All images are good, whatever folders they lie in.
+    """
+
+    group: str | None
+    columns: Mapping[str, str]
+    good: Sequence[str]
+    defective: Sequence[str]
+    all_good: bool
 
 
 def train(
@@ -23,13 +41,13 @@ def train(
     out: PathLike,
     config: PathLike | None = None,
     settings: Mapping[str, Any] | None = None,
-    group: str | None = None,
-    columns: Mapping[str, str] | None = None,
     golden: Sequence[PathLike] = (),
     golden_pattern: str | None = None,
+    carry: Literal["training", "all"] = "training",
     simulate: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    **described: Unpack[DataOptions],
 ) -> Model:
     r"""Learn from good images and certify the thresholds.
 
@@ -39,21 +57,21 @@ def train(
         out: The model to write, a folder.
         config: A YAML file.
         settings: Dotted options to values, over the file: {"training.minutes": 2, "score.sigma": 4}.
-        group: Regular expression whose first capture is the physical part: r"part(\d+)".
-        columns: Renamed CSV columns: {"group": "board"}.
         golden: Golden images to compare with, where the data names none; of several, the smallest change counts.
         golden_pattern: Regular expression: only golden images whose name gives the same first capture are compared.
+        carry: Which golden images of `data` travel with the model: those of training images, or all.
         simulate: `data` holds golden images alone: simulate as many inspections of each.
         overwrite: Replace `out`.
         resume: Continue an interrupted training.
+        described: See `DataOptions`.
 
     Raises:
         AnomalibLiteError: What is wrong and what to do about it.
     """
-    said = {"group": group, "golden_pattern": golden_pattern, "simulate": simulate}
+    said = {"golden_pattern": golden_pattern, "carry": carry, "simulate": simulate, **_described(described)}
     files = {"data": Path(data), "out": Path(out), "config": None if config is None else Path(config)}
     goldens = [Path(one) for one in golden]
-    asked: dict[str, Any] = {**said, **files, "columns": columns or {}, "overrides": dict(settings or {})}
+    asked: dict[str, Any] = {**said, **files, "overrides": dict(settings or {})}
     run_training(Request(detector=detector, golden=goldens, overwrite=overwrite, resume=resume, **asked))
     return load(out)
 
@@ -68,10 +86,16 @@ def evaluate(
     data: PathLike,
     *,
     out: PathLike | None = None,
-    group: str | None = None,
-    columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
+    **described: Unpack[DataOptions],
 ) -> Mapping[str, Any]:
     """The metrics of a model on labelled images, as in metrics.json. See `anomalib_lite.pipeline.evaluate`."""
     loaded = model if isinstance(model, Model) else load(model)
-    done = run_evaluation(loaded, Path(data), out=None if out is None else Path(out), group=group, columns=columns)
-    return done.metrics
+    where = None if out is None else Path(out)
+    return run_evaluation(loaded, Path(data), out=where, overwrite=overwrite, **_described(described)).metrics
+
+
+def _described(options: DataOptions) -> dict[str, Any]:
+    """The same, as the pipeline takes it."""
+    folders = Folders(options.get("good", ()), options.get("defective", ()), options.get("all_good", False))
+    return {"group": options.get("group"), "columns": options.get("columns") or {}, "folders": folders}

@@ -8,6 +8,10 @@ device run that graph. So:
 - `forward` is traceable: tensor operations of fixed shapes, no Python branches on values, no randomness;
 - images are (B, C, H, W) float32 in [0, 1], 0 black and 1 the white level of `ImageSpec`; no other normalisation
   is done for you, and B must not change the result of an image;
+- the exported graph computes what torch computes: scores to `SCORE_TOLERANCE`, maps to `MAP_TOLERANCE`, on images that
+  were fitted, too. Where it does not, the fit is kept: mend `forward`, and train with --resume;
+- `fit` begins in evaluation mode; `run.minimise` sets the modes that it needs and puts them back, so that what is
+  frozen never changes by being run;
 - anomaly maps are raw: higher is more anomalous, any unit, finite. The host resizes, smooths, reduces to the image
   score, calibrates and thresholds them. Do not squash them: scores that tie at an upper limit hide defects.
 """
@@ -24,7 +28,21 @@ from torch import Tensor, nn
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import PluginError
 
-__all__ = ["Batch", "Batches", "Detector", "ImageSpec", "Prediction", "TrainingRun"]
+__all__ = [
+    "MAP_TOLERANCE",
+    "SCORE_TOLERANCE",
+    "Batch",
+    "Batches",
+    "Detector",
+    "ImageSpec",
+    "Prediction",
+    "TrainingRun",
+]
+
+SCORE_TOLERANCE = 1e-4
+"""Largest difference of a score between torch and the graph, of the larger of |score| and the range of the scores."""
+MAP_TOLERANCE = 1e-3
+"""Largest difference of an anomaly map, of the range of the maps."""
 
 T = TypeVar("T")
 Prediction: TypeAlias = Tensor | tuple[Tensor, Tensor]
@@ -36,6 +54,8 @@ class Batch(NamedTuple):
     image: Tensor  # (B, C, H, W) float32 in [0, 1]
     reference: Tensor | None = None  # same shape, for inputs == ("image", "reference")
     valid: Tensor | None = None  # (B, 1, H, W) bool: False where the image is padding or outside the region of interest
+    images: Tensor | None = None  # (B,) int64: which image each is of; several tiles may be of one
+    parts: Tensor | None = None  # (B,) int64: which part each is of; numbers that mean nothing but the same and another
 
 
 class Batches(Protocol):
@@ -70,6 +90,7 @@ class TrainingRun(Protocol):
         optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         schedule: Callable[[float], float] | None = None,
         at_most: int | None = None,
+        share: float = 1.0,
     ) -> None:
         """Gradient descent on `loss(batch)` over the parameters of `module`; can be interrupted and resumed.
 
@@ -82,6 +103,14 @@ class TrainingRun(Protocol):
             schedule: Factor of the learning rate, from training progress in [0, 1] (of steps or of the time budget).
                 Default: a short warm-up, then cosine to 0.
             at_most: Steps after which `--minutes` end early, for what gets no better then. `--steps` goes beyond.
+            share: Of the time that is left with `--minutes`, in (0, 1]: for a fit in several parts.
+        """
+        ...
+
+    def split(self, batches: Batches, share: float) -> tuple[Batches, Batches]:
+        """The training images in two: about `share` of the parts, in (0, 1), and the rest. No part is on both sides.
+
+        The seed chooses. For what must be measured on images that were not learnt from, such as a spread.
         """
         ...
 

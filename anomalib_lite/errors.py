@@ -14,6 +14,7 @@ A message is one or two sentences: what happened, where, what was expected, what
 Only `anomalib_lite.cli` turns errors into exit codes; a bug exits with 70.
 """
 
+import re
 from enum import StrEnum
 
 __all__ = [
@@ -54,6 +55,13 @@ class AnomalibLiteError(Exception):
     """Base of every error raised on purpose."""
 
     exit_code = 70
+
+    def __str__(self) -> str:
+        """The message. It may end with that of another error: a sentence has one full stop."""
+        return _DOUBLE_STOP.sub(r"\1.", super().__str__())
+
+
+_DOUBLE_STOP = re.compile(r"(?<=[^\s./\\])\.(\)?)\.(?=[\s)]|$)")  # not that of a path, such as ../parts
 
 
 class ConfigError(AnomalibLiteError):

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["API_VERSION", "DetectorInfo", "ReaderInfo", "hookimpl"]
 
 PROJECT = "anomalib_lite"
-API_VERSION = 1
+API_VERSION = 2
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -26,7 +26,10 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorInfo:
-    """What is known of a detector before torch is imported."""
+    """What is known of a detector before torch is imported.
+
+    Where options change any of it, `DetectorConfig.describe` says how: the one place for that.
+    """
 
     name: str
     summary: str
@@ -34,10 +37,11 @@ class DetectorInfo:
     config: type[DetectorConfig]
     inputs: tuple[str, ...] = ("image",)  # or ("image", "reference")
     align: bool = False  # warp the inspected image onto the reference first
-    positional: bool = False  # the map depends on the place, whatever the options: tiling is refused
+    positional: bool = False  # the map depends on the place: tiling is refused
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the host's configuration: {"score.sigma": 4}
     paper: str | None = None
     weights: str | None = None  # pretrained weights: which, whence, and their licence; None: it learns from scratch
+    members: tuple[str, ...] = ()  # names of the detectors that it is made of: see `anomalib_lite.build`
     api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
 
 

@@ -137,7 +137,8 @@ def _photograph(tracks: Field, pads: Field, holes: Field, view: View, rng: np.ra
     colour += cover(holes) * (np.array([16.0, 18.0, 18.0]) - colour)
     fall = view.gain * (1.0 + view.slope[0] * (view.x / SIZE - 0.5) + view.slope[1] * (view.y / SIZE - 0.5))
     colour = colour * fall[..., None] + rng.normal(0.0, 1.6, (SIZE, SIZE, 1)) + rng.normal(0.0, 0.5, (SIZE, SIZE, 3))
-    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _straight_nodes(track: list[Node]) -> list[Node]:
@@ -165,7 +166,8 @@ def _frame(view: View, spot: tuple[Point, Point]) -> tuple[Field, Field]:
 def missing_copper(tracks: Field, design: Design, view: View, rng: np.random.Generator) -> Field:
     """A bite out of one side of a track."""
     along, across = _frame(view, _spot(design, rng))
-    return np.maximum(tracks, 3.4 - np.hypot(along / 1.7, across - rng.choice([-1.0, 1.0]) * TRACK))
+    bitten: Field = np.maximum(tracks, 3.4 - np.hypot(along / 1.7, across - rng.choice([-1.0, 1.0]) * TRACK))
+    return bitten
 
 
 def open_(tracks: Field, design: Design, view: View, rng: np.random.Generator) -> Field:
@@ -192,7 +194,8 @@ def spur(tracks: Field, design: Design, view: View, rng: np.random.Generator) ->
     along, across = _frame(view, _spot(design, rng))
     across = across * rng.choice([-1.0, 1.0])
     length, half = rng.uniform(7.5, 9.5), rng.uniform(1.4, 2.0)
-    return np.minimum(tracks, np.maximum(np.abs(along) - half, np.maximum(-across, across - length)))
+    grown: Field = np.minimum(tracks, np.maximum(np.abs(along) - half, np.maximum(-across, across - length)))
+    return grown
 
 
 DEFECTS: dict[str, Callable[[Field, Design, View, np.random.Generator], Field]] = {

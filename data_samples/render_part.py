@@ -65,7 +65,8 @@ def blob(u: Field, v: Field, radius: float, rng: np.random.Generator, rough: flo
     """Signed distance to an irregular disc around (0, 0); exact enough near its edge."""
     angle = np.arctan2(v, u)
     waves = [rough / k * rng.uniform(0.4, 1.0) * np.cos(k * angle + rng.uniform(0, 2 * np.pi)) for k in (2, 3, 5, 7)]
-    return np.hypot(u, v) - radius * (1.0 + np.sum(waves, axis=0))
+    distance: Field = np.hypot(u, v) - radius * (1.0 + np.sum(waves, axis=0))
+    return distance
 
 
 def grain(s: Surface, rng: np.random.Generator) -> Field:
@@ -125,7 +126,8 @@ def photograph(surface: Surface, pose: Pose, rng: np.random.Generator) -> NDArra
     inside = surface.metal[..., None]
     colour = fall[..., None] * (inside * metal + (1.0 - inside) * BACKGROUND)
     colour += rng.normal(0.0, 1.3, (height, width, 1)) + rng.normal(0.0, 0.5, (height, width, 3))
-    return np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
+    return levels
 
 
 def _place(rng: np.random.Generator, unit: float) -> tuple[float, float]:
@@ -156,7 +158,7 @@ def scratch(s: Surface, rng: np.random.Generator) -> Mask:
     line = np.maximum(np.abs(across) - width, np.abs(along) - half)
     lip = np.maximum(np.abs(across - 1.9 * width) - 0.7 * width, np.abs(along) - half)
     s.gain *= (1.0 - 0.55 * coverage(line)) * (1.0 + 0.4 * coverage(lip))
-    both = np.maximum(np.abs(across - 0.8 * width) - 1.8 * width, np.abs(along) - half)
+    both: Field = np.maximum(np.abs(across - 0.8 * width) - 1.8 * width, np.abs(along) - half)
     return (both < 0.0) & (s.edge < 0.0)
 
 

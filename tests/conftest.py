@@ -1,20 +1,25 @@
-"""What several tests share: a detector of the tests' own, small data, and one model trained on them."""
+"""What several tests share: a detector of the tests' own, small data, and models trained on them."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
 
 import numpy as np
 import pytest
+import torch
 from environments import ROOT, build_wheel
+from filelock import FileLock
 from PIL import Image
 
+from anomalib_lite.cli import main
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.hookspecs import PROJECT
@@ -23,6 +28,8 @@ from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.registry import loading
 from anomalib_lite.training.request import Request
+
+Once: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
 
 SIZE = 48
 
@@ -59,6 +66,29 @@ def recalibrate(model: Path, data: Path, **asked: Any) -> Trained:
     return calibrate(Recalibration(model=model, data=data, **asked))
 
 
+def call(*words: str | Path) -> int:
+    """Run the command line in this process: its exit code."""
+    try:
+        main([str(word) for word in words])
+    except SystemExit as exit:
+        return int(exit.code or 0)
+    return 0
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one thread, as a process with OMP_NUM_THREADS=1 does: sums are added in the same order."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the longest test: started last, it would run alone while the other processes have nothing to do."""
+    items.sort(key=lambda item: item.name != "test_the_tutorial_works_as_written")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def gauss_is_installed() -> Iterator[None]:
     """The tests' own plugin beside the installed ones, for this process."""
@@ -71,9 +101,33 @@ def gauss_is_installed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
+    """once(name, make) -> a folder that make(folder) fills, once for all processes that run these tests together."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # above those of the single processes
+
+    def folder(name: str, make: Callable[[Path], object]) -> Path:
+        path, made = root / "once" / name, root / "once" / f"{name}.made"
+        path.parent.mkdir(exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not made.exists():
+                shutil.rmtree(path, ignore_errors=True)  # what a failure left
+                path.mkdir()
+                make(path)
+                made.touch()
+        return path
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts(once: Once) -> Path:
     """MVTec layout: 40 good images of 20 parts to train on; 10 good and 2 x 5 defective ones to test."""
-    root = tmp_path_factory.mktemp("data") / "parts"
+    return once("parts", _draw_parts)
+
+
+def _draw_parts(root: Path) -> None:
     for part in range(20):
         for shot in range(2):
             save(root / f"train/good/part{part:02}_{shot}.png", picture(100 * part + shot))
@@ -84,7 +138,6 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = picture(100 * part, defect=True)
             save(root / f"test/{kind}/part{part:02}_0.png", pixels)
             save(root / f"ground_truth/{kind}/part{part:02}_0_mask.png", (pixels < 30).astype(np.uint8) * 255)
-    return root
 
 
 @pytest.fixture(scope="session")
@@ -102,14 +155,31 @@ def train() -> Callable[..., Trained]:
 
 
 @pytest.fixture(scope="session")
-def model_path(train: Callable[..., Trained], parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def model_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
     """A bundle of the tests' detector on `parts`. Not to be changed: copy it."""
-    out = tmp_path_factory.mktemp("models") / "gauss"
-    train(parts, out)
-    return out
+    return once("gauss", lambda folder: train(parts, folder / "model")) / "model"
 
 
 @pytest.fixture(scope="session")
-def host_wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def inpainting_words(parts: Path) -> list[str]:
+    """A command line, but for --out, that trains a small network by gradient descent."""
+    small = ("image.height=48", "image.width=48", "options.widths=[8, 8]", "options.cells=[8]")
+    return ["train", "inpainting", str(parts), "--steps", "40", "--seed", "3", "--device", "cpu", "--group",
+            r"part(\d+)", *(word for setting in small for word in ("--set", setting))]  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def inpainting_path(inpainting_words: list[str], once: Once) -> Path:
+    """The bundle that those words train, in this process and on one thread. Not to be changed: copy it."""
+
+    def make(folder: Path) -> None:
+        with one_thread():
+            assert call(*inpainting_words, "--out", folder / "model") == 0
+
+    return once("inpainting", make) / "model"
+
+
+@pytest.fixture(scope="session")
+def host_wheel(once: Once) -> Path:
     """The host as users install it."""
-    return build_wheel(ROOT, tmp_path_factory.mktemp("wheel"))
+    return next(once("wheel", lambda folder: build_wheel(ROOT, folder)).glob("*.whl"))

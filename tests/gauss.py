@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 from pydantic import Field
 from torch import Tensor
 
+from anomalib_lite import build
 from anomalib_lite.config import DetectorConfig
 from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite.hookspecs import DetectorInfo, hookimpl
@@ -22,9 +26,8 @@ class AlignedConfig(GaussConfig):
     aligned: bool = True
     """Whether every part lies in the same place."""
 
-    @property
-    def positional(self) -> bool:
-        return self.aligned
+    def describe(self, info: DetectorInfo) -> DetectorInfo:
+        return replace(info, positional=self.aligned)
 
 
 class Gauss(Detector):
@@ -73,16 +76,46 @@ class Difference(Detector):
         return (image - reference).abs().amax(1, keepdim=True)
 
 
+class Twice(Detector):
+    """A member's map, doubled."""
+
+    def __init__(self, config: DetectorConfig, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        self.member = build("gauss", {"floor": 0.05}, image)
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        self.member.fit(batches, run)
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        anomaly_map = self.member(image)
+        assert isinstance(anomaly_map, Tensor)
+        return 2 * anomaly_map
+
+
+class Drifting(Gauss):
+    """Its graph is a constant off until the file `mended` lies in the working directory."""
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        anomaly_map = super().forward(image)
+        exporting = torch.compiler.is_exporting() or torch.onnx.is_in_onnx_export()
+        return anomaly_map + (1.0 if exporting and not Path("mended").exists() else 0.0)
+
+
 @hookimpl
 def register_detectors() -> list[DetectorInfo]:
     return [
-        DetectorInfo(name="gauss", summary="A Gaussian per pixel.", target="gauss:Gauss", config=GaussConfig,
+        DetectorInfo(name="gauss", api=2, summary="A Gaussian per pixel.", target="gauss:Gauss", config=GaussConfig,
                      defaults={"score.sigma": 1.0}),
-        DetectorInfo(name="broken", summary="Not a number.", target="gauss:Broken", config=GaussConfig),
-        DetectorInfo(name="contrast", summary="Local contrast.", target="gauss:Contrast", config=DetectorConfig),
-        DetectorInfo(name="placed", summary="Knows its place.", target="gauss:Gauss", config=GaussConfig,
+        DetectorInfo(name="broken", api=2, summary="Not a number.", target="gauss:Broken", config=GaussConfig),
+        DetectorInfo(name="contrast", api=2, summary="Local contrast.", target="gauss:Contrast", config=DetectorConfig),
+        DetectorInfo(name="placed", api=2, summary="Knows its place.", target="gauss:Gauss", config=GaussConfig,
                      positional=True),
-        DetectorInfo(name="aligned", summary="Knows its place, if told.", target="gauss:Gauss", config=AlignedConfig),
-        DetectorInfo(name="difference", summary="Compares.", target="gauss:Difference", config=DetectorConfig,
+        DetectorInfo(name="aligned", api=2, summary="Knows its place, if told.", target="gauss:Gauss",
+                     config=AlignedConfig),
+        DetectorInfo(name="difference", api=2, summary="Compares.", target="gauss:Difference", config=DetectorConfig,
                      inputs=("image", "reference")),
+        DetectorInfo(name="twice", api=2, summary="Of another.", target="gauss:Twice", config=DetectorConfig,
+                     members=("gauss",), positional=True),
+        DetectorInfo(name="drifting", api=2, summary="Differs when exported.", target="gauss:Drifting",
+                     config=GaussConfig),
     ]  # fmt: skip

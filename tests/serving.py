@@ -37,7 +37,7 @@ class Service:
     """A running service."""
 
     port: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[Any]
 
     def ask(self, method: str, path: str, body: Any = None, kind: str = "image/png") -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)

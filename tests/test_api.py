@@ -14,18 +14,18 @@ from PIL import Image
 import anomalib_lite as al
 
 
-def test_every_public_name_is_there():
+def test_every_public_name_is_there() -> None:
     assert sorted(al.__all__) == al.__all__
     assert all(getattr(al, name) is not None for name in al.__all__)
     assert set(al._HOME) == set(al.__all__) - {"__version__"}
 
 
-def test_importing_the_package_imports_nothing_else():
+def test_importing_the_package_imports_nothing_else() -> None:
     code = "import sys, anomalib_lite; assert not {'numpy', 'torch', 'pydantic', 'PIL'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_train_load_and_evaluate(parts: Path, tmp_path: Path):
+def test_train_load_and_evaluate(parts: Path, tmp_path: Path) -> None:
     settings = {"image.height": 48, "image.width": 48, "calibration.max_false_reject": 0.3}
     model = al.train("gauss", parts, out=tmp_path / "model", settings=settings, group=r"part(\d+)")
     assert "good parts are rejected" in model._repr_html_()
@@ -36,7 +36,7 @@ def test_train_load_and_evaluate(parts: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path):
+def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path) -> None:
     boards = sorted((Path(__file__).parents[1] / "data_samples/board/golden").glob("*.jpg"))[:2]
     inspected = tmp_path / "inspected"
     inspected.mkdir()

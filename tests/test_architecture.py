@@ -39,7 +39,7 @@ def relative(paths: Iterator[Path] | list[Path]) -> list[str]:
     return [path.relative_to(ROOT).as_posix() for path in paths]
 
 
-def test_the_device_needs_only_what_a_device_has():
+def test_the_device_needs_only_what_a_device_has() -> None:
     allowed = set(sys.stdlib_module_names) | {"numpy", "PIL", "onnxruntime", "anomalib_lite"}
     for path in sources(HOST / "edge"):
         assert tops(path) - allowed <= ({"cv2"} if path.name == "views.py" else set()), path
@@ -48,7 +48,7 @@ def test_the_device_needs_only_what_a_device_has():
         assert not strangers, f"{path} imports {strangers}"
 
 
-def test_only_training_imports_lightning():
+def test_only_training_imports_lightning() -> None:
     found = {path for path in sources(HOST) if tops(path) & {"lightning", "pytorch_lightning"}}
     assert found, "nothing imports Lightning: this test looks at the wrong names"
     assert all("training" in path.relative_to(HOST).parts[0] for path in found), relative(sorted(found))
@@ -74,7 +74,7 @@ def test_what_runs_after_training_imports_no_torch():
         assert f"'{package}'" not in loaded
 
 
-def test_the_host_names_no_plugin():
+def test_the_host_names_no_plugin() -> None:
     names = [folder.name for folder in PLUGINS.iterdir() if (folder / "__init__.py").is_file()]
     assert names
     short = {name.removeprefix("anomalib_lite_") for name in names}
@@ -84,7 +84,7 @@ def test_the_host_names_no_plugin():
         assert not [name for name in short if re.search(rf"[\"']{name}[\"']", text)], path
 
 
-def test_entry_modules_of_plugins_import_no_torch():
+def test_entry_modules_of_plugins_import_no_torch() -> None:
     for folder in sorted(PLUGINS.iterdir()):
         if (folder / "__init__.py").is_file():
             code = f"import sys, {folder.name}; sys.exit('torch' in sys.modules)"
@@ -102,7 +102,7 @@ def compared(node: ast.Compare) -> bool:
     return bool(names & {"threshold", "thresholds", "reject", "review", "map_reject", "map_review", "limit_score"})
 
 
-def test_a_threshold_is_compared_in_one_place():
+def test_a_threshold_is_compared_in_one_place() -> None:
     # Two thresholds may be compared with each other: that is no verdict.
     between_thresholds = {"has_review_band", "_setters", "is_sound", "_review_includes_reject", "__post_init__"}
     for path in sources(HOST):
@@ -115,7 +115,7 @@ def test_a_threshold_is_compared_in_one_place():
 
 
 @pytest.mark.parametrize("folder", [HOST, PLUGINS], ids=["host", "plugins"])
-def test_nothing_executes_what_it_reads(folder: Path):
+def test_nothing_executes_what_it_reads(folder: Path) -> None:
     for path in sources(folder):
         assert not tops(path) & {"pickle", "cloudpickle", "joblib", "dill", "marshal"}, path
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -126,12 +126,12 @@ def test_nothing_executes_what_it_reads(folder: Path):
                     assert any(key.arg == "weights_only" for key in node.keywords), f"{path}:{node.lineno}"
 
 
-def test_every_module_says_first_what_is_in_it():
+def test_every_module_says_first_what_is_in_it() -> None:
     for path in [*sources(HOST), *sources(PLUGINS)]:
         assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-def test_only_the_command_line_exits_or_prints():
+def test_only_the_command_line_exits_or_prints() -> None:
     for path in sources(HOST):
         if path.is_relative_to(HOST / "cli"):
             continue
@@ -176,7 +176,7 @@ def circles(imports: Mapping[str, set[str]]) -> list[list[str]]:
     return sorted(list(one) for one in {tuple(names) for name, names in tied.items() if name in names})
 
 
-def test_modules_do_not_import_in_circles():
+def test_modules_do_not_import_in_circles() -> None:
     assert not circles(IMPORTS)
 
 
@@ -213,7 +213,7 @@ def between_folders() -> dict[str, set[str]]:
     return found
 
 
-def test_folders_import_what_the_document_says_and_nothing_else():
+def test_folders_import_what_the_document_says_and_nothing_else() -> None:
     allowed = documented()
     for folder, imported in between_folders().items():
         if not folder:
@@ -225,12 +225,12 @@ def test_folders_import_what_the_document_says_and_nothing_else():
         assert not idle, f"ARCHITECTURE.md lets {folder} import {sorted(idle)}, and it does not"
 
 
-def test_every_folder_of_the_document_is_there():
+def test_every_folder_of_the_document_is_there() -> None:
     there = {folder_of(name) for name in MODULES} - {""}
     assert set(documented()) == there
 
 
-def test_folders_do_not_import_in_circles():
+def test_folders_do_not_import_in_circles() -> None:
     found = between_folders()
     found["edge/bundle"].discard("edge")  # of which it imports `disk` alone
     assert {name for name in IMPORTS if folder_of(name) == "edge/bundle" for one in IMPORTS[name]
@@ -239,7 +239,7 @@ def test_folders_do_not_import_in_circles():
     assert not circles(found)
 
 
-def test_modules_and_functions_are_short():
+def test_modules_and_functions_are_short() -> None:
     long = [
         f"{path}: {lines} lines" for path in MODULES.values() if (lines := path.read_text("utf-8").count("\n")) > 300
     ]

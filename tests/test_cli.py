@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import picture, save
+from conftest import call, one_thread, picture, save
 
-from anomalib_lite.cli import main
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import MissingExtra
 
@@ -42,21 +41,12 @@ COMMANDS = (
 def start_nothing(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `watch` and `serve` come as far as their loop, and no further."""
     if command == "serve":
-        monkeypatch.setattr(pytest.importorskip("uvicorn"), "run", lambda *arguments, **options: None)
+        monkeypatch.setattr(pytest.importorskip("uvicorn").Server, "run", lambda *arguments, **options: None)
     monkeypatch.setattr("anomalib_lite.edge.watch.watch", lambda *arguments: None)
     monkeypatch.setattr(signal, "signal", lambda *arguments: None)  # this process keeps its own
 
 
-def call(*arguments: str | Path) -> int:
-    """Run the command line in this process: its exit code."""
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return 0
-
-
-def test_help_imports_nothing_heavy():
+def test_help_imports_nothing_heavy() -> None:
     code = (
         "import runpy, sys\nsys.argv = ['anomalib-lite', '--help']\n"
         "try:\n    runpy.run_module('anomalib_lite', run_name='__main__')\n"
@@ -67,7 +57,7 @@ def test_help_imports_nothing_heavy():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_of_every_command_imports_nothing_heavy(command: str):
+def test_help_of_every_command_imports_nothing_heavy(command: str) -> None:
     code = (
         f"import sys\nfrom anomalib_lite.cli import main\ntry:\n    main(['{command}', '--help'])\n"
         "except SystemExit as exit:\n    assert not exit.code, exit.code\n"
@@ -76,13 +66,13 @@ def test_help_of_every_command_imports_nothing_heavy(command: str):
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
 
 
-def test_the_module_is_the_command():
+def test_the_module_is_the_command() -> None:
     done = subprocess.run([sys.executable, "-m", "anomalib_lite", "--help"], capture_output=True, text=True, check=True)
     assert all(command in done.stdout for command in COMMANDS)
     assert "70 bug" in done.stdout
 
 
-def test_listing_plugins_imports_no_torch():
+def test_listing_plugins_imports_no_torch() -> None:
     code = (
         "import sys\nfrom anomalib_lite.cli import main\ntry: main(['plugins', 'list'])\n"
         "except SystemExit: pass\nassert 'torch' not in sys.modules"
@@ -91,14 +81,14 @@ def test_listing_plugins_imports_no_torch():
     assert "inpainting" in done.stdout
 
 
-def test_showing_a_plugin_lists_every_option(capsys: pytest.CaptureFixture[str]):
+def test_showing_a_plugin_lists_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("plugins", "show", "gauss") == 0
     shown = capsys.readouterr().out
     assert "options.floor" in shown
     assert "calibration.max_false_reject" in shown
 
 
-def test_no_plugins_means_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_no_plugins_means_none(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ANOMALIB_LITE_PLUGINS", raising=False)
     done = subprocess.run(
         [sys.executable, "-m", "anomalib_lite", "plugins", "show", "inpainting", "--no-plugins"],
@@ -109,7 +99,7 @@ def test_no_plugins_means_none(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "no detector 'inpainting'" in done.stderr
 
 
-def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "model"
     size = ("--set", "image.height=48", "--set", "image.width=48")
     assert (
@@ -162,7 +152,7 @@ def test_mistakes_exit_with_their_code_and_a_remedy(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "EMPTY").mkdir()
     names = {"MODEL": str(model_path), "GOOD": str(parts / "train/good")}
@@ -180,7 +170,7 @@ def test_a_golden_image_for_a_model_that_compares_with_nothing_is_refused(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     start_nothing(command, monkeypatch)
     folder = [tmp_path] if command == "watch" else []
     assert call(command, model_path, *folder, "--golden", "golden.png") == 2
@@ -192,7 +182,7 @@ def test_a_golden_image_for_a_model_that_compares_with_nothing_is_refused(
 
 def test_unusable_images_count_and_only_fail_when_nothing_is_left(
     model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     shutil.copytree(parts / "test/good", tmp_path / "in")
     (tmp_path / "in/text.png").write_text("hello")
     assert call("predict", model_path, tmp_path / "in") == 0
@@ -201,10 +191,10 @@ def test_unusable_images_count_and_only_fail_when_nothing_is_left(
     assert call("predict", model_path, tmp_path / "in/text.png") == 3
 
 
-def test_a_file_name_that_is_no_utf_8_ends_no_prediction(model_path: Path, parts: Path, tmp_path: Path):
+def test_a_file_name_that_is_no_utf_8_ends_no_prediction(model_path: Path, parts: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     try:
-        shutil.copy(parts / "test/good/part20_0.png", os.fsencode(tmp_path / "in") + b"/a\xff.png")
+        shutil.copy(os.fsencode(parts / "test/good/part20_0.png"), os.fsencode(tmp_path / "in") + b"/a\xff.png")
     except OSError:  # not on macOS, nor on Windows
         pytest.skip("this file system takes no such name")
     shutil.copy(parts / "test/good/part21_0.png", tmp_path / "in/b.png")
@@ -214,7 +204,7 @@ def test_a_file_name_that_is_no_utf_8_ends_no_prediction(model_path: Path, parts
     assert [line.rpartition(b"/")[2] for line in done.stdout.splitlines()] == [b"a\\udcff.png", b"b.png"]
 
 
-def test_fail_on_ng_passes_no_part_that_was_not_measured(model_path: Path, parts: Path, tmp_path: Path):
+def test_fail_on_ng_passes_no_part_that_was_not_measured(model_path: Path, parts: Path, tmp_path: Path) -> None:
     """A script of a line reads 0 as: every part was measured, and none is NG."""
     shutil.copytree(parts / "test/good", tmp_path / "in")
     assert call("predict", model_path, tmp_path / "in", "--fail-on-ng") == 0
@@ -226,7 +216,7 @@ def test_fail_on_ng_passes_no_part_that_was_not_measured(model_path: Path, parts
 
 def test_a_bug_exits_with_70_and_debug_shows_where(
     model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     from anomalib_lite.edge import selfcheck
 
     monkeypatch.setattr(selfcheck, "replay", lambda model: 1 / 0)
@@ -238,7 +228,7 @@ def test_a_bug_exits_with_70_and_debug_shows_where(
     assert "lambda model: 1 / 0" in capsys.readouterr().err
 
 
-def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A bundle whose recorded self-check says otherwise than this machine, as a faulty processor would."""
     from anomalib_lite.edge import bundle
 
@@ -254,7 +244,7 @@ def test_another_verdict_here_is_refused(model_path: Path, tmp_path: Path, capsy
 
 def test_a_self_check_that_cannot_be_measured_says_why(
     model_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     """Such as a model that aligns, on a machine without OpenCV: not a matter of onnxruntime's version."""
 
     def lacking(*arguments: object) -> None:
@@ -267,7 +257,7 @@ def test_a_self_check_that_cannot_be_measured_says_why(
     assert "onnxruntime" not in error
 
 
-def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_path: Path):
+def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_path: Path) -> None:
     for part in range(50, 60):
         save(tmp_path / f"fresh/part{part}.png", picture(100 * part, defect=part == 55))
     twice = ("--exclude", "part55.png") * 2
@@ -292,13 +282,13 @@ def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_
         (["plugins", "check"], ["defects. Default: 120."]),
     ],
 )
-def test_help_names_the_defaults(command: list[str], defaults: list[str], capsys: pytest.CaptureFixture[str]):
+def test_help_names_the_defaults(command: list[str], defaults: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert call(*command, "--help") == 0
     shown = "".join(capsys.readouterr().out.split())  # wherever the lines break
     assert [one for one in defaults if "".join(one.split()) not in shown] == []
 
 
-def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("data", "check", parts, "--group", r"part(\d+)") == 0
     assert "train: good 40 of 20 groups" in capsys.readouterr().out
     save(tmp_path / "in/a.png", picture(1))
@@ -307,14 +297,14 @@ def test_data_check_says_what_is_there(parts: Path, tmp_path: Path, capsys: pyte
     assert "grey and colour are mixed" in capsys.readouterr().out
 
 
-def test_doctor_runs(capsys: pytest.CaptureFixture[str]):
+def test_doctor_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert call("doctor") == 0
     assert "CPUExecutionProvider" in capsys.readouterr().out
 
 
 def test_doctor_reports_an_onnxruntime_that_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     assert call("doctor") == 0
     shown = capsys.readouterr().out
@@ -323,17 +313,13 @@ def test_doctor_reports_an_onnxruntime_that_is_missing(
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_is_resumed(parts: Path, tmp_path: Path):
+def test_an_interrupted_training_is_resumed(inpainting_words: list[str], inpainting_path: Path, tmp_path: Path) -> None:
     """Ctrl-C in a real process, then --resume: the same graph as a training that was never stopped."""
-    pixels = ("--set", "image.height=48", "--set", "image.width=48", "--set", "options.widths=[8, 8]",
-              "--set", "options.cells=[8]")  # fmt: skip
-    command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "40",
-               "--group", r"part(\d+)", *pixels]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True, env=environment)
     out = tmp_path / "model"
     log = out.with_name("model.partial") / "fit" / "training.csv"
-    process = subprocess.Popen([*command, "--out", str(out)], stderr=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, "-m", "anomalib_lite", *inpainting_words, "--out", str(out)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
     while process.poll() is None and not (log.exists() and len(log.read_text().splitlines()) > 3):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
@@ -341,34 +327,31 @@ def test_an_interrupted_training_is_resumed(parts: Path, tmp_path: Path):
     assert process.returncode == 130, said
     assert "--resume" in said
     assert not out.exists()
-    subprocess.run([*command, "--out", str(out), "--resume"], check=True, capture_output=True, env=environment)
-    manifests = [json.loads((tmp_path / name / "manifest.json").read_text()) for name in ("whole", "model")]
+    with one_thread():
+        assert call(*inpainting_words, "--out", out, "--resume") == 0
+    manifests = [json.loads((path / "manifest.json").read_text()) for path in (inpainting_path, out)]
     assert manifests[0]["graph_sha256"] == manifests[1]["graph_sha256"]
     assert not log.exists()
 
 
 @pytest.mark.slow
-def test_two_processes_train_one_model(parts: Path, tmp_path: Path):
-    """The whole command line with --devices 2: one bundle, of the same weights as a single process gives."""
-    command = [sys.executable, "-m", "anomalib_lite", "train", "inpainting", str(parts), "--steps", "4",
-               "--device", "cpu", "--group", r"part(\d+)", "--set", "image.height=48", "--set", "image.width=48",
-               "--set", "options.widths=[8, 8]", "--set", "options.cells=[8]"]  # fmt: skip
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    for devices in ("1", "2"):
-        subprocess.run([*command, "--out", str(tmp_path / devices), "--devices", devices], check=True, env=environment,
-                       capture_output=True)  # fmt: skip
-    curves = [(tmp_path / devices / "training.csv").read_text().splitlines() for devices in ("1", "2")]
-    assert len(curves[0]) == len(curves[1]) == 5
-    assert not (tmp_path / "2.partial").exists()
+def test_two_processes_train_one_model(inpainting_words: list[str], inpainting_path: Path, tmp_path: Path) -> None:
+    """The whole command line with --devices 2: one bundle, of as many steps as a single process takes."""
+    out = tmp_path / "model"
+    command = [sys.executable, "-m", "anomalib_lite", *inpainting_words, "--out", str(out), "--devices", "2"]
+    subprocess.run(command, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True)
+    curves = [(path / "training.csv").read_text().splitlines() for path in (inpainting_path, out)]
+    assert len(curves[0]) == len(curves[1]) == 41
+    assert not (tmp_path / "model.partial").exists()
 
 
 def test_a_section_without_a_line_is_a_mistake_in_the_file(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     (tmp_path / "small.yaml").write_text("training:\nimage:\n  height: 32\n  width: 32\n")
-    for more in ([], ["--steps", "1"]):
-        words = ("--config", tmp_path / "small.yaml", "--group", r"part(\d+)", *more)
-        assert call("train", "gauss", parts, "--out", tmp_path / "model", *words) == 2
+    words = ("--config", tmp_path / "small.yaml", "--group", r"part(\d+)")
+    for more in ((), ("--steps", "1")):
+        assert call("train", "gauss", parts, "--out", tmp_path / "model", *words, *more) == 2
         assert "training" in capsys.readouterr().err
 
 
@@ -380,7 +363,7 @@ def test_a_golden_image_that_cannot_be_read_stops_at_once(
     train: Callable[..., Any],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     """A typing mistake would otherwise sweep everything that arrives into error/."""
     start_nothing(command, monkeypatch)
     golden = sorted((parts / "train/good").iterdir())[0]

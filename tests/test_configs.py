@@ -17,16 +17,16 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = sorted((ROOT / "configs").glob("*.yaml"))
 
 
-def test_there_are_configurations():
+def test_there_are_configurations() -> None:
     assert CONFIGS
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path):
+def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path) -> None:
     detector = yaml.safe_load(path.read_text())["detector"]
     compares = "reference" in registry.load().detector(detector).inputs
-    small = {"training.steps": 2, "image.height": 128, "image.width": 128}
+    small = {"training.steps": 2, "image.height": 64, "image.width": 64}
     trained = run_training(
         Request(
             detector=detector,

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.slow
 
 def test_the_base_package_predicts_evaluates_calibrates_and_verifies(
     host_wheel: Path, model_path: Path, parts: Path, tmp_path: Path
-):
+) -> None:
     environment = Environment(tmp_path / "venv")
     environment.install(host_wheel)
     listed = environment.run("python", "-m", "pip", "list").out
@@ -42,7 +42,7 @@ def test_the_base_package_predicts_evaluates_calibrates_and_verifies(
     assert "pip install 'anomalib-lite[train]'" in environment.run("anomalib-lite", *sized, cwd=tmp_path, code=2).err
 
 
-def test_a_bare_device_inspects(host_wheel: Path, model_path: Path, parts: Path, tmp_path: Path):
+def test_a_bare_device_inspects(host_wheel: Path, model_path: Path, parts: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / "venv")
     environment.install("numpy", "pillow", "onnxruntime")
     environment.install("--no-deps", host_wheel)

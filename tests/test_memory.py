@@ -23,7 +23,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 
 
 @pytest.mark.slow
-def test_evaluating_ten_times_the_images_takes_no_more_memory(model_path: Path, tmp_path: Path):
+def test_evaluating_ten_times_the_images_takes_no_more_memory(model_path: Path, tmp_path: Path) -> None:
     good = [save(tmp_path / f"good{seed}.png", picture(seed, size=200)) for seed in range(10)]
     bad = [save(tmp_path / f"bad{seed}.png", picture(seed, defect=True, size=200)) for seed in range(10)]
     dark = [picture(seed, defect=True, size=200) < 30 for seed in range(10)]
@@ -65,7 +65,7 @@ print(resident() - before[0], handles() - before[1])
 
 @pytest.mark.slow
 @pytest.mark.parametrize("count", [3_000, pytest.param(100_000, marks=pytest.mark.benchmark)])
-def test_inspecting_for_long_takes_no_more_memory_and_no_file_handles(train: Any, tmp_path: Path, count: int):
+def test_inspecting_for_long_takes_no_more_memory_and_no_file_handles(train: Any, tmp_path: Path, count: int) -> None:
     """Good, defective and damaged files of many sizes: below 5 MB after the first thousand."""
     need(Path("/proc/self/statm").is_file(), "resident memory is read from /proc")
     for seed in range(40):

@@ -40,7 +40,7 @@ def public_names(module: ModuleType) -> list[str]:
     return [name for name in module.__all__ if name not in CHECKS]
 
 
-def test_every_hook_is_documented_with_its_arguments():
+def test_every_hook_is_documented_with_its_arguments() -> None:
     hooks = {name: one for name, one in vars(hookspecs).items() if hasattr(one, f"{PROJECT}_spec")}
     assert hooks
     documented = {name.strip("`"): rest for name, *rest in table("hook", README)}
@@ -53,7 +53,7 @@ def test_every_hook_is_documented_with_its_arguments():
 
 
 @pytest.mark.parametrize("info", [DetectorInfo, ReaderInfo], ids=lambda info: info.__name__)
-def test_every_field_is_documented_with_its_default(info: type):
+def test_every_field_is_documented_with_its_default(info: type) -> None:
     documented = {
         name.strip("`"): default.strip("`")
         for name, default, _ in table("field", README.split(f"`{info.__name__}`:")[1])
@@ -67,29 +67,29 @@ def _default(field: dataclasses.Field[Any]) -> str:
     return "" if field.default is dataclasses.MISSING else repr(field.default)
 
 
-def test_every_public_name_is_documented():
+def test_every_public_name_is_documented() -> None:
     documented = {module.strip("`"): re.findall(r"`(\w+)`", names) for module, names in table("module", README)}
     expected = {module.__name__: public_names(module) for module in (anomalib_lite, *public_modules())}
     assert documented == expected
 
 
 @pytest.mark.parametrize("module", list(public_modules()), ids=lambda module: module.__name__)
-def test_a_public_module_offers_what_it_names(module: ModuleType):
+def test_a_public_module_offers_what_it_names(module: ModuleType) -> None:
     assert module.__all__
     assert all(hasattr(module, name) for name in module.__all__)
 
 
-def test_a_plugin_that_does_not_say_is_of_the_first_version():
+def test_a_plugin_that_does_not_say_is_of_the_first_version() -> None:
     fields = [field for info in (DetectorInfo, ReaderInfo) for field in dataclasses.fields(info) if field.name == "api"]
     assert [field.default for field in fields] == [1, 1]  # not API_VERSION, with which everything would agree
 
 
-def test_the_changelog_tells_of_every_version():
+def test_the_changelog_tells_of_every_version() -> None:
     told = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8").partition("### Plugin API")[2]
     assert all(f"Version {number}:" in told for number in range(1, API_VERSION + 1))
 
 
-def test_the_public_names_and_their_arguments_are_those_of_this_version():
+def test_the_public_names_and_their_arguments_are_those_of_this_version() -> None:
     recorded, there = RECORD.read_text(encoding="utf-8").splitlines(), list(surface())
     gone, new = [[one for one in a if one not in b] for a, b in ((recorded, there), (there, recorded))]
     assert recorded == there, (

@@ -53,7 +53,7 @@ def shows(line: str, printed: str) -> bool:
     return any(re.search(pattern.replace(r"\ .*?", ".*?"), " ".join(one.split())) for one in printed.splitlines())
 
 
-def test_every_block_is_a_file_a_command_or_what_it_prints():
+def test_every_block_is_a_file_a_command_or_what_it_prints() -> None:
     for before, block in zip([None, *blocks()], blocks(), strict=False):
         assert block.language in ("bash", "text") or block.title, block
         if block.language == "text":
@@ -63,13 +63,13 @@ def test_every_block_is_a_file_a_command_or_what_it_prints():
     assert README.read_text("utf-8").count("\n```") == 2 * len(blocks())
 
 
-def test_what_is_shown_is_told_from_what_is_not():
+def test_what_is_shown_is_told_from_what_is_not() -> None:
     assert shows("NG ... bad.png", "NG       12.3  bad.png\n")
     assert not shows("NG ... bad.png", "OK  1 good.png\nNG  2\nbad.png\n")
 
 
 @pytest.mark.slow
-def test_the_tutorial_works_as_written(host_wheel: Path, tmp_path: Path):
+def test_the_tutorial_works_as_written(host_wheel: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / ".venv")  # the one that the first block makes: torch is lent to it
     environment.install("--no-deps", host_wheel)
     environment.lend()

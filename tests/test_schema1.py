@@ -19,12 +19,12 @@ from anomalib_lite.edge.selfcheck import replay
 KEPT = Path(__file__).parent / "schema1/model.zip"
 
 
-def test_the_kept_bundle_is_never_made_anew():
+def test_the_kept_bundle_is_never_made_anew() -> None:
     digest = "c5ba7470c9bb4fcfaae4d2c01a95c8f4816afd2457aa80ac2b0f7843dd74b4e8"
     assert hashlib.sha256(KEPT.read_bytes()).hexdigest() == digest, "restore it: models of users are like it"
 
 
-def test_it_loads_and_judges_as_on_its_first_day():
+def test_it_loads_and_judges_as_on_its_first_day() -> None:
     model = Model(KEPT)
     assert model.model_id == "797e05535f92"
     good, bad = model.inspect(picture(1, size=32)), model.inspect(picture(2, defect=True, size=32))
@@ -35,13 +35,13 @@ def test_it_loads_and_judges_as_on_its_first_day():
     assert len(bad.regions) == 1
 
 
-def test_its_self_check_holds():
+def test_its_self_check_holds() -> None:
     replayed = replay(Model(KEPT))
     assert len(replayed) == 5
     assert not any(one.flipped for one in replayed)
 
 
-def test_its_manifest_fits_the_published_schema():
+def test_its_manifest_fits_the_published_schema() -> None:
     schema = json.loads((ROOT / "deploy/manifest.schema.json").read_text())
     with zipfile.ZipFile(KEPT) as kept:
         jsonschema.validate(json.loads(kept.read("manifest.json")), schema)

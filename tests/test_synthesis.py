@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -113,7 +114,7 @@ def test_more_holes_cover_more() -> None:
     ],
     ids=["grid_cells", "squares", "discs", "strokes"],
 )
-def test_the_generator_alone_decides(draw) -> None:
+def test_the_generator_alone_decides(draw: Callable[[Generator], Tensor]) -> None:
     state = torch.get_rng_state()
     assert torch.equal(draw(seeded(3)), draw(seeded(3)))
     assert not torch.equal(draw(seeded(3)), draw(seeded(4)))
@@ -162,7 +163,7 @@ def test_clouds_cover_as_much_as_an_independent_perlin_noise_above_a_half() -> N
                 weight = np.prod([1 - 6 * abs(t) ** 5 + 15 * abs(t) ** 4 - 10 * abs(t) ** 3 for t in (dy, dx)], axis=0)
                 angle = angles[i + a, j + b]
                 total += weight * (np.sin(angle) * dy + np.cos(angle) * dx)
-        return np.sqrt(2) * total
+        return np.asarray(np.sqrt(2) * total)
 
     rng = np.random.default_rng(0)
     expected = [(noise(rng, 64, *2 ** rng.integers(0, 6, 2)) > 0.5).mean() for _ in range(600)]

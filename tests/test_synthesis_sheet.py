@@ -15,7 +15,7 @@ from anomalib_lite.synthesis import SOURCES, Anomalies, Draw
 GOOD = sorted((Path(__file__).parents[1] / "data_samples/part/train/good").glob("*"))
 
 
-def test_every_source_is_to_be_seen_on_real_pictures(tmp_path: Path):
+def test_every_source_is_to_be_seen_on_real_pictures(tmp_path: Path) -> None:
     pixels = np.stack([imaging.resize(imaging.read(path).pixels, 128, 128) for path in GOOD[:8]])
     image = torch.from_numpy(pixels).permute(0, 3, 1, 2).float() / 255
     rows = []

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from conftest import save
+from render_part import render_large_part
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training.request import Request
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "data_samples"))
-from render_part import render_large_part
 
 CORE = 204  # 2,448 / 12 and within one pixel of 2,048 / 10: the cores of tiles of 272 with 32 pixels of context
 
@@ -34,7 +31,7 @@ def train(data: Path, out: Path, **overrides: Any) -> Model:
 
 
 @pytest.mark.benchmark
-def test_a_defect_of_twelve_pixels_is_found_with_tiles(tmp_path: Path):
+def test_a_defect_of_twelve_pixels_is_found_with_tiles(tmp_path: Path) -> None:
     for seed in range(5):
         save(tmp_path / f"good/{seed}.png", render_large_part(seed, defect_pixels=0)[0])
     pixels, mask = render_large_part(100)

@@ -67,6 +67,11 @@ def needed(rate: float, confidence: float) -> int:
     return n if largest_allowed(n, rate, confidence) is not None else n + 1
 
 
+def in_all(held_out: int, holdout: float) -> int:
+    """Smallest number of parts of which a share surely makes so many held-out ones: 997 for 299 with 30 %."""
+    return math.ceil(held_out / holdout - 1e-9)
+
+
 def exact_interval(successes: int, n: int, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper-Pearson interval of a rate, two-sided: it covers the true rate at least as often as stated.
 

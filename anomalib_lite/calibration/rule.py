@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -57,6 +58,7 @@ def calibrate(
     errors: int = 0,
     approximate: bool = False,
     simulated: bool = False,
+    holdout: float | None = None,
     exclusions: Sequence[Exclusion] = (),
     history: Sequence[Mapping[str, Any]] = (),
 ) -> Calibration:
@@ -65,21 +67,19 @@ def calibrate(
     Args:
         scores: the images that could be measured, those to exclude among them.
         rates: rates and confidence.
-        grouped: whether `group` is known to be the physical part. Otherwise it is ignored: each image counts as its own
-            part, and the bound holds "if images are independent".
+        grouped: whether `group` is the physical part; otherwise each image counts as one, and the statement says so.
         errors: number of further images that could not be measured.
         approximate: whether the scores come from cross-fitting.
         simulated: whether the images were simulated from golden ones.
+        holdout: the share of the parts that the training of the model holds out; None where it is not by a share.
         exclusions: images of `scores` that a person leaves out.
         history: `Calibration.as_history` of the calibration that this one replaces.
 
     Raises:
-        DataError: nothing to calibrate on, a score that is not finite, an image named twice, or an excluded image
-            that is not among the scores.
+        DataError: nothing to calibrate on, a score that is not finite, an image named twice, or excluded and not there.
     """
-    used = _select(scores, exclusions, errors)
-    if not grouped:
-        used = [replace(image, group=image.image) for image in used]
+    selected = _select(scores, exclusions, errors)
+    used = selected if grouped else [replace(image, group=image.image) for image in selected]
     calibration = Calibration(
         confidence=rates.confidence,
         unit="group" if grouped else "image",
@@ -90,6 +90,7 @@ def calibrate(
         scores=tuple(_part_values(used, _score)),
         approximate=approximate,
         simulated=simulated,
+        holdout=holdout,
         exclusions=tuple(exclusions),
         history=tuple(history),
     )
@@ -124,7 +125,7 @@ def _select(scores: Sequence[ScoredImage], exclusions: Sequence[Exclusion], erro
     names = [image.image for image in scores]
     known = set(names)
     if len(known) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
+        twice = next(name for name, times in Counter(names).items() if times > 1)
         raise DataError(f"Calibration: '{twice}' is given more than once; each image counts once.")
     for image in scores:
         if not (math.isfinite(image.score) and math.isfinite(image.map_peak)):
@@ -160,8 +161,12 @@ def _part_values(images: Sequence[ScoredImage], value: Value) -> list[float]:
     return sorted(max(map(value, members)) for members in _by_group(images).values())
 
 
-def _rule(n: int, asked: float, confidence: float) -> tuple[int, float, int]:
-    """(r, certified bound, parts missing) for n parts."""
+def certifiable(n: int, asked: float, confidence: float) -> tuple[int, float, int]:
+    """What n held-out parts can carry.
+
+    Returns:
+        r, the parts that may lie above the threshold; the certified bound; and the parts missing for what is asked.
+    """
     allowed = largest_allowed(n, asked, confidence)
     if allowed is None:
         return 0, bound_of_maximum(n, confidence), needed(asked, confidence) - n
@@ -170,7 +175,7 @@ def _rule(n: int, asked: float, confidence: float) -> tuple[int, float, int]:
 
 def _threshold(images: Sequence[ScoredImage], value: Value, asked: float, confidence: float) -> Certified:
     values = _part_values(images, value)
-    allowed, bound, missing = _rule(len(values), asked, confidence)
+    allowed, bound, missing = certifiable(len(values), asked, confidence)
     base = values[len(values) - 1 - allowed]
     tol = tolerance(base, values)
     set_by = {
@@ -195,5 +200,5 @@ def _threshold(images: Sequence[ScoredImage], value: Value, asked: float, confid
 
 def _stored_value(values: Sequence[float], asked: float, confidence: float) -> float:
     """s_(n-r) + tol of sorted values."""
-    base = values[len(values) - 1 - _rule(len(values), asked, confidence)[0]]
+    base = values[len(values) - 1 - certifiable(len(values), asked, confidence)[0]]
     return base + tolerance(base, values)

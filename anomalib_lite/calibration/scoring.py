@@ -9,6 +9,7 @@ from anomalib_lite.calibration.rule import ScoredImage
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Intake, Source
+from anomalib_lite.edge.manifest import HeldOut
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import ImageError
 
@@ -46,6 +47,11 @@ class Scored:
         return {image.sha256: image.group for image in self.images}
 
     @property
+    def record(self) -> tuple[HeldOut, ...]:
+        """What a model remembers of them."""
+        return tuple(HeldOut(one.image, one.group, one.sha256, one.score, one.map_peak) for one in self.images)
+
+    @property
     def ranked(self) -> list[Measured]:
         """The images, the lowest score first."""
         return sorted(self.images, key=lambda image: image.score)
@@ -60,7 +66,7 @@ def score(
     samples: Iterable[Sample],
     intake: Intake,
     *,
-    refuse: Callable[[str, Sample], None] | None = None,
+    admit: Callable[[str, Sample], bool] | None = None,
 ) -> Scored:
     """Measure samples one after the other; each file is opened once.
 
@@ -68,14 +74,15 @@ def score(
         runtime: The graph that will be shipped.
         samples: Good images.
         intake: How they become inputs of the graph.
-        refuse: Called with the SHA-256 and the sample before it is measured; raises where it must not be used.
+        admit: Called with the SHA-256 and the sample before it is measured; False where it is to be passed over, and
+            raises where it must not be used.
     """
     scored, room = Scored(), KEPT_BYTES
     for sample in samples:
         try:
             picture = intake.read(sample.path)
-            if refuse:
-                refuse(picture.sha256, sample)
+            if admit is not None and not admit(picture.sha256, sample):
+                continue
             measured = runtime.measure(picture.pixels, intake.candidates(sample.name, sample.reference))
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))

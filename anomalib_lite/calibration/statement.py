@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from anomalib_lite.calibration.binomial import in_all
 from anomalib_lite.edge.manifest import Calibration, Certified
 
 NAMED = 3  # images named in a sentence; all of them are in the manifest
@@ -62,10 +63,43 @@ def _bound(calibration: Calibration) -> str:
         f"(confidence {percent_down(calibration.confidence)}), from {_count(calibration.n, f'held-out {unit}')}, "
         f"{_allowed(reject)}"
     )
-    if reject.missing:
-        more = "is" if reject.missing == 1 else "are"
-        text += f"; asked for {percent_up(reject.asked)}: {_count(reject.missing, f'more good {unit}')} {more} needed"
-    return text + "."
+    return f"{text}; asked for {percent_up(reject.asked)}: {remedy(calibration)}." if reject.missing else f"{text}."
+
+
+def remedy(calibration: Calibration) -> str:
+    """How many parts are missing for the rate that was asked for, by either way of adding them."""
+    return ways(
+        calibration.n,
+        calibration.reject.missing,
+        _unit(calibration),
+        calibration.holdout,
+        approximate=calibration.approximate,
+        simulated=calibration.simulated,
+    )
+
+
+def ways(
+    n: int, missing: int, unit: str, holdout: float | None, *, approximate: bool = False, simulated: bool = False
+) -> str:
+    """How parts that are missing may be added, with their numbers.
+
+    Args:
+        n: Parts that are held out.
+        missing: Parts that are missing beside them.
+        unit: "part", or "image" where parts are not known.
+        holdout: Share of the parts that a training holds out; None where it is not by a share.
+        approximate: Whether every part is held out once, by cross-fitting.
+        simulated: Whether the images are simulated, so that photographs cannot be added to them.
+    """
+    if approximate:
+        return f"{missing:,} more good {unit}s are needed, {n + missing:,} in all"
+    held_out = f"{n + missing:,} held-out {unit}s are needed, {missing:,} more"
+    if holdout is None:
+        return held_out if simulated else f"{held_out}: give {missing:,} new ones to `calibrate --add`"
+    whole, share = in_all(n + missing, holdout), percent_down(holdout)
+    training = f"train again with {whole:,} good {unit}s in all, of which {share} are held out"
+    adding = "" if simulated else f"give {missing:,} new ones to `calibrate --add`, or "
+    return f"{held_out}: {adding}{training}"
 
 
 def _scope(calibration: Calibration) -> str:
@@ -73,13 +107,14 @@ def _scope(calibration: Calibration) -> str:
         return "For parts made and photographed like these."
     fewest, most = calibration.images_per_unit.min, calibration.images_per_unit.max
     if fewest == most:
-        often = f"{_count(most, 'image')} each"
-    else:
-        range_ = f"at most {most}" if fewest is None else f"{fewest} to {most}"
-        often = f"as often as these ({range_} images each, median {calibration.images_per_unit.median:g})"
+        return (
+            f"For parts made and photographed like these, {_count(most, 'image')} each: fewer images per part are on "
+            "the safe side, more void the bound."
+        )
+    safe = "" if fewest is None else f"; safe is at most {_count(fewest, 'image')} each"
     return (
-        f"For parts made and photographed like these, {often}: fewer images per part are on the safe side, more void "
-        "the bound."
+        f"For parts made and photographed like these, in the same proportions ({'up' if fewest is None else fewest} "
+        f"to {most} images each, median {calibration.images_per_unit.median:g}){safe}."
     )
 
 
@@ -114,9 +149,12 @@ def _setter(name: str, threshold: Certified) -> str:
 
 
 def _allowed(threshold: Certified) -> str:
-    return (
-        f"{threshold.allowed} of them allowed above the threshold" if threshold.allowed else "none above the threshold"
-    )
+    return above(threshold.allowed)
+
+
+def above(allowed: int) -> str:
+    """How many held-out parts may lie above the threshold, in words."""
+    return f"{allowed} of them allowed above the threshold" if allowed else "none above the threshold"
 
 
 def _unit(calibration: Calibration) -> str:

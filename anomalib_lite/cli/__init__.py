@@ -106,7 +106,8 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whichever option or argument it was
             said = f"error: {error.filename}: the name is too long for this system."
             _fail(said, ConfigError.exit_code, debug="--debug" in common)
-        said = f"This is a bug: {type(error).__name__}: {error}. Run again with --debug and report it."
+        what = f"{type(error).__name__}: {error}".rstrip(". :")
+        said = f"This is a bug: {what}. Run again with --debug and report it."
         _fail(said, BUG, debug="--debug" in common)
 
 

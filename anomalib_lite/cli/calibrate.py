@@ -45,6 +45,15 @@ Confidence: TypeAlias = Annotated[
         rich_help_panel=options.RATES,
     ),
 ]
+Add: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--add",
+        help="Count the images that were held out before together with those of DATA. Images that the model was fitted "
+        "on are passed over, and counted.",
+        rich_help_panel=options.IMAGES,
+    ),
+]
 Exclude: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -68,9 +77,13 @@ def calibrate(
     overwrite: options.Overwrite = False,
     group: options.Group = None,
     column: options.Column = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
     max_false_reject: MaxFalseReject = None,
     review: Review = None,
     confidence: Confidence = None,
+    add: Add = False,
     exclude: Exclude = None,
     because: Because = None,
 ) -> None:
@@ -93,9 +106,13 @@ def calibrate(
         exclusions=_exclusions(exclude or [], because),
         group=group,
         columns=options.columns(column),
+        folders=options.folders(good, defective, all_good),
+        add=add,
         overwrite=overwrite,
     )
     done = run(asked, plugins=console.plugins(), track=console.track)
+    for note in done.notes:
+        console.say(note)
     console.calibrated(done.calibration, done.errors)
     typer.echo(f"model   {out or model}  ({done.bundle.model_id})")
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from anomalib_lite.registry import Registry
     from anomalib_lite.registry.describing import Option
 
+REASONS = 20  # of images that could not be measured, printed
+
 
 def say(message: str) -> None:
     """One line on standard error, where progress belongs; standard output is for results."""
@@ -70,6 +72,22 @@ def options(described: Iterable[Option]) -> None:
         kind = f"{one.kind}, {one.limits}" if one.limits else one.kind
         typer.echo(f"  {one.name} = {one.default}    [{kind}]")
         typer.echo(fill(one.meaning, width=100, initial_indent="      ", subsequent_indent="      "))
+
+
+def errors(reasons: Sequence[tuple[str, str]]) -> None:
+    """On standard error, why images could not be measured: the first of many."""
+    for name, reason in reasons[:REASONS]:
+        say(f"ERROR  {name}  ({reason})")
+    if len(reasons) > REASONS:
+        say(f"ERROR  {len(reasons) - REASONS} more: see results.csv of --out")
+
+
+def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
+    """Exit with 3 where no image could be measured or, if strict, one could not."""
+    if measured == 0 or (strict and unmeasured):
+        images = "1 image" if unmeasured == 1 else f"{unmeasured:,} images"
+        say(f"error: {images} could not be measured: see the reasons above.")
+        raise typer.Exit(3)
 
 
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:

@@ -16,19 +16,41 @@ def data() -> None:
 
 
 @app.command(cls=Command)
-def check(data: options.Data, group: options.Group = None, column: options.Column = None) -> None:
-    """Print what is found at DATA, and what to mend.
+def check(
+    data: options.Data,
+    group: options.Group = None,
+    column: options.Column = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
+    max_false_reject: options.MaxFalseReject = None,
+    confidence: options.Confidence = None,
+    holdout: options.Holdout = None,
+    crossfit: options.Crossfit = None,
+    config: options.ConfigFile = None,
+    set_: options.Settings = None,
+) -> None:
+    """Print what `train` would do with DATA, and what to mend.
 
-    Says which images are taken as good and which as defective, and why. Exits with 3 where a line begins with
-    'problem:'.
+    Takes the options of `train` that decide on it. Where a line begins with 'problem:', `train` would refuse, and the
+    exit code is the same.
     """
     from anomalib_lite.cli import console
-    from anomalib_lite.data import describe, find
-    from anomalib_lite.edge.images.opener import Opener
+    from anomalib_lite.pipeline.check import Check
+    from anomalib_lite.pipeline.check import check as run
 
-    opener = Opener(console.plugins().readers)
-    lines = describe(find(data, group=group, columns=options.columns(column), opener=opener))
-    for line in lines:
+    rates = {"max_false_reject": max_false_reject, "confidence": confidence, "holdout": holdout}
+    asked = Check(
+        data=data,
+        config=config,
+        settings=set_ or [],
+        overrides=options.overrides({}, rates, {"crossfit": crossfit}),
+        group=group,
+        columns=options.columns(column),
+        folders=options.folders(good, defective, all_good),
+    )
+    done = run(asked, plugins=console.plugins())
+    for line in done.lines:
         typer.echo(line)
-    if any(line.startswith("problem") for line in lines):
-        raise typer.Exit(3)
+    if done.exit_code:
+        raise typer.Exit(done.exit_code)

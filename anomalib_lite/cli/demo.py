@@ -57,7 +57,9 @@ def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = 
     trained = train(request, plugins=console.plugins(request.detector), say=console.say)
     if trained is None:
         return
-    evaluated = evaluate(Model(request.out), parts, out=out / "evaluation", group=GROUP, track=console.track)
+    evaluated = evaluate(
+        Model(request.out), parts, out=out / "evaluation", group=GROUP, overwrite=True, track=console.track
+    )
     typer.echo("")
     console.calibrated(trained.calibration, trained.errors)
     typer.echo("")

@@ -27,10 +27,16 @@ def evaluate(
     model: options.Model,
     data: options.Data,
     out: Out = None,
+    overwrite: options.Overwrite = False,
     json: Json = False,
     group: options.Group = None,
     column: options.Column = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
+    strict: options.Strict = False,
     provider: options.Provider = "cpu",
+    threads: options.Threads = 0,
 ) -> None:
     """Measure a model on labelled images.
 
@@ -43,22 +49,33 @@ def evaluate(
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.evaluate import evaluate as run
 
-    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     with stdout_for_results():
-        done = run(loaded, data, out=out, group=group, columns=options.columns(column), track=console.track)
+        done = run(
+            loaded,
+            data,
+            out=options.folder(out),
+            group=group,
+            columns=options.columns(column),
+            folders=options.folders(good, defective, all_good),
+            overwrite=overwrite,
+            track=console.track,
+        )
     for note in done.notes:
         console.say(note)
     if json:
         typer.echo(dumps(done.metrics, indent=1, allow_nan=False))
-    else:
+    elif done.measured:
         show(done.metrics)
+    console.errors(done.errors)
     if out:
         console.say(f"report  {out / 'report.html'}")
+    console.exit_unmeasured(len(done.errors), done.measured, strict=strict)
 
 
 def show(metrics: Mapping[str, Any]) -> None:
     """Print the metrics: all defects, each kind, and the rates at the certified threshold."""
-    from anomalib_lite.report.metrics_table import rate
+    from anomalib_lite.report import metrics_table
 
     names = ("image_auroc", "image_ap", "pixel_auroc", "pixel_ap", "aupro")
     rows = [("all", metrics)] + [(kind, values) for kind, values in metrics["per_kind"].items()]
@@ -66,6 +83,7 @@ def show(metrics: Mapping[str, Any]) -> None:
         ("defects", "n", *(name.replace("_", " ") for name in names)),
         [(kind, str(values["n"]), *(console.number(values[name]) for name in names)) for kind, values in rows],
     )
-    for name in ("false_reject_rate", "escape_rate", "escape_rate_after_review"):
-        typer.echo(f"{name.replace('_', ' '):<26}{rate(metrics[name])}")
-    typer.echo(f"{'could not be measured':<26}{metrics['errors']['count']}")
+    said = metrics_table.rates(metrics) | {"Could not be measured": str(metrics["errors"]["count"])}
+    width = max(map(len, said))
+    for what, value in said.items():
+        typer.echo(f"{what[0].lower()}{what[1:]:<{width}} {value}")

@@ -50,6 +50,9 @@ def export(
     data: TrainingData = None,
     group: options.Group = None,
     column: options.Column = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
 ) -> None:
     """Write what a device needs, and nothing else.
 
@@ -68,6 +71,7 @@ def export(
         int8=data,
         group=group,
         columns=options.columns(column),
+        folders=options.folders(good, defective, all_good),
         overwrite=overwrite,
         readers=console.plugins().readers,
     )

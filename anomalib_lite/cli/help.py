@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -11,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 SHARED = "Options of every command"
 EXAMPLES = Path(__file__).with_name("examples.txt")
+ALONE = {"--heatmaps": ("all", ("ng", "review", "all"))}  # may stand without a value: what it is then, of which
 HELP = (SHARED, "-h, --help", "Show this message and exit.")
 
 
@@ -22,6 +24,10 @@ def examples(command: str) -> list[str]:
 
 class Command(TyperCommand):
     """A command whose help names the arguments in full, groups the options, and ends with examples."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse; options that may stand alone get the value that they have then."""
+        return super().parse_args(ctx, list(_with_values(args)))
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """What stands behind the command: arguments, and options that cannot be left out."""
@@ -60,6 +66,13 @@ class Group(TyperGroup):
         """The lines as they are."""
         if self.epilog:
             formatter.write(f"\n{self.epilog}\n")
+
+
+def _with_values(words: list[str]) -> Iterator[str]:
+    """What was typed, with values for options of `ALONE` that have none: what follows one may be an argument."""
+    for word, following in pairwise([*words, ""]):
+        value, choices = ALONE.get(word, ("", ()))
+        yield f"{word}={value}" if value and following.lower() not in choices else word
 
 
 def _heading(one: Any) -> str:

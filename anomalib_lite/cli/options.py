@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from anomalib_lite.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
+    from anomalib_lite.data.samples import Folders
     from anomalib_lite.edge.model import Model as LoadedModel
 
 OUTPUT = "Output"  # the headings that several commands have
@@ -17,6 +19,8 @@ IMAGES = "Images"
 RATES = "Certified rates"
 GOLDEN = "Golden images, for detectors that compare"
 RUNNING = "Running"
+EXIT_CODE = "Exit code"
+SETTINGS = "Settings"
 
 Model: TypeAlias = Annotated[
     Path,
@@ -61,6 +65,35 @@ Column: TypeAlias = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
+Good: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--good",
+        metavar="FOLDER",
+        help="This folder of DATA holds good images, whatever it is called: a path below DATA, or a name that folders "
+        "have anywhere in it. May be repeated.",
+        show_default=False,
+        rich_help_panel=IMAGES,
+    ),
+]
+Defective: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--defective",
+        metavar="FOLDER",
+        help="This folder of DATA holds defective images: they are not trained on. May be repeated.",
+        show_default=False,
+        rich_help_panel=IMAGES,
+    ),
+]
+AllGood: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--all-good",
+        help="All images of DATA are good, whatever folders they lie in: dates, cameras, lots.",
+        rich_help_panel=IMAGES,
+    ),
+]
 GoldenImage: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -73,6 +106,62 @@ GoldenImage: TypeAlias = Annotated[
 ]
 Overwrite: TypeAlias = Annotated[
     bool, typer.Option("--overwrite", help="Replace what --out names.", rich_help_panel=OUTPUT)
+]
+Strict: TypeAlias = Annotated[
+    bool, typer.Option("--strict", help="Exit with 3 if any image could not be measured.", rich_help_panel=EXIT_CODE)
+]
+Threads: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Threads that one image is judged with; 0 leaves it to onnxruntime.",
+        rich_help_panel=RUNNING,
+    ),
+]
+MaxFalseReject: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="Largest share of good parts that may be rejected. Default: 1%.",
+        rich_help_panel=RATES,
+    ),
+]
+Confidence: TypeAlias = Annotated[
+    str | None,
+    typer.Option(metavar="RATE", help="Confidence of the bounds. Default: 95%.", rich_help_panel=RATES),
+]
+Holdout: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the good parts that is kept from fitting, to certify the thresholds. Default: 30%.",
+        rich_help_panel=RATES,
+    ),
+]
+Crossfit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="For small sets: train K sibling models and certify on every good image. The bound is approximate.",
+        rich_help_panel=RATES,
+    ),
+]
+ConfigFile: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE", help="Read settings from a YAML file. Options given here win over it.", rich_help_panel=SETTINGS
+    ),
+]
+Settings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Change one setting, such as score.sigma=2. It wins over the file. May be repeated. "
+        "`anomalib-lite plugins show DETECTOR` explains every setting.",
+        rich_help_panel=SETTINGS,
+    ),
 ]
 Provider: TypeAlias = Annotated[
     str,
@@ -87,6 +176,28 @@ Provider: TypeAlias = Annotated[
 def named(path: Path) -> Path:
     """A path that has a name to put another one beside: of '.', the folder that it stands for."""
     return path if path.name else path.absolute()
+
+
+FILES = {
+    *(".onnx", ".pt", ".pth", ".ckpt", ".safetensors", ".csv", ".json", ".jsonl", ".html", ".yaml", ".yml", ".txt"),
+    *(".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".zip", ".gz", ".tar", ".pdf"),
+}
+
+
+def folder(path: Path | None, *, zipped: bool = False) -> Path | None:
+    """Where `--out` writes a folder: a name that looks like a file's is a mistake.
+
+    Args:
+        path: What `--out` names.
+        zipped: Whether a name that ends in .zip is one file.
+
+    Raises:
+        ConfigError: It is such a name.
+    """
+    if path is not None and (suffix := path.suffix.lower()) in FILES and not (zipped and suffix == ".zip"):
+        either = "a folder, or a zip file where the name ends in .zip," if zipped else "a folder"
+        raise ConfigError(f"--out {path}: {either} is written, and not a file '{suffix}'. Leave '{suffix}' out.")
+    return path
 
 
 def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:
@@ -113,14 +224,53 @@ def rate(text: str | None, option: str) -> float | None:
     """
     if text is None:
         return None
-    number, percent, rest = text.strip().partition("%")
+    from anomalib_lite.config.reading import share
+
     try:
-        value = float(number) / (100 if percent else 1)
+        value = float(share(text))
     except ValueError:
         value = -1.0
-    if rest.strip() or not 0 < value < 1:
+    if not 0 < value < 1:
         raise ConfigError(f"{option} {text}: expected a share above 0 and below 100 %, such as 1% or 0.01.")
     return value
+
+
+def folders(good: list[str] | None, defective: list[str] | None, all_good: bool) -> Folders:
+    """Which folders hold good images.
+
+    Raises:
+        ConfigError: All are said to be good, and some are named.
+    """
+    from anomalib_lite.data.samples import Folders
+
+    if all_good and (good or defective):
+        raise ConfigError("--all-good says that no folder is to be told from another: leave out --good, --defective.")
+    return Folders(tuple(good or ()), tuple(defective or ()), all_good)
+
+
+def overrides(
+    training: Mapping[str, Any], rates: Mapping[str, str | None], calibration: Mapping[str, Any]
+) -> dict[str, Any]:
+    """What was asked for of two sections, by dotted keys.
+
+    Raises:
+        ConfigError: A rate is none.
+    """
+    read = {name: rate(text, f"--{name.replace('_', '-')}") for name, text in rates.items()}
+    asked = {f"training.{name}": value for name, value in training.items()}
+    asked |= {f"calibration.{name}": value for name, value in (read | dict(calibration)).items()}
+    return {key: value for key, value in asked.items() if value is not None}
+
+
+def one_of(text: str, allowed: tuple[str, ...], option: str) -> Any:
+    """One of a few words.
+
+    Raises:
+        ConfigError: It is another one.
+    """
+    if text not in allowed:
+        raise ConfigError(f"{option} {text}: expected {' or '.join(allowed)}.")
+    return text
 
 
 def columns(pairs: list[str] | None) -> dict[str, str]:

@@ -11,11 +11,18 @@ from anomalib_lite.cli import options
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.results import Result
+    from anomalib_lite.pipeline.predict import Predicted
 
-EXIT_CODE = "Exit code"
+HEATMAPS = ("ng", "review", "all")
 
 Inputs: TypeAlias = Annotated[
-    list[Path], typer.Argument(metavar="INPUT", help="Images, or folders of images.", show_default=False)
+    list[Path],
+    typer.Argument(
+        metavar="INPUT",
+        help="Images, folders of images, patterns such as 'images/*.png', or CSV files with a column 'image' and, for "
+        "detectors that compare, 'reference'.",
+        show_default=False,
+    ),
 ]
 Out: TypeAlias = Annotated[
     Path | None,
@@ -29,10 +36,12 @@ Json: TypeAlias = Annotated[
     bool, typer.Option("--json", help="Print one JSON object for each image.", rich_help_panel=options.OUTPUT)
 ]
 Heatmaps: TypeAlias = Annotated[
-    bool,
+    str | None,
     typer.Option(
         "--heatmaps",
-        help="Write each image with its heat map to OUT/heatmaps. Needs --out.",
+        metavar="WHICH",
+        help="Write images with their heat maps to OUT/heatmaps: 'ng' those that are NG, 'review' those that are "
+        "REVIEW or NG, 'all' every one, which --heatmaps alone means, too. Needs --out.",
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -40,20 +49,16 @@ Reference: TypeAlias = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Compare with this golden image. Default: those that the model carries.",
+        help="Compare with this golden image. Default: those that a CSV file names, or that the model carries.",
         rich_help_panel=options.GOLDEN,
     ),
-]
-Strict: TypeAlias = Annotated[
-    bool,
-    typer.Option("--strict", help="Exit with 3 if any image could not be measured.", rich_help_panel=EXIT_CODE),
 ]
 FailOnNG: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--fail-on-ng",
         help="Exit with 1 if any image is NG, and with 3 if any could not be measured.",
-        rich_help_panel=EXIT_CODE,
+        rich_help_panel=options.EXIT_CODE,
     ),
 ]
 
@@ -62,12 +67,15 @@ def predict(
     model: options.Model,
     inputs: Inputs,
     out: Out = None,
+    overwrite: options.Overwrite = False,
     json: Json = False,
-    heatmaps: Heatmaps = False,
+    heatmaps: Heatmaps = None,
+    column: options.Column = None,
     reference: Reference = None,
-    strict: Strict = False,
+    strict: options.Strict = False,
     fail_on_ng: FailOnNG = False,
     provider: options.Provider = "cpu",
+    threads: options.Threads = 0,
 ) -> None:
     """Judge images as OK, REVIEW, NG or ERROR.
 
@@ -77,27 +85,51 @@ def predict(
     from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.output.capture import stdout_for_results
+    from anomalib_lite.pipeline.predict import Heatmaps
     from anomalib_lite.pipeline.predict import predict as run
 
-    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    shown = Heatmaps(_which(heatmaps)) if heatmaps else None
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     with stdout_for_results() as results:
         done = run(
             loaded,
             inputs,
-            out=out,
-            heatmaps=heatmaps,
+            out=options.folder(out),
+            heatmaps=shown,
             reference=options.golden_image(reference, loaded, "--reference"),
+            columns=options.columns(column),
+            overwrite=overwrite,
             each=lambda result: typer.echo(_line(result, json=json), file=results),
             track=console.track,
         )
-    console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
-    if out:
-        console.say(f"results {out}")
-    if done.measured == 0 or ((strict or fail_on_ng) and done.counts[Verdict.ERROR]):
-        console.say(f"error: {done.counts[Verdict.ERROR]} images could not be measured: see the reasons above.")
-        raise typer.Exit(3)
+    _tell(done)
+    console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
     if fail_on_ng and done.counts[Verdict.NG]:
         raise typer.Exit(1)
+
+
+def _tell(done: Predicted) -> None:
+    """On standard error, how many images got which verdict, and where the results are."""
+    from anomalib_lite.cli import console
+
+    for note in done.notes:
+        console.say(note)
+    console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
+    if done.out:
+        console.say(f"results {done.out}")
+
+
+def _which(text: str) -> str:
+    """One of `HEATMAPS`.
+
+    Raises:
+        ConfigError: It is none.
+    """
+    from anomalib_lite.errors import ConfigError
+
+    if text.lower() not in HEATMAPS:
+        raise ConfigError(f"--heatmaps={text}: expected {', '.join(HEATMAPS[:-1])} or {HEATMAPS[-1]}.")
+    return text.lower()
 
 
 def _line(result: Result, *, json: bool) -> str:

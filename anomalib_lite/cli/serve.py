@@ -32,6 +32,7 @@ def serve(
     max_megabytes: MaxMegabytes = 64,
     golden: options.GoldenImage = None,
     provider: options.Provider = "cpu",
+    threads: options.Threads = 0,
 ) -> None:
     """Answer HTTP requests with verdicts.
 
@@ -44,12 +45,15 @@ def serve(
     try:
         import uvicorn
 
-        from anomalib_lite.pipeline.serve import application
+        from anomalib_lite.pipeline.serve import application, listen
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
-    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = options.golden_image(golden, loaded, "--golden")
     app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
-    console.say(f"serving http://{host}:{port}/inspect  ({loaded.model_id})")
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, limit_concurrency=256,
-                timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip
+    with listen(host, port) as door:
+        shown = f"[{host}]" if ":" in host else host
+        console.say(f"serving http://{shown}:{port}/inspect  ({loaded.model_id})")
+        settings = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=256,
+                                  timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip
+        uvicorn.Server(settings).run(sockets=[door])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
@@ -12,10 +11,8 @@ from anomalib_lite.cli import options
 
 if TYPE_CHECKING:
     from anomalib_lite.pipeline.train import Trained
-    from anomalib_lite.training.request import Request
 
 TRAINING = "Training"
-SETTINGS = "Settings"
 
 Out: TypeAlias = Annotated[
     Path, typer.Option(metavar="FOLDER", help="Write the model to this folder.", rich_help_panel=options.OUTPUT)
@@ -37,14 +34,6 @@ SelfCheck: TypeAlias = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
-MaxFalseReject: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RATE",
-        help="Largest share of good parts that may be rejected. Default: 1%.",
-        rich_help_panel=options.RATES,
-    ),
-]
 Review: TypeAlias = Annotated[
     str | None,
     typer.Option(
@@ -54,31 +43,20 @@ Review: TypeAlias = Annotated[
         rich_help_panel=options.RATES,
     ),
 ]
-Confidence: TypeAlias = Annotated[
-    str | None,
-    typer.Option(metavar="RATE", help="Confidence of the bounds. Default: 95%.", rich_help_panel=options.RATES),
-]
-Holdout: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARE",
-        help="Share of the good parts that is kept from fitting, to certify the thresholds. Default: 30%.",
-        rich_help_panel=options.RATES,
-    ),
-]
-Crossfit: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        metavar="K",
-        help="For small sets: train K sibling models and certify on every good image. The bound is approximate.",
-        rich_help_panel=options.RATES,
-    ),
-]
 Golden: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(
         metavar="FILE",
         help="Compare with this golden image. May be repeated: the smallest change then counts.",
+        rich_help_panel=options.GOLDEN,
+    ),
+]
+Carry: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        metavar="WHICH",
+        help="Which of the golden images that DATA names travel with the model: those of 'training' images, or 'all', "
+        "where test rows name further ones.",
         rich_help_panel=options.GOLDEN,
     ),
 ]
@@ -132,22 +110,6 @@ Nodes: TypeAlias = Annotated[
     int | None,
     typer.Option(metavar="N", help="Machines that train together. Default: 1.", rich_help_panel=TRAINING),
 ]
-ConfigFile: TypeAlias = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE", help="Read settings from a YAML file. Options given here win over it.", rich_help_panel=SETTINGS
-    ),
-]
-Settings: TypeAlias = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set",
-        metavar="KEY=VALUE",
-        help="Change one setting, such as score.sigma=2. It wins over the file. May be repeated. "
-        "`anomalib-lite plugins show DETECTOR` explains every setting.",
-        rich_help_panel=SETTINGS,
-    ),
-]
 
 
 def train(
@@ -159,13 +121,17 @@ def train(
     selfcheck: SelfCheck = None,
     group: options.Group = None,
     column: options.Column = None,
-    max_false_reject: MaxFalseReject = None,
+    good: options.Good = None,
+    defective: options.Defective = None,
+    all_good: options.AllGood = False,
+    max_false_reject: options.MaxFalseReject = None,
     review: Review = None,
-    confidence: Confidence = None,
-    holdout: Holdout = None,
-    crossfit: Crossfit = None,
+    confidence: options.Confidence = None,
+    holdout: options.Holdout = None,
+    crossfit: options.Crossfit = None,
     golden: Golden = None,
     golden_pattern: GoldenPattern = None,
+    carry: Carry = "training",
     simulate: Simulate = None,
     minutes: Minutes = None,
     steps: Steps = None,
@@ -173,60 +139,45 @@ def train(
     device: Device = None,
     devices: Devices = None,
     nodes: Nodes = None,
-    config: ConfigFile = None,
-    set_: Settings = None,
+    config: options.ConfigFile = None,
+    set_: options.Settings = None,
 ) -> None:
     """Learn from good images and certify the thresholds.
 
     The thresholds come from good parts that are held out, with a bound on the share of good parts that are rejected.
     No defect is needed. A training that is interrupted with Ctrl-C goes on with --resume.
     """
-    from anomalib_lite.training.request import Request
-
     training = {"minutes": minutes, "steps": steps, "seed": seed, "device": device, "devices": devices, "nodes": nodes}
     rates = {"max_false_reject": max_false_reject, "review": review, "confidence": confidence, "holdout": holdout}
-    overrides = _overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck})
-    request = Request(
+    overrides = options.overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck})
+    _run(
         detector=detector, data=data, out=options.named(out), config=config, settings=set_ or [], overrides=overrides,
-        group=group, columns=options.columns(column), golden=golden or [], golden_pattern=golden_pattern,
-        simulate=simulate, resume=resume, overwrite=overwrite, show_progress=True,
+        group=group, columns=options.columns(column), folders=options.folders(good, defective, all_good),
+        golden=golden or [], carry=options.one_of(carry, ("training", "all"), "--carry"),
+        golden_pattern=golden_pattern, simulate=simulate, resume=resume, overwrite=overwrite, show_progress=True,
     )  # fmt: skip
-    trained = _run(request)
-    if trained is not None:
-        _show(trained, out)
 
 
-def _overrides(
-    training: Mapping[str, Any], rates: Mapping[str, str | None], calibration: Mapping[str, Any]
-) -> dict[str, Any]:
-    """What was asked for of two sections, by dotted keys.
-
-    Raises:
-        ConfigError: A rate is none.
-    """
-    read = {name: options.rate(text, f"--{name.replace('_', '-')}") for name, text in rates.items()}
-    asked = {f"training.{name}": value for name, value in training.items()}
-    asked |= {f"calibration.{name}": value for name, value in (read | dict(calibration)).items()}
-    return {key: value for key, value in asked.items() if value is not None}
-
-
-def _run(request: Request) -> Trained | None:
-    """Train; None in the processes that only help. Ctrl-C exits with 130, and says how to go on."""
+def _run(**asked: Any) -> None:
+    """Train, and print what came of it, in the first process. Ctrl-C exits with 130, and says how to go on."""
     from anomalib_lite import registry
     from anomalib_lite.cli import console
     from anomalib_lite.pipeline.train import train as run
     from anomalib_lite.training.partial import is_first_process
+    from anomalib_lite.training.request import Request
 
-    first = is_first_process()
+    request, first = Request(**asked), is_first_process()
     plugins = console.plugins(request.detector) if first else registry.load()
     try:
-        return run(request, plugins=plugins, say=console.say if first else lambda message: None)
+        trained = run(request, plugins=plugins, say=console.say if first else lambda message: None)
     except KeyboardInterrupt:
         if first:
             console.say(
                 f"interrupted; nothing is lost: run the same command with --resume to continue {request.out}.partial"
             )
         raise typer.Exit(130) from None
+    if trained is not None:
+        _show(trained, request.out)
 
 
 def _show(trained: Trained, out: Path) -> None:

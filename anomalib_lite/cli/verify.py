@@ -7,7 +7,7 @@ import typer
 from anomalib_lite.cli import options
 
 
-def verify(model: options.Model, provider: options.Provider = "cpu") -> None:
+def verify(model: options.Model, provider: options.Provider = "cpu", threads: options.Threads = 0) -> None:
     """Check that a model gives the same verdicts on this machine.
 
     Compares with the machine that trained it, image by image. Exits with 4 where the model is damaged, or a verdict
@@ -18,7 +18,7 @@ def verify(model: options.Model, provider: options.Provider = "cpu") -> None:
     from anomalib_lite.edge.selfcheck import replay
     from anomalib_lite.errors import ModelError
 
-    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     replayed = replay(loaded)
     console.table(
         ("image", "expected", "here", "score", "difference"),

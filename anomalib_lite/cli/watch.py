@@ -13,11 +13,22 @@ Folder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.", show_default=False)
 ]
 Settle: TypeAlias = Annotated[
-    float,
+    float | None,
     typer.Option(
         metavar="SECONDS",
         min=0,
-        help="Open a file once it has not changed for so long.",
+        help="Judge a file once it has not changed for so long. Default: 0.5, and 10 where the system does not say "
+        "whether a program still writes it (network shares, files of other users, Windows), or where it holds no whole "
+        "image.",
+        rich_help_panel=options.RUNNING,
+    ),
+]
+Recursive: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--recursive",
+        help="Judge images in folders within FOLDER, too, such as one for each day. They keep their folder below ok/, "
+        "review/, ng/ or error/.",
         rich_help_panel=options.RUNNING,
     ),
 ]
@@ -27,8 +38,10 @@ def watch(
     model: options.Model,
     folder: Folder,
     golden: options.GoldenImage = None,
-    settle: Settle = 0.5,
+    settle: Settle = None,
+    recursive: Recursive = False,
     provider: options.Provider = "cpu",
+    threads: options.Threads = 0,
 ) -> None:
     """Judge each image that arrives in a folder, and move it.
 
@@ -47,8 +60,9 @@ def watch(
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    loaded = Model(model, provider=provider, readers=console.plugins().readers)
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = options.golden_image(golden, loaded, "--golden")
-    with watching.Watcher(loaded, folder, settle=settle, reference=reference) as watcher:
+    watched = watching.Watcher(loaded, folder, settle=settle, recursive=recursive, reference=reference)
+    with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)

@@ -1,8 +1,9 @@
 """Data sets: finds samples, checks their images, and splits them by physical part."""
 
-from anomalib_lite.data.finding import absolute, find, images_below, images_of
+from anomalib_lite.data.finding import absolute, find, images_below, images_of, to_judge
 from anomalib_lite.data.inventory import describe
-from anomalib_lite.data.samples import TEST, DataSet, Sample, groups, some
+from anomalib_lite.data.masks import check_masks
+from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, groups, some
 from anomalib_lite.data.splits import (
     digest,
     evaluation_samples,
@@ -16,9 +17,12 @@ __all__ = [
     "TEST",
     "DataSet",
     "Facts",
+    "Folders",
     "Sample",
     "Survey",
     "absolute",
+    "check_masks",
+    "count",
     "describe",
     "digest",
     "evaluation_samples",
@@ -31,5 +35,6 @@ __all__ = [
     "some",
     "split_for_calibration",
     "survey",
+    "to_judge",
     "training_samples",
 ]

@@ -1,11 +1,11 @@
 """Finds samples in a folder of images, the MVTec layout, or a CSV file.
 
-folder   every image below it, unlabelled
-MVTec    train/good, test/<kind>, and masks in ground_truth/<kind>/NAME_mask.* or NAME.*
+folder   every image below it; its folders say which are good where one is called so, or the user says it
+MVTec    train/good, test/<kind>, and masks in ground_truth/<kind>/NAME_mask.* or NAME.*, or several in NAME/
 CSV      image[,label,mask,group,split,reference], see `anomalib_lite.data.table`
 
-Masks are read here, to be sure that they fit; images are left to `survey`. `split_for_calibration` and `folds` keep
-each physical part on one side.
+Images are left to `survey`, masks to `masks.check_masks`. `split_for_calibration` and `folds` keep each physical part
+on one side.
 """
 
 from __future__ import annotations
@@ -13,20 +13,28 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from anomalib_lite.data.masks import check_masks, pair_masks
-from anomalib_lite.data.samples import GOOD, TEST, TRAIN, DataSet, Sample, count, some
+from anomalib_lite.data import layouts
+from anomalib_lite.data.beside import Beside
+from anomalib_lite.data.samples import TEST, DataSet, Folders, count, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
-GROUND_TRUTH = "ground_truth"
-VERDICTS = {"ok", "ng", "nok", "review", "error"}  # what `watch` sorts into, and many lines
-TELLING = {GOOD, TRAIN, TEST, GROUND_TRUTH, "mask", "masks", *VERDICTS}  # folder names that say what an image is
+SYSTEM = re.compile(  # folders that storage and systems make on their own: thumbnails, deleted files, snapshots
+    r"[@$.].*|#(recycle|snapshot|lost\+found).*|~snapshot|__macosx|system volume information|lost\+found|recycle[rd]|"
+    r"network recycle bin.*|network trash folder|temporary items|trashbox|found\.\d{3}",
+    re.IGNORECASE,
+)
+OURS = {  # folders that this project writes, by what lies beside their pictures
+    "heatmaps": {"results.jsonl"},
+    "reference": {"manifest.json", "model.onnx"},
+    "selfcheck": {"manifest.json", "model.onnx"},
+}
 
 
 def find(
@@ -34,6 +42,7 @@ def find(
     *,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    folders: Folders | None = None,
     opener: Opener = PLAIN,
 ) -> DataSet:
     """All samples at `path`: a folder of images, a folder in the MVTec layout, or a CSV file. Sorted by name.
@@ -43,30 +52,35 @@ def find(
         group: A regular expression whose first capture, searched in a sample's name, is its group. It takes the place
             of a `group` column.
         columns: Names of columns that the CSV calls differently: {"group": "board"}.
+        folders: Which folders hold good images and which defective ones, where their names do not say so.
         opener: Tells by their names which files are images.
 
     Raises:
-        DataError: There is no image, or what is said of the images contradicts itself.
-        ConfigError: `group` is no regular expression with a capture, or a column has no meaning.
+        DataError: There is no image, nothing says which are good, or what is said of them contradicts itself.
+        ConfigError: `group` is no regular expression with a capture, a column has no meaning, or a folder that is named
+            holds no image.
     """
-    pattern = _compile(group)
+    pattern, folders = _compile(group), folders or Folders()
     if is_table(path):
-        dataset = read_table(path, columns or {})
+        dataset = read_table(path, columns or {}, folders)
     elif path.is_dir():
         if columns:
             raise ConfigError(f"{path} is a folder, columns are those of a CSV file: leave --column out.")
-        dataset = _find_in_folder(path, opener)
+        dataset = _find_in_folder(path, folders, pattern, opener)
     elif path.exists():
         raise DataError(f"{path} is neither a folder nor a CSV file. Give the folder that holds the images.")
     else:
         raise DataError(f"{path} does not exist. Give a folder of images, or a CSV file.")
     if not dataset.samples:
-        seen = f" ({dataset.notes[0]})" if dataset.notes else ""
-        suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(opener.readers)))
-        raise DataError(f"{path}: no images found{seen}. Expected files ending in {suffixes}.")
-    samples, notes = check_masks(dataset.samples, opener)
-    dataset = replace(dataset, samples=samples, notes=dataset.notes + notes, opener=opener)
+        raise DataError(_nothing(path, dataset.notes, opener))
+    dataset = replace(dataset, opener=opener)
     return dataset if pattern is None else _regroup(dataset, pattern)
+
+
+def _nothing(path: Path, notes: list[str], opener: Opener) -> str:
+    seen = f" ({notes[0]})" if notes else ""
+    suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(opener.readers)))
+    return f"{path}: no images found{seen}. Expected files ending in {suffixes}: give the folder that holds them."
 
 
 def _compile(group: str | None) -> re.Pattern[str] | None:
@@ -95,45 +109,65 @@ def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
     return replace(dataset, samples=samples, notes=notes, grouped=True)
 
 
-def _find_in_folder(root: Path, opener: Opener) -> DataSet:
+def _find_in_folder(root: Path, folders: Folders, pattern: re.Pattern[str] | None, opener: Opener) -> DataSet:
     names, notes = images_below(root, opener)
     table = next((file for file in sorted(root.glob("*.csv")) if describes_images(file)), None)
     if table is not None:
         raise DataError(f"{root}: {table.name} says what its images are. Give {table} instead, or move that file away.")
-    if _is_mvtec(root):
-        return _mvtec(root, names, notes, opener)
-    _refuse_mixture(root, names)
-    samples = [Sample(root / name, name, group=name) for name in names]
-    if samples:
-        notes.append(f"no labels: training takes all {count(len(samples), 'image')} as good")
-    return DataSet(root, "folder", samples, notes)
+    if layouts.is_mvtec(names):
+        return layouts.mvtec(root, names, notes, folders, opener)
+    return layouts.plain(root, names, notes, folders, pattern, opener)
 
 
 def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[str]]:
-    """Names of all images below a folder, sorted, and notes on what is no image. Hidden files are left alone."""
+    """Names of all images below a folder, sorted, and notes on what is passed over. Hidden files are left alone."""
     names: list[str] = []
     notes: list[str] = []
-    others: Counter[str] = Counter()
+    others: list[str] = []
     for folder, files in _walk(root, notes):
         for file in files:
-            if opener.is_image(file):
+            if opener.finds(folder / file):
                 names.append((folder / file).relative_to(root).as_posix())
             else:
-                others[PurePosixPath(file).suffix.lower() or "no suffix"] += 1
+                others.append((folder / file).relative_to(root).as_posix())
     if others:
-        kinds = ", ".join(f"{suffix} {number}" for suffix, number in sorted(others.items()))
-        notes.insert(0, f"{count(others.total(), 'file')} passed over, not images by suffix: {kinds}")
+        kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
+        said = ", ".join(f"{suffix} {number}" for suffix, number in sorted(kinds.items()))
+        notes.insert(0, f"{count(len(others), 'file')} passed over, no images: {said} ({some(sorted(others))})")
     return sorted(names), notes
 
 
 def images_of(one: Path, opener: Opener = PLAIN) -> list[Path]:
-    """A file as it is; of a folder, all images below it."""
+    """What is to be judged: see `to_judge`."""
+    return to_judge(one, opener)[0]
+
+
+def to_judge(one: Path, opener: Opener = PLAIN) -> tuple[list[Path], list[str]]:
+    """What is to be judged: a file as it is; of a folder, all images below it. And notes on what is passed over.
+
+    Not judged are masks, in `ground_truth` or beside their images, and what the project itself wrote there.
+
+    Raises:
+        DataError: A folder holds no image.
+    """
     if not one.is_dir():
-        return [one]
-    names, _ = images_below(one, opener)
+        return [one], []
+    names, notes = images_below(one, opener)
     if not names:
-        raise DataError(f"{one}: no images found. Give images, or a folder that holds some.")
-    return [one / name for name in names]
+        raise DataError(_nothing(one, notes, opener))
+    masks = [name for name in names if _is_ground_truth(one, name)]
+    images = [name for name in names if name not in set(masks)]
+    masks += Beside(one, images, opener).pairs(photographs=True)
+    if masks:
+        notes.append(f"{count(len(masks), 'mask')} passed over: {some(masks, 3)}")
+    passed_over = set(masks)
+    return [one / name for name in images if name not in passed_over], notes
+
+
+def _is_ground_truth(root: Path, name: str) -> bool:
+    """Whether a file lies in a folder `ground_truth` that has a folder `test` beside it."""
+    above, inside, _ = f"/{name}".partition(f"/{layouts.GROUND_TRUTH}/")
+    return bool(inside) and (root / above.lstrip("/") / TEST).is_dir()
 
 
 def absolute(path: Path) -> Path:
@@ -142,12 +176,16 @@ def absolute(path: Path) -> Path:
 
 
 def _walk(root: Path, notes: list[str]) -> Iterator[tuple[Path, list[str]]]:
-    """Folders and their files, links followed, each folder once, however many links lead to it."""
+    """Folders and their files, links followed, each folder once, however many links lead to it.
+
+    Those of the system and of the project itself are passed over, and told in `notes`: nobody put images there.
+    """
 
     def refuse(error: OSError) -> None:
         raise DataError(f"{error.filename}: cannot be listed ({error.strerror}). Make it readable.") from error
 
     seen: set[tuple[int, int]] = set()
+    system, ours = Counter[str](), Counter[str]()
     for folder, below, files in os.walk(root, onerror=refuse, followlinks=True):
         status = Path(folder).stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -155,50 +193,12 @@ def _walk(root: Path, notes: list[str]) -> Iterator[tuple[Path, list[str]]]:
             below.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
-        below[:] = sorted(name for name in below if not _is_hidden(name))
-        yield Path(folder), [name for name in files if not _is_hidden(name)]
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name == "__MACOSX"
-
-
-def _refuse_mixture(root: Path, names: Sequence[str]) -> None:
-    """Refuse a folder whose sub-folders say that its images are not all of one kind."""
-    kinds: dict[tuple[str, ...], str] = {}
-    for name in names:
-        kinds.setdefault(tuple(p.lower() for p in PurePosixPath(name).parts[:-1] if p.lower() in TELLING), name)
-    if len(kinds) > 1:
-        raise DataError(
-            f"{root}: its folders tell images apart, as in {some(list(kinds.values()), 3)}, and would all be taken as "
-            "good. Give one folder of good images, the layout train/good, test/<kind>, or a CSV file."
-        )
-
-
-def _is_mvtec(root: Path) -> bool:
-    test = root / TEST
-    return (root / TRAIN / GOOD).is_dir() or (test.is_dir() and any(child.is_dir() for child in test.iterdir()))
-
-
-def _mvtec(root: Path, names: Sequence[str], notes: list[str], opener: Opener) -> DataSet:
-    samples: list[Sample] = []
-    masks: list[str] = []
-    loose: list[str] = []
-    others: Counter[str] = Counter()
-    for name in names:
-        top, *rest = PurePosixPath(name).parts
-        if top == GROUND_TRUTH:
-            masks.append(name)
-        elif top not in (TRAIN, TEST):
-            others[top] += 1
-        elif len(rest) < 2:
-            loose.append(name)
-        else:
-            label = GOOD if rest[0].lower() == GOOD else rest[0]
-            samples.append(Sample(root / name, name, label, group=name, split=top))
-    if loose:
-        raise DataError(f"{root}: images lie outside of train/good and test/<kind>: {some(loose)}. Move them there.")
-    if others:
-        kinds = ", ".join(f"{top} {number}" for top, number in sorted(others.items()))
-        notes.append(f"{count(others.total(), 'image')} passed over, in none of train, test and ground_truth: {kinds}")
-    return DataSet(root, "MVTec", pair_masks(root, samples, masks, opener), notes)
+        system.update(name for name in below if SYSTEM.fullmatch(name))
+        written = {name for name in below if OURS.get(name) and OURS[name] <= set(files)}
+        ours.update(written)
+        below[:] = sorted(name for name in below if not SYSTEM.fullmatch(name) and name not in written)
+        yield Path(folder), [name for name in files if not name.startswith(".")]
+    for what, passed_over in (("of the system or hidden", system), ("written by anomalib-lite", ours)):
+        if passed_over:
+            found = some([f"{name} {number:,}" for name, number in sorted(passed_over.items())])
+            notes.append(f"{count(passed_over.total(), 'folder')} passed over, {what}: {found}")

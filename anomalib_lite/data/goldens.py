@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
-from anomalib_lite.data.samples import DataSet, some
+from anomalib_lite.data.samples import DataSet, count, some
 from anomalib_lite.data.splits import digest
 from anomalib_lite.data.survey import Looked
-from anomalib_lite.edge.golden.goldens import MAX_GOLDENS, Goldens
+from anomalib_lite.edge.golden.goldens import Goldens
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import ConfigError, DataError, ImageError
 
 
@@ -33,28 +35,38 @@ def refuse_without(dataset: DataSet, given: Sequence[Path]) -> None:
         )
 
 
-def carried(dataset: DataSet, given: Sequence[Path], pattern: str | None, *, own: bool) -> Goldens:
+def carried(files: Sequence[Path], pattern: str | None, opener: Opener) -> Goldens:
     """The golden images that the model will carry.
 
-    They are none where each image brings its own: where the detector does not align, or there are more than
-    `MAX_GOLDENS`.
-
     Args:
-        dataset: Good images, with their golden ones where the data set names them.
-        given: Golden images of the command line.
+        files: They.
         pattern: Which of them an image is compared with: see `edge.golden.goldens.Goldens`.
-        own: Whether each image brings its own.
+        opener: Opens them.
 
     Raises:
         DataError: One cannot be read.
     """
-    files = list(given) or distinct(sample.reference for sample in dataset.samples)
-    if own or (len(files) > MAX_GOLDENS and not given):
-        return Goldens({}, opener=dataset.opener)
     try:
-        return Goldens(_named(files), pattern, dataset.opener)
+        return Goldens(_named(files), pattern, opener)
     except ImageError as error:
         raise DataError(f"golden image: {error}") from error
+
+
+def carriage(carried: Sequence[Path], named: Sequence[Path]) -> list[str]:
+    """Say which golden images travel with the model, and which do not.
+
+    Args:
+        carried: The model will carry these.
+        named: All that the data set names, for tests, too.
+    """
+    left = [file.name for file in named if file not in set(carried)]
+    notes = [f"the model carries {count(len(carried), 'golden image')}: {some([one.name for one in carried])}"]
+    if left:
+        notes.append(
+            f"it does not carry {count(len(left), 'golden image')} that only test rows name: {some(left)}. Where such "
+            "images are inspected later, give --carry all"
+        )
+    return notes
 
 
 def without_goldens(dataset: DataSet, looked: Looked, given: Sequence[Path]) -> tuple[Looked, list[str]]:
@@ -91,8 +103,5 @@ def distinct(files: Iterable[Path | None]) -> list[Path]:
 
 def _named(files: Collection[Path]) -> dict[str, Path]:
     """Each file by its own name; files of one name in several folders get a number before it."""
-    names = [file.name for file in files]
-    return {
-        name if names.count(name) == 1 else f"{place}-{name}": file
-        for place, (name, file) in enumerate(zip(names, files, strict=True))
-    }
+    names = Counter(file.name for file in files)
+    return {file.name if names[file.name] == 1 else f"{place}-{file.name}": file for place, file in enumerate(files)}

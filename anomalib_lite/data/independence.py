@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from typing import TypeAlias
 
 from anomalib_lite.data import DataSet, Sample, groups, some
 from anomalib_lite.edge.manifest import DataRecord
 from anomalib_lite.errors import DataError
 
+Admit: TypeAlias = Callable[[str, Sample], bool]
 
-def refuse_dependent(trained: DataRecord, dataset: DataSet) -> Callable[[str, Sample], None]:
-    """Raise for what no calibration may count: images and parts the model was fitted on, copies as further parts.
+
+def admission(trained: DataRecord, dataset: DataSet, passed_over: list[str] | None = None) -> Admit:
+    """Whether a calibration may count an image: not those, nor those parts, that the model was fitted on.
 
     Args:
         trained: What the model was trained on.
         dataset: What it is to be calibrated on.
+        passed_over: Gets the names of images that the model was fitted on, or on their part; None to refuse them.
 
     Returns:
-        To be called with the SHA-256 and the sample of each image.
+        To be called with the SHA-256 and the sample of each image. It raises DataError for an image that the model was
+        fitted on, unless these are passed over, and for a copy of another one under another group.
 
     Raises:
         DataError: The model was fitted on known parts and those of the images are not known, so that nothing tells
@@ -31,8 +36,11 @@ def refuse_dependent(trained: DataRecord, dataset: DataSet) -> Callable[[str, Sa
     hashes, parts = trained.fit, set(trained.fit.values()) if trained.grouped else set()
     first: dict[str, Sample] = {}
 
-    def refuse(sha256: str, sample: Sample) -> None:
-        if sha256 in hashes or sample.group in parts:
+    def admit(sha256: str, sample: Sample) -> bool:
+        if sha256 in hashes or trained.alias(sample.group) in parts:
+            if passed_over is not None:
+                passed_over.append(sample.name)
+                return False
             what = "image" if sha256 in hashes else f"part {sample.group}"
             raise DataError(
                 f"{sample.name}: the model was fitted on this {what}, so its score says nothing of new ones. "
@@ -44,8 +52,9 @@ def refuse_dependent(trained: DataRecord, dataset: DataSet) -> Callable[[str, Sa
                 f"{sample.name} is a copy of {original.name}, byte by byte: counted as another part it would promise "
                 "more than the images can carry. Remove the copies."
             )
+        return True
 
-    return refuse
+    return admit
 
 
 def overlap_notes(trained: DataRecord, samples: Sequence[Sample], hashes: Sequence[str], dataset: DataSet) -> list[str]:
@@ -67,12 +76,11 @@ def overlap_notes(trained: DataRecord, samples: Sequence[Sample], hashes: Sequen
             "from it, and says nothing of new ones"
         )
     if dataset.grouped:
-        if shared := set(fitted.values()) & groups(samples):
+        if shared := _known(groups(samples), set(fitted.values()), trained):
             notes.append(f"warning: parts that were fitted on are tested: {some(sorted(shared), 3)}")
         known = set(calibrated.values()) if trained.grouped else set()
-        if setters := known & groups(
-            [one for one, sha256 in zip(samples, hashes, strict=True) if sha256 not in calibrated]
-        ):
+        others = groups([one for one, sha256 in zip(samples, hashes, strict=True) if sha256 not in calibrated])
+        if setters := _known(others, known, trained):
             notes.append(
                 f"warning: other photographs of parts that set the thresholds are tested: {some(sorted(setters), 3)}"
             )
@@ -82,3 +90,8 @@ def overlap_notes(trained: DataRecord, samples: Sequence[Sample], hashes: Sequen
             "narrow: give --group REGEX as at the training"
         )
     return notes
+
+
+def _known(parts: Collection[str], among: Collection[str], trained: DataRecord) -> set[str]:
+    """Which of these parts are among those of a model, whatever it calls them."""
+    return {part for part in parts if trained.alias(part) in among}

@@ -1,29 +1,33 @@
-"""Says what a data set holds, in the lines that `data check` prints."""
+"""Says what a data set holds, in lines."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from pathlib import PurePosixPath
 
+from anomalib_lite.data.grouping import doubts
 from anomalib_lite.data.samples import DataSet, Sample, count, groups
-from anomalib_lite.data.splits import split_for_calibration, training_samples
-from anomalib_lite.data.survey import copied, look, mixed, nothing_usable, suspicions
-from anomalib_lite.errors import DataError
+from anomalib_lite.data.survey import Looked, dark, near
+
+FOLDERS = 12  # that are listed
 
 
-def describe(dataset: DataSet) -> list[str]:
-    """What `data check` prints: what was found, why, and what to do about it.
+def describe(dataset: DataSet, looked: Looked, unreadable: Sequence[tuple[str, str]]) -> list[str]:
+    """What was found, readable or not, and what looks wrong: `note:` and `warning:` begin what one should know.
 
-    `problem:` begins what keeps the images from being used as they are, `for training:` what keeps them from being
-    trained on, `warning:` what looks wrong, `note:` what one should know.
+    Args:
+        dataset: All of it, for training and for tests.
+        looked: What `look` saw of its images.
+        unreadable: What it could not read.
     """
-    looked, unreadable = look(dataset.samples, dataset.opener)
     usable = [sample for sample, _ in looked]
     total = len(dataset.samples)
     sums = f"{count(total, 'image')} = {len(usable):,} usable + {len(unreadable):,} unreadable"
     lines = [f"{dataset.root}: {dataset.layout}, {sums}"]
     lines += [f"  unreadable: {reason}" for _, reason in unreadable]
     lines += [f"  {line}" for line in _contents(usable, dataset.grouped)]
+    lines += _folders(dataset.samples)
     if looked:
         sizes = Counter((pictures[0].width, pictures[0].height) for _, pictures in looked)
         lines.append(f"  sizes: {_sizes(sizes)}")
@@ -35,22 +39,16 @@ def describe(dataset: DataSet) -> list[str]:
             "note: no groups, each image counts as a part of its own. If a part is photographed more than once, give "
             r"its number: a column 'group', or --group 'part(\d+)' for file names."
         )
-    lines += [f"warning: {warning}" for warning in suspicions(looked, None)]
-    if copies := copied(looked):
-        lines.append(f"warning: {copies}")
-    problem = mixed(looked, None) if looked else nothing_usable(unreadable)
-    lines += [f"problem: {problem}"] if problem else []
-    return lines + _against_training(dataset, usable)
+    return lines + [f"warning: {warning}" for warning in (*doubts(dataset), *dark(looked, None), *near(looked))]
 
 
-def _against_training(dataset: DataSet, usable: Sequence[Sample]) -> list[str]:
-    try:
-        good = training_samples(dataset)
-        if usable:
-            split_for_calibration(good, 0.3, seed=0)  # refuses the same with any share and seed
-    except DataError as error:
-        return [f"for training: {error}"]
-    return []
+def _folders(samples: Sequence[Sample]) -> list[str]:
+    """How many images lie in each folder, where there are several."""
+    found = sorted(Counter(PurePosixPath(sample.name).parent.as_posix() for sample in samples).items())
+    if len(found) < 2:
+        return []
+    more = f", and {len(found) - FOLDERS:,} folders more" if len(found) > FOLDERS else ""
+    return ["  folders: " + ", ".join(f"{folder} {number:,}" for folder, number in found[:FOLDERS]) + more]
 
 
 def _contents(usable: Iterable[Sample], grouped: bool) -> list[str]:
@@ -62,7 +60,7 @@ def _contents(usable: Iterable[Sample], grouped: bool) -> list[str]:
     for (split, label), found in sorted(cells.items()):
         line = f"{split}: {label} {len(found):,}"
         line += f" of {count(len(groups(found)), 'group')}" if grouped else ""
-        masks = sum(sample.mask is not None for sample in found)
+        masks = sum(len(sample.masks) for sample in found)
         lines.append(line + (f", {count(masks, 'mask')}" if masks else ""))
     return lines
 

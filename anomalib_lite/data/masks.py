@@ -1,18 +1,101 @@
-"""Pairs masks with images by name, and refuses masks that say nothing true of their image."""
+"""Masks: what one marks, which image it belongs to in the MVTec layout, and what it says that cannot be true."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import re
+from collections.abc import Container, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from anomalib_lite.data.samples import TEST, Sample, count, some
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.data.samples import TEST, DataSet, Sample, count, some
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
+WHITE = (255, 1023, 4095, 16383, 65535)
+LISTED = 8  # levels in a message
+WORDS = re.compile(r"[\W_]*[^\W\d_]+(?:[\W_]+[^\W\d_]+)*[\W_]*\d*")  # behind a name: "_mask", "-ground_truth", " GT 2"
 
-def pair_masks(root: Path, samples: Sequence[Sample], masks: Sequence[str], opener: Opener = PLAIN) -> list[Sample]:
-    """Give each test sample its mask of the MVTec layout: test/KIND/NAME.* and ground_truth/KIND/NAME[_mask].*.
+
+@dataclass(frozen=True, eq=False)
+class Mask:
+    """A mask image, by the one rule for all masks: what is above half of the range is marked.
+
+    The range is that of the type; of 16 bits, as many are counted as a mask uses: 8, 10, 12, 14 or all.
+    """
+
+    marked: NDArray[np.bool_]  # (H, W)
+    levels: NDArray[np.intp]  # every value that it has, ascending
+    white: int  # largest value of the range
+
+    @classmethod
+    def read(cls, path: Path, opener: Opener = PLAIN) -> Mask:
+        """Of colours, the brightest channel counts.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        plane = opener.read(path).pixels.max(axis=2)
+        levels = levels_of(plane)
+        white = next(white for white in WHITE if levels[-1] <= white)
+        return cls(plane > white // 2, levels, white)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether it is black all over: it says that there is nothing to mark."""
+        return not self.levels.any()
+
+    @property
+    def share(self) -> float:
+        """Of its pixels, those marked."""
+        return float(self.marked.mean())
+
+    def fault(self) -> str | None:
+        """Why nothing can be concluded from it, in words behind its name; None where it is sound."""
+        if self.is_empty or 0 < self.share < 1:
+            return None
+        what = "everything" if self.share else "nothing"
+        return f"marks {what}: {self.named()}, and what is above {self.white // 2:,} is marked"
+
+    def named(self) -> str:
+        """Its levels in words."""
+        if len(self.levels) > LISTED:
+            return f"it has {len(self.levels):,} levels, {self.levels[0]:,} to {self.levels[-1]:,}"
+        each = ", ".join(f"{level:,}" for level in self.levels)
+        return f"its levels are {each}" if len(self.levels) > 1 else f"its only level is {each}"
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is black and white and nothing between."""
+        return set(self.levels.tolist()) <= {0, self.white}
+
+
+def levels_of(plane: NDArray[np.unsignedinteger]) -> NDArray[np.intp]:
+    """The values of an array of unsigned integers, ascending: in one pass, without sorting."""
+    seen = np.zeros(int(np.iinfo(plane.dtype).max) + 1, bool)
+    seen[plane] = True
+    return np.flatnonzero(seen)
+
+
+def union(masks: Sequence[Path], opener: Opener = PLAIN) -> NDArray[np.bool_] | None:
+    """What the masks of one image mark together, (H, W); None where there are none.
+
+    Raises:
+        ImageError: One cannot be read.
+    """
+    marked = [Mask.read(path, opener).marked for path in masks]
+    return np.logical_or.reduce(marked) if marked else None
+
+
+def pair_masks(
+    root: Path, samples: Sequence[Sample], masks: Sequence[str], opener: Opener = PLAIN
+) -> tuple[list[Sample], list[str]]:
+    """Give each test sample its masks of the MVTec layout.
+
+    To test/KIND/NAME.* belong ground_truth/KIND/NAME.*, the same with a word behind it (NAME_mask.*), and every file
+    of ground_truth/KIND/NAME/, as in MVTec LOCO.
 
     Args:
         root: What all names are relative to.
@@ -20,85 +103,165 @@ def pair_masks(root: Path, samples: Sequence[Sample], masks: Sequence[str], open
         masks: Names of all files below ground_truth.
         opener: Its suffixes may have several dots.
 
-    Raises:
-        DataError: A mask belongs to no image or to several, or an image has several masks.
+    Returns:
+        The samples, and what is wrong with the masks: one that belongs to no image, or to several.
     """
     by_stem: dict[str, list[str]] = {}
-    for mask in masks:
-        by_stem.setdefault(_stem(mask, opener), []).append(mask)
-    owners: dict[str, str] = {}
-    paired = []
     for sample in samples:
-        stem = _stem(sample.name, opener)
-        found = [*by_stem.get(f"{stem}_mask", []), *by_stem.get(stem, [])] if sample.split == TEST else []
+        if sample.split == TEST:
+            by_stem.setdefault(_below(sample.name, opener), []).append(sample.name)
+    owned: dict[str, list[Path]] = {}
+    orphans: list[str] = []
+    faults: list[str] = []
+    for mask in masks:
+        stem = _below(mask, opener)
+        found = by_stem.get(stem, []) + by_stem.get(worded(stem, by_stem) or "", [])
+        found = found or by_stem.get(PurePosixPath(stem).parent.as_posix(), [])
         if len(found) > 1:
-            raise DataError(f"{root}: {sample.name} has several masks: {some(found)}. Keep one.")
-        for mask in found:
-            if mask in owners:
-                raise DataError(f"{root}: {mask} could belong to {owners[mask]} or {sample.name}. Rename one of them.")
-            owners[mask] = sample.name
-        paired.append(replace(sample, mask=root / found[0]) if found else sample)
-    orphans = sorted(set(masks) - set(owners))
+            faults.append(f"{root}: {mask} could belong to {found[0]} or {found[1]}. Rename one of them.")
+        elif found:
+            owned.setdefault(found[0], []).append(root / mask)
+        else:
+            orphans.append(mask)
     if orphans:
-        raise DataError(
+        faults.append(
             f"{root}: {count(len(orphans), 'mask')} without an image: {some(orphans)}. "
             "ground_truth/KIND/NAME_mask.png belongs to test/KIND/NAME.*: add the image, or remove the mask."
         )
-    return paired
+    return [replace(s, masks=tuple(owned[s.name])) if s.name in owned else s for s in samples], faults
 
 
-def _stem(name: str, opener: Opener) -> str:
-    """A name without its first folder and its suffix."""
-    below = PurePosixPath(*PurePosixPath(name).parts[1:])
+def worded(stem: str, stems: Container[str]) -> str | None:
+    """The longest of `stems` that this one is with words behind or before it: "a_mask", "mask-a"; None without any."""
+    for end in range(len(stem) - 1, 0, -1):
+        if _is_boundary(stem, end) and stem[:end] in stems and WORDS.fullmatch(stem[end:]):
+            return stem[:end]
+    folder, slash, name = stem.rpartition("/")
+    for start in range(1, len(name)):
+        base = folder + slash + name[start:]
+        if not name[start - 1].isalnum() and base in stems and WORDS.fullmatch(name[:start].rstrip("_- .")):
+            return base
+    return None
+
+
+def _is_boundary(text: str, place: int) -> bool:
+    """Whether a word may begin or end there: not within letters, and not within digits."""
+    before, behind = text[place - 1], text[place]
+    return not (before.isalpha() and behind.isalpha()) and not (before.isdigit() and behind.isdigit())
+
+
+def stem_of(name: str, opener: Opener) -> str:
+    """A name without its suffix."""
     suffix = opener.suffix(name)
-    return below.with_suffix("").as_posix() if suffix is None else below.as_posix()[: -len(suffix)]
+    return PurePosixPath(name).with_suffix("").as_posix() if suffix is None else name[: -len(suffix)]
+
+
+def _below(name: str, opener: Opener) -> str:
+    """A name without its first folder and its suffix."""
+    return stem_of(PurePosixPath(*PurePosixPath(name).parts[1:]).as_posix(), opener)
 
 
 def check_masks(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[list[Sample], list[str]]:
-    """The samples, without the masks that mark nothing, and notes on defects that then have none.
+    """The samples, without the masks that are black, and notes on what masks are like.
 
     Raises:
-        DataError: Masks that cannot be read, are not of their image's size, or mark pixels of a good image.
+        DataError: Masks that cannot be read, are not of their image's size, mark pixels of a good image, or have
+            levels of which half of the range makes nothing or everything.
     """
-    problems: list[str] = []
-    empty: list[str] = []
-    for sample in samples:
-        if sample.mask is None:
-            continue
-        try:
-            pixels = opener.read(sample.mask).pixels
-        except ImageError as error:
-            problems.append(str(error))
-            continue
-        problems += _contradictions(sample, pixels.shape[:2], opener, marks=bool(pixels.any()))
-        empty += [] if pixels.any() else [sample.name]
+    seen = [(sample, _looked_at(sample, opener)) for sample in samples]
+    problems = [problem for sample, looks in seen for problem in _problems(sample, looks, opener)]
     if problems:
         raise DataError(
-            f"{count(len(problems), 'mask')} cannot be used: {some(problems)}. "
-            "A mask has its image's size, and pixels other than 0 where the defect is."
+            f"{count(len(problems), 'mask')} cannot be used: {some(problems, 3)}. "
+            "A mask has its image's size, is white (255) where the defect is and black (0) elsewhere. Correct the "
+            "masks, or the labels."
         )
-    without = set(empty)
-    checked = [replace(sample, mask=None) if sample.name in without else sample for sample in samples]
-    return checked, _notes(checked)
+    checked = [
+        replace(sample, masks=()) if looks and all(look.is_empty for look in looks) else sample
+        for sample, looks in seen
+    ]
+    return checked, [*_bare(checked), *_unusual(seen)]
 
 
-def _contradictions(sample: Sample, size: tuple[int, ...], opener: Opener, *, marks: bool) -> list[str]:
-    """What a mask of that size (height, width) says against its image."""
-    if marks and sample.is_good:
-        return [f"{sample.mask} marks a defect in {sample.name}, which is labelled good"]
+def smallest(dataset: DataSet) -> int | None:
+    """Pixels of the smallest defect that the masks of an image mark; None where none can be read."""
+    areas = []
+    for sample in dataset.samples:
+        try:
+            marked = union(sample.masks, dataset.opener)
+        except (ImageError, ValueError):  # masks of several sizes: told elsewhere
+            continue
+        areas += [int(marked.sum())] if marked is not None and marked.any() else []
+    return min(areas, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What is kept of a mask that was read."""
+
+    path: Path
+    size: tuple[int, int]  # height, width
+    unreadable: str | None = None
+    fault: str | None = None
+    is_empty: bool = False
+    levels: str | None = None  # in words, where they are other than black and white
+    share: float = 0.0
+
+
+def _looked_at(sample: Sample, opener: Opener) -> list[_Look]:
+    looks = []
+    for path in sample.masks:
+        try:
+            mask = Mask.read(path, opener)
+        except ImageError as error:
+            looks.append(_Look(path, (0, 0), unreadable=str(error)))
+            continue
+        size = (mask.marked.shape[0], mask.marked.shape[1])
+        levels = None if mask.is_plain else mask.named()
+        looks.append(_Look(path, size, None, mask.fault(), mask.is_empty, levels, mask.share))
+    return looks
+
+
+def _problems(sample: Sample, looks: Sequence[_Look], opener: Opener) -> Iterator[str]:
+    """What masks say against their image, or against themselves."""
+    taken_as_good = sample.is_good or (sample.label is None and sample.split != TEST)
+    for look in looks:
+        if look.unreadable is not None:
+            yield look.unreadable
+        elif taken_as_good and not look.is_empty:
+            said = "is labelled good" if sample.is_good else "would be taken as good"
+            yield f"{look.path} marks a defect in {sample.name}, which {said}"
+        elif look.fault is not None:
+            yield f"{look.path} {look.fault}"
+        else:
+            yield from _of_another_size(sample, look, opener)
+
+
+def _of_another_size(sample: Sample, look: _Look, opener: Opener) -> Iterator[str]:
     try:
         header = opener.header(sample.path)
     except ImageError:
-        return []  # its own problem, told where the image is read
-    if (header.height, header.width) != size:
-        return [f"{sample.mask} is {size[1]} x {size[0]}, {sample.name} is {header.width} x {header.height}"]
-    return []
+        return  # its own problem, told where the image is read
+    if (header.height, header.width) != look.size:
+        yield f"{look.path} is {look.size[1]} x {look.size[0]}, {sample.name} is {header.width} x {header.height}"
 
 
-def _notes(samples: Sequence[Sample]) -> list[str]:
+def _bare(samples: Sequence[Sample]) -> Iterator[str]:
     defective = [sample for sample in samples if sample.is_good is False]
-    bare = [sample.name for sample in defective if sample.mask is None]
-    if not bare:
-        return []
-    found = f"{len(bare)} of {count(len(defective), 'defective image')}"
-    return [f"{found} without a mask, or with an empty one, left out of pixel metrics: {some(bare, 3)}"]
+    bare = [sample.name for sample in defective if not sample.masks]
+    if bare:
+        found = f"{len(bare)} of {count(len(defective), 'defective image')}"
+        yield f"{found} without a mask, or with an empty one, left out of pixel metrics: {some(bare, 3)}"
+
+
+def _unusual(seen: Sequence[tuple[Sample, Sequence[_Look]]]) -> Iterator[str]:
+    looks = [look for _, several in seen for look in several]
+    grey = [look for look in looks if look.levels]
+    if grey:
+        yield (
+            f"{count(len(grey), 'mask')} other than black and white, as {grey[0].path}: {grey[0].levels}; what lies "
+            "above half of the range counts as marked"
+        )
+    large = [f"{look.path} {look.share:.0%}" for look in looks if look.share > 0.5]
+    if large:
+        yield f"{count(len(large), 'mask')} marking more than half of the image, inverted perhaps: {some(large, 3)}"

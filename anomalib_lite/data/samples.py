@@ -9,7 +9,9 @@ from pathlib import Path
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 
 GOOD = "good"
+MARKED = "marked"  # kind of defect of an image whose mask marks something, where nothing else is said of it
 TRAIN, TEST, CALIBRATE = SPLITS = ("train", "test", "calibrate")
+UNCLEAR_LABELS = {"0", "1", "true", "false", "ok", "normal"}  # which of them is good is not for a program to guess
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,9 +21,9 @@ class Sample:
     path: Path
     name: str  # posix path relative to the data set's root; absolute where the image lies elsewhere
     label: str | None = None  # "good", a kind of defect, or None: unlabelled
-    mask: Path | None = None  # the defect's pixels are not 0
+    masks: tuple[Path, ...] = ()  # the defect is what any of them marks: see `anomalib_lite.data.masks`
     group: str = ""  # the physical part, lot or patient; its own name where nothing is known of groups
-    split: str | None = None  # "train", "test", "calibrate", or None: not split
+    split: str | None = None  # "train", "test", "calibrate", or None: for whatever it is labelled for
     reference: Path | None = None  # the golden image
 
     @property
@@ -40,11 +42,21 @@ class DataSet:
     notes: list[str] = field(default_factory=list)  # what was found that the user should know
     grouped: bool = False  # whether groups were given; otherwise each image is its own
     opener: Opener = PLAIN  # opens their files
+    unclear: str = ""  # why nothing can be measured by the labels, where one has to be asked what they mean
+
+
+@dataclass(frozen=True)
+class Folders:
+    """What a person says of the folders of a data set, where their names do not say which images are good."""
+
+    good: Sequence[str] = ()  # paths below the data set, or names of folders wherever they lie in it
+    defective: Sequence[str] = ()
+    all_good: bool = False  # whatever the folders are called
 
     @property
-    def is_split(self) -> bool:
-        """Whether samples say which split they belong to."""
-        return any(sample.split for sample in self.samples)
+    def named(self) -> bool:
+        """Whether any folder is named."""
+        return bool(self.good or self.defective)
 
 
 def groups(samples: Iterable[Sample]) -> set[str]:

@@ -3,49 +3,71 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from anomalib_lite.data.samples import CALIBRATE, TEST, TRAIN, DataSet, Sample, count, groups, some
+from anomalib_lite.data.samples import CALIBRATE, MARKED, TEST, TRAIN, DataSet, Sample, count, groups, some
 from anomalib_lite.errors import DataError
 
 MORE_GROUPS = "Add images of other parts, or correct the groups if they lump parts together."
 
 
 def training_samples(dataset: DataSet) -> list[Sample]:
-    """The good images of a data set: its splits `train` and `calibrate`, or everything where it is not split.
+    """The images of a data set that are taken as good: all but those of the split `test`.
 
     Raises:
         DataError: One of them is labelled as a defect, or there is none.
     """
-    kept = [sample for sample in dataset.samples if not dataset.is_split or sample.split in (TRAIN, CALIBRATE)]
+    kept = [sample for sample in dataset.samples if sample.split != TEST]
     if not kept:
-        raise DataError(
-            f"{dataset.root}: no images for training, all {count(len(dataset.samples), 'image')} are for testing."
-        )
-    defective = [f"{sample.name} ({sample.label})" for sample in kept if sample.is_good is False]
+        raise DataError(f"{dataset.root}: no images for training, {_none_left(dataset)}")
+    defective = [sample for sample in kept if sample.is_good is False]
     if defective:
-        remedy = (
-            "Move them to the test split" if dataset.is_split else "Mark them split=test, the good ones split=train"
-        )
+        examples = [f"{sample.name} ({sample.label})" for sample in defective]
         raise DataError(
             f"{dataset.root}: {len(defective)} of {count(len(kept), 'training image')} labelled otherwise than good: "
-            f"{some(defective)}. {remedy}."
+            f"{some(examples)}. {_remedy(dataset, defective)}."
         )
     return kept
 
 
+def _none_left(dataset: DataSet) -> str:
+    """Where all images are, if none is to train on, and what to do."""
+    marked = [sample for sample in dataset.samples if sample.label == MARKED]
+    if not marked:
+        return f"all {count(len(dataset.samples), 'image')} are for testing, or defective. Add images of good parts."
+    return (
+        f"since masks beside {count(len(marked), 'image')} mark something, as {marked[0].masks[0].name} in "
+        f"{marked[0].name}: these are taken as defective. Add images of good parts, or move the masks to another place "
+        "where they mark no defects."
+    )
+
+
+def _remedy(dataset: DataSet, defective: Sequence[Sample]) -> str:
+    """What to do about defects among the images for training."""
+    if dataset.layout == "CSV":
+        split = any(sample.split for sample in defective)
+        return "Move them to the test split" if split else "Mark them split=test, the good ones split=train"
+    kinds = " ".join(f"--defective {shlex.quote(kind)}" for kind in sorted({str(one.label) for one in defective})[:3])
+    if dataset.layout == "MVTec":
+        return "Move them to test, or give --good FOLDER where they are good"
+    return f"Leave them out with --good good {kinds}, or give --all-good where all are good"
+
+
 def evaluation_samples(dataset: DataSet) -> list[Sample]:
-    """The labelled samples of the test split, or all labelled ones where nothing is split.
+    """The labelled samples of the split `test`, or of all where nothing is split.
 
     Raises:
-        DataError: None is labelled.
+        DataError: None is labelled, or what the labels mean has to be asked.
     """
-    chosen = [sample for sample in dataset.samples if not dataset.is_split or sample.split == TEST]
-    labelled = [sample for sample in chosen if sample.label is not None]
+    if dataset.unclear:
+        raise DataError(dataset.unclear)
+    labelled = [s for s in dataset.samples if s.split not in (TRAIN, CALIBRATE) and s.label is not None]
     if not labelled:
         raise DataError(
-            f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, or a CSV with labels."
+            f"{dataset.root}: no labelled test images. Use test/good and test/<kind>, good beside folders of defects, "
+            "--good FOLDER and --defective FOLDER, or a CSV with labels."
         )
     return labelled
 

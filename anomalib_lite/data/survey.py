@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.data.copies import copied, near_copies_hint, thumbnail
 from anomalib_lite.data.samples import Sample, count, some
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
@@ -26,6 +30,7 @@ class Facts:
     dtype: str
     maximum: int
     sha256: str
+    thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
 
     @property
     def kind(self) -> str:
@@ -53,7 +58,12 @@ class Survey:
 
 
 def survey(
-    looked: Looked, unreadable: Sequence[tuple[str, str]], *, channels: int | None = None, white: float | None = None
+    looked: Looked,
+    unreadable: Sequence[tuple[str, str]],
+    *,
+    channels: int | None = None,
+    white: float | None = None,
+    copies: bool = True,
 ) -> Survey:
     """Whether images can be inspected by one model, and what they are like.
 
@@ -62,13 +72,12 @@ def survey(
         unreadable: What it could not read.
         channels: `image.channels` of the configuration; None where images are taken as they are.
         white: `image.white`; None for the largest value of the type.
+        copies: Whether near copies are looked for.
 
     Raises:
         DataError: None is usable, bit depths or channels are mixed, or one is a copy of another under another group.
     """
-    if not looked:
-        raise DataError(nothing_usable(unreadable))
-    if problem := mixed(looked, channels) or copied(looked):
+    if problem := unusable(looked, unreadable, channels):
         raise DataError(problem)
     first = looked[0][1][0]
     return Survey(
@@ -77,7 +86,7 @@ def survey(
         facts={sample.path: facts[0] for sample, facts in looked},
         dtype=first.dtype,
         channels=channels or first.channels,
-        warnings=suspicions(looked, white),
+        warnings=[*dark(looked, white), *(near(looked) if copies else [])],
     )
 
 
@@ -109,13 +118,22 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
     except ImageError as error:
         return str(error)
     height, width, channels = picture.pixels.shape
-    return Facts(height, width, channels, str(picture.pixels.dtype), int(picture.pixels.max()), picture.sha256)
+    dtype, maximum = str(picture.pixels.dtype), int(picture.pixels.max())
+    return Facts(height, width, channels, dtype, maximum, picture.sha256, thumbnail(picture.pixels))
+
+
+def unusable(looked: Looked, unreadable: Sequence[tuple[str, str]], channels: int | None) -> str | None:
+    """Why these images cannot be used as they are, and the way out; None where they can."""
+    if not looked:
+        return nothing_usable(unreadable)
+    hashes = [pictures[0].sha256 for _, pictures in looked]
+    return mixed(looked, channels) or copied([sample for sample, _ in looked], hashes)
 
 
 def nothing_usable(unreadable: Sequence[tuple[str, str]]) -> str:
     """The message where no image can be used."""
     reasons = some([reason for _, reason in unreadable], 3)
-    return f"none of {count(len(unreadable), 'image')} can be used: {reasons}"
+    return f"none of {count(len(unreadable), 'image')} can be used: {reasons}. Copy or record them again."
 
 
 def mixed(looked: Looked, channels: int | None) -> str | None:
@@ -134,31 +152,20 @@ def mixed(looked: Looked, channels: int | None) -> str | None:
     return None
 
 
-def suspicions(looked: Looked, white: float | None) -> list[str]:
-    """What may be wrong with images that can be read: they are far too dark."""
-    warnings = []
+def dark(looked: Looked, white: float | None) -> list[str]:
+    """Whether 16-bit images are far too dark."""
     deep = [fact.maximum for _, pictures in looked for fact in pictures if fact.dtype == "uint16"]
     level = white or 65535.0
-    if deep and max(deep) <= level / 8:
-        warnings.append(
-            f"the largest value of all 16-bit images is {max(deep):,}, not above an eighth of the white level "
-            f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, "
-            "1023 or 4095 for 10 or 12 bits."
-        )
-    return warnings
+    if not deep or max(deep) > level / 8:
+        return []
+    return [
+        f"the largest value of all 16-bit images is {max(deep):,}, not above an eighth of the white level "
+        f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, "
+        "1023 or 4095 for 10 or 12 bits."
+    ]
 
 
-def copied(looked: Looked) -> str | None:
-    """Which images are copies of others under another group, and what to do; None where there are none."""
-    first: dict[str, Sample] = {}
-    copies = []
-    for sample, pictures in looked:
-        original = first.setdefault(pictures[0].sha256, sample)
-        if original.group != sample.group:
-            copies.append(f"{sample.name} of {original.name}")
-    if not copies:
-        return None
-    return (
-        f"{count(len(copies), 'image')} copied byte by byte under another group: {some(copies, 3)}. Remove the copies: "
-        "counted as parts of their own they would promise more than the images can carry."
-    )
+def near(looked: Looked) -> list[str]:
+    """Whether images look like copies of others under another group."""
+    hint = near_copies_hint([sample for sample, _ in looked], [pictures[0].thumbnail for _, pictures in looked])
+    return [hint] if hint else []

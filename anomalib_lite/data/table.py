@@ -14,15 +14,14 @@ import csv
 import io
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anomalib_lite.data.samples import GOOD, SPLITS, TEST, DataSet, Sample, count, some
+from anomalib_lite.data.samples import GOOD, SPLITS, TEST, UNCLEAR_LABELS, DataSet, Folders, Sample, count, some
 from anomalib_lite.edge.images.readers import TABLE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
 COLUMNS = ("image", "label", "mask", "group", "split", "reference")
-UNCLEAR_LABELS = {"0", "1", "true", "false", "ok", "normal"}
 HELP = f"Expected columns: image, and any of {', '.join(COLUMNS[1:])}; rename others with --column group=NAME."
 
 
@@ -51,21 +50,30 @@ def describes_images(path: Path) -> bool:
     return "image" in header and len(set(COLUMNS) & set(header)) > 1
 
 
-def read_table(path: Path, columns: Mapping[str, str]) -> DataSet:
+def read_table(path: Path, columns: Mapping[str, str], folders: Folders | None = None) -> DataSet:
     """All samples of a CSV file.
 
     Args:
         path: The file.
         columns: Our column name -> the file's.
+        folders: Whether all of them are good.
 
     Raises:
         DataError: The file cannot be read, or its rows contradict themselves; the message names the rows.
-        ConfigError: `columns` has a name that is none of ours.
+        ConfigError: `columns` has a name that is none of ours, or folders are named.
     """
+    folders = folders or Folders()
+    if folders.named:
+        raise ConfigError(f"{path}: in a CSV file the column 'label' says what is good: leave out --good, --defective.")
     rows, notes = _rows(path, columns)
     _check_cells(path, rows)
+    if folders.all_good:
+        defective = [row.number for row in rows if row["label"].lower() not in ("", GOOD)]
+        _refuse(path, defective, "a label other than good", "Leave --all-good out, or correct the labels")
     grouped = any(row["group"] for row in rows)
     samples = [_sample(path.parent, row, grouped) for row in rows]
+    if folders.all_good:
+        samples = [replace(sample, label=GOOD) for sample in samples]
     _refuse_duplicates(path, rows, samples)
     notes += _missing_files(path, rows, samples)
     unlabelled = sum(sample.label is None and sample.split != TEST for sample in samples)
@@ -166,11 +174,19 @@ def _sample(root: Path, row: TableRow, grouped: bool) -> Sample:
         path=path,
         name=name,
         label=GOOD if label and label.lower() == GOOD else label,
-        mask=_resolve(root, row["mask"]) if row["mask"] else None,
+        masks=_masks(_resolve(root, row["mask"])) if row["mask"] else (),
         group=row["group"] if grouped else name,
         split=row["split"].lower() or None,
         reference=_resolve(root, row["reference"]) if row["reference"] else None,
     )
+
+
+def _masks(cell: Path) -> tuple[Path, ...]:
+    """The masks of an image: a file, or all files of a folder."""
+    try:
+        return tuple(sorted(file for file in cell.iterdir() if not file.name.startswith(".")))
+    except OSError:  # no folder
+        return (cell,)
 
 
 def _resolve(root: Path, cell: str) -> Path:
@@ -203,12 +219,16 @@ def _missing_files(path: Path, rows: Sequence[TableRow], samples: Sequence[Sampl
     Raises:
         DataError: No image is there, or a mask or reference is not.
     """
-    for column in ("mask", "reference"):
-        files = [(row.number, getattr(sample, column)) for row, sample in zip(rows, samples, strict=True)]
-        gone = [f"row {number} ({file})" for number, file in files if file is not None and not _is_file(file)]
+    named = [(row.number, sample) for row, sample in zip(rows, samples, strict=True)]
+    files = {
+        "mask": [(number, mask) for number, sample in named for mask in sample.masks],
+        "reference": [(number, sample.reference) for number, sample in named if sample.reference is not None],
+    }
+    for column, there in files.items():
+        gone = [f"row {number} ({file})" for number, file in there if not _is_file(file)]
         if gone:
             raise DataError(f"{path}: no such {column}: {some(gone)}. Paths are relative to {path.parent.absolute()}.")
-    missing = [f"row {r.number} ({s.name})" for r, s in zip(rows, samples, strict=True) if not _is_file(s.path)]
+    missing = [f"row {number} ({sample.name})" for number, sample in named if not _is_file(sample.path)]
     if samples and len(missing) == len(samples):
         raise DataError(
             f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}."

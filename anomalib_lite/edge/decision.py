@@ -66,9 +66,13 @@ def p_value(score: float, calibration_scores: Sequence[float] | npt.NDArray[np.f
     return (1 + at_least) / (n + 1)
 
 
-def tolerance(threshold_score: float, scores: Sequence[float] | npt.NDArray[np.floating[Any]]) -> float:
-    """1e-4 x max(|threshold_score|, range of the calibration scores): what the last bits of a processor may move."""
-    return TOLERANCE * max(abs(threshold_score), float(np.max(scores)) - float(np.min(scores)))
+def tolerance(base: float, scores: Sequence[float] | npt.NDArray[np.floating[Any]]) -> float:
+    """1e-4 x max(|base|, base - lowest score): what the last bits of a processor may move.
+
+    The scale is that of the calibration scores up to the base of the threshold, s_(n-r). What lies above it, the rule
+    ignores, and an outlier of any size must not move the threshold by its share.
+    """
+    return TOLERANCE * max(abs(base), base - float(np.min(scores)))
 
 
 def flipped(verdict_a: Verdict, score_a: float, verdict_b: Verdict, score_b: float, tol: float) -> bool:

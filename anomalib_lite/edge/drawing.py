@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ PLASMA = np.array([
     (216, 87, 107), (237, 121, 83), (251, 159, 58), (253, 202, 38), (240, 249, 33),
 ], np.float32)  # fmt: skip
 OPACITY = 0.7  # of the hottest colour; the coldest is transparent
+BAND = 1 << 18  # pixels
 GAP = 4  # white pixels between pictures side by side
 
 
@@ -53,16 +54,23 @@ def overlay(
         (H, W, 3) uint8 RGB.
     """
     height, width = pixels.shape[:2]
-    grey = pixels if pixels.shape[2] == 1 else imaging.luma(pixels)
-    base = np.clip(grey.astype(np.float32) * np.float32(255 / white), 0, 255)
     heat = _heat(anomaly_map, height, width, low, high)
-    opacity = np.float32(OPACITY) * heat[..., None]
-    return outlined((base + opacity * (_colours(heat) - base)).round().astype(np.uint8), regions, 1.0)
+    drawn = np.empty((height, width, 3), np.uint8)
+    for rows in _bands(height, width):
+        grey = pixels[rows] if pixels.shape[2] == 1 else imaging.luma(pixels[rows])
+        base = np.clip(grey.astype(np.float32) * np.float32(255 / white), 0, 255)
+        opacity = np.float32(OPACITY) * heat[rows, :, None]
+        drawn[rows] = (base + opacity * (_colours(heat[rows]) - base)).round()
+    return outlined(drawn, regions, 1.0)
 
 
 def heat_map(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.uint8]:
     """The colours of a map alone, at a size: (height, width, 3) uint8 RGB."""
-    return _colours(_heat(anomaly_map, height, width, low, high)).round().astype(np.uint8)
+    heat = _heat(anomaly_map, height, width, low, high)
+    drawn = np.empty((height, width, 3), np.uint8)
+    for rows in _bands(height, width):
+        drawn[rows] = _colours(heat[rows]).round()
+    return drawn
 
 
 def side_by_side(comparison: Comparison, low: float, high: float, white: float) -> NDArray[np.uint8]:
@@ -82,14 +90,24 @@ def side_by_side(comparison: Comparison, low: float, high: float, white: float) 
 
 def plain(pixels: NDArray[Any], white: float) -> NDArray[np.uint8]:
     """An image (H, W, C) as 8-bit RGB, `white` at 255."""
-    scaled = np.clip(pixels.astype(np.float32) * (255 / white), 0, 255).round().astype(np.uint8)
-    return np.repeat(scaled, 3, axis=2) if scaled.shape[2] == 1 else scaled
+    height, width = pixels.shape[:2]
+    scaled = np.empty((height, width, 3), np.uint8)
+    for rows in _bands(height, width):
+        scaled[rows] = np.clip(pixels[rows].astype(np.float32) * (255 / white), 0, 255).round()
+    return scaled
+
+
+def _bands(height: int, width: int) -> Iterator[slice]:
+    """Rows that are drawn at once: the numbers in between take many times the memory of a picture."""
+    step = max(1, BAND // width)
+    return (slice(top, top + step) for top in range(0, height, step))
 
 
 def _heat(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.float32]:
     """The map at a size, 0 at `low` and 1 at `high`."""
-    resized = imaging.resize_map(anomaly_map, height, width)
-    return np.asarray(np.clip((resized - np.float32(low)) / np.float32(high - low), 0, 1))
+    heat = imaging.resize_map(anomaly_map, height, width) - np.float32(low)
+    heat /= np.float32(high - low)
+    return np.clip(heat, 0, 1, out=heat)
 
 
 def _colours(heat: NDArray[np.float32]) -> NDArray[np.float32]:

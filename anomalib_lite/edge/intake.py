@@ -17,7 +17,7 @@ from anomalib_lite.edge.golden.pairing import Pair, closest
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
-from anomalib_lite.edge.images.imaging import File, Picture
+from anomalib_lite.edge.images.imaging import File, Limits, Picture
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import Readers, complete
 from anomalib_lite.edge.manifest import GoldenRecord
@@ -46,8 +46,8 @@ class Intake:
             ConfigError: A reader cannot have its suffix.
         """
         manifest = bundle.manifest
-        opener = Opener(complete(readers, manifest.readers))
         record = manifest.framing
+        opener = Opener(complete(readers, manifest.readers), Limits.of(record.max_pixels))
         framing = Framing(
             spec=manifest.image,
             mode=record.mode,

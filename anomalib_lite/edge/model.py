@@ -13,7 +13,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import bundle, decision, regions
+from anomalib_lite.edge import bundle, decision, libraries, regions
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.framing import Framing
@@ -56,8 +56,10 @@ class Model:
 
         Raises:
             ModelError: The bundle is missing, damaged, altered or too new, or a value of its manifest makes no sense.
-            ConfigError: The provider is not installed or does not start, or a reader cannot have its suffix.
+            ConfigError: The provider is not installed or does not start, a library is too old, or a reader cannot have
+                its suffix.
         """
+        libraries.check()
         loaded = source if isinstance(source, Bundle) else bundle.load(Path(source))
         intake = Intake.of(loaded, readers)
         inputs = loaded.manifest.graph.inputs
@@ -126,6 +128,10 @@ class Model:
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
             result = replace(result, error_code=ErrorCode.INTERNAL, error=f"{type(error).__name__}: {error}")
         return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), pixels)
+
+    def refuse(self, name: str, reason: str) -> Result:
+        """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""
+        return replace(self._unmeasured(name), error_code=ErrorCode.INTERNAL, error=f"{name}: {reason}")
 
     def _unmeasured(self, name: str) -> Result:
         """What is said of an image before it is measured: ERROR, for it stays so if anything goes wrong."""

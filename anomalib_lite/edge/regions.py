@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -33,6 +33,18 @@ class Region:
         Point, ...
     ]  # corners of the outer boundary, along pixel edges, clockwise as seen; holes are not in it
     fallback: bool = False  # the box of the peak of a rejected image without any pixel above the map threshold
+
+    def scaled(self, scale: float) -> Region:
+        """The same in an image whose sides are `scale` times as long."""
+        return replace(
+            self,
+            x=self.x * scale,
+            y=self.y * scale,
+            width=self.width * scale,
+            height=self.height * scale,
+            area=self.area * scale**2,
+            outline=tuple((x * scale, y * scale) for x, y in self.outline),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""

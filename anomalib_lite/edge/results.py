@@ -7,7 +7,7 @@ import csv
 import html
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO, StringIO
 from pathlib import Path
@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.edge import disk, drawing
-from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
@@ -29,6 +28,7 @@ COLUMNS = (
     "image", "sha256", "time", "verdict", "score", "p_value", "reject_threshold", "review_threshold", "regions",
     "model_id", "ms", "error_code", "error", "note",
 )  # fmt: skip
+CSV, JSON_LINES = "results.csv", "results.jsonl"
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 NOTEBOOK_SIDE = 320  # pixels
@@ -122,39 +122,40 @@ class ResultWriter:
     A program that is killed, or a disk that is full, leaves whole rows. Without a folder, nothing is written.
     """
 
-    def __init__(self, folder: str | os.PathLike[str] | None) -> None:
+    def __init__(self, folder: str | os.PathLike[str] | None, also: Sequence[str] = ()) -> None:
+        """Write to a folder, with further columns after `COLUMNS`."""
         self._folder = None if folder is None else Path(folder)
+        self._also = tuple(also)
         self._files: list[int] = []  # descriptors
 
     def __enter__(self) -> Self:
         """Start both files anew.
 
         Raises:
-            DataError: They cannot be written, or the folder is a model's.
+            DataError: They cannot be written.
         """
         if self._folder is None:
             return self
-        if (self._folder / MANIFEST).exists():
-            raise DataError(f"{self._folder} holds a model, which results would damage: choose another --out.")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for name in ("results.csv", "results.jsonl"):
+            for name in (CSV, JSON_LINES):
                 self._files.append(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND))
-            self._append(self._files[0], csv_line(COLUMNS))
+            self._append(self._files[0], csv_line(COLUMNS + self._also))
         except OSError as error:
             self._close()
             raise self._unwritable(error) from error
         return self
 
-    def write(self, result: Result) -> None:
-        """Append one row to both files.
+    def write(self, result: Result, *more: str | None) -> None:
+        """Append one row to both files, with the values of the further columns.
 
         Raises:
             DataError: The disk is full, or gone.
         """
         if self._folder is None:
             return
-        lines = csv_line(result.row().values()), json_line(result) + "\n"
+        row = result.row() | dict(zip(self._also, more, strict=True))
+        lines = csv_line(row.values()), json.dumps(row, allow_nan=False) + "\n"
         try:
             for file, line in zip(self._files, lines, strict=True):
                 self._append(file, line)

@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from anomalib_lite.edge import libraries
 from anomalib_lite.edge.bundle import admission
 from anomalib_lite.edge.bundle.admission import Signature
 from anomalib_lite.edge.golden.pairing import Pair, closest, pairs
@@ -76,8 +77,9 @@ class Runtime:
 
         Raises:
             ModelError: The graph is not admitted, is not what the manifest describes, or does not load.
-            ConfigError: The provider is unknown, not installed, or does not start.
+            ConfigError: The provider is unknown, not installed, or does not start, or a library is too old.
         """
+        libraries.check()
         self.framing = framing
         self._chunk = 1
         if framing.mode == "tile":

@@ -7,30 +7,33 @@ moved, never inspected again. A row that was cut off is removed, and its file in
 
 from __future__ import annotations
 
+import errno
 import json
 import os
-import stat
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any, Self
 
 from anomalib_lite.edge import disk
+from anomalib_lite.edge.arrivals import JOURNAL, Arrivals, identity
+from anomalib_lite.edge.attempts import TWICE, Attempts
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.model import Model
-from anomalib_lite.errors import DataError
+from anomalib_lite.edge.writers import being_written
+from anomalib_lite.errors import DataError, ErrorCode
 
 try:
     import fcntl
 except ImportError:  # not on Windows, which does not let two processes rename one file anyway
     fcntl = None  # type: ignore[assignment]
 
-JOURNAL = "results.jsonl"
 POLL = 0.1  # seconds between two looks at the folder
 PATIENCE = 2.0  # seconds after which what failed is tried again
 BLOCK = 65536
+NO_WHOLE_IMAGE = (ErrorCode.TRUNCATED, ErrorCode.EMPTY)
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 
 JournalRow = dict[str, Any]
 
@@ -38,17 +41,28 @@ JournalRow = dict[str, Any]
 class Watcher:
     """One watched folder: `FOLDER/ok`, `review`, `ng` and `error`, and `FOLDER/results.jsonl`."""
 
-    def __init__(self, model: Model, folder: Path, *, settle: float, reference: Source | None = None) -> None:
+    def __init__(
+        self,
+        model: Model,
+        folder: Path,
+        *,
+        settle: float | None = None,
+        recursive: bool = False,
+        reference: Source | None = None,
+    ) -> None:
         """Nothing is opened yet.
 
         Args:
             model: What judges.
-            folder: Where images arrive; folders within it are not looked into.
-            settle: Seconds for which size and time of a file must stay the same before it is opened.
+            folder: Where images arrive.
+            settle: Seconds for which size and time of a file must stay the same before it is judged; default: as
+                `Arrivals` has it.
+            recursive: Whether images arrive in folders within it, too. They keep these in the folder of their verdict.
             reference: The golden image, for models that compare.
         """
-        self._model, self._folder, self._settle, self._reference = model, folder, settle, reference
-        self._seen: dict[str, tuple[str, float]] = {}  # name -> identity, since when
+        self._model, self._folder, self._reference = model, folder, reference
+        self._attempts = Attempts(folder)
+        self._arrivals = Arrivals(folder, model.opener, self._attempts.number, settle=settle, recursive=recursive)
         self._pending: JournalRow | None = None  # written, its file not yet moved
         self._journal = -1
 
@@ -56,19 +70,15 @@ class Watcher:
         """Open the journal, drop a row that was cut off, and take up the last one.
 
         Raises:
-            DataError: The folder is missing or cannot be written to, another process watches it, or the last line of
-                its journal is no row. The folder is free then.
+            DataError: The folder is missing, or cannot be written to or locked, another process watches it, or the last
+                line of its journal is no row. The folder is free then.
         """
         try:
             for verdict in Verdict:
                 (self._folder / verdict.lower()).mkdir(exist_ok=True)
             self._journal = os.open(self._folder / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            if fcntl is not None:
-                fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
             self._pending = self._last_row()
-        except BlockingIOError as error:
-            self.__exit__()
-            raise DataError(f"{self._folder}: another process watches this folder already. Stop it first.") from error
         except OSError as error:
             self.__exit__()
             raise DataError(
@@ -84,6 +94,30 @@ class Watcher:
             os.close(self._journal)  # releases the lock
             self._journal = -1
 
+    def _lock(self) -> None:
+        """Keep other processes from watching the folder.
+
+        Raises:
+            DataError: One does, or its file system has no locks.
+        """
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DataError(f"{self._folder}: another process watches this folder already. Stop it first.") from error
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            raise DataError(
+                f"{self._folder}: its file system has no locks ({error.strerror}), so nothing keeps a second process "
+                "from watching it. Mount the share with locks, or let images arrive in a folder of a local disk."
+            ) from error
+
+    def remarks(self) -> list[str]:
+        """What is to be said of files that are not judged, each once."""
+        return self._arrivals.remarks()
+
     def step(self) -> Iterator[JournalRow]:
         """One look at the folder: the row of each file that was inspected and moved.
 
@@ -91,49 +125,29 @@ class Watcher:
             OSError: The disk is full, or a folder cannot be written to. Nothing is lost: call again.
         """
         self._finish()
-        names, now = self._arrived(), time.monotonic()
-        self._seen = {name: self._seen[name] for name in names if name in self._seen}
-        for name in names:
-            identity = self._identity(name)
-            known, since = self._seen.get(name, (None, now))
-            if identity is None or identity != known:
-                self._seen[name] = (identity or "", now)
-                since = now
-            if identity is not None and now - since >= self._settle and (row := self._inspect(name, identity)):
+        for name, here in self._arrivals.ready():
+            if row := self._inspect(name, here):
                 self._append(row)
                 self._pending = row
                 self._finish()
                 yield row
 
-    def _arrived(self) -> list[str]:
-        """Names of images in the folder, oldest first. Hidden files are being copied, or none of ours."""
-        found = []
-        with os.scandir(self._folder) as entries:
-            for entry in entries:
-                if self._model.opener.is_image(entry.name) and not entry.name.startswith("."):
-                    try:
-                        status = entry.stat(follow_symlinks=False)
-                    except FileNotFoundError:  # vanished meanwhile
-                        continue
-                    if not stat.S_ISDIR(status.st_mode):
-                        found.append((status.st_mtime_ns, entry.name))
-        return [name for _, name in sorted(found)]
-
-    def _identity(self, name: str) -> str | None:
-        """What tells this file from a later one of its name; None where it is gone."""
-        try:
-            status = (self._folder / name).lstat()
-        except FileNotFoundError:
+    def _inspect(self, name: str, here: str) -> JournalRow | None:
+        """The row of a file; None where it changed, vanished or was opened for writing while it was read."""
+        path = self._folder / name
+        with self._attempts.counted(name, here) as attempt:
+            if attempt > TWICE:
+                result = self._model.refuse(
+                    name, "the program ended twice while it was inspected, short of memory perhaps"
+                )
+            else:
+                result = self._model.inspect(path, reference=self._reference, name=name)
+        if identity(path) != here or being_written(path):
+            self._arrivals.forget(name)
             return None
-        return f"{status.st_ino}-{status.st_size}-{status.st_mtime_ns}"
-
-    def _inspect(self, name: str, identity: str) -> JournalRow | None:
-        """The row of a file; None where it changed or vanished while it was read."""
-        result = self._model.inspect(self._folder / name, reference=self._reference, name=name)
-        if self._identity(name) != identity:
-            self._seen.pop(name, None)
+        if result.error_code in NO_WHOLE_IMAGE and self._arrivals.may_be_incomplete(name, here):
             return None
-        return result.row() | {"file": identity, "moved_to": self._free_place(result.verdict, name)}
+        return result.row() | {"file": here, "moved_to": self._free_place(result.verdict, name)}
 
     def _free_place(self, verdict: Verdict, name: str) -> str:
         """VERDICT/NAME, numbered where there is one of that name already."""
@@ -148,10 +162,11 @@ class Watcher:
         """Move the file that the last row speaks of, if it is still where it was."""
         if self._pending is not None:
             name = str(self._pending["image"])
-            if self._identity(name) == self._pending["file"]:
+            if identity(self._folder / name) == self._pending["file"]:
                 place = str(self._pending["moved_to"])
                 if os.path.lexists(self._folder / place):  # put there by somebody else meanwhile
                     place = self._free_place(Verdict(self._pending["verdict"]), name)
+                (self._folder / place).parent.mkdir(parents=True, exist_ok=True)
                 (self._folder / name).rename(self._folder / place)
             self._pending = None
 
@@ -196,6 +211,8 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say
                 if stop.is_set():
                     return
             failed = ""
+            for remark in watcher.remarks():
+                say(remark)
         except OSError as error:
             reason = f"{error.filename2 or error.filename or 'the watched folder'}: {error.strerror}"
             if reason != failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -52,6 +53,18 @@ class Inspector(nn.Module):
         if own_score is not None:
             return own_score, anomaly_map
         return anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1), anomaly_map
+
+    def load(self, state: Mapping[str, Tensor]) -> None:
+        """Take over what was learnt; sizes of buffers come from it: a memory bank is as large as what was learnt.
+
+        Raises:
+            RuntimeError: Names or shapes of parameters are others.
+        """
+        for name, buffer in list(self.named_buffers()):
+            if name in state and state[name].shape != buffer.shape:
+                owner, _, last = name.rpartition(".")
+                setattr(self.get_submodule(owner), last, torch.empty_like(state[name]))
+        self.load_state_dict(dict(state))
 
     def _normalise(self, image: Tensor) -> Tensor:
         return image.to(torch.float32).permute(0, 3, 1, 2) / self.spec.white

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.metrics.bootstrap import auroc_interval
 from anomalib_lite.metrics.scores import Mask, PixelMetrics, Rate, auroc, average_precision
 
 GOOD = "good"
@@ -21,23 +22,31 @@ class _Images:
 
     def __init__(self) -> None:
         self.scores = array("d")
+        self.parts: list[str] = []  # of the scores
         self.pixels = PixelMetrics()
         self.without_mask = 0
         self.verdicts: dict[str, list[Verdict]] = defaultdict(list)  # by part, of what could be measured
         self.errors = 0
 
+    def judge(self, part: str, score: float, verdict: Verdict) -> None:
+        """Count an image that could be measured."""
+        self.scores.append(score)
+        self.parts.append(part)
+        self.verdicts[part].append(verdict)
+
 
 class Evaluation:
     """Accumulates an evaluation in constant memory for pixels, and a few numbers per image.
 
-    Images whose verdict is ERROR are counted as such and enter nothing else. A good image counts for the false-reject
-    rate of its part even where other images of that part are defective.
+    Images whose verdict is ERROR are counted as such and enter nothing else. A good part is one without any defective
+    image; the good images of a part that has others are counted apart, since that part is not good.
     """
 
     def __init__(self, *, grouped: bool) -> None:
         """Start with nothing; `grouped` says whether physical parts are known, otherwise each image is one."""
         self._unit = "group" if grouped else "image"
         self._images: dict[str, _Images] = {GOOD: _Images()}
+        self._defective: set[str] = set()  # parts
         self._count = 0
         self._ms = array("d")
 
@@ -70,14 +79,15 @@ class Evaluation:
             DataError: mask, valid area and map differ in shape.
         """
         self._count += 1
-        if ms is not None:
-            self._ms.append(ms)
+        self._ms.extend([] if ms is None else [ms])
+        part = group if self._unit == "group" else str(self._count)
+        if label != GOOD:
+            self._defective.add(part)
         images = self._images.setdefault(label, _Images())
         if verdict is Verdict.ERROR:
             images.errors += 1
             return
-        images.scores.append(score)
-        images.verdicts[group if self._unit == "group" else str(self._count)].append(verdict)
+        images.judge(part, score, verdict)
         if label == GOOD:
             mask = None
         elif mask is None:
@@ -96,7 +106,8 @@ class Evaluation:
             "good": len(good.scores),
             **self._against_good(self._images[kind] for kind in kinds),
             "per_kind": {kind: self._against_good([self._images[kind]]) for kind in kinds},
-            "false_reject_rate": self._rate([good], _REJECTED),
+            "false_reject_rate": self._rejected(good, of_defective_parts=False),
+            "false_reject_rate_of_defective_parts": self._rejected(good, of_defective_parts=True),
             "errors": {"count": errors, "rate": errors / self._count if self._count else None},
             "latency_ms_p50": _percentile(self._ms, 50),
             "latency_ms_p95": _percentile(self._ms, 95),
@@ -122,31 +133,60 @@ class Evaluation:
             "n": len(scores),
             "without_mask": sum(kind.without_mask for kind in kinds),
             "image_auroc": auroc(good.scores, scores),
+            "image_auroc_interval": self._interval(kinds, scores),
             "image_ap": average_precision(good.scores, scores),
             "pixel_auroc": pixels.auroc(),
             "pixel_ap": pixels.average_precision(),
             "aupro": pixels.aupro(),
-            "escape_rate": self._rate(kinds, _ESCAPED),
-            "escape_rate_after_review": self._rate(kinds, _ESCAPED_AFTER_REVIEW),
+            "escape_rate": self._escaped(kinds, _ESCAPED),
+            "escape_rate_after_review": self._escaped(kinds, _ESCAPED_AFTER_REVIEW),
         }
 
-    def _rate(self, labels: Iterable[_Images], counted: frozenset[Verdict]) -> dict[str, Any]:
-        """How many parts have an image with one of these verdicts, with the interval; beside it, how many images."""
+    def _interval(self, kinds: Iterable[_Images], scores: npt.ArrayLike) -> dict[str, Any] | None:
+        """That of the AUROC, over parts."""
+        good, parts = self._images[GOOD], [part for kind in kinds for part in kind.parts]
+        interval = auroc_interval((good.scores, good.parts), (scores, parts))
+        return None if interval is None else interval.to_json() | {"unit": self._unit}
+
+    def _rejected(self, good: _Images, *, of_defective_parts: bool) -> dict[str, Any]:
+        """How many parts have a good image that is NG, with the interval; beside it, how many good images.
+
+        Of the good parts, or of the others.
+        """
+        counted = {p: seen for p, seen in good.verdicts.items() if (p in self._defective) == of_defective_parts}
+        rejected = sum(Verdict.NG in verdicts for verdicts in counted.values())
+        images = _share(counted, frozenset({Verdict.NG})).counts()
+        return Rate(rejected, len(counted)).to_json() | {"unit": self._unit, "images": images}
+
+    def _escaped(self, kinds: Iterable[_Images], let_through: frozenset[Verdict]) -> dict[str, Any]:
+        """The three escapes: images that show a defect, parts with any such image, parts with all of them.
+
+        Where parts are not known there are images alone, and their interval holds if they are independent. An interval
+        over images of the same parts would not be valid.
+        """
         parts: dict[str, list[Verdict]] = defaultdict(list)
-        for images in labels:
-            for group, verdicts in images.verdicts.items():
-                parts[group] += verdicts
-        by_part = Rate(sum(any(verdict in counted for verdict in verdicts) for verdicts in parts.values()), len(parts))
-        verdicts = [verdict for part in parts.values() for verdict in part]
-        by_image = Rate(sum(verdict in counted for verdict in verdicts), len(verdicts))
-        return by_part.to_json() | {"unit": self._unit, "images": by_image.counts()}
+        for kind in kinds:
+            for part, verdicts in kind.verdicts.items():
+                parts[part] += verdicts
+        images = _share(parts, let_through)
+        if self._unit == "image":
+            return {"images": images.to_json(), "parts_any": None, "parts_wholly": None}
+        through = [[verdict in let_through for verdict in verdicts] for verdicts in parts.values()]
+        return {
+            "images": images.counts(),
+            "parts_any": Rate(sum(map(any, through)), len(parts)).to_json(),
+            "parts_wholly": Rate(sum(map(all, through)), len(parts)).to_json(),
+        }
 
 
-# A part counts if any of its images does, which errs on the safe side: a good part is rejected when one of its images
-# is, and a defective part has escaped when one of the images that show a defect was let through.
-_REJECTED = frozenset({Verdict.NG})
 _ESCAPED = frozenset({Verdict.OK, Verdict.REVIEW})
 _ESCAPED_AFTER_REVIEW = frozenset({Verdict.OK})
+
+
+def _share(parts: Mapping[str, list[Verdict]], counted: frozenset[Verdict]) -> Rate:
+    """How many images of these parts have one of the verdicts."""
+    verdicts = [verdict for part in parts.values() for verdict in part]
+    return Rate(sum(verdict in counted for verdict in verdicts), len(verdicts))
 
 
 def _percentile(values: array[float], q: float) -> float | None:

@@ -21,6 +21,7 @@ from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import DataError
+from anomalib_lite.pipeline.inputs import expanded
 from anomalib_lite.version import __version__
 
 Inputs: TypeAlias = tuple[FileBytes, FileBytes | None]  # an image, and its golden image where the model compares
@@ -60,7 +61,7 @@ def bench(
 
     Args:
         model: The bundle.
-        images: Files to measure with; default: the bundle's self-check images.
+        images: Files to measure with, or patterns such as *.png; default: the bundle's self-check images.
         runs: Inspections for each number of threads.
         threads: Numbers of threads; default: 1, 2, 4, ... up to the processor's.
         readers: For file types that the host does not read itself.
@@ -95,6 +96,7 @@ def _contents(model: Model, images: Sequence[Path]) -> list[Inputs]:
         return FileBytes(name, model.bundle.read(name))
 
     listed = model.bundle.manifest.selfcheck
+    images = [path for one in images for path in expanded(one)]
     if unusable := [path for path in images if not path.is_file()]:
         raise DataError(f"{unusable[0]}: no such file: give image files to measure with.")
     chosen: list[Inputs] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]

@@ -8,22 +8,30 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anomalib_lite import registry
-from anomalib_lite.calibration import Calibration, Exclusion
+from anomalib_lite.calibration import Calibration, Exclusion, ScoredImage
 from anomalib_lite.calibration import calibrate as calibrate_scores
-from anomalib_lite.calibration.scoring import Scored, score
+from anomalib_lite.calibration.binomial import binomial_tails
+from anomalib_lite.calibration.scoring import Measured, Scored, score
+from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.config import Rates
-from anomalib_lite.data import DataSet, find, training_samples
-from anomalib_lite.data.independence import refuse_dependent
+from anomalib_lite.data import DataSet, Folders, Sample, check_masks, count, find, some, training_samples
+from anomalib_lite.data.independence import admission
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.decision import decide
+from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import FOLDER
+from anomalib_lite.errors import DataError
+from anomalib_lite.pipeline.addition import Earlier
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import readers_of
 from anomalib_lite.pipeline.selfcheck import judged_again
 from anomalib_lite.pipeline.train import Trained
-from anomalib_lite.registry import Reader, Registry
+from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
+
+UNLIKELY = 1e-3  # probability of so many rejected parts under the bound of before, below which they are not like those
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +47,8 @@ class Recalibration:
     exclusions: Sequence[Exclusion] = ()  # images left out, and why; recorded
     group: str | None = None  # regular expression for the physical part
     columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
+    folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
+    add: bool = False  # count the held-out images of before, too
     overwrite: bool = False
 
     def rates(self, before: Calibration) -> Rates:
@@ -61,50 +71,105 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
 
     Raises:
         DataError: The model was fitted on some of these images or parts, their parts are not known while those of the
-            training are, an image is there twice, or none is usable.
+            training are, an image is there twice, none is usable, or many are NG by the threshold of before.
+        ConfigError: Rates that make no sense, or nothing can be added to the calibration of before.
     """
     installed = (plugins or registry.load()).readers
     model = Model(asked.model, readers=installed)
-    before = model.bundle.manifest.calibration
+    manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
     rates = asked.rates(before)
     if asked.out is not None:
         bundle.refuse_existing(asked.out, overwrite=asked.overwrite)
-    dataset = find(asked.data, group=asked.group, columns=asked.columns, opener=model.opener)
-    scored = _measured(model, dataset, track)
+    dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
+    earlier = Earlier.of(manifest, dataset) if asked.add else Earlier()
+    scored, notes = _measured(model, dataset, earlier if asked.add else None, track)
+    notes += _refuse_defects(scored, asked, before)
+    earlier = earlier.beside([image.image for image in scored.images], manifest.data.root)
+    measured = [*earlier.images, *scored.record]
     calibration = calibrate_scores(
-        scored.images,
+        [ScoredImage(one.image, manifest.data.alias(one.group), one.score, one.map_peak) for one in measured],
         rates,
         grouped=dataset.grouped,
         errors=len(scored.errors),
-        exclusions=asked.exclusions,
+        holdout=before.holdout,
+        exclusions=list({one.image: one for one in (*earlier.exclusions, *asked.exclusions)}.values()),
         history=before.as_history(),
     )
-    scored = scored.without({one.image for one in asked.exclusions})
-    written = _write(model, calibration, scored, installed, asked.out or asked.model)
-    return Trained(written, calibration, scored.errors)
+    manifest = manifest.recalibrated(
+        calibration,
+        held_out=measured,
+        selfcheck=judged_again(manifest.selfcheck, calibration.limits),
+        readers=readers_of([image.sample for image in scored.images], installed),
+    )
+    written = _write(model, manifest, earlier, scored, asked.out or asked.model)
+    return Trained(written, calibration, scored.errors, notes)
 
 
-def _measured(model: Model, dataset: DataSet, track: Track) -> Scored:
-    refuse = refuse_dependent(model.bundle.manifest.data, dataset)
-    return score(model.runtime, track(training_samples(dataset), "measuring"), model.intake, refuse=refuse)
+def _measured(model: Model, dataset: DataSet, earlier: Earlier | None, track: Track) -> tuple[Scored, list[str]]:
+    """The images that are new to the model, and notes on the others.
+
+    Args:
+        model: It.
+        dataset: Good images.
+        earlier: What new images are added to; None where all must be new.
+        track: Shows progress.
+    """
+    fitted: list[str] = []
+    again: list[str] = []
+    known = {one.sha256 for one in earlier.images} if earlier else set()
+    independent = admission(model.bundle.manifest.data, dataset, None if earlier is None else fitted)
+
+    def admit(sha256: str, sample: Sample) -> bool:
+        if sha256 in known:
+            again.append(sample.name)
+        return sha256 not in known and independent(sha256, sample)
+
+    samples, _ = check_masks(training_samples(dataset), dataset.opener)
+    scored = score(model.runtime, track(samples, "measuring"), model.intake, admit=admit)
+    if earlier is None:
+        return scored, []
+    return scored, earlier.notes(model.bundle.manifest, dataset, scored, fitted, again)
 
 
-def _write(model: Model, calibration: Calibration, scored: Scored, readers: Mapping[str, Reader], out: Path) -> Bundle:
+def _refuse_defects(scored: Scored, asked: Recalibration, before: Calibration) -> list[str]:
+    """Raise where so many parts are NG by the threshold of before that they can hardly be like those it came from."""
+    images = scored.without({one.image for one in asked.exclusions}).images
+    parts = {_part(image, before) for image in images}
+    rejected = {_part(image, before): image.image for image in images if decide(image.score, before.limits) == "NG"}
+    k, n, bound = len(rejected), len(parts), before.reject.bound
+    if not k:
+        return []
+    unit = "part" if before.unit == "group" else "image"
+    said = f"{k:,} of {count(n, unit)} NG by the threshold of before, as {some(sorted(rejected.values()), 3)}"
+    about_these = not (before.simulated or before.approximate)
+    unlikely = about_these and binomial_tails(k - 1, n, bound)[1] < UNLIKELY
+    if asked.folders.all_good or not (unlikely or 2 * k > n):
+        return [said]
+    raise DataError(
+        f"{asked.data}: {said}; of good ones it rejects at most {percent_up(bound)}. Where they are defective, leave "
+        "them out (--exclude FILE --because TEXT, or another folder); where all are good and something else has "
+        "changed, such as the light, give --all-good."
+    )
+
+
+def _part(image: Measured, before: Calibration) -> str:
+    return image.group if before.unit == "group" else image.image
+
+
+def _write(model: Model, manifest: Manifest, earlier: Earlier, scored: Scored, out: Path) -> Bundle:
     """The same bundle with another calibration and a new report."""
     before = model.bundle
-    expected = judged_again(before.manifest.selfcheck, calibration.limits)
-    samples = [image.sample for image in scored.images]
-    manifest = before.manifest.recalibrated(
-        calibration, images=scored.hashes, selfcheck=expected, readers=readers_of(samples, readers)
-    )
-    replayed = {name for one in expected for name in one.files}
+    replayed = {name for one in manifest.selfcheck for name in one.files}
     files = {
         name: before.read(name)
         for name in before.manifest.files
         if name != "report.html" and (name in replayed or not name.startswith(f"{FOLDER}/"))
     }
     unwritten = Model.around(Bundle(out, manifest, "", files), model.intake, model.runtime)
-    files["report.html"] = reporting.training(unwritten, scored, _curve(files.get("training.csv", b"")), [])
+    left_out = {one.image for one in manifest.calibration.exclusions}
+    added = [one for one in earlier.images if one.image not in left_out]
+    curve = _curve(files.get("training.csv", b""))
+    files["report.html"] = reporting.training(unwritten, scored.without(left_out), curve, [], earlier=added)
     return bundle.write(out, manifest, files, overwrite=True)
 
 

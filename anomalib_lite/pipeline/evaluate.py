@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,16 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data import Sample, evaluation_samples, find
+from anomalib_lite.data import Folders, Sample, check_masks, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
+from anomalib_lite.data.masks import union
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation
+from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.report import writing as reporting
+
+WARNING = "warning: "  # what a note begins with that says how the figures must not be read
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +35,12 @@ class Evaluated:
     verdicts: Mapping[str, Mapping[str, int]]  # label, and "all" -> verdict -> number of images
     notes: list[str]
     out: Path | None
+    errors: list[tuple[str, str]]  # images that could not be measured: name, reason
+
+    @property
+    def measured(self) -> int:
+        """Images that could be measured."""
+        return int(self.metrics["images"]) - len(self.errors)
 
 
 def evaluate(
@@ -40,6 +50,8 @@ def evaluate(
     out: Path | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    folders: Folders | None = None,
+    overwrite: bool = False,
     track: Track = untracked,
 ) -> Evaluated:
     """Measure a model on labelled images, streamed. Nothing is tuned.
@@ -50,30 +62,60 @@ def evaluate(
         out: Gets metrics.json, results.csv, results.jsonl and report.html.
         group: Regular expression for the physical part.
         columns: Renamed CSV columns.
+        folders: Which folders hold good images and which defective ones, where their names do not say so.
+        overwrite: Replace an earlier result in `out`.
         track: Shows progress.
 
     Raises:
-        DataError: No labelled images.
+        ConfigError: `out` holds an earlier result.
+        DataError: No labelled images, or labels or masks that cannot be used.
     """
-    dataset = find(data, group=group, columns=columns or {}, opener=model.opener)
-    samples = evaluation_samples(dataset)
+    result_folder.refuse_existing(out, overwrite=overwrite)
+    dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
+    samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     evaluation = Evaluation(grouped=dataset.grouped)
     hashes: list[str] = []
-    with ResultWriter(out) as writer, reporting.Inspected(model, out, dataset) as report:
+    errors: list[tuple[str, str]] = []
+    result_folder.clear(out)
+    with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
-            seen = model.look(sample.path, reference=sample.reference, name=sample.name)
-            result = seen.result
+            result, image = _counted(evaluation, model, sample)
             hashes.append(result.sha256)
-            score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
-            pixels = _at_source(model, sample, result)
-            evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
-            writer.write(result)
-            report.add(result, seen.pixels, sample)
-        metrics = report.metrics = evaluation.metrics()
-        notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
+            if result.error is not None:
+                errors.append((sample.name, result.error))
+            writer.write(result, sample.label, sample.group if dataset.grouped else None)
+            report.add(result, image, sample)
+        overlap = overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)
+        notes = report.notes = [*dataset.notes, *of_masks, *overlap]
+        metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
     if out is not None:
-        _write_metrics(out / "metrics.json", metrics)
-    return Evaluated(metrics, evaluation.verdicts(), notes, out)
+        _write_metrics(out / result_folder.METRICS, metrics)
+    return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
+
+
+def _counted(evaluation: Evaluation, model: Model, sample: Sample) -> Seen:
+    """Judge one image and count it."""
+    seen = model.look(sample.path, reference=sample.reference, name=sample.name)
+    result = seen.result
+    score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
+    pixels = _at_source(model, sample, result)
+    evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
+    return seen
+
+
+def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:
+    """Which model was measured, at which thresholds, what they promise, and what flatters the figures."""
+    calibration, limits = model.bundle.manifest.calibration, model.thresholds
+    bounds = {name: one.bound for name, one in (("reject", calibration.reject), ("review", calibration.review))}
+    return {
+        "model_id": model.model_id,
+        "thresholds": {name: getattr(limits, name) for name in ("reject", "review", "map_reject", "map_review")},
+        "bound": bounds
+        | {"confidence": calibration.confidence, "n": calibration.n, "unit": calibration.unit}
+        | {"statement": list(calibration.statement)},
+        "warnings": [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)],
+        "notes": [note for note in notes if not note.startswith(WARNING)],
+    }
 
 
 def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
@@ -99,5 +141,5 @@ def _at_source(model: Model, sample: Sample, result: Result) -> _AtSource:
     valid = None
     if model.framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
         valid = result.valid if model.framing.align else model.framing.region(height, width)
-    mask = np.any(model.intake.read(sample.mask).pixels, axis=2) if sample.mask else None
+    mask = union(sample.masks, model.opener)
     return _AtSource(imaging.resize_map(result.anomaly_map, height, width), mask, valid)

@@ -7,12 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
+from anomalib_lite.data import Folders
 from anomalib_lite.edge import bundle, decision
 from anomalib_lite.edge.bundle import GRAPH, Bundle
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import FileBytes, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.edge.manifest import Expected
+from anomalib_lite.edge.manifest import Expected, without_names
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, ExportError
 from anomalib_lite.graph.resize import embed_resize
@@ -48,10 +49,11 @@ def export(
     int8: Path | None = None,
     group: str | None = None,
     columns: Mapping[str, str] | None = None,
+    folders: Folders | None = None,
     overwrite: bool = False,
     readers: Readers = NO_READERS,
 ) -> Exported:
-    """Write what a device needs.
+    """Write what a device needs; names of images and parts are replaced by salted hashes.
 
     Args:
         model: The bundle.
@@ -60,6 +62,7 @@ def export(
         int8: The data that it was trained with, to try an int8 graph; it is kept only where it is worth it.
         group: For `int8`: regular expression for the physical part, as at the training.
         columns: For `int8`: renamed CSV columns.
+        folders: For `int8`: which folders hold good images, as at the training.
         overwrite: Replace `out`.
         readers: For file types that the host does not read itself.
 
@@ -72,19 +75,32 @@ def export(
     loaded = Model(model, readers=readers)
     draft, notes = _for_device(loaded, out), []
     if int8 is not None:
-        attempt = quantised(loaded, int8, group=group, columns=columns or {})
-        if objections := attempt.trial.objections():
-            notes.append(f"int8 is not adopted, the graph stays float: {'; '.join(objections)}")
-        else:
-            loaded = _adopted(loaded, draft, attempt)
-            draft = loaded.bundle
-            notes.append(f"int8 is adopted: {attempt.trial.speedup:.2f} times as fast, thresholds calibrated anew")
+        attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders)
+        loaded, draft, said = _tried(loaded, draft, attempt)
+        notes.append(said)
     if source_size is not None:
-        compared = "a self-check score" if draft.manifest.selfcheck else "the score of a rendered image"
-        draft, difference = _embedded(loaded, draft, source_size)
-        notes.append(f"the graph takes {source_size[1]} x {source_size[0]} pixels and resizes them; largest difference "
-                     f"of {compared} {difference:.1e}, tolerance {loaded.thresholds.tol:.1e}")  # fmt: skip
-    return Exported(bundle.write(out, draft.manifest, draft.kept, overwrite=overwrite), notes)
+        draft, said = _resizing(loaded, draft, source_size)
+        notes.append(said)
+    return Exported(bundle.write(out, without_names(draft.manifest), draft.kept, overwrite=overwrite), notes)
+
+
+def _tried(model: Model, draft: Bundle, attempt: Int8) -> tuple[Model, Bundle, str]:
+    """The int8 graph where it is worth it, and what to say of that."""
+    if objections := attempt.trial.objections():
+        return model, draft, f"int8 is not adopted, the graph stays float: {'; '.join(objections)}"
+    adopted = _adopted(model, draft, attempt)
+    said = f"int8 is adopted: {attempt.trial.speedup:.2f} times as fast, thresholds calibrated anew"
+    return adopted, adopted.bundle, said
+
+
+def _resizing(model: Model, draft: Bundle, size: tuple[int, int]) -> tuple[Bundle, str]:
+    """With the resize of a camera's images in the graph, and what to say of that."""
+    compared = "a self-check score" if draft.manifest.selfcheck else "the score of a rendered image"
+    embedded, difference = _embedded(model, draft, size)
+    return embedded, (
+        f"the graph takes {size[1]} x {size[0]} pixels and resizes them; largest difference of {compared} "
+        f"{difference:.1e}, tolerance {model.thresholds.tol:.1e}"
+    )
 
 
 def _for_device(model: Model, out: Path) -> Bundle:
@@ -97,7 +113,7 @@ def _for_device(model: Model, out: Path) -> Bundle:
 def _adopted(model: Model, draft: Bundle, int8: Int8) -> Model:
     """With graph and thresholds of int8, and a self-check that expects what int8 says."""
     manifest = draft.manifest.recalibrated(
-        int8.calibration, images=int8.calibrated, selfcheck=draft.manifest.selfcheck
+        int8.calibration, held_out=int8.held_out, selfcheck=draft.manifest.selfcheck
     ).quantised(int8.trial.to_json())
     quantised_draft = replace(draft, manifest=manifest, kept={**draft.kept, GRAPH: int8.graph})
     adopted = Model.around(quantised_draft, model.intake, int8.runtime)
@@ -153,7 +169,7 @@ def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
         raise ConfigError(f"--source-size: this model {what}; only a model that stretches its images can embed that.")
     if model.bundle.manifest.compares:
         raise ConfigError("--source-size: a model that compares with a golden image takes images of its size already.")
-    if min(size) < 1 or size[0] * size[1] > imaging.Limits().pixels:
+    if min(size) < 1 or size[0] * size[1] > model.opener.limits.pixels:
         raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
 
 

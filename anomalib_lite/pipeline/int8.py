@@ -7,23 +7,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.config import Rates
-from anomalib_lite.data import DataSet, Sample, digest, find, training_samples
-from anomalib_lite.data.independence import refuse_dependent
+from anomalib_lite.data import DataSet, Folders, Sample, digest, find, training_samples
+from anomalib_lite.data.independence import admission
 from anomalib_lite.edge.decision import decide
+from anomalib_lite.edge.manifest import HeldOut
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed, Runtime
 from anomalib_lite.errors import DataError, ErrorCode, ImageError
 from anomalib_lite.graph.int8 import quantise
 from anomalib_lite.metrics.scores import auroc
-
-if TYPE_CHECKING:
-    pass
 
 MIN_SPEEDUP = 1.2
 MAX_CHANGED = 0.005  # share of verdicts
@@ -68,10 +66,12 @@ class Int8:
     runtime: Runtime  # the graph, loaded
     calibration: Calibration
     trial: Trial
-    calibrated: Mapping[str, str]  # SHA-256 of each image that the thresholds rest on -> its group
+    held_out: Sequence[HeldOut]  # what was measured for the thresholds
 
 
-def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[str, str]) -> Int8:
+def quantised(
+    model: Model, data: Path, *, group: str | None, columns: Mapping[str, str], folders: Folders | None = None
+) -> Int8:
     """Quantise a model and compare.
 
     Args:
@@ -79,14 +79,15 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
         data: The images that it was trained with, the held-out ones among them; with labels, AUROC is compared, too.
         group: Regular expression for the physical part, as at the training.
         columns: Renamed CSV columns.
+        folders: Which folders hold good images, as at the training.
 
     Raises:
         DataError: None of the images it was fitted on is there, or no others to calibrate on; or they are refused as
             in `calibrate`.
         MissingExtra: The package onnx is not installed.
     """
-    dataset = find(data, group=group, columns=columns, opener=model.opener)
-    refuse = refuse_dependent(model.bundle.manifest.data, dataset)
+    dataset = find(data, group=group, columns=columns, folders=folders, opener=model.opener)
+    admit = admission(model.bundle.manifest.data, dataset)
     fitted, unseen = _divided(model, dataset)
     good = [one for one in training_samples(dataset) if one in unseen]
     if not fitted or not good:
@@ -99,10 +100,9 @@ def quantised(model: Model, data: Path, *, group: str | None, columns: Mapping[s
         raise DataError(f"{data}: no image that the model was fitted on can be aligned with a golden one.")
     graph = quantise(model.bundle.graph, feeds)
     runtime = Runtime(graph, model.framing, model.bundle.manifest.graph.inputs)
-    scored = score(runtime, good, model.intake, refuse=refuse)
+    scored = score(runtime, good, model.intake, admit=admit)
     calibration = _calibrated(model, scored, dataset)
-    rests_on = scored.without({one.image for one in calibration.exclusions}).hashes
-    return Int8(graph, runtime, calibration, _compare(model, runtime, calibration, unseen, feeds[0]), rests_on)
+    return Int8(graph, runtime, calibration, _compare(model, runtime, calibration, unseen, feeds[0]), scored.record)
 
 
 def _divided(model: Model, dataset: DataSet) -> tuple[list[Sample], list[Sample]]:
@@ -113,7 +113,7 @@ def _divided(model: Model, dataset: DataSet) -> tuple[list[Sample], list[Sample]
     for sample in dataset.samples:
         if digest(sample.path) in data.fit:
             fitted.append(sample)
-        elif sample.group not in parts:
+        elif data.alias(sample.group) not in parts:
             unseen.append(sample)
     return fitted, unseen
 
@@ -137,6 +137,7 @@ def _calibrated(model: Model, scored: Scored, dataset: DataSet) -> Calibration:
         asked,
         grouped=dataset.grouped,
         errors=len(scored.errors),
+        holdout=before.holdout,
         exclusions=[one for one in before.exclusions if one.image in there],  # still not good
         history=before.as_history(),
     )

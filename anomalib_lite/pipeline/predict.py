@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite.data import absolute, images_of
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images.opener import Opener
-from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
+from anomalib_lite.pipeline import result_folder
+from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.report.heatmaps import write_heatmap
 
@@ -25,12 +26,27 @@ def untracked(items: Iterable[Any], label: str) -> Iterator[Any]:
     return iter(items)
 
 
+class Heatmaps(StrEnum):
+    """Which images get a heat map: those that are NG, those that are not OK, or all that could be measured."""
+
+    NG = "ng"
+    REVIEW = "review"
+    ALL = "all"
+
+    @property
+    def verdicts(self) -> set[Verdict]:
+        """The verdicts of these images."""
+        others = {"ng": (), "review": (Verdict.REVIEW,), "all": (Verdict.REVIEW, Verdict.OK)}
+        return {Verdict.NG, *others[self]}
+
+
 @dataclass
 class Predicted:
-    """How many images got which verdict, and where the results are."""
+    """How many images got which verdict, where the results are, and what is to be said of the inputs."""
 
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     out: Path | None = None
+    notes: list[str] = field(default_factory=list)
 
     @property
     def measured(self) -> int:
@@ -43,8 +59,10 @@ def predict(
     inputs: Sequence[Path],
     *,
     out: Path | None = None,
-    heatmaps: bool = False,
+    heatmaps: Heatmaps | None = None,
     reference: Path | None = None,
+    columns: Mapping[str, str] | None = None,
+    overwrite: bool = False,
     each: Callable[[Result], None] = lambda result: None,
     track: Track = untracked,
 ) -> Predicted:
@@ -52,40 +70,38 @@ def predict(
 
     Args:
         model: The loaded model.
-        inputs: Image files, or folders searched for images. A golden pattern looks at the name within the folder, as it
-            does in `calibrate` and `evaluate`; of a file, at the file's name.
-        out: Gets results.csv, results.jsonl, report.html and, with `heatmaps`, a picture for each image.
-        heatmaps: Write overlays to OUT/heatmaps.
-        reference: A golden image, where the model compares with one.
+        inputs: What `inputs.chosen` takes. A golden pattern looks at the name within the folder, as in `evaluate`.
+        out: Gets results.csv, results.jsonl, report.html and, with `heatmaps`, pictures.
+        heatmaps: Write pictures of these to OUT/heatmaps; a row names its own.
+        reference: A golden image, where the model compares with one and a table names none.
+        columns: Renamed CSV columns.
+        overwrite: Replace an earlier result in `out`.
         each: Called with every result.
         track: Shows progress.
 
     Raises:
-        DataError: An input does not exist, or nothing was found.
+        AnomalibLiteError: `out` holds an earlier result, or is needed and not given; nothing was found.
     """
     if heatmaps and out is None:
         raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
-    images = [(path, name) for one in inputs for path, name in _named(one, model.opener)]
-    done, root = Predicted(out=out), _root(inputs)
-    with ResultWriter(out) as writer, reporting.Inspected(model, out) as report:
-        for path, name in track(images, "inspecting"):
-            seen = model.look(path, reference=reference, name=name)
-            result = replace(seen.result, image=os.fspath(path))
+    result_folder.refuse_existing(out, overwrite=overwrite)
+    images, notes = chosen(inputs, model.opener, columns, compares=model.bundle.manifest.compares)
+    done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
+    result_folder.clear(out)
+    with ResultWriter(out, ("heatmap",)) as writer, reporting.Inspected(model, out) as report:
+        for one in track(images, "inspecting"):
+            result, pixels = _inspected(model, one, reference)
             done.counts[result.verdict] += 1
-            writer.write(result)
-            report.add(result, seen.pixels)
-            if heatmaps and out is not None:
-                write_heatmap(model, result, seen.pixels, out / "heatmaps" / absolute(path).relative_to(root))
+            picture = result_folder.place(out, one.path, root) if out and result.verdict in shown else None
+            writer.write(result, picture)
+            report.add(result, pixels)
+            if out and picture and pixels is not None:
+                write_heatmap(model, result, pixels, out / picture)
             each(result)
     return done
 
 
-def _named(one: Path, opener: Opener) -> list[tuple[Path, str]]:
-    """The images of an input, each with its name: that within the folder, or a file's own."""
-    root = one if one.is_dir() else one.parent
-    return [(path, path.relative_to(root).as_posix()) for path in images_of(one, opener)]
-
-
-def _root(inputs: Sequence[Path]) -> Path:
-    """The folder that all inputs lie in, absolute and without '..'; links are kept as they are."""
-    return Path(os.path.commonpath([absolute(one if one.is_dir() else one.parent) for one in inputs]))
+def _inspected(model: Model, one: Chosen, reference: Path | None) -> Seen:
+    """The verdict on an image; the row is called by its path."""
+    seen = model.look(one.path, reference=one.reference or reference, name=one.name)
+    return seen._replace(result=replace(seen.result, image=os.fspath(one.path)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from anomalib_lite.calibration import Calibration
@@ -23,6 +24,8 @@ from anomalib_lite.edge.manifest import (
     TrainingRecord,
     now,
 )
+from anomalib_lite.hookspecs import DetectorInfo
+from anomalib_lite.registry import Provider
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
@@ -49,23 +52,12 @@ def describe(
     return Manifest(
         created=now(),
         created_with=__version__,
-        detector=DetectorRecord(
-            name=plan.info.name,
-            summary=plan.info.summary,
-            plugin=plan.provider.package,
-            version=plan.provider.version,
-            paper=plan.info.paper,
-            weights=plan.info.weights,
+        detector=replace(
+            _detector(plan.info, plan.provider), members=tuple(_detector(*member) for member in plan.members)
         ),
         config=config,
         image=plan.intake.framing.spec,
-        framing=FramingRecord(
-            mode=plan.intake.framing.mode,
-            overlap=plan.intake.framing.overlap,
-            convert=plan.intake.framing.convert,
-            roi=None if plan.roi is None else ROI,
-            align=plan.intake.framing.align,
-        ),
+        framing=_framing(plan),
         graph=GraphRecord(fitted.inputs, fitted.parity),
         training=TrainingRecord(fitted.steps, fitted.device, len(plan.survey.fingerprint(plan.fit))),
         calibration=calibration,
@@ -75,6 +67,29 @@ def describe(
         if goldens is None
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.readers, goldens.names if goldens else ())),
+    )
+
+
+def _detector(info: DetectorInfo, provider: Provider) -> DetectorRecord:
+    return DetectorRecord(
+        name=info.name,
+        summary=info.summary,
+        plugin=provider.package,
+        version=provider.version,
+        paper=info.paper,
+        weights=info.weights,
+    )
+
+
+def _framing(plan: Plan) -> FramingRecord:
+    framing = plan.intake.framing
+    return FramingRecord(
+        mode=framing.mode,
+        overlap=framing.overlap,
+        convert=framing.convert,
+        roi=None if plan.region is None else ROI,
+        align=framing.align,
+        max_pixels=plan.intake.opener.limits.pixels,
     )
 
 
@@ -90,6 +105,7 @@ def _data(plan: Plan, scored: Scored) -> DataRecord:
         simulated=plan.simulated,
         unreadable=tuple(plan.survey.unreadable),
         calibrated=scored.hashes,
+        held_out=scored.record,
     )
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +22,12 @@ from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.pipeline.budget import BODIES, Budget, Full
 from anomalib_lite.version import __version__
 
 MAX_BODY = 64 * 2**20  # bytes
+BACKLOG = 128
 BODY_SECONDS = 10.0
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 PREFIX = "anomalib_lite"
@@ -93,11 +98,12 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-async def read_body(request: Request, limit: int, seconds: float) -> bytes:
-    """The body of a request, never more of it than `limit` bytes.
+async def read_body(request: Request, limit: int, seconds: float, take: Callable[[int], None]) -> bytes:
+    """The body of a request, never more of it than `limit` bytes; `take` holds them, and may raise `Full`.
 
     Raises:
-        HTTPException: 413 too large, 415 not an image, 408 too slow, 400 nothing in it, or not all of it.
+        HTTPException: 413 too large, 415 not an image, 408 too slow, 400 nothing in it, or not all of it, 503 too much
+            at once.
     """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if not (kind.startswith("image/") or kind == "application/octet-stream"):
@@ -109,11 +115,15 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     try:
         async with asyncio.timeout(seconds):
             async for chunk in request.stream():
+                take(len(chunk))
                 body += chunk
                 if len(body) > limit:
                     raise HTTPException(413, f"at most {limit} bytes are taken")
     except ClientDisconnect as error:
         raise HTTPException(400, "the connection was closed before the image was complete") from error
+    except Full as error:
+        said = "other images are being judged, and there is no memory for this one: send it again"
+        raise HTTPException(503, said, {"Retry-After": "1"}) from error
     except TimeoutError as error:
         raise HTTPException(408, f"the body did not arrive within {seconds:g} s") from error
     if not body:
@@ -122,7 +132,12 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
 
 
 def application(
-    model: Model, *, reference: Source | None = None, max_body: int = MAX_BODY, body_seconds: float = BODY_SECONDS
+    model: Model,
+    *,
+    reference: Source | None = None,
+    max_body: int = MAX_BODY,
+    body_seconds: float = BODY_SECONDS,
+    budget: Budget | None = None,
 ) -> FastAPI:
     """The service: POST /inspect, /healthz, /readyz, /metrics, /openapi.json.
 
@@ -131,8 +146,10 @@ def application(
         reference: The golden image, for models that compare.
         max_body: Largest image file taken, bytes.
         body_seconds: For an image to arrive.
+        budget: The memory of all requests together; default: that of `budget`.
     """
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
+    budget = budget or Budget(max(BODIES, 2 * max_body))
     metrics, unready = Metrics(model.model_id), _unready(model)
     pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1), thread_name_prefix="inspect")
     _tell_of_itself(app, model, metrics, unready)
@@ -142,15 +159,47 @@ def application(
         """Judge the image in the body. 422 with a row where it cannot be measured: its verdict is ERROR."""
         if unready:
             raise HTTPException(503, unready)
-        body = await read_body(request, max_body, body_seconds)
-        judge = lambda: model.inspect(FileBytes(name, body), reference=reference, name=name)  # noqa: E731
-        result = await asyncio.get_running_loop().run_in_executor(pool, judge)
+        loop = asyncio.get_running_loop()
+        with budget.arriving() as take:
+            file = FileBytes(name, await read_body(request, max_body, body_seconds, take))
+            async with budget.decoding(await loop.run_in_executor(pool, model.opener.memory, file)):
+                judge = lambda: model.inspect(file, reference=reference, name=name)  # noqa: E731
+                result = await loop.run_in_executor(pool, judge)
         metrics.add(result)
         row = Row.model_validate(result.row()).model_dump_json()
         status = 422 if result.verdict is Verdict.ERROR else 200
         return Response(row, status, {"x-inspected": "1"}, "application/json")
 
     return app
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that takes requests from now on: they wait until the service answers.
+
+    Raises:
+        ConfigError: The port is taken or not allowed, or the address is none of this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        one = socket.socket(family, kind, protocol)
+    except OSError as error:
+        raise ConfigError(f"--host {host}: no such address ({error.strerror}). Use 127.0.0.1 or 0.0.0.0.") from error
+    if os.name == "posix":  # elsewhere it would share the port with whoever has it
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        one.bind(address)
+        one.listen(BACKLOG)
+    except OSError as error:
+        one.close()
+        remedy = {
+            errno.EADDRINUSE: f"another program listens there: stop it, or choose another port with --port {port + 1}",
+            errno.EACCES: "this port is not allowed: choose one above 1023 with --port 8000",
+            errno.EADDRNOTAVAIL: "this machine does not have the address: use --host 127.0.0.1 or 0.0.0.0",
+        }.get(error.errno or 0, "choose another --host or --port")
+        raise ConfigError(f"{host}:{port} cannot be served ({error.strerror}); {remedy}.") from error
+    return one
 
 
 def _tell_of_itself(app: FastAPI, model: Model, metrics: Metrics, unready: str) -> None:

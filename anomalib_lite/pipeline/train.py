@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -19,10 +19,12 @@ from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import MissingExtra
 from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline.check import carried
 from anomalib_lite.pipeline.record import describe
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.training import partial
+from anomalib_lite.training.choice import held_out_share
 from anomalib_lite.training.plan import Plan, prepare
 from anomalib_lite.training.request import Request
 
@@ -43,6 +45,7 @@ class Trained:
     bundle: Bundle
     calibration: Calibration
     errors: list[tuple[str, str]]  # held-out images that could not be measured: name, reason
+    notes: list[str] = field(default_factory=list)  # what was counted otherwise than asked
 
 
 def train(request: Request, *, plugins: Registry | None = None, say: Say = _silent) -> Trained | None:
@@ -62,7 +65,7 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
     with TemporaryDirectory(prefix="anomalib-lite-") as scratch:  # holds simulated images, if any
         plan = prepare(request, plugins or registry.load(), Path(scratch))
-        for line in plan.notes():
+        for line in (*plan.notes(), carried(plan.choice, plan.config, grouped=plan.dataset.grouped)):
             say(line)
         if request.resume and not partial.folder(request.out).exists():
             say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
@@ -114,12 +117,13 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say) -> Trained:
         errors=len(scored.errors),
         approximate=not plan.held_out,
         simulated=plan.simulated,
+        holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
     manifest = describe(plan, fitted, scored, calibration, check.expected)
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
-    files |= {ROI: plan.roi} if plan.roi else {}
+    files |= {ROI: plan.region.png} if plan.region else {}
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from anomalib_lite.config import nearest
+from anomalib_lite.config import DetectorConfig, nearest
 from anomalib_lite.errors import MissingExtra, PluginError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo
+from anomalib_lite.registry import vetting
 from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
 
 if TYPE_CHECKING:
@@ -106,6 +107,27 @@ def load() -> Registry:
         notes=tuple(note for one in answers for note in one.notes),
         restriction=restriction,
     )
+
+
+def described(info: DetectorInfo, options: DetectorConfig) -> DetectorInfo:
+    """What a detector is with these options.
+
+    Raises:
+        PluginError: `DetectorConfig.describe` raises, or returns what a description cannot be.
+    """
+    try:
+        found: object = options.describe(info)
+    except Exception as error:
+        raise PluginError(
+            f"detector '{info.name}': its options cannot be described: {reason(error, info.target)}"
+        ) from error
+    if found is info:
+        return info  # vetted when it was registered
+    if not isinstance(found, DetectorInfo) or (found.name, found.target) != (info.name, info.target):
+        raise PluginError(f"detector '{info.name}': describe returned {found!r}, expected its DetectorInfo, replaced.")
+    if wrong := vetting.faults(found):
+        raise PluginError(f"detector '{info.name}': describe returned what no description can be: {'; '.join(wrong)}.")
+    return found
 
 
 def resolve(target: str, what: str) -> Any:

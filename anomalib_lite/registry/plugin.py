@@ -17,6 +17,7 @@ from anomalib_lite.errors import PluginError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
 from anomalib_lite.output.capture import captured
 from anomalib_lite.registry import vetting
+from anomalib_lite.registry.adapter import ADVICE, adapted
 
 SLOW = 1.0  # seconds
 HOOKS = (("register_detectors", DetectorInfo), ("register_readers", ReaderInfo))
@@ -147,6 +148,9 @@ def _sort(item: Any, hook: str, kind: type[DetectorInfo] | type[ReaderInfo], ans
         wrong = f"{hook} returned {reprlib.repr(item)}, expected a list of {kind.__name__}"
         answer.problems.append(Problem(answer.provider, wrong))
         return
+    if item.api == 1:
+        answer.notes.append(Note(answer.provider, f"{_named(item)} {ADVICE}"))
+        item = adapted(item)
     found = vetting.faults(item)
     if found:
         named = (item.name,) if isinstance(item, DetectorInfo) and isinstance(item.name, str) else ()
@@ -155,3 +159,7 @@ def _sort(item: Any, hook: str, kind: type[DetectorInfo] | type[ReaderInfo], ans
         answer.detectors.append(item)
     else:
         answer.readers.append(item)
+
+
+def _named(item: DetectorInfo | ReaderInfo) -> str:
+    return f"'{item.name}'" if isinstance(item, DetectorInfo) else f"the reader {', '.join(item.suffixes)}"

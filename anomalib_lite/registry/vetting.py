@@ -44,6 +44,8 @@ def _detector(info: DetectorInfo) -> Iterator[str]:
     for name, text in (("paper", info.paper), ("weights", info.weights)):
         if not isinstance(text, str | None):
             yield f"{name} {_shown(text)}: expected text or None"
+    if not isinstance(info.members, tuple) or not all(_matches(NAME, one) for one in info.members):
+        yield f"members {_shown(info.members)}: expected a tuple of detectors' names"
     yield from _config(info.config)
     yield from _defaults(info.defaults)
 
@@ -55,7 +57,7 @@ def _config(config: Any) -> Iterator[str]:
     try:
         config()
     except ValidationError as error:
-        found = "; ".join(configuration.faults(config, error))
+        found = " ".join(configuration.faults(config, error)).rstrip(".")
         yield f"config {config.__name__}: its defaults are not legal, and every option needs one: {found}"
 
 
@@ -71,9 +73,9 @@ def _defaults(defaults: Any) -> Iterator[str]:
     try:
         Config.model_validate(configuration.load(None, defaults={"detector": "any", **defaults}))
     except ValidationError as error:
-        yield f"defaults: {'; '.join(configuration.faults(Config, error))}"
+        yield f"defaults: {' '.join(configuration.faults(Config, error)).rstrip('.')}"
     except ConfigError as error:
-        yield f"defaults: {error}"
+        yield f"defaults: {str(error).rstrip('.')}"
 
 
 def _reader(info: ReaderInfo) -> Iterator[str]:

@@ -19,7 +19,6 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.drawing import GAP, overlay, plain, side_by_side
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import Pixels
-from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 
 PICTURE_BYTES = 6_000_000  # of all pictures, so that a report stays below 10 MB with base64 and tables
@@ -142,22 +141,10 @@ class Gallery:
             return side_by_side(small, self._low, self._high, self._white)
         scale = min(1.0, SIDE / max(pixels.shape[:2]))
         small_pixels = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
-        regions = [_scaled(region, scale) for region in result.regions]
+        regions = [region.scaled(scale) for region in result.regions]
         heat = overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, self._white)
         gap = np.full((small_pixels.shape[0], GAP, 3), 255, np.uint8)
         return np.concatenate([plain(small_pixels, self._white), gap, heat], axis=1)
-
-
-def _scaled(region: Region, scale: float) -> Region:
-    return replace(
-        region,
-        x=region.x * scale,
-        y=region.y * scale,
-        width=region.width * scale,
-        height=region.height * scale,
-        area=region.area * scale**2,
-        outline=tuple((x * scale, y * scale) for x, y in region.outline),
-    )
 
 
 def _in_words(result: Result) -> str:

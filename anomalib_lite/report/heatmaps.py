@@ -7,36 +7,41 @@ from pathlib import Path
 from PIL import Image
 
 from anomalib_lite.edge.drawing import colour_range, overlay, side_by_side
+from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.errors import DataError
 
+PICTURE = 16_000_000  # pixels of a heat map: more take seconds and gigabytes, and no screen shows them
 
-def write_heatmap(model: Model, result: Result, pixels: Pixels | None, image: Path) -> None:
-    """Write an image with its heat map and outlines as IMAGE.png; nothing for an ERROR.
+
+def write_heatmap(model: Model, result: Result, pixels: Pixels, target: Path) -> None:
+    """Write an image with its heat map and outlines, smaller above `PICTURE`.
 
     Of a model that compares: golden image, aligned image and change, side by side in the golden frame.
 
     Args:
         model: What judged it.
-        result: Its result.
-        pixels: The image (H, W, C), uint8 or uint16; None where it could not be read.
-        image: Its path, below the folder for heat maps.
+        result: Its result, which has an anomaly map.
+        pixels: The image (H, W, C), uint8 or uint16.
+        target: The file, a PNG.
 
     Raises:
         DataError: The disk is full, or gone.
     """
-    if result.anomaly_map is None or pixels is None:
-        return
-    target, (low, high), white = image.with_name(image.name + ".png"), colours_of(model), model.framing.spec.white
+    assert result.anomaly_map is not None
+    (low, high), white = colours_of(model), model.framing.spec.white
     if result.comparison is not None:
         picture = side_by_side(result.comparison, low, high, white)
     else:
-        picture = overlay(pixels, result.anomaly_map, low, high, result.regions, white)
+        scale = min(1.0, (PICTURE / (pixels.shape[0] * pixels.shape[1])) ** 0.5)
+        small = imaging.resize(pixels, *(max(1, int(side * scale)) for side in pixels.shape[:2]))
+        regions = [region.scaled(scale) for region in result.regions]
+        picture = overlay(small, result.anomaly_map, low, high, regions, white)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(target)
+        Image.fromarray(picture).save(target, "PNG")
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, "

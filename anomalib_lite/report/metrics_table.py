@@ -15,11 +15,17 @@ METRICS = {
     "pixel_ap": "Pixel AP",
     "aupro": "AUPRO",
 }
-RATES = {
-    "false_reject_rate": "False-reject rate",
-    "escape_rate": "Escape rate (scored at or below reject)",
-    "escape_rate_after_review": "Escape rate after review (verdict OK)",
+ESCAPES = {
+    "images": "Escaped images",
+    "parts_any": "Parts with an escape",
+    "parts_wholly": "Parts escaped wholly",
 }
+LET_THROUGH = {"escape_rate": "", "escape_rate_after_review": ", after review"}
+MEANING = (
+    "An image that shows a defect escapes where it is not NG; after review, where it is OK. A part has an escape where "
+    "any such image of it does, and escapes wholly where all of them do. A good part is one without any defective "
+    "image; it is rejected where one of its images is NG."
+)
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,29 +35,58 @@ def metrics_table(metrics: Mapping[str, Any]) -> dict[str, Any]:
         [kind, str(values["n"]), *(_number(values[key]) for key in METRICS), *_escapes(values["escape_rate"])]
         for kind, values in rows
     ]
-    facts = {name: rate(metrics[key]) for key, name in RATES.items()}
+    facts = rates(metrics)
     facts["Could not be measured"] = f"{metrics['errors']['count']} of {metrics['images']} images, in no rate"
     if metrics["without_mask"]:
         facts["Without a mask"] = f"{metrics['without_mask']} defective images, left out of the pixel metrics"
     if metrics["latency_ms_p50"] is not None:
         p50, p95 = metrics["latency_ms_p50"], metrics["latency_ms_p95"]
         facts["Time per image"] = f"median {p50:.3g} ms, 95th percentile {p95:.3g} ms"
-    unit = "parts" if metrics["escape_rate"]["unit"] == "group" else "images"
-    columns = ["Defects", "Images", *METRICS.values(), "Escaped images", f"Escaped {unit}, exact interval of the rate"]
-    return {"columns": columns, "lines": lines, "facts": facts}
+    columns = ["Defects", "Images", *METRICS.values(), "Escaped images", "Parts with any escaped, exact interval"]
+    if metrics["escape_rate"]["parts_any"] is None:
+        columns[-1] = "Exact interval"
+    return {"columns": columns, "lines": lines, "facts": facts, "meaning": MEANING}
 
 
-def rate(measured: Mapping[str, Any]) -> str:
-    """A rate with its interval: '6.67 % (2 of 30 parts), exact 95 % interval from 0.817 % to 22.1 %; 3 of 60 images'.
+def rates(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of single figures: what it is, and its value with an interval."""
+    rejected = metrics["false_reject_rate"]
+    unit = "parts" if rejected["unit"] == "group" else "images"
+    said = {}
+    if (interval := metrics["image_auroc_interval"]) is not None:
+        said["Image AUROC"] = (
+            f"{metrics['image_auroc']:.4f}, {percent_down(interval['confidence'])} interval over {unit} from "
+            f"{interval['low']:.4f} to {interval['high']:.4f} ({interval['method']})"
+        )
+    said["False reject rate"] = _rejects(rejected)
+    others = metrics["false_reject_rate_of_defective_parts"]
+    if others["n"]:
+        said["Good images, defective parts"] = _rejects(others)
+    for rate, when in LET_THROUGH.items():
+        for key, name in ESCAPES.items():
+            if (measured := metrics[rate][key]) is not None:
+                said[name + when] = _rate(measured, "images" if key == "images" else "parts")
+    return said
+
+
+def _rejects(rate: Mapping[str, Any]) -> str:
+    """'6.67 % (2 of 30 good parts), exact 95 % interval from 0.817 % to 22.1 %; 3 of 60 images'.
 
     The interval is that of the parts: one over images of the same parts would not be valid.
     """
+    parts = rate["unit"] == "group"
+    beside = f"; {rate['images']['count']} of {rate['images']['n']} images" if parts and rate["n"] else ""
+    return _rate(rate, "parts" if parts else "images") + beside
+
+
+def _rate(measured: Mapping[str, Any], unit: str) -> str:
+    """A rate, with its interval where it has one."""
     if measured["value"] is None:
         return NONE
-    parts = measured["unit"] == "group"
-    text = f"{100 * measured['value']:.3g} % ({measured['count']} of {measured['n']} {'parts' if parts else 'images'})"
-    text += f", exact {percent_down(measured['confidence'])} interval from {_interval(measured)}"
-    return text + (f"; {measured['images']['count']} of {measured['images']['n']} images" if parts else "")
+    text = f"{100 * measured['value']:.3g} % ({measured['count']} of {measured['n']} {unit})"
+    if "confidence" not in measured:
+        return text
+    return f"{text}, exact {percent_down(measured['confidence'])} interval from {_interval(measured)}"
 
 
 def _interval(rate: Mapping[str, Any]) -> str:
@@ -59,9 +94,13 @@ def _interval(rate: Mapping[str, Any]) -> str:
 
 
 def _escapes(rate: Mapping[str, Any]) -> tuple[str, str]:
-    """Escaped images, and escaped parts with their interval."""
-    images = share(rate["images"]["count"], rate["images"]["n"])
-    return images, NONE if rate["value"] is None else f"{rate['count']} of {rate['n']}: {_interval(rate)}"
+    """Escaped images; and parts with any of them, with their interval."""
+    images, parts = rate["images"], rate["parts_any"]
+    if images["value"] is None:
+        beside = NONE
+    else:
+        beside = _interval(images) if parts is None else f"{parts['count']} of {parts['n']}: {_interval(parts)}"
+    return share(images["count"], images["n"]), beside
 
 
 def _number(value: float | None) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from anomalib_lite.calibration.statement import percent_down, percent_up
+from anomalib_lite.calibration.statement import percent_down, percent_up, remedy
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
@@ -165,7 +165,7 @@ def _flags(calibration: Calibration) -> list[str]:
     if calibration.simulated:
         flags.append("Simulated bound: not about photographs of parts")
     if calibration.reject.missing:
-        flags.append(f"{calibration.reject.missing} more good {_unit(calibration)} needed for the rate asked for")
+        flags.append(f"{calibration.reject.missing:,} more good {_unit(calibration)} needed: {remedy(calibration)}")
     if not calibration.has_review_band:
         flags.append("No review band")
     if calibration.unit == "image":
@@ -211,7 +211,10 @@ def _counts(measured: Iterable[ScoredRow]) -> list[dict[str, Any]]:
     unknown = [row for row in measured if row.label is None]
     lines = [_line("Images rejected", unknown), _line("Parts with a rejected image", _worst_of_groups(unknown))]
     lines += [_line("False rejects: good images", good)]
-    lines += [_line("False rejects: good parts (groups)", _worst_of_groups(good))]
+    defective = {row.group for row in bad}
+    lines += [
+        _line("False rejects: good parts (groups)", _worst_of_groups([r for r in good if r.group not in defective]))
+    ]
     lines += [_line("Escapes: defective images", bad, escapes=True)]
     for kind in sorted({str(row.label) for row in bad}):
         lines.append(_line(f"Escapes: {kind}", [row for row in bad if row.label == kind], escapes=True))

@@ -11,7 +11,7 @@ from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.images.imaging import Pixels
-from anomalib_lite.edge.manifest import DataRecord
+from anomalib_lite.edge.manifest import DataRecord, HeldOut
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.report.gallery import Gallery
@@ -21,7 +21,13 @@ from anomalib_lite.report.page import Report, ScoredRow, render, write
 SHOWN = 24  # held-out images of a training report
 
 
-def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], notes: Sequence[str]) -> bytes:
+def training(
+    model: Model,
+    scored: Scored,
+    curve: Sequence[tuple[int, float]],
+    notes: Sequence[str],
+    earlier: Sequence[HeldOut] = (),
+) -> bytes:
     """The report of a training, to go into the bundle.
 
     Args:
@@ -29,6 +35,7 @@ def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], n
         scored: The held-out good images; with cross-fitting, measured by sibling models.
         curve: (step, loss).
         notes: What was found in the data.
+        earlier: Further images that the thresholds rest on, measured before.
     """
     manifest = model.bundle.manifest
     ranked = scored.ranked[::-1]
@@ -37,6 +44,7 @@ def training(model: Model, scored: Scored, curve: Sequence[tuple[int, float]], n
         seen = model.look(image.source, reference=image.sample.reference, name=image.image)
         gallery.consider(seen.result, GOOD, seen.pixels)
     rows = [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one in ranked]
+    rows += [ScoredRow(one.image, GOOD, one.group, _verdict(model, one.score), one.score) for one in earlier]
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
     report = _report(model, "train", _data(manifest.data), rows, notes)
     report.gallery, report.curve = gallery, curve

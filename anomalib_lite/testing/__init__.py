@@ -27,6 +27,7 @@ from anomalib_lite.testing.behaviour import (
     check_scores_do_not_saturate,
     check_the_seed_decides_the_fit,
     check_unusual_sizes_work_or_are_refused,
+    check_what_is_frozen_stays_so,
 )
 from anomalib_lite.testing.description import (
     PUBLIC_MODULES,
@@ -70,6 +71,7 @@ __all__ = [
     "check_the_seed_decides_the_fit",
     "check_training_is_left_to_the_host",
     "check_unusual_sizes_work_or_are_refused",
+    "check_what_is_frozen_stays_so",
     "parametrize_with_checks",
     "run_checks",
 ]

@@ -14,10 +14,9 @@ from torch.nn.functional import avg_pool2d
 
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import AnomalibLiteError, ConfigError
-from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.metrics import auroc
 from anomalib_lite.testing.images import defective, featureless, good
-from anomalib_lite.testing.subject import SPEC, Subject, watched
+from anomalib_lite.testing.subject import SPEC, Subject, watched, watching_statistics
 
 IMAGES = 12  # of each sort, where good and defective ones are compared
 FOUND = 0.9  # least image AUROC on planted defects
@@ -136,14 +135,24 @@ def check_everything_learnt_is_in_the_state(subject: Subject) -> None:
     """Weights saved as safetensors and loaded into a new detector predict the same."""
     state = load(save({name: tensor.contiguous() for name, tensor in subject.fitted.state_dict().items()}))
     fresh = subject.build(SPEC)
-    _resize_buffers(fresh, state)
-    missing = fresh.load_state_dict(state, strict=False)
-    assert not missing.missing_keys, f"a new detector has {missing.missing_keys}, which the saved weights lack"
-    assert not missing.unexpected_keys, f"the saved weights have {missing.unexpected_keys}, which a new detector lacks"
+    missing, strange = (sorted(one) for one in (fresh.state_dict().keys() - state, state.keys() - fresh.state_dict()))
+    assert not missing, f"a new detector has {missing}, which the saved weights lack"
+    assert not strange, f"the saved weights have {strange}, which a new detector lacks"
+    fresh.load(state)
     image = [defective(SPEC, 0)]
     pairs = zip(subject.predict(image), subject.predict(image, fresh), strict=True)
     assert all(_near(one, other) for one, other in pairs), (
         "a detector with the saved weights predicts otherwise: something learnt is no parameter and no buffer"
+    )
+
+
+def check_what_is_frozen_stays_so(subject: Subject) -> None:
+    """What has no trainable parameter is not changed by being run: statistics of a frozen backbone stay its own."""
+    with watching_statistics() as changed:
+        subject.fit(SPEC)
+    assert not changed, (
+        f"running the detector in fit changes the statistics of {changed[0]}, which does not learn: keep it in eval() "
+        "(fit begins so), and leave training modes to run.minimise"
     )
 
 
@@ -174,7 +183,7 @@ def check_scores_do_not_saturate(subject: Subject) -> None:
 
 def check_a_map_of_the_place_is_declared(subject: Subject) -> None:
     """A detector whose map depends on the place says so, in its description or its options: tiles are refused then."""
-    if subject.info.positional or subject.options.positional or subject.compares:
+    if subject.info.positional or subject.compares:
         return
     goods, defects = (
         subject.predict([make(SPEC, 500 + number) for number in range(IMAGES)])[1] for make in (good, defective)
@@ -186,7 +195,7 @@ def check_a_map_of_the_place_is_declared(subject: Subject) -> None:
     assert shared <= (OF_THE_PLACE * rise) ** 2 or alike <= 0.5, (
         "images without any feature get a map with features: it depends on the place. "
         "Declare DetectorInfo(positional=True), or have the options say so where only some make it so "
-        "(DetectorConfig.positional), or learn what does not depend on it"
+        "(DetectorConfig.describe), or learn what does not depend on it"
     )
 
 
@@ -239,11 +248,3 @@ def _inner_map(subject: Subject, seeds: Iterable[int]) -> Tensor:
 def _near(one: Tensor, other: Tensor) -> bool:
     scale = max(float(one.abs().max()), 1e-6)
     return float((one - other).abs().max()) <= 1e-4 * scale
-
-
-def _resize_buffers(inspector: Inspector, state: dict[str, Tensor]) -> None:
-    """Sizes of buffers come from the file: a memory bank is as large as what was learnt."""
-    for name, buffer in list(inspector.named_buffers()):
-        if name in state and state[name].shape != buffer.shape:
-            owner, _, last = name.rpartition(".")
-            setattr(inspector.get_submodule(owner), last, torch.empty_like(state[name]))

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from anomalib_lite.registry.describing import describe_options
 from anomalib_lite.testing.subject import Subject
 
-PUBLIC_MODULES = ("config", "detector", "errors", "features", "hookspecs", "synthesis", "testing")
+PUBLIC_MODULES = ("config", "detector", "errors", "features", "hookspecs", "members", "synthesis", "testing")
 HEAVY = ("torch", "torchvision", "lightning", "cv2", "scipy", "sklearn", "skimage", "albumentations", "onnx", "timm")
 
 

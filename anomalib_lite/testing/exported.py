@@ -6,7 +6,7 @@ from anomalib_lite.edge.golden.views import View
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.graph.exporter import check_parity
 from anomalib_lite.testing.images import defective, golden, good
-from anomalib_lite.testing.subject import SPEC, Subject
+from anomalib_lite.testing.subject import FITTED, SPEC, Subject
 
 
 def check_the_detector_can_be_exported(subject: Subject) -> None:
@@ -18,10 +18,14 @@ def check_the_detector_can_be_exported(subject: Subject) -> None:
 
 
 def check_the_graph_computes_the_same(subject: Subject) -> None:
-    """The graph agrees with torch on good and defective images, within the host's tolerance."""
+    """The graph agrees with torch on images that were fitted, other good ones, and defects, within the tolerance."""
     images = [make(SPEC, 2000 + number) for make in (good, defective) for number in range(4)]
     views = [View(golden(SPEC))] if subject.compares else []
-    feeds = [feed for image in images for feed in subject.runtime.feeds(image, views)]
+    fitted = [good(SPEC, number) for number in FITTED]  # where a difference from what was learnt is near 0
+    named = [("a planted or a new image", one) for one in images] + [
+        ("an image that was fitted", one) for one in fitted
+    ]
+    feeds = [(name, feed) for name, image in named for feed in subject.runtime.feeds(image, views)]
     try:
         check_parity(subject.fitted, subject.runtime, feeds)
     except ParityFailed as error:

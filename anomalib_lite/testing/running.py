@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -86,7 +85,7 @@ def run_checks(
 ) -> Iterator[Outcome]:
     """Check a detector, one rule after the other. Arguments as for `check_detector`."""
     known = _known(known_failures)
-    subject = _subject(detector, json.dumps(dict(options or {})), steps)
+    subject = _subject(detector, options or {}, steps)
     failed: set[str] = set()
     for name in sorted(CHECKS, key=lambda check: len(PREREQUISITES.get(check, ()))):
         blocked = next((one for one in PREREQUISITES.get(name, ()) if one in failed), None)
@@ -151,25 +150,33 @@ def parametrize_with_checks(
     for detector in detectors:
         name = detector if isinstance(detector, str) else detector.name
         known = _known((known_failures or {}).get(name))
-        text, budget = json.dumps(dict((options or {}).get(name, {}))), (steps or {}).get(name)
+        asked = dict((options or {}).get(name, {})), (steps or {}).get(name)
+        subject = cache(partial(_subject, detector, *asked))  # kept, so that the tests of one detector share its fits
         for check in CHECKS:
             marks = [pytest.mark.xfail(reason=known[check], strict=True)] if check in known else []
-            test = partial(_assert, check, detector, text, budget)
-            tests.append(pytest.param(test, id=f"{name}-{check}", marks=marks))
+            tests.append(pytest.param(partial(_assert, check, subject), id=f"{name}-{check}", marks=marks))
     return pytest.mark.parametrize("check", tests)
 
 
-def _assert(check: str, detector: str | DetectorInfo, options: str, steps: int | None) -> None:
+def _assert(check: str, made: Callable[[], Subject]) -> None:
     import pytest
 
-    subject = _subject(detector, options, steps)
+    subject = made()
     for earlier in PREREQUISITES.get(check, ()):
         if _failure(earlier, subject):
             pytest.skip(f"{earlier} comes first")
     CHECKS[check](subject)
+    subject.failures[check] = None
 
 
 def _failure(check: str, subject: Subject) -> str | None:
+    """Why a check fails, None where it passes; carried out once for a subject."""
+    if check not in subject.failures:
+        subject.failures[check] = _carried_out(check, subject)
+    return subject.failures[check]
+
+
+def _carried_out(check: str, subject: Subject) -> str | None:
     try:
         CHECKS[check](subject)
     except AssertionError as error:
@@ -179,20 +186,14 @@ def _failure(check: str, subject: Subject) -> str | None:
     return None
 
 
-def _subject(detector: str | DetectorInfo, options: str, steps: int | None) -> Subject:
-    if isinstance(detector, str):
-        return _installed(detector, options, steps)
-    return Subject.of(detector, detector.config.__module__, json.loads(options), steps)
-
-
-@cache
-def _installed(name: str, options: str, steps: int | None) -> Subject:
-    """Kept, so that the tests of one detector share its fits."""
+def _subject(detector: str | DetectorInfo, options: Options, steps: int | None) -> Subject:
+    if not isinstance(detector, str):
+        return Subject.of(detector, detector.config.__module__, options, steps)
     plugins = registry.load()
-    info = plugins.detector(name)
+    info = plugins.detector(detector)
     points = entry_points(group=PROJECT, name=plugins.providers[info.name].entry_point)
     module = next((point.module for point in points), info.config.__module__)
-    return Subject.of(info, module, json.loads(options), steps)
+    return Subject.of(info, module, options, steps)
 
 
 def _known(failures: Mapping[str, str] | None) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
 from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig
@@ -27,6 +28,8 @@ from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.graph.exporter import to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
+from anomalib_lite.registry import described
+from anomalib_lite.registry.adapter import adapted
 from anomalib_lite.testing.images import Pixels, golden, good
 from anomalib_lite.training.batches import FrameBatches
 from anomalib_lite.training.fitting import build
@@ -34,6 +37,7 @@ from anomalib_lite.training.run import LightningRun
 
 SPEC = ImageSpec(96, 128, 3, "uint8", 255.0)
 TRAINING_IMAGES = 16
+FITTED = range(100, 100 + TRAINING_IMAGES)  # their numbers
 STEPS = 120  # of the fit that has to find defects
 FEW_STEPS = 3  # of fits whose quality does not matter
 
@@ -47,12 +51,14 @@ class Subject:
         options: Validated options.
         module: The plugin's entry module, by name.
         steps: Optimiser steps of the fit that has to find planted defects.
+        failures: Name of every check that was carried out to why it failed, None where it passed.
     """
 
     info: DetectorInfo
     options: DetectorConfig
     module: str
     steps: int = STEPS
+    failures: dict[str, str | None] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, info: DetectorInfo, module: str, options: Mapping[str, Any], steps: int | None) -> Subject:
@@ -61,13 +67,15 @@ class Subject:
         Raises:
             ConfigError: An option is unknown or illegal.
         """
+        info = adapted(info)
         checked = configuration.validate(
             info.config,
             options,
             where=f"options of '{info.name}'",
             help_command=f"anomalib-lite plugins show {info.name}",
+            prefix=("options",),
         )
-        return cls(info, checked, module, steps or STEPS)
+        return cls(described(info, checked), checked, module, steps or STEPS)
 
     @property
     def compares(self) -> bool:
@@ -127,7 +135,7 @@ class Subject:
             try:
                 inspector = self.build(spec, masked=valid is not None)
                 reference = golden(spec) if self.compares else None
-                frames = [(good(spec, 100 + number), reference, valid) for number in range(images)]
+                frames = [(good(spec, number), reference, valid) for number in FITTED[:images]]
                 inspector.detector.fit(self._batches(frames, spec, seed), run)
             finally:
                 run.close()
@@ -176,6 +184,34 @@ def watched() -> Iterator[list[str]]:
         yield seen
     finally:
         _watchers.remove(seen)
+
+
+@contextmanager
+def watching_statistics() -> Iterator[list[str]]:
+    """Collects what kinds of frozen layers change their running statistics by being run meanwhile."""
+    before: dict[int, Tensor] = {}
+    changed: list[str] = []
+
+    def frozen(layer: nn.Module) -> bool:
+        parameters = list(layer.parameters())
+        return bool(parameters) and not any(one.requires_grad for one in parameters)
+
+    def enter(layer: nn.Module, _: Any) -> None:
+        mean = getattr(layer, "running_mean", None)
+        if isinstance(mean, Tensor) and frozen(layer):
+            before[id(layer)] = mean.clone()
+
+    def leave(layer: nn.Module, *_: Any) -> None:
+        known, mean = before.pop(id(layer), None), getattr(layer, "running_mean", None)
+        if known is not None and isinstance(mean, Tensor) and not torch.equal(known, mean):
+            changed.append(type(layer).__name__)
+
+    hooks = [register_module_forward_pre_hook(enter), register_module_forward_hook(leave)]
+    try:
+        yield changed
+    finally:
+        for hook in hooks:
+            hook.remove()
 
 
 _watchers: list[list[str]] = []

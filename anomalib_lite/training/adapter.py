@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch
@@ -52,3 +55,10 @@ class Adapter(pl.LightningModule):
     def on_train_end(self) -> None:
         """Share what gradients do not keep in step."""
         self._descent.share_buffers()
+
+
+def tensorboard(folder: Path, call: int) -> TensorBoardLogger | None:
+    """Where TensorBoard finds the values of a descent; None where it is not installed."""
+    if importlib.util.find_spec("tensorboard") is None:
+        return None
+    return TensorBoardLogger(folder, name="tensorboard", version=f"minimise-{call}")

@@ -16,6 +16,8 @@ from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ConfigError, DataError, PluginError
 
+SPLIT = 0x5B17  # of the seed's stream that parts are split by
+
 
 class TrainingFrame(NamedTuple):
     """One input of the graph, to learn from."""
@@ -35,6 +37,19 @@ class Frames(Protocol):
     def __getitem__(self, index: int, /) -> TrainingFrame:
         """Image, reference of the same shape or None, and valid mask or None where every pixel counts."""
         ...
+
+
+class _Chosen:
+    """Some of the frames."""
+
+    def __init__(self, frames: Frames, indices: NDArray[np.int64]) -> None:
+        self._frames, self._indices = frames, indices
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def __getitem__(self, index: int, /) -> TrainingFrame:
+        return self._frames[int(self._indices[index])]
 
 
 class FrameBatches:
@@ -63,6 +78,7 @@ class FrameBatches:
         rank: int = 0,
         world: int = 1,
         images: Sequence[int] | None = None,
+        parts: Sequence[int] | None = None,
     ) -> None:
         if not len(frames):
             raise DataError("There are no training images: at least one good image is needed.")
@@ -80,6 +96,7 @@ class FrameBatches:
         self._seed = seed
         self._device = device
         self._image_of = np.arange(len(frames)) if images is None else np.asarray(images)
+        self._part_of = self._image_of if parts is None else np.asarray(parts)
         self._passes = 0
         self._order = lru_cache(maxsize=2)(self._shuffled)
 
@@ -101,6 +118,37 @@ class FrameBatches:
             first = step * self._batch_size + self.rank * share
             yield self._batch([self._at(position) for position in range(first, first + share)])
 
+    def split(self, share: float) -> tuple[FrameBatches, FrameBatches]:
+        """Two lots of the frames: about `share` of the parts, and the rest; the seed chooses.
+
+        Raises:
+            DataError: There is one part only.
+            PluginError: `share` is not between 0 and 1.
+        """
+        if not 0 < share < 1:
+            raise PluginError(f"A detector called `split` with a share of {share}: expected a number between 0 and 1.")
+        parts = np.unique(self._part_of)
+        if len(parts) < 2:
+            raise DataError("The images of one part cannot be split in two: add images of other good parts.")
+        count = min(max(1, round(share * len(parts))), len(parts) - 1)
+        chosen = np.random.default_rng([self._seed, SPLIT]).permutation(parts)[:count]
+        inside = np.isin(self._part_of, chosen)
+        return self._of(np.flatnonzero(inside)), self._of(np.flatnonzero(~inside))
+
+    def _of(self, indices: NDArray[np.int64]) -> FrameBatches:
+        """Batches of some of the frames."""
+        return FrameBatches(
+            _Chosen(self._frames, indices),
+            white=self._white,
+            batch_size=self._batch_size,
+            seed=self._seed,
+            device=self._device,
+            rank=self.rank,
+            world=self.world,
+            images=self._image_of[indices].tolist(),
+            parts=self._part_of[indices].tolist(),
+        )
+
     def _at(self, position: int) -> int:
         """Index of the frame at a position of the endless sequence of passes."""
         number, offset = divmod(position, len(self._frames))
@@ -120,6 +168,8 @@ class FrameBatches:
             image=self._images(images),
             reference=None if references[0] is None else self._images(references),
             valid=None if all(valid is None for valid in valids) else self._masks(valids, images[0].shape[:2]),
+            images=torch.as_tensor(self._image_of[np.asarray(indices, np.int64)], device=self._device),
+            parts=torch.as_tensor(self._part_of[np.asarray(indices, np.int64)], device=self._device),
         )
 
     def _images(self, images: Sequence[Pixels]) -> Tensor:

@@ -76,6 +76,7 @@ class Course:
     steps: int
     budget: float
     at_most: int | None  # steps, whatever the budget
+    share: float  # of the time that is left when the descent begins
     optimiser: MakeOptimiser
     schedule: Callable[[float], float]  # factor of the learning rate, from progress in [0, 1]
 
@@ -104,13 +105,14 @@ class Descent:
         """Progress in [0, 1]."""
         if math.isinf(self._course.budget):
             return min(1.0, self.step / self._course.steps)
-        by_clock = (self.elapsed - self.began) / max(self._course.budget - self.began, 1e-9)
+        by_clock = (self.elapsed - self.began) / max(self._course.share * (self._course.budget - self.began), 1e-9)
         return min(1.0, max(by_clock, self.step / self._course.at_most if self._course.at_most else 0.0))
 
     @property
     def ended_early(self) -> bool:
         """Whether it took as many steps as make sense, and left time over."""
-        return bool(self._course.at_most) and self.done >= 1 and self.elapsed < self._course.budget < math.inf
+        end = self.began + self._course.share * (self._course.budget - self.began)
+        return bool(self._course.at_most) and self.done >= 1 and self.elapsed < end < math.inf
 
     def make_optimiser(self) -> torch.optim.Optimizer:
         """The optimiser, where it stood."""

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
+from torch import Tensor
 
 from anomalib_lite.edge import disk
 from anomalib_lite.errors import DataError, ModelError
@@ -55,20 +56,58 @@ class Checkpoint:
         Raises:
             ModelError: The file is damaged, or not a checkpoint.
         """
-        try:
-            return cls(**torch.load(path, map_location="cpu", weights_only=True))
-        except Exception as error:
-            raise ModelError(
-                f"{path} cannot be read as a checkpoint ({type(error).__name__}): "
-                "delete it to repeat this part of the training, or train again without --resume."
-            ) from error
+        return cls(**_loaded(path))
+
+
+@dataclass(frozen=True)
+class KeptFit:
+    """What a fit learnt, kept until the bundle is written: an export that fails costs no second fit."""
+
+    state: Mapping[str, Tensor]
+    steps: int
+    ended_early: bool
+
+    @staticmethod
+    def path(folder: Path) -> Path:
+        """Where the fit of a run lies."""
+        return folder / "fit.ckpt"
+
+    def save(self, folder: Path) -> None:
+        """Write the file whole or not at all.
+
+        Raises:
+            DataError: The disk does not take it.
+        """
+        path = self.path(folder)
+        with _writing(path), disk.replacing(path) as file:
+            torch.save(vars(self), file)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self | None:
+        """The fit of an interrupted run; None where it had not come so far.
+
+        Raises:
+            ModelError: The file is damaged.
+        """
+        path = cls.path(folder)
+        return cls(**_loaded(path)) if path.exists() else None
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    try:
+        return dict(torch.load(path, map_location="cpu", weights_only=True))
+    except Exception as error:
+        raise ModelError(
+            f"{path} cannot be read as a checkpoint ({type(error).__name__}): "
+            "delete it to repeat this part of the training, or train again without --resume."
+        ) from error
 
 
 def prepare(folder: Path, *, resume: bool) -> None:
     """Make the folder; unless it is resumed from, remove what an earlier run left in it."""
     folder.mkdir(parents=True, exist_ok=True)
     if not resume:
-        for path in [*folder.glob("minimise-*.ckpt"), folder / "training.csv"]:
+        for path in [*folder.glob("minimise-*.ckpt"), KeptFit.path(folder), folder / "training.csv"]:
             path.unlink(missing_ok=True)
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from safetensors.torch import save
 
-from anomalib_lite import registry
 from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import Sample
-from anomalib_lite.detector import Detector
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.manifest import Parity
 from anomalib_lite.edge.runtime import Feed, Runtime
-from anomalib_lite.errors import AnomalibLiteError, PluginError
+from anomalib_lite.errors import ConfigError, ExportError
 from anomalib_lite.graph.exporter import check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.registry.plugin import reason
+from anomalib_lite.registry.building import construct
 from anomalib_lite.training.batches import FrameBatches
+from anomalib_lite.training.files import KeptFit
 from anomalib_lite.training.frames import TrainingFrames
 from anomalib_lite.training.plan import Plan
 from anomalib_lite.training.run import LightningRun
@@ -60,30 +60,74 @@ def fit(plan: Plan, samples: Sequence[Sample], run: LightningRun) -> Fitted | No
         PluginError: The detector cannot be built.
         ExportError: It cannot be exported, or the graph does not compute what torch does.
     """
-    framing = plan.intake.framing
-    inspector = build(plan.info, plan.options, plan.config, framing)
-    inspector.detector.to(run.device)
+    inspector = build(plan.info, plan.options, plan.config, plan.intake.framing)
     frames = TrainingFrames(samples, plan.intake, plan.survey.facts)
-    inspector.detector.fit(_batches(plan, frames, run), run)
+    kept = KeptFit.load(run.folder) if run.resume else None
+    if kept is None:
+        kept = _learnt(plan, inspector, frames, run)
+    elif run.is_main:
+        _restore(inspector, kept)
     if not run.is_main:
         return None
-    inspector.fitted.fill_(True)
-    graph = to_onnx(inspector)
-    runtime = Runtime(graph, framing, inspector.inputs)
+    graph, runtime, parity = _exported(plan, inspector, frames, run.folder)
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,
         runtime=runtime,
         inputs=inspector.inputs,
-        parity=check_parity(inspector, runtime, _feeds(frames, inspector.inputs)),
+        parity=parity,
         weights=save({name: tensor.contiguous() for name, tensor in inspector.state_dict().items()}),
-        steps=run.steps_done,
-        ended_early=run.ended_early,
+        steps=kept.steps,
+        ended_early=kept.ended_early,
         curve=[(step, loss) for _, step, loss in run.curve],
         log=log.read_bytes() if log.is_file() else b"",
         device=str(run.device),
         left_out=frames.left_out,
     )
+
+
+def _exported(plan: Plan, inspector: Inspector, frames: TrainingFrames, folder: Path) -> tuple[bytes, Runtime, Parity]:
+    """The graph, loaded, and how far it is from torch.
+
+    Raises:
+        ExportError: There is none, or it is too far; what was learnt is kept in `folder`.
+    """
+    try:
+        graph = to_onnx(inspector)
+        runtime = Runtime(graph, plan.intake.framing, inspector.inputs)
+        return graph, runtime, check_parity(inspector, runtime, _feeds(frames, inspector.inputs))
+    except ExportError as error:
+        raise type(error)(
+            f"{error} Nothing was written, and the fit is kept in {folder}: mend the detector, and go on with --resume."
+        ) from error
+
+
+def _learnt(plan: Plan, inspector: Inspector, frames: TrainingFrames, run: LightningRun) -> KeptFit:
+    """Fit the detector, and keep what it learnt."""
+    inspector.detector.to(run.device)
+    inspector.eval()
+    inspector.detector.fit(_batches(plan, frames, run), run)
+    inspector.fitted.fill_(True)
+    kept = KeptFit(inspector.state_dict(), run.steps_done, run.ended_early)
+    if run.is_main:
+        kept.save(run.folder)
+    return kept
+
+
+def _restore(inspector: Inspector, kept: KeptFit) -> None:
+    """Take over a fit that was kept.
+
+    Raises:
+        ConfigError: The detector has other parameters now.
+    """
+    try:
+        inspector.load(kept.state)
+    except RuntimeError as error:
+        said = str(error).splitlines()[-1].strip()
+        raise ConfigError(
+            f"the fit that was kept is of other parameters than the detector has now ({said}): put them back, or train "
+            "anew with --overwrite."
+        ) from error
 
 
 def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: Framing) -> Inspector:
@@ -92,15 +136,7 @@ def build(info: DetectorInfo, options: DetectorConfig, config: Config, framing: 
     Raises:
         PluginError: The plugin's class cannot be imported, raises, or is no Detector.
     """
-    factory = registry.resolve(info.target, f"detector '{info.name}'")
-    try:
-        detector = factory(options, framing.spec)
-    except AnomalibLiteError:
-        raise
-    except Exception as error:
-        raise PluginError(f"detector '{info.name}' cannot be built: {reason(error, info.target)}") from error
-    if not isinstance(detector, Detector):
-        raise PluginError(f"detector '{info.name}': {info.target} is not an anomalib_lite.Detector.")
+    detector = construct(info, options, framing.spec)
     return Inspector(
         detector, framing.spec, config.score, reference="reference" in info.inputs, valid=framing.masks or info.align
     )
@@ -116,13 +152,15 @@ def _batches(plan: Plan, frames: TrainingFrames, run: LightningRun) -> FrameBatc
         rank=run.rank,
         world=run.world,
         images=frames.images,
+        parts=frames.parts,
     )
 
 
-def _feeds(frames: TrainingFrames, inputs: Sequence[str]) -> Iterator[Feed]:
-    """A few of the frames that were learnt from, evenly over all, as inputs of the graph."""
+def _feeds(frames: TrainingFrames, inputs: Sequence[str]) -> Iterator[tuple[str, Feed]]:
+    """A few of the frames that were learnt from, evenly over all: name, and inputs of the graph."""
     chosen = np.unique(np.linspace(0, len(frames) - 1, min(PARITY_FRAMES, len(frames))).round().astype(int))
-    for frame in (frames[int(index)] for index in chosen):
+    for index in map(int, chosen):
+        frame = frames[index]
         valid = np.ones(frame.image.shape[:2], bool) if frame.valid is None else frame.valid
         known = {"image": frame.image, "reference": frame.reference, "valid": valid[..., None].view(np.uint8)}
-        yield {name: np.ascontiguousarray(known[name])[None] for name in inputs}
+        yield frames.name(index), {name: np.ascontiguousarray(known[name])[None] for name in inputs}

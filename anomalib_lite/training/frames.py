@@ -61,6 +61,16 @@ class TrainingFrames:
         """For each frame the number of the image that it is cut from."""
         return [number for number, _ in self._places]
 
+    @property
+    def parts(self) -> list[int]:
+        """For each frame a number for the part that it shows."""
+        numbers = {group: number for number, group in enumerate(dict.fromkeys(one.group for one in self._samples))}
+        return [numbers[self._samples[number].group] for number in self.images]
+
+    def name(self, index: int) -> str:
+        """The image that a frame is cut from, for messages."""
+        return self._samples[self._places[index][0]].name
+
     def _find_places(self) -> Iterator[tuple[int, int]]:
         for number in range(len(self._samples)):
             try:

@@ -80,7 +80,7 @@ def _asked(plan: Plan) -> dict[str, Any]:
         "options": plan.options.model_dump(mode="json"),
         "set of images": _digest(sorted(plan.survey.fingerprint(plan.fit).items())),  # their contents: names repeat
         "set of golden images": _digest(sorted((name, _digest(content)) for name, content in goldens.items())),
-        "region of interest": _digest(plan.roi),
+        "region of interest": _digest(plan.region.png if plan.region else None),
     }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from anomalib_lite.data.samples import Folders
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +22,9 @@ class Request:
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
     group: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    folders: Folders = field(default_factory=Folders)  # which of them hold good images, where their names do not say so
     golden: Sequence[Path] = ()  # golden images, where `data` names none
+    carry: Literal["training", "all"] = "training"  # which of those that `data` names travel with the model
     golden_pattern: str | None = None  # which of them an image is compared with: see `edge.golden.goldens.Goldens`
     simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
     resume: bool = False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sized
@@ -18,8 +17,8 @@ from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches
-from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.training.adapter import Adapter
+from anomalib_lite.errors import ConfigError, DataError, PluginError
+from anomalib_lite.training.adapter import Adapter, tensorboard
 from anomalib_lite.training.batches import FrameBatches, endless
 from anomalib_lite.training.context import deterministic, device_kind, progress_bar, quiet, seed_torch, training_modes
 from anomalib_lite.training.descent import Course, Descent, MakeOptimiser, adamw, warm_up_cosine
@@ -88,7 +87,7 @@ class LightningRun:
         self._threads = torch.get_num_threads()
         self.rank, local_rank = self._place()
         self.device = torch.device("cuda", local_rank) if self._kind == "cuda" else torch.device(self._kind)
-        self._resume = resume
+        self.resume = resume
         self._show = show_progress and self.is_main
         self._calls = 0
         self._descent: Descent | None = None
@@ -155,6 +154,16 @@ class LightningRun:
         else:
             self._descent.values[name] = value
 
+    def split(self, batches: Batches, share: float) -> tuple[Batches, Batches]:
+        """See `TrainingRun.split`.
+
+        Raises:
+            DataError: The images are of one part.
+        """
+        if not isinstance(batches, FrameBatches):
+            raise PluginError("A detector called `split` with other batches than those that `fit` was given.")
+        return batches.split(share)
+
     def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
         """Pass items through and show how far a closed-form fit has come."""
         total = len(batches) if isinstance(batches, Sized) else None
@@ -173,6 +182,7 @@ class LightningRun:
         optimiser: MakeOptimiser | None = None,
         schedule: Callable[[float], float] | None = None,
         at_most: int | None = None,
+        share: float = 1.0,
     ) -> None:
         """See `TrainingRun.minimise`.
 
@@ -191,6 +201,7 @@ class LightningRun:
             optimiser=optimiser or adamw,
             schedule=schedule or warm_up_cosine,
             at_most=at_most,
+            share=share,
         )
         state = self._restore(call, module)
         descent = Descent(self, loss, module, course, state)
@@ -221,7 +232,7 @@ class LightningRun:
         """Where the call stands; what it learnt so far is loaded into the module."""
         path = Checkpoint.path(self.folder, call)
         state = Checkpoint(call, self.seed)
-        if self._resume and path.exists():
+        if self.resume and path.exists():
             state = Checkpoint.load(path)
             if state.seed != self.seed:
                 raise ConfigError(f"{path} was begun with seed {state.seed}: resume with --seed {state.seed}.")
@@ -247,7 +258,7 @@ class LightningRun:
                 training_modes(descent.module),
                 progress_bar(f"training {descent.call + 1}", 1, show=self._show) as (bar, task),
             ):
-                self._logger = self._tensorboard(descent.call)
+                self._logger = tensorboard(self.folder, descent.call)
                 adapter = Adapter(descent, lambda: bar.update(task, completed=descent.done, note=descent.note()))
                 trainer = self._trainer(self._logger)
                 trainer.fit(adapter, train_dataloaders=endless(batches, descent.step))
@@ -287,8 +298,3 @@ class LightningRun:
         with quiet():
             trainer = self._trainer()
         return trainer.global_rank, trainer.local_rank
-
-    def _tensorboard(self, call: int) -> TensorBoardLogger | None:
-        if importlib.util.find_spec("tensorboard") is None:
-            return None
-        return TensorBoardLogger(self.folder, name="tensorboard", version=f"minimise-{call}")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from anomalib_lite import DetectorInfo
 from anomalib_lite.config import DetectorConfig
 
 
@@ -31,7 +33,6 @@ class ChangeConfig(DetectorConfig):
             raise ValueError(f"window {self.window} has no middle pixel: use {self.window + 1}")
         return self
 
-    @property
-    def positional(self) -> bool:
+    def describe(self, info: DetectorInfo) -> DetectorInfo:
         """changechip: its clusters are those of the whole image. The spread per pixel is learnt without tiles only."""
-        return self.method == "changechip"
+        return replace(info, positional=self.method == "changechip")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from anomalib_lite import DetectorInfo
 from anomalib_lite.config import DetectorConfig
 
 Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
@@ -49,10 +51,9 @@ class DteConfig(DetectorConfig):
     """neighbours: good feature vectors that are kept, at most. They travel in the graph: about 260 bytes each, and
     4 bytes of memory for each of them and each 8 x 8 pixels of an image."""
 
-    @property
-    def positional(self) -> bool:
-        """With `position`."""
-        return self.position
+    def describe(self, info: DetectorInfo) -> DetectorInfo:
+        """With `position` the map depends on the place."""
+        return replace(info, positional=self.position)
 
     @model_validator(mode="after")
     def _every_option_means_something(self) -> Self:

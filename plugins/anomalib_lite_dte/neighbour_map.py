@@ -122,7 +122,7 @@ def _whitening(vectors: Tensor, places: int) -> Whitening:
     spread = covariance.diag().sqrt()
     spread = torch.where(spread > 0, spread, 1.0)
     whitening = principal_components(mean, covariance / spread.outer(spread), COMPONENTS)
-    projection = torch.block_diag(whitening.projection / spread.unsqueeze(1), torch.eye(places))  # type: ignore[no-untyped-call]
+    projection = torch.block_diag(whitening.projection / spread.unsqueeze(1), torch.eye(places))
     return Whitening(F.pad(mean, (0, places)).float(), projection.float())
 
 

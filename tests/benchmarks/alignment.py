@@ -21,7 +21,7 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.errors import ImageError
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests/edge"))
+sys.path.insert(0, str(ROOT / "tests/edge/golden"))
 from test_alignment import corner_error, pose, seen  # noqa: E402
 
 WRONG = 1.0  # pixels at a corner

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -49,9 +50,12 @@ def best(action: Callable[[], object]) -> float:
 
 def sift_and_matching(image: Path, reference: Path) -> int:
     """SIFT on both images at full size and matching with a ratio test: what the published program begins with."""
-    sift = cv2.SIFT_create()
-    found = [sift.detectAndCompute(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE), None)[1] for path in (image, reference)]
-    matches = cv2.BFMatcher().knnMatch(*found, k=2)
+    sift = cv2.SIFT.create()
+    seen, golden = (
+        sift.detectAndCompute(np.asarray(cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)), None)[1]
+        for path in (image, reference)
+    )
+    matches = cv2.BFMatcher().knnMatch(seen, golden, k=2)
     return sum(one.distance < 0.8 * other.distance for one, other in matches)
 
 
@@ -63,8 +67,8 @@ def small(root: Path, rows: list[dict[str, str]], folder: Path) -> None:
         image, reference = root / row["image"], folder / f"{number}.png"
         golden = disturbed(imaging.read(root / row["reference"]).pixels, np.random.default_rng(number))
         Image.fromarray(golden[..., 0]).save(reference)
-        ours.append(best(lambda image=image, reference=reference: model.inspect(image, reference=reference)))
-        theirs.append(best(lambda image=image, reference=reference: sift_and_matching(image, reference)))
+        ours.append(best(partial(model.inspect, image, reference=reference)))
+        theirs.append(best(partial(sift_and_matching, image, reference)))
     ratio = np.median(np.array(ours) / theirs)
     print(f"640 x 640, {len(ours)} pairs: file to verdict {_told(ours)}")
     print(f"SIFT on both images and matching alone {_told(theirs)}: median ratio {ratio:.2f}")

@@ -89,13 +89,14 @@ def disturbed(reference: Pixels, random: np.random.Generator) -> Pixels:
     """The reference turned by up to 2 degrees, moved by up to 8 px, scaled by up to 2 %, under a gradient of 20 %."""
     height, width = reference.shape[:2]
     centre = ((width - 1) / 2, (height - 1) / 2)
-    matrix = cv2.getRotationMatrix2D(centre, random.uniform(-2, 2), random.uniform(0.98, 1.02))
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, random.uniform(-2, 2), random.uniform(0.98, 1.02)), float)
     matrix[:, 2] += random.uniform(-8, 8, 2)
     turned = cv2.warpAffine(reference[..., 0], matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
     angle = random.uniform(0, 2 * np.pi)
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     slope = (np.cos(angle) * x + np.sin(angle) * y) / (abs(np.cos(angle)) + abs(np.sin(angle)))
-    return np.clip(np.rint(turned * (1 + 0.2 * slope)), 0, 255).astype(np.uint8)[..., None]
+    shaded: Pixels = np.clip(np.rint(turned * (1 + 0.2 * slope)), 0, 255).astype(np.uint8)
+    return shaded[..., None]
 
 
 def widened(box: Box, margin: float) -> Box:
@@ -105,10 +106,8 @@ def widened(box: Box, margin: float) -> Box:
 def baseline(image: Pixels, reference: Pixels) -> list[Box]:
     """Absolute difference above half of white, opened and dilated."""
     changed = (cv2.absdiff(image[..., 0], reference[..., 0]) > 127).astype(np.uint8)
-    changed = cv2.dilate(
-        cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.ones((15, 15), np.uint8)
-    )
-    _, _, boxes, _ = cv2.connectedComponentsWithStats(changed)
+    opened = cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    _, _, boxes, _ = cv2.connectedComponentsWithStats(cv2.dilate(opened, np.ones((15, 15), np.uint8)))
     return [(float(x), float(y), float(x + w), float(y + h)) for x, y, w, h, _ in boxes[1:]]
 
 

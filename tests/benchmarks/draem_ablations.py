@@ -20,6 +20,7 @@ from typing import Any
 from unittest.mock import patch
 
 from anomalib_lite_draem import detector as draem
+from anomalib_lite_draem.networks import Averaged
 from sklearn.metrics import roc_auc_score
 
 from anomalib_lite.edge.model import Model
@@ -80,11 +81,10 @@ def keeping(average: dict[str, Weights]) -> Callable[..., None]:
     fit = draem.Draem.fit
 
     def kept(self: draem.Draem, batches: Any, run: Any) -> None:
-        trainers: list[draem.Averaged] = []
-        original = draem.Averaged
+        trainers: list[Averaged] = []
 
-        def made(networks: Any) -> draem.Averaged:
-            trainers.append(original(networks))
+        def made(networks: Any) -> Averaged:
+            trainers.append(Averaged(networks))
             return trainers[-1]
 
         with patch.object(draem, "Averaged", made):

@@ -64,6 +64,14 @@ def test_two_thresholds_from_enough_parts() -> None:
     assert verdicts.count(Verdict.REVIEW) == 20
 
 
+def test_an_outlier_that_the_rule_ignores_does_not_move_the_threshold() -> None:
+    """93 parts allow one above at 5 %: whether that one scores 1 or 3e4, the stored threshold is the same."""
+    scores = [float(i) / 92 for i in range(92)]
+    one, other = (calibrate(images([*scores, last]), Rates.of(0.05), grouped=True).thresholds for last in (1.0, 3e4))
+    assert (one.reject.value, one.map_reject.value) == (other.reject.value, other.map_reject.value)
+    assert one.reject.allowed == 1
+
+
 def test_one_value_per_part() -> None:
     result = calibrate(images([1, 9, 2, 3, 8, 4], per_part=2), ONE_PERCENT, grouped=True)
     assert result.scores == (3, 8, 9)
@@ -204,7 +212,7 @@ def test_the_statement_for_few_parts() -> None:
     said = calibrate(images(scores, per_part=4), ONE_PERCENT, grouped=True, errors=2).statement
     assert list(said) == [
         "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
-        "; asked for 1 %: 264 more good parts are needed.",
+        "; asked for 1 %: 299 held-out parts are needed, 264 more: give 264 new ones to `calibrate --add`.",
         "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
         "void the bound.",
         "No review band: with 35 parts the review threshold is the reject threshold.",
@@ -219,11 +227,11 @@ def test_parts_of_uneven_numbers_of_images_are_covered_as_a_mixture_alone() -> N
     uneven = [*images([float(i) for i in range(30)]), ScoredImage("more", "part0", 0.5, 1.0)]
     known = calibrate(uneven, ONE_PERCENT, grouped=True)
     assert known.statement[1] == (
-        "For parts made and photographed like these, as often as these (1 to 2 images each, median 1): fewer images "
-        "per part are on the safe side, more void the bound."
+        "For parts made and photographed like these, in the same proportions (1 to 2 images each, median 1); safe is "
+        "at most 1 image each."
     )
     older = dataclasses.replace(known, images_per_unit=ImagesPerUnit(1, 2))
-    assert "as often as these (at most 2 images each, median 1)" in sentences(older)[1]
+    assert sentences(older)[1].endswith("in the same proportions (up to 2 images each, median 1).")
 
 
 def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fitted() -> None:

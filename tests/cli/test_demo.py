@@ -17,9 +17,9 @@ from anomalib_lite.training.plan import configure
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_choices_are_a_configuration_of_their_detector():
+def test_the_choices_are_a_configuration_of_their_detector() -> None:
     request = demo._request(Path("parts"), Path("demo"), None, None, None)
-    info, _, options, configured = configure(request, registry.load())
+    info, options, configured = configure(request, registry.load())
     chosen = yaml.safe_load(demo.CHOICES.read_text(encoding="utf-8"))
     assert info.name == chosen["detector"]
     assert options.model_dump(mode="json").items() >= chosen["options"].items()
@@ -27,9 +27,9 @@ def test_the_choices_are_a_configuration_of_their_detector():
     assert configured.training.minutes == chosen["training"]["minutes"]
 
 
-def test_another_detector_keeps_its_own_options():
+def test_another_detector_keeps_its_own_options() -> None:
     request = demo._request(Path("parts"), Path("demo"), "gauss", None, None)
-    info, _, options, configured = configure(request, registry.load())
+    info, options, configured = configure(request, registry.load())
     assert info.name == "gauss"
     assert options == info.config()
     assert configured.image.height == 128
@@ -39,12 +39,14 @@ def test_another_detector_keeps_its_own_options():
     ("minutes", "steps", "budget"),
     [(5.0, None, {"training.minutes": 5.0}), (None, 3, {"training.steps": 3}), (5.0, 3, {"training.steps": 3})],
 )
-def test_a_budget_replaces_that_of_the_choices(minutes: float | None, steps: int | None, budget: dict[str, float]):
+def test_a_budget_replaces_that_of_the_choices(
+    minutes: float | None, steps: int | None, budget: dict[str, float]
+) -> None:
     overrides = demo._request(Path("parts"), Path("demo"), None, minutes, steps).overrides
     assert {key: value for key, value in overrides.items() if key.startswith("training")} == budget
 
 
-def test_the_ready_configuration_of_the_parts_is_that_of_the_demo():
+def test_the_ready_configuration_of_the_parts_is_that_of_the_demo() -> None:
     ready = config.load(ROOT / "configs" / "sample_parts_inpainting.yaml")
     chosen = config.load(demo.CHOICES)
     assert {key: ready[key] for key in ("detector", "options", "image")} == {
@@ -52,18 +54,18 @@ def test_the_ready_configuration_of_the_parts_is_that_of_the_demo():
     }
 
 
-def test_the_samples_of_a_checkout_are_taken_as_they_are(tmp_path: Path):
+def test_the_samples_of_a_checkout_are_taken_as_they_are(tmp_path: Path) -> None:
     assert demo.sample_parts(tmp_path, pytest.fail) == ROOT / "data_samples" / "part"
 
 
-def test_the_mean_image_tells_what_is_darker(tmp_path: Path):
+def test_the_mean_image_tells_what_is_darker(tmp_path: Path) -> None:
     for name, level in (("train/good/a", 100), ("train/good/b", 110), ("test/good/c", 105), ("test/dent/d", 60)):
         save(tmp_path / f"{name}.png", np.full((16, 16, 1), level, np.uint8))
     assert demo.mean_image_auroc(tmp_path) == 1.0
 
 
 @pytest.mark.slow
-def test_the_wheel_carries_what_the_command_line_reads(host_wheel: Path):
+def test_the_wheel_carries_what_the_command_line_reads(host_wheel: Path) -> None:
     names = ZipFile(host_wheel).namelist()
     here = ROOT / "anomalib_lite" / "cli"
     read = [path for path in here.iterdir() if path.is_file() and path.suffix != ".py"]

@@ -21,9 +21,10 @@ from typing import Any
 
 import pytest
 import typer.main
+from conftest import call
 from PIL import Image
 
-from anomalib_lite.cli import app, demo, help, main
+from anomalib_lite.cli import app, demo, help
 from anomalib_lite.config import CalibrationConfig, TrainingConfig
 
 ROOT = Path(__file__).parents[2]
@@ -33,13 +34,15 @@ SLOW = ("demo", "train", "plugins check", "watch", "serve")
 WITH = {  # what is added to an example where it would take long, or need a port that is taken
     "demo": ["--steps", "2"],
     "train": ["--minutes", "0.02", "--set", "image.height=128", "--set", "image.width=128"],
+    "train inpainting": ["--set", "options.cells=[8]", "--set", "options.widths=[8, 8]"],
     "serve": ["--port", "PORT"],
 }
 
 
 def commands(group: Any = None, above: str = "") -> Iterator[tuple[str, Any]]:
     """Every command and group below `group`: its words, and what typer makes of it."""
-    for name, command in (group or typer.main.get_command(app)).commands.items():
+    top: Any = group or typer.main.get_command(app)
+    for name, command in top.commands.items():
         yield f"{above}{name}", command
         if hasattr(command, "commands"):
             yield from commands(command, f"{name} ")
@@ -47,15 +50,6 @@ def commands(group: Any = None, above: str = "") -> Iterator[tuple[str, Any]]:
 
 ALL = dict(commands())
 LEAVES = {name: command for name, command in ALL.items() if not hasattr(command, "commands")}
-
-
-def call(*words: str) -> int:
-    """Run the command line in this process: its exit code."""
-    try:
-        main(list(words))
-    except SystemExit as exit:
-        return int(exit.code or 0)
-    return 0
 
 
 def command_of(block: str) -> str:
@@ -83,7 +77,7 @@ def shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.parametrize("command", ["", *ALL])
-def test_help_fits_80_columns_as_plain_text(command: str, shown: Callable[[str], str]):
+def test_help_fits_80_columns_as_plain_text(command: str, shown: Callable[[str], str]) -> None:
     text = shown(command)
     assert [line for line in text.splitlines() if len(line) > 80] == []
     assert text.isascii()
@@ -92,14 +86,14 @@ def test_help_fits_80_columns_as_plain_text(command: str, shown: Callable[[str],
 
 
 @pytest.mark.parametrize("command", LEAVES)
-def test_every_parameter_has_a_sentence_and_a_type_in_words(command: str):
+def test_every_parameter_has_a_sentence_and_a_type_in_words(command: str) -> None:
     for one in LEAVES[command].params:
         assert re.fullmatch(r"[A-Z].*\.", one.help, re.DOTALL), one.name
         assert getattr(one, "is_flag", False) or re.fullmatch(r"[A-Z]\w*(=[A-Z]+)?", one.metavar), one.name
 
 
 @pytest.mark.parametrize("command", ["train", "predict", "serve"])
-def test_options_stand_under_headings(command: str, shown: Callable[[str], str]):
+def test_options_stand_under_headings(command: str, shown: Callable[[str], str]) -> None:
     headings = re.findall(r"^(\w.*):$", shown(command), re.MULTILINE)
     assert headings[0] == "Arguments"
     assert headings[-2:] == [help.SHARED, "Examples"]
@@ -107,13 +101,13 @@ def test_options_stand_under_headings(command: str, shown: Callable[[str], str])
     assert len(headings) == len(set(headings))
 
 
-def test_usage_names_what_cannot_be_left_out(shown: Callable[[str], str]):
+def test_usage_names_what_cannot_be_left_out(shown: Callable[[str], str]) -> None:
     assert "train [OPTIONS] DETECTOR DATA --out FOLDER" in shown("train")
     assert "bench [OPTIONS] MODEL [IMAGE...]" in shown("bench")
     assert "predict [OPTIONS] MODEL INPUT..." in shown("predict")
 
 
-def test_a_default_is_that_of_the_configuration():
+def test_a_default_is_that_of_the_configuration() -> None:
     """Where an option changes a setting, its help says what the setting is without it."""
     calibration, training = CalibrationConfig(), TrainingConfig()
     stated = {one.opts[0]: one.help.rpartition("Default: ")[2].rstrip(".") for one in LEAVES["train"].params}
@@ -131,14 +125,14 @@ def test_a_default_is_that_of_the_configuration():
     assert f"Default: {demo._request(Path(), Path(), None, None, None).overrides['training.minutes']}." in minutes
 
 
-def test_every_command_has_one_to_three_examples():
+def test_every_command_has_one_to_three_examples() -> None:
     counts = {name: len(help.examples(name)) for name in LEAVES}
     assert {name: count for name, count in counts.items() if not 1 <= count <= 3} == {}
     assert sum(counts.values()) == len(BLOCKS)
 
 
 @pytest.mark.parametrize("command", LEAVES)
-def test_help_ends_with_the_examples_as_they_are_typed(command: str, shown: Callable[[str], str]):
+def test_help_ends_with_the_examples_as_they_are_typed(command: str, shown: Callable[[str], str]) -> None:
     ending = shown(command).partition("\nExamples:\n")[2]
     assert [line.removeprefix("  ") for line in ending.splitlines()] == "\n\n".join(help.examples(command)).splitlines()
 
@@ -191,13 +185,14 @@ def test_an_example_works(
     tmp_path: Path,
     started: Callable[[list[str]], subprocess.Popen[str]],
     monkeypatch: pytest.MonkeyPatch,
-):
+) -> None:
     here = tmp_path / "here"
     shutil.copytree(prepared, here)
     monkeypatch.chdir(here)
     monkeypatch.setattr(demo, "sample_parts", lambda out, say: here / "parts")
     command = command_of(block)
-    words = words_of(block)[1:] + WITH.get(command, [])
+    words = words_of(block)[1:]
+    words += WITH.get(command, []) + WITH.get(" ".join(words[:2]), [])
     out = words[words.index("--out") + 1] if "--out" in words else None
     if out and "--overwrite" not in words:
         shutil.rmtree(out, ignore_errors=True)

@@ -14,22 +14,22 @@ GOLDENS = Path(__file__).parents[2] / "data_samples/board/golden"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_an_inspection_has_the_size_and_depth_of_the_golden_image(dtype: type):
-    golden = np.full((60, 80, 1), np.iinfo(dtype).max // 2, dtype)
+def test_an_inspection_has_the_size_and_depth_of_the_golden_image(dtype: type) -> None:
+    golden: np.ndarray = np.full((60, 80, 1), np.iinfo(dtype).max // 2, dtype)
     seen = simulation.inspection(golden, np.random.default_rng(0))
     assert (seen.shape, seen.dtype) == (golden.shape, golden.dtype)
     share = seen.mean() / golden.mean()
     assert 1 - 2 * simulation.LIGHT <= share <= 1 + 2 * simulation.LIGHT
 
 
-def test_without_variation_the_golden_image_is_seen(monkeypatch: pytest.MonkeyPatch):
+def test_without_variation_the_golden_image_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("TURN", "SHIFT", "SCALE", "WANDER", "LIGHT", "BLUR", "NOISE"):
         monkeypatch.setattr(simulation, name, 0.0)
     golden = imaging.read(GOLDENS / "design1.jpg").pixels
     assert np.array_equal(simulation.inspection(golden, np.random.default_rng(0)), golden)
 
 
-def test_a_data_set_of_inspections_names_their_golden_images(tmp_path: Path):
+def test_a_data_set_of_inspections_names_their_golden_images(tmp_path: Path) -> None:
     goldens = find(GOLDENS)
     found = simulation.simulate(goldens, 2, 0, tmp_path)
     assert len(found.samples) == 2 * len(goldens.samples)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from images import write_image, write_mask
 
-from anomalib_lite.data import DataSet, find
+from anomalib_lite.data import DataSet, check_masks, find
 from anomalib_lite.errors import ConfigError, DataError
 
 
@@ -37,8 +37,8 @@ def test_every_column_is_read(root: Path) -> None:
         "images/b.png,dent,masks/b.png,p2,TEST,images/c.png\n",
     )
     a, b = dataset.samples
-    assert (a.name, a.label, a.mask, a.group, a.split) == ("images/a.png", "good", None, "p1", "train")
-    assert (b.label, b.mask, b.group, b.split) == ("dent", root / "masks/b.png", "p2", "test")
+    assert (a.name, a.label, a.masks, a.group, a.split) == ("images/a.png", "good", (), "p1", "train")
+    assert (b.label, b.masks, b.group, b.split) == ("dent", (root / "masks/b.png",), "p2", "test")
     assert a.reference == b.reference == root / "images/c.png"
     assert dataset.grouped
     assert dataset.notes == []
@@ -136,7 +136,7 @@ def test_names_that_no_file_can_have_are_missing_images(root: Path) -> None:
 def test_a_mask_of_another_size_is_refused(root: Path) -> None:
     write_mask(root / "masks/a.png", size=(5, 5))
     with pytest.raises(DataError, match=r"masks/a\.png is 5 x 5, images/a\.png is 8 x 6"):
-        table(root, "image,label,mask\nimages/a.png,dent,masks/a.png\n")
+        check_masks(table(root, "image,label,mask\nimages/a.png,dent,masks/a.png\n").samples)
 
 
 CELL = st.text(st.characters(codec="utf-8", exclude_characters="\0/\\", exclude_categories=["C"]), max_size=8)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -31,12 +32,11 @@ def instructions() -> list[tuple[str, str]]:
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines)]
 
 
-def wait(condition, seconds: float = 60):
+def wait(condition: Callable[[], object], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
-    while not (found := condition()):
+    while not condition():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -59,14 +59,14 @@ def built(host_wheel: Path, model_path: Path, tmp_path_factory: pytest.TempPathF
     return environment, root
 
 
-def test_the_steps_leave_a_model_and_no_torch(built: tuple[Environment, Path]):
+def test_the_steps_leave_a_model_and_no_torch(built: tuple[Environment, Path]) -> None:
     environment, root = built
     assert [path.name for path in root.iterdir()] == ["part.zip"]
     listed = environment.run("python", "-m", "pip", "list").out.lower()
     assert not [name for name in ("torch", "lightning", "scipy", "opencv", "onnx ") if name in listed]
 
 
-def test_the_image_is_neither_root_nor_large_in_rights():
+def test_the_image_is_neither_root_nor_large_in_rights() -> None:
     steps = instructions()
     user = next(rest for word, rest in steps if word == "USER")
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", user)
@@ -75,7 +75,7 @@ def test_the_image_is_neither_root_nor_large_in_rights():
     assert not [rest for word, rest in steps if word in ("ADD", "VOLUME") or "curl" in rest]
 
 
-def test_the_container_answers_and_is_healthy(built: tuple[Environment, Path], tmp_path: Path):
+def test_the_container_answers_and_is_healthy(built: tuple[Environment, Path], tmp_path: Path) -> None:
     """ENTRYPOINT and CMD on another port, then the command of HEALTHCHECK; nothing is written beside the model."""
     environment, root = built
     steps, port = dict(instructions()), str(free_port())
@@ -102,7 +102,7 @@ def test_the_container_answers_and_is_healthy(built: tuple[Environment, Path], t
     assert [path.name for path in root.iterdir()] == ["part.zip"]
 
 
-def test_the_unit_starts_what_it_names(built: tuple[Environment, Path], tmp_path: Path):
+def test_the_unit_starts_what_it_names(built: tuple[Environment, Path], tmp_path: Path) -> None:
     environment, root = built
     unit = (DEPLOY / "anomalib-lite-watch.service").read_text()
     incoming = tmp_path / "incoming"
@@ -124,7 +124,7 @@ def test_the_unit_starts_what_it_names(built: tuple[Environment, Path], tmp_path
         assert process.wait(30) == 0
 
 
-def test_the_unit_is_sound():
+def test_the_unit_is_sound() -> None:
     """systemd's own check, where it is installed."""
     if not shutil.which("systemd-analyze"):
         pytest.skip("systemd-analyze is not installed")

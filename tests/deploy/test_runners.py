@@ -84,21 +84,21 @@ def agree(found: dict[str, dict[str, Any]], expected: dict[str, dict[str, Any]])
             assert row["score"] == pytest.approx(wanted["score"], rel=1e-4), name
 
 
-def test_rows_of_the_device_fit_their_schema(expected: dict[str, Any]):
+def test_rows_of_the_device_fit_their_schema(expected: dict[str, Any]) -> None:
     agree(expected, expected)
     for broken in ({"verdict": "GOOD"}, {"score": None}, {"model_id": "x"}, {"error_code": "odd"}):
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(expected["00.png"] | broken, SCHEMA)
 
 
-def test_watch_agrees(camera: Path, images: list[Path], expected: dict[str, Any], tmp_path: Path):
+def test_watch_agrees(camera: Path, images: list[Path], expected: dict[str, Any], tmp_path: Path) -> None:
     for path in images:
         shutil.copy(path, tmp_path)
     with Watcher(Model(camera), tmp_path, settle=0.0) as watcher:
         agree({row["image"]: row for row in watcher.step()}, expected)
 
 
-def test_serve_agrees(camera: Path, images: list[Path], expected: dict[str, Any]):
+def test_serve_agrees(camera: Path, images: list[Path], expected: dict[str, Any]) -> None:
     need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     service = start(camera)
     try:
@@ -126,7 +126,7 @@ def node(javascript: Path, *arguments: str | Path) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, timeout=120)
 
 
-def test_node_agrees(javascript: Path, camera: Path, images: list[Path], expected: dict[str, Any]):
+def test_node_agrees(javascript: Path, camera: Path, images: list[Path], expected: dict[str, Any]) -> None:
     done = node(javascript, camera, *images)
     assert done.returncode == 3, done.stderr  # some are ERROR
     rows = [json.loads(line) for line in done.stdout.splitlines()]
@@ -136,7 +136,7 @@ def test_node_agrees(javascript: Path, camera: Path, images: list[Path], expecte
     assert (gone["verdict"], gone["error_code"]) == ("ERROR", "missing")
 
 
-def test_node_refuses_what_it_cannot_run(javascript: Path, camera: Path, model_path: Path, tmp_path: Path):
+def test_node_refuses_what_it_cannot_run(javascript: Path, camera: Path, model_path: Path, tmp_path: Path) -> None:
     image = save(tmp_path / "a.png", picture(1))
     assert "--source-size" in node(javascript, model_path, image).stderr
     shutil.copytree(camera, tmp_path / "changed")
@@ -188,7 +188,15 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     driver.quit()
 
 
-def test_the_browser_agrees_and_asks_nobody_else(page: str, browser: Any, images: list[Path], expected: dict[str, Any]):
+def shown(driver: Any, name: str) -> str:
+    """The row on the page, once it is of this image."""
+    text = str(driver.find_element("id", "row").text)
+    return text if f'"image": "{name}"' in text else ""
+
+
+def test_the_browser_agrees_and_asks_nobody_else(
+    page: str, browser: Any, images: list[Path], expected: dict[str, Any]
+) -> None:
     from selenium.webdriver.common.by import By
     from selenium.webdriver.support.ui import WebDriverWait
 
@@ -198,10 +206,7 @@ def test_the_browser_agrees_and_asks_nobody_else(page: str, browser: Any, images
     for path in images:
         chooser.send_keys(str(path))
         name = path.name
-        text = WebDriverWait(browser, 60).until(
-            lambda one, name=name: f'"image": "{name}"' in (found := one.find_element(By.ID, "row").text) and found
-        )
-        rows[name] = json.loads(text)
+        rows[name] = json.loads(WebDriverWait(browser, 60).until(functools.partial(shown, name=name)))
         assert browser.find_element(By.ID, "verdict").text == rows[name]["verdict"]
     agree(rows, expected)
     messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -214,7 +219,7 @@ def test_the_browser_agrees_and_asks_nobody_else(page: str, browser: Any, images
     assert not [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
 
 
-def test_no_script_of_ours_names_another_host():
+def test_no_script_of_ours_names_another_host() -> None:
     for path in DEPLOY.rglob("*.*js"):
         if "node_modules" not in path.parts:
             assert "://" not in path.read_text(), os.fspath(path)

@@ -69,6 +69,11 @@ def test_tolerance_follows_the_larger_of_threshold_and_range() -> None:
     assert tolerance(-1.0, [-9.0, -1.0]) == pytest.approx(8e-4)
 
 
+def test_tolerance_is_that_of_the_scores_up_to_the_threshold() -> None:
+    """What the rule ignores, one bad image at 3e4 among scores around 1, must not move the threshold by 3."""
+    assert tolerance(2.0, [1.0, 2.0, 3e4]) == tolerance(2.0, [1.0, 2.0]) == pytest.approx(2e-4)
+
+
 def test_a_flip_is_another_verdict_that_the_tolerance_does_not_explain() -> None:
     assert not flipped(Verdict.OK, 1.0, Verdict.OK, 9.0, 0.1)
     assert not flipped(Verdict.OK, 2.0, Verdict.REVIEW, 2.1, 0.1 + 1e-9)

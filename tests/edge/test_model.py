@@ -26,7 +26,7 @@ def model(model_path: Path) -> Model:
     return Model(model_path)
 
 
-def test_path_bytes_and_array_give_the_same_result(model: Model, tmp_path: Path):
+def test_path_bytes_and_array_give_the_same_result(model: Model, tmp_path: Path) -> None:
     pixels = picture(1, defect=True)
     path = save(tmp_path / "one.png", pixels)
     results = [model.inspect(source) for source in (path, str(path), path.read_bytes(), pixels)]
@@ -52,7 +52,7 @@ def test_path_bytes_and_array_give_the_same_result(model: Model, tmp_path: Path)
         ([[1, 2]], None),
     ],
 )
-def test_what_cannot_be_measured_is_an_error(model: Model, image: Any, code: str | None):
+def test_what_cannot_be_measured_is_an_error(model: Model, image: Any, code: str | None) -> None:
     result = model.inspect(image)
     assert result.verdict is Verdict.ERROR
     assert result.score is None
@@ -61,7 +61,7 @@ def test_what_cannot_be_measured_is_an_error(model: Model, image: Any, code: str
     assert result.regions == ()
 
 
-def test_a_score_that_is_not_a_number_is_an_error(model_path: Path):
+def test_a_score_that_is_not_a_number_is_an_error(model_path: Path) -> None:
     """A graph altered on purpose: nan > threshold is False, so an unchecked one would pass every part."""
     loaded = bundle.load(model_path)
     graph = onnx.load_from_string(loaded.graph)
@@ -73,14 +73,14 @@ def test_a_score_that_is_not_a_number_is_an_error(model_path: Path):
     assert (result.verdict, result.error_code) == (Verdict.ERROR, "not_finite")
 
 
-def test_a_fault_of_ours_is_an_error_too(model: Model, monkeypatch: pytest.MonkeyPatch):
+def test_a_fault_of_ours_is_an_error_too(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Runtime, "measure", lambda *_: 1 / 0)
     result = model.inspect(picture(1))
     assert (result.verdict, result.error_code) == (Verdict.ERROR, "internal")
     assert "ZeroDivisionError" in str(result.error)
 
 
-def test_a_path_that_cannot_be_told_is_an_error(model: Model):
+def test_a_path_that_cannot_be_told_is_an_error(model: Model) -> None:
     class Gone:
         def __fspath__(self) -> str:
             raise OSError("the share is gone")
@@ -90,7 +90,7 @@ def test_a_path_that_cannot_be_told_is_an_error(model: Model):
     assert "the share is gone" in str(result.error)
 
 
-def test_eight_threads_get_what_one_gets(model: Model):
+def test_eight_threads_get_what_one_gets(model: Model) -> None:
     images = [picture(seed, defect=seed % 3 == 0) for seed in range(40)]
     alone = [model.inspect(image) for image in images]
     with ThreadPoolExecutor(8) as pool:
@@ -99,7 +99,7 @@ def test_eight_threads_get_what_one_gets(model: Model):
         assert (result.score, result.verdict, result.regions) == (expected.score, expected.verdict, expected.regions)
 
 
-def test_an_image_of_any_size_gets_regions_in_its_own_pixels(model: Model):
+def test_an_image_of_any_size_gets_regions_in_its_own_pixels(model: Model) -> None:
     small = picture(3, defect=True)
     large = small.repeat(5, axis=0).repeat(3, axis=1)
     one, other = model.inspect(small).regions[0], model.inspect(large).regions[0]
@@ -107,13 +107,13 @@ def test_an_image_of_any_size_gets_regions_in_its_own_pixels(model: Model):
     assert other.y == pytest.approx(5 * one.y, abs=5)
 
 
-def test_an_unknown_provider_names_those_that_work(model_path: Path):
+def test_an_unknown_provider_names_those_that_work(model_path: Path) -> None:
     with pytest.raises(ConfigError, match="Usable here: cpu"):
         Model(model_path, provider="abacus")
 
 
 @pytest.mark.filterwarnings("ignore:Specified provider")
-def test_a_provider_that_does_not_start_is_refused(model_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_provider_that_does_not_start_is_refused(model_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """onnxruntime lists what it was built with, and runs on the processor where that does not start."""
     built = ["CUDAExecutionProvider", "CPUExecutionProvider"]
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: built)
@@ -121,7 +121,7 @@ def test_a_provider_that_does_not_start_is_refused(model_path: Path, monkeypatch
         Model(model_path, provider="cuda")
 
 
-def test_a_graph_with_other_inputs_is_refused(model_path: Path):
+def test_a_graph_with_other_inputs_is_refused(model_path: Path) -> None:
     loaded = bundle.load(model_path)
     manifest = edited(loaded, "graph", {"inputs": ["image", "valid"]})
     with pytest.raises(ModelError, match="the manifest describes"):
@@ -151,13 +151,13 @@ def test_a_graph_with_other_inputs_is_refused(model_path: Path):
 )
 def test_a_manifest_with_a_value_that_makes_no_sense_is_refused_by_its_key(
     model_path: Path, key: str, value: Any, said: str
-):
+) -> None:
     loaded = bundle.load(model_path)
     with pytest.raises(ModelError, match=rf"{key}=.*{said}.*Restore"):
         edited(loaded, key, value)
 
 
-def test_tiles_without_a_core_are_refused_when_the_model_is_loaded(model_path: Path):
+def test_tiles_without_a_core_are_refused_when_the_model_is_loaded(model_path: Path) -> None:
     loaded = bundle.load(model_path)
     framing = loaded.manifest.to_json()["framing"] | {"mode": "tile", "overlap": 24}
     with pytest.raises(ModelError, match=r"framing\.overlap=24.* half of the tile's 48"):
@@ -165,7 +165,9 @@ def test_tiles_without_a_core_are_refused_when_the_model_is_loaded(model_path: P
 
 
 @pytest.mark.parametrize("mode", ["letterbox", "tile"])
-def test_other_framings_find_the_defect_as_well(train: Callable[..., Any], parts: Path, tmp_path: Path, mode: str):
+def test_other_framings_find_the_defect_as_well(
+    train: Callable[..., Any], parts: Path, tmp_path: Path, mode: str
+) -> None:
     train(parts, tmp_path / "model", {"image.mode": mode, "image.overlap": 8, "image.height": 48})
     model = Model(tmp_path / "model")
     assert model.runtime.framing.masks

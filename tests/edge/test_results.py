@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 from skimage.color import rgb2lab
 
-from anomalib_lite.edge import disk, drawing
+from anomalib_lite.edge import drawing
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.drawing import overlay
 from anomalib_lite.edge.regions import Region
@@ -160,7 +160,7 @@ def test_a_full_disk_leaves_whole_rows_and_a_clear_error(tmp_path: Path, monkeyp
 
     with ResultWriter(tmp_path) as writer:
         writer.write(result())
-        monkeypatch.setattr(disk.os, "write", full)
+        monkeypatch.setattr(os, "write", full)
         with pytest.raises(DataError, match=r"No space left on device.*rows before are complete; free some space"):
             writer.write(result())
         monkeypatch.undo()

@@ -21,8 +21,10 @@ from conftest import picture, save
 from needs import need
 
 from anomalib_lite.edge import watch as watching
+from anomalib_lite.edge.arrivals import JOURNAL
+from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.watch import JOURNAL, Watcher
+from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import DataError
 
 VERDICTS = ("ok", "review", "ng", "error")
@@ -59,7 +61,7 @@ def run(model: Model, folder: Path) -> list[dict[str, Any]]:
         return list(one.step())
 
 
-def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path):
+def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path) -> None:
     save(folder / "good.png", picture(2000))
     save(folder / "bad.png", picture(2000, defect=True))
     (folder / "text.png").write_text("hello")
@@ -72,7 +74,7 @@ def test_files_go_to_the_folder_of_their_verdict(model: Model, folder: Path):
     assert run(model, folder) == []
 
 
-def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_path: Path):
+def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_path: Path) -> None:
     path = save(tmp_path / "a.png", picture(1, defect=True))
     shutil.copy(path, folder)
     expected = model.inspect(path, name="a.png").row()
@@ -83,7 +85,7 @@ def test_the_same_result_as_inspecting_the_file(model: Model, folder: Path, tmp_
     }
 
 
-def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path):
+def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path) -> None:
     whole = save(folder.parent / "a.png", picture(1)).read_bytes()
     (folder / "a.png").write_bytes(whole[:100])
     with watcher(model, folder, settle=0.2) as one:
@@ -95,14 +97,14 @@ def test_a_growing_file_is_left_alone_until_it_rests(model: Model, folder: Path)
         assert [row["verdict"] for row in one.step()] == ["OK"]
 
 
-def test_a_name_that_comes_again_is_numbered(model: Model, folder: Path):
+def test_a_name_that_comes_again_is_numbered(model: Model, folder: Path) -> None:
     for _ in range(3):
         save(folder / "a.png", picture(2000))
         run(model, folder)
     assert set(places(folder)) == {"ok/a.png", "ok/a-2.png", "ok/a-3.png"}
 
 
-def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, folder: Path):
+def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     run(model, folder)
     (folder / "ok/a.png").rename(folder / "a.png")  # as if killed between the row and the move
@@ -111,7 +113,7 @@ def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, 
     assert len(rows(folder)) == 1
 
 
-def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path):
+def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path) -> None:
     """The last row's file was taken away by somebody; another part of that name must not inherit its verdict."""
     save(folder / "a.png", picture(2000))
     run(model, folder)
@@ -120,7 +122,7 @@ def test_a_new_file_of_the_last_name_is_inspected(model: Model, folder: Path):
     assert [row["verdict"] for row in run(model, folder)] == ["NG"]
 
 
-def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path):
+def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     run(model, folder)
     whole = (folder / JOURNAL).read_bytes()
@@ -132,7 +134,7 @@ def test_a_row_that_was_cut_off_is_written_anew(model: Model, folder: Path):
         (folder / "ok/a.png").rename(folder / "a.png")
 
 
-def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path):
+def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     run(model, folder)
     filler = json.dumps({"image": "x" * 5000}) + "\n"
@@ -144,7 +146,7 @@ def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path):
     assert (folder / JOURNAL).read_text() == filler * 50 + whole
 
 
-def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Between listing and opening, and between reading and moving."""
     save(folder / "a.png", picture(1))
     save(folder / "b.png", picture(2))
@@ -165,7 +167,7 @@ def test_a_file_that_vanishes_leaves_no_row(model: Model, folder: Path, monkeypa
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     save(folder / "a.png", picture(2000))
     inspect, calls = Model.inspect, []
 
@@ -183,7 +185,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again(
     assert found == ["NG"]
 
 
-def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path):
+def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path) -> None:
     os.mkfifo(folder / "pipe.png")
     (folder / "dangling.png").symlink_to(folder / "nowhere")
     (folder / "folder.png").mkdir()
@@ -193,7 +195,7 @@ def test_a_pipe_a_link_and_a_folder_do_not_stop_it(model: Model, folder: Path):
     assert set(places(folder)) == {"error/pipe.png", "error/dangling.png", "ok/good.png"}
 
 
-def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path):
+def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path) -> None:
     save(folder / "a.png", picture(2000))
     (folder / "a.png").rename(folder / os.fsdecode(b"\xff\xfe.png"))
     (row,) = run(model, folder)
@@ -201,13 +203,13 @@ def test_names_that_are_no_unicode_are_kept(model: Model, folder: Path):
     assert [os.fsencode(path.name) for path in (folder / "ok").iterdir()] == [b"\xff\xfe.png"]
 
 
-def test_one_process_watches_a_folder(model: Model, folder: Path):
+def test_one_process_watches_a_folder(model: Model, folder: Path) -> None:
     with watcher(model, folder), pytest.raises(DataError, match="another process"):
         watcher(model, folder).__enter__()
     run(model, folder)
 
 
-def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, folder: Path):
+def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, folder: Path) -> None:
     (folder / JOURNAL).write_text("no row\n")
     with pytest.raises(DataError, match="no result row"):
         watcher(model, folder).__enter__()
@@ -215,7 +217,7 @@ def test_a_journal_that_makes_no_sense_leaves_the_folder_free(model: Model, fold
     assert run(model, folder) == []
 
 
-def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path):
+def test_a_folder_that_cannot_be_watched_is_said(model: Model, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="must exist and be writable"):
         watcher(model, tmp_path / "nowhere").__enter__()
     (tmp_path / "ok").write_text("in the way")
@@ -247,7 +249,7 @@ def wait(condition: Any, seconds: float = 30) -> None:
 
 def test_a_failing_move_is_tried_until_it_works_and_said_once(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     """A target folder that is read-only: root can write to it all the same, so the refusal is made."""
     monkeypatch.setattr(watching, "PATIENCE", 0.05)
     rename, refused = Path.rename, [0]
@@ -272,7 +274,7 @@ def test_a_failing_move_is_tried_until_it_works_and_said_once(
 
 def test_when_nobody_reads_the_rows_the_folder_is_watched_all_the_same(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setattr(watching, "PATIENCE", 1000.0)
     said: list[str] = []
     given: list[str] = []
@@ -294,7 +296,7 @@ def test_when_nobody_reads_the_rows_the_folder_is_watched_all_the_same(
     assert said == ["standard output is closed (Broken pipe): rows go to results.jsonl alone from here on."]
 
 
-def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_is_waited_out(model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """On a real file system of 128 kB: no row is cut off, no file is lost, and it goes on when there is room."""
     need(os.geteuid() == 0 and shutil.which("mount"), "mounting a small tmpfs takes root")
     monkeypatch.setattr(watching, "PATIENCE", 0.05)
@@ -334,7 +336,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("call", ["row", "move"])
 def test_killed_around_each_step_nothing_is_lost_or_done_twice(
     model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch, call: str, when: str
-):
+) -> None:
     """The moments between two system calls are too short to be hit by chance."""
     save(folder / "a.png", picture(2000))
     target, name = (os, "write") if call == "row" else (Path, "rename")
@@ -358,6 +360,7 @@ CODE = """
 import sys
 from pathlib import Path
 from threading import Event
+from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher, watch
 with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as watcher:
@@ -368,7 +371,7 @@ with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as wa
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.benchmark)])
-def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int):
+def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int) -> None:
     chance = random.Random(0)
     good, bad = (save(folder.parent / f"{kind}.png", picture(2000, defect=kind == "bad")) for kind in ("good", "bad"))
     arrived = 0
@@ -407,7 +410,7 @@ def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: P
 
 
 @pytest.mark.slow
-def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, folder: Path):
+def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, folder: Path) -> None:
     command = [sys.executable, "-m", "anomalib_lite", "watch", str(model_path), str(folder), "--settle", "0"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
@@ -418,3 +421,97 @@ def test_the_command_ends_on_sigterm_after_the_image_at_hand(model_path: Path, f
     out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
     assert [json.loads(line) for line in out.splitlines()] == rows(folder)
+
+
+def test_what_is_no_image_stays_and_is_told_of_once(model: Model, folder: Path) -> None:
+    """By name, or by content where the name does not say it: no picture is passed over in silence."""
+    save(folder / "a.png", picture(1)).rename(folder / "a")
+    save(folder / "b.png", picture(2)).rename(folder / "b.gif")
+    (folder / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    (folder / "README").write_text("read me")
+    (folder / "notes.txt").write_text("a note")
+    (folder / ".part.png").write_bytes(b"half")
+    said: list[str] = []
+    stop = Event()
+    with watcher(model, folder, settle=0.1) as one:
+        thread = Thread(target=watching.watch, args=(one, stop, lambda row: None, said.append))
+        thread.start()
+        wait(lambda: len(rows(folder)) == 3 and len(said) == 2)
+        time.sleep(0.5)
+        assert len(said) == 2
+        (folder / "notes.txt").write_text("another note")
+        time.sleep(0.5)
+        stop.set()
+        thread.join()
+    assert said == [
+        f"{name}: no image by its name or its content; it stays where it is." for name in ("README", "notes.txt")
+    ]
+    assert set(places(folder)) == {"ok/a", "ok/b.gif", "error/c.heic", "README", "notes.txt", ".part.png"}
+    (heic,) = [row for row in rows(folder) if row["image"] == "c.heic"]
+    assert "HEIC, which is not read here" in heic["error"]
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from anomalib_lite.edge.attempts import Attempts
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.watch import Watcher
+model, inspect = Model(sys.argv[1]), Model.inspect
+def killed(self, image, **options):  # as the system kills what takes too much memory
+    os.kill(os.getpid(), 9) if Path(image).name == "huge.png" else None
+    return inspect(self, image, **options)
+Model.inspect = killed
+with Watcher(model, Path(sys.argv[2]), settle=0) as one:
+    list(one.step())
+"""
+
+
+def test_what_ended_the_program_twice_is_set_aside_and_nothing_waits_behind_it(model_path: Path, folder: Path) -> None:
+    save(folder / "huge.png", picture(0))
+    for number in range(3):
+        save(folder / f"{number}.png", picture(number))
+
+    def start() -> int:
+        return subprocess.run([sys.executable, "-c", KILLED, str(model_path), str(folder)], check=False).returncode
+
+    assert start() == -signal.SIGKILL
+    assert start() == -signal.SIGKILL
+    assert [row["image"] for row in rows(folder)] == ["0.png", "1.png", "2.png"]  # they did not wait
+    assert start() == 0
+    last = rows(folder)[-1]
+    assert (last["image"], last["verdict"], last["error_code"]) == ("huge.png", "ERROR", "internal")
+    assert "ended twice" in last["error"]
+    assert set(places(folder)) == {"error/huge.png", *(f"ok/{number}.png" for number in range(3))}
+    save(folder / "huge.png", picture(0))  # another file of that name is tried anew
+    assert start() == -signal.SIGKILL
+
+
+def test_attempts_are_counted_for_the_same_file_alone(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    with attempts.counted("a.png", "1") as attempt:
+        assert attempt == 1
+    begun = attempts.counted("a.png", "1")
+    begun.__enter__()
+    left = (tmp_path / ".attempts.json").read_bytes()
+    for identity, number in (("1", 2), ("2", 1)):
+        (tmp_path / ".attempts.json").write_bytes(left)
+        assert Attempts(tmp_path).number("a.png") == 1
+        with Attempts(tmp_path).counted("a.png", identity) as attempt:
+            assert attempt == number
+    for damaged in (b"", b"[", b"[1]", b'{"a": 1}', b"\xff", b'{"a": ["x", []]}'):
+        (tmp_path / ".attempts.json").write_bytes(damaged)
+        assert Attempts(tmp_path).number("a.png") == 0
+
+
+def test_a_disk_that_takes_no_attempt_is_no_attempt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    attempts = Attempts(tmp_path)
+
+    def full(*_: Any) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    for _ in range(3):
+        with pytest.raises(OSError, match="No space"), attempts.counted("a.png", "1"):
+            pass
+        assert attempts.number("a.png") == 0

@@ -1,5 +1,6 @@
 """Options that break a rule."""
 
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, field_serializer
@@ -11,9 +12,8 @@ from faulty import SoundConfig
 class Placed(SoundConfig):
     """Breaks none: says that the map depends on the place."""
 
-    @property
-    def positional(self) -> bool:
-        return True
+    def describe(self, info: Any) -> Any:
+        return replace(info, positional=True)
 
 
 class Undescribed(DetectorConfig):

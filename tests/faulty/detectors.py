@@ -208,3 +208,41 @@ class BranchesOnValues(Sound):
 class ExportsSomethingElse(Sound):
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
         return self.map(image) * (1.01 if torch.compiler.is_exporting() else 1.0)
+
+
+class OverwritesStatistics(Sound):
+    """Puts a frozen layer into training mode to run it: its statistics become those of the images."""
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        self.frozen = nn.BatchNorm2d(image.channels).requires_grad_(False)
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        self.frozen.train()
+        for batch in batches:
+            self.frozen(batch.image)
+        self.frozen.eval()
+        super().fit(batches, run)
+
+
+class RootNearZero(Sound):
+    """A root of a difference that is 0 on what was learnt: there the last bits of two runtimes are far apart."""
+
+    learnt: Tensor
+
+    def __init__(self, config: Any, image: ImageSpec) -> None:
+        super().__init__(config, image)
+        self.register_buffer("learnt", torch.zeros(1, 16))
+
+    def fit(self, batches: Batches, run: TrainingRun) -> None:
+        super().fit(batches, run)
+        self.learnt = torch.cat([self.summary(batch.image) for batch in batches])
+
+    def summary(self, image: Tensor) -> Tensor:
+        return 1e3 * F.adaptive_avg_pool2d(image.mean(1, keepdim=True), 4).flatten(1)
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
+        summary = self.summary(image)
+        squared = summary.square().sum(1, keepdim=True) + self.learnt.square().sum(1) - 2 * summary @ self.learnt.T
+        near = squared.clamp_min(0).sqrt().amin(1).view(-1, 1, 1, 1)
+        return self.map(image) + near

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
-from conftest import SIZE, picture
+from conftest import SIZE, call, picture
 from gauss import Gauss, GaussConfig
 from onnx import TensorProto, helper, numpy_helper
-from test_cli import call
 
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.edge import bundle
@@ -47,7 +44,7 @@ GOOD = Trial(speedup=1.5, images=400, changed=2, auroc_float=0.99, auroc_int8=0.
         (Trial(float("nan"), 400, 0, 0.9, 0.9), 1),
     ],
 )
-def test_int8_is_adopted_only_where_it_is_worth_it(trial: Trial, objections: int):
+def test_int8_is_adopted_only_where_it_is_worth_it(trial: Trial, objections: int) -> None:
     assert len(trial.objections()) == objections
 
 
@@ -83,7 +80,7 @@ def convolution() -> bytes:
     return content
 
 
-def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing():
+def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing() -> None:
     graph, feeds = convolution(), [{"image": picture(seed)[None]} for seed in range(4)]
     int8 = quantise(graph, feeds)
     model = onnx.load_from_string(int8)
@@ -99,7 +96,7 @@ def test_the_int8_graph_is_plain_and_close_and_keeps_the_smoothing():
     assert quantise(graph, feeds) == int8
 
 
-def test_the_smoothing_of_an_exported_graph_is_left_alone():
+def test_the_smoothing_of_an_exported_graph_is_left_alone() -> None:
     spec = ImageSpec(48, 48, 1, "uint8", 255.0)
     wrapped = Inspector(Gauss(GaussConfig(), spec), spec, ScoreConfig(sigma=2), reference=False, valid=False).eval()
     wrapped.fitted.fill_(True)
@@ -109,36 +106,27 @@ def test_the_smoothing_of_an_exported_graph_is_left_alone():
     assert _smoothing(onnx.load_from_string(graph)) == convolutions
 
 
-@pytest.fixture(scope="module")
-def trained(train: Callable[..., Any], parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A detector with convolutions."""
-    out = tmp_path_factory.mktemp("model") / "model"
-    small = {"training.steps": 20, "options.widths": [8, 8], "options.cells": [8]}
-    train(parts, out, small, detector="inpainting")
-    return out
-
-
 @pytest.mark.slow
 def test_where_it_is_not_worth_it_the_graph_stays_float(
-    trained: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+    inpainting_path: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(int8, "MIN_SPEEDUP", 1e9)
-    done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP)
+    done = export(inpainting_path, tmp_path / "part.zip", int8=parts, group=GROUP)
     assert "not adopted" in done.notes[0]
-    assert done.bundle.manifest.graph_sha256 == bundle.load(trained).manifest.graph_sha256
-    assert done.bundle.manifest.calibration == bundle.load(trained).manifest.calibration
+    assert done.bundle.manifest.graph_sha256 == bundle.load(inpainting_path).manifest.graph_sha256
+    assert done.bundle.manifest.calibration == bundle.load(inpainting_path).manifest.calibration
 
 
 @pytest.mark.slow
 def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
-    trained: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+    inpainting_path: Path, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The limits are lifted, since no machine promises a speed; with the resize of a camera on top."""
     for name, value in (("MIN_SPEEDUP", 0.0), ("MAX_CHANGED", 1.0), ("MAX_AUROC_LOSS", 1.0)):
         monkeypatch.setattr(int8, name, value)
-    done = export(trained, tmp_path / "part.zip", int8=parts, group=GROUP, source_size=(60, 80))
+    done = export(inpainting_path, tmp_path / "part.zip", int8=parts, group=GROUP, source_size=(60, 80))
     assert "int8 is adopted" in done.notes[0]
-    manifest, before = done.bundle.manifest, bundle.load(trained).manifest
+    manifest, before = done.bundle.manifest, bundle.load(inpainting_path).manifest
     assert manifest.calibration.n == before.calibration.n  # the same held-out parts
     assert manifest.calibration.scores != before.calibration.scores
     assert len(manifest.calibration.history) == 1
@@ -154,19 +142,25 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
 
 
 @pytest.mark.slow
-def test_without_the_parts_that_the_training_knew_it_is_refused(trained: Path, parts: Path, tmp_path: Path):
+def test_without_the_parts_that_the_training_knew_it_is_refused(
+    inpainting_path: Path, parts: Path, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=r"trained with known parts.*--group"):
-        export(trained, tmp_path / "part.zip", int8=parts)
+        export(inpainting_path, tmp_path / "part.zip", int8=parts)
 
 
 @pytest.mark.slow
-def test_data_without_the_images_it_was_fitted_on_is_refused(trained: Path, parts: Path, tmp_path: Path):
+def test_data_without_the_images_it_was_fitted_on_is_refused(
+    inpainting_path: Path, parts: Path, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=r"fitted on \(0 found\)"):
-        export(trained, tmp_path / "part.zip", int8=parts / "test/good", group=GROUP)
+        export(inpainting_path, tmp_path / "part.zip", int8=parts / "test/good", group=GROUP)
     assert not (tmp_path / "part.zip").exists()
 
 
-def test_int8_and_data_go_together(model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_int8_and_data_go_together(
+    model_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for words in (["--int8"], ["--data", str(parts)]):
         assert call("export", model_path, "--out", tmp_path / "x.zip", *words) == 2
         assert "go together" in capsys.readouterr().err

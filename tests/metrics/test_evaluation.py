@@ -23,19 +23,32 @@ def a_map(seed: int, raised: float = 0.0) -> tuple[npt.NDArray[np.float32], npt.
 
 
 def test_false_rejects_are_counted_in_parts_and_in_images_beside() -> None:
-    """Part a: NG once of three. Part b: good and defective images, only the good ones count. Part c: an ERROR."""
+    """Part a: NG once of three. Part c: an ERROR. Part d: good."""
     evaluation = Evaluation(grouped=True)
-    for group, verdict in [("a", OK), ("a", NG), ("a", OK), ("b", OK), ("b", REVIEW), ("c", ERROR), ("d", OK)]:
+    for group, verdict in [("a", OK), ("a", NG), ("a", OK), ("c", ERROR), ("d", OK)]:
         evaluation.add("good", group, verdict, 1.0)
-    evaluation.add("crack", "b", NG, 5.0)
     rate = evaluation.metrics()["false_reject_rate"]
-    assert (rate["count"], rate["n"], rate["unit"]) == (1, 3, "group")
-    assert (rate["low"], rate["high"]) == exact_interval(1, 3)
-    assert rate["images"] == {"count": 1, "n": 6, "value": 1 / 6}
+    assert (rate["count"], rate["n"], rate["unit"]) == (1, 2, "group")
+    assert (rate["low"], rate["high"]) == exact_interval(1, 2)
+    assert rate["images"] == {"count": 1, "n": 4, "value": 1 / 4}
+
+
+def test_a_part_with_a_defect_elsewhere_is_no_good_part() -> None:
+    """Its good images stand on a line of their own, also where the defect could not be measured, or comes first."""
+    evaluation = Evaluation(grouped=True)
+    evaluation.add("crack", "b", NG, 5.0)
+    for group, verdict in [("a", OK), ("b", NG), ("b", OK), ("c", OK)]:
+        evaluation.add("good", group, verdict, 1.0)
+    evaluation.add("crack", "c", ERROR, 0.0)
+    metrics = evaluation.metrics()
+    good, others = metrics["false_reject_rate"], metrics["false_reject_rate_of_defective_parts"]
+    assert (good["count"], good["n"], good["images"]["n"]) == (0, 1, 1)
+    assert (others["count"], others["n"], others["images"]) == (1, 2, {"count": 1, "n": 3, "value": 1 / 3})
+    assert metrics["good"] == 4
 
 
 def test_escapes_are_counted_before_and_after_review() -> None:
-    """A part has escaped when any image that shows a defect was let through."""
+    """Images that show a defect; parts with any of them let through; parts with all of them let through."""
     evaluation = Evaluation(grouped=True)
     for kind, group, verdict in [
         ("crack", "a", NG),
@@ -44,16 +57,37 @@ def test_escapes_are_counted_before_and_after_review() -> None:
         ("fray", "b", OK),
         ("fray", "c", NG),
         ("fray", "d", ERROR),
+        ("fray", "e", REVIEW),
+        ("fray", "e", REVIEW),
+        ("good", "e", NG),  # a false alarm does not find the defect
     ]:
         evaluation.add(kind, group, verdict, 1.0)
     metrics = evaluation.metrics()
-    assert [metrics[name]["count"] for name in ("escape_rate", "escape_rate_after_review")] == [2, 1]
-    assert metrics["escape_rate"]["n"] == 3
-    assert metrics["escape_rate"]["images"] == {"count": 2, "n": 5, "value": 0.4}
-    crack, fray = metrics["per_kind"]["crack"], metrics["per_kind"]["fray"]
-    assert (crack["n"], crack["escape_rate"]["count"], crack["escape_rate"]["n"]) == (3, 1, 2)
-    assert (fray["n"], fray["escape_rate_after_review"]["count"], fray["escape_rate_after_review"]["n"]) == (2, 1, 2)
-    assert metrics["errors"] == {"count": 1, "rate": 1 / 6}
+    counted = {
+        name: {kind: (rate["count"], rate["n"]) for kind, rate in metrics[name].items()}
+        for name in ("escape_rate", "escape_rate_after_review")
+    }
+    assert counted == {
+        "escape_rate": {"images": (4, 7), "parts_any": (3, 4), "parts_wholly": (1, 4)},
+        "escape_rate_after_review": {"images": (1, 7), "parts_any": (1, 4), "parts_wholly": (0, 4)},
+    }
+    any_of_them, images = metrics["escape_rate"]["parts_any"], metrics["escape_rate"]["images"]
+    assert (any_of_them["low"], any_of_them["high"]) == exact_interval(3, 4)
+    assert images == {"count": 4, "n": 7, "value": 4 / 7}, "an interval over images of the same parts is not valid"
+    crack, fray = (metrics["per_kind"][kind] for kind in ("crack", "fray"))
+    assert (crack["n"], crack["escape_rate"]["parts_any"]["count"], crack["escape_rate"]["parts_any"]["n"]) == (3, 1, 2)
+    assert (fray["n"], fray["escape_rate_after_review"]["parts_any"]["count"]) == (4, 1)
+    assert metrics["errors"] == {"count": 1, "rate": 1 / 9}
+
+
+def test_without_parts_escapes_are_those_of_images() -> None:
+    evaluation = Evaluation(grouped=False)
+    for verdict in (OK, NG, NG):
+        evaluation.add("crack", "same", verdict, 1.0)
+    escaped = evaluation.metrics()["escape_rate"]
+    assert (escaped["images"]["count"], escaped["images"]["n"]) == (1, 3)
+    assert (escaped["images"]["low"], escaped["images"]["high"]) == exact_interval(1, 3)
+    assert escaped["parts_any"] is escaped["parts_wholly"] is None
 
 
 def test_without_parts_each_image_counts_on_its_own() -> None:
@@ -125,6 +159,24 @@ def test_verdicts_add_up_by_label() -> None:
         "crack": {"OK": 0, "REVIEW": 1, "NG": 1, "ERROR": 1},
         "good": {"OK": 1, "REVIEW": 0, "NG": 1, "ERROR": 0},
     }
+
+
+def test_the_auroc_has_an_interval_over_parts() -> None:
+    """The same in each run; wider where the images are of fewer parts; per kind, too."""
+    intervals = []
+    for per_part in (1, 4):
+        evaluation = Evaluation(grouped=True)
+        for i in range(40):
+            evaluation.add("good", f"g{i // per_part}", OK, float(i // per_part))
+            evaluation.add("crack", f"c{i // per_part}", NG, 20.5 / per_part + float(i // per_part))
+        first, again = evaluation.metrics(), evaluation.metrics()
+        assert first == again
+        assert first["per_kind"]["crack"]["image_auroc_interval"] == first["image_auroc_interval"]
+        interval = first["image_auroc_interval"]
+        assert interval["low"] < first["image_auroc"] < interval["high"]
+        assert (interval["unit"], interval["method"], interval["confidence"]) == ("group", "bootstrap", 0.95)
+        intervals.append(interval["high"] - interval["low"])
+    assert intervals[1] > 1.5 * intervals[0]
 
 
 def test_latency_is_given_where_it_was_measured() -> None:

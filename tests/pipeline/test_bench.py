@@ -6,14 +6,13 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import picture, save
-from test_cli import call
+from conftest import call, picture, save
 
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.bench import bench
 
 
-def test_every_figure_is_there_and_in_order(model_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_every_figure_is_there_and_in_order(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("bench", model_path, "--runs", "30", "--threads", "1", "--threads", "2") == 0
     measured = json.loads(capsys.readouterr().out)
     assert set(measured["threads"]) == {"1", "2"}
@@ -28,7 +27,7 @@ def test_every_figure_is_there_and_in_order(model_path: Path, capsys: pytest.Cap
     assert measured["images"] == 5
 
 
-def test_what_cannot_be_measured_is_no_benchmark(model_path: Path, tmp_path: Path):
+def test_what_cannot_be_measured_is_no_benchmark(model_path: Path, tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("hello")
     with pytest.raises(DataError, match="cannot be measured"):
         bench(model_path, [tmp_path / "text.png"], runs=1, threads=[1])

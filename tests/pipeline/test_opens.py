@@ -16,7 +16,7 @@ from conftest import recalibrate
 
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.predict import Heatmaps, predict
 
 _counters: list[Counter[Path]] = []
 GROUP = r"part(\d+)"
@@ -67,7 +67,7 @@ def of(counter: Counter[Path], folder: Path) -> dict[str, int]:
 
 def test_a_training_opens_each_image_twice_and_loads_its_graph_once(
     train: Callable[..., Any], parts: Path, tmp_path: Path, loads: list[object]
-):
+) -> None:
     """Before the fit, and when it is learnt from or scored: self-check and report open nothing again."""
     with counted() as counter:
         train(parts, tmp_path / "model")
@@ -77,7 +77,7 @@ def test_a_training_opens_each_image_twice_and_loads_its_graph_once(
     assert len(loads) == 1
 
 
-def test_a_training_in_tiles_opens_no_image_more_often(train: Callable[..., Any], parts: Path, tmp_path: Path):
+def test_a_training_in_tiles_opens_no_image_more_often(train: Callable[..., Any], parts: Path, tmp_path: Path) -> None:
     with counted() as counter:
         train(parts, tmp_path / "model", {"image.mode": "tile", "image.overlap": 8}, detector="contrast")
     assert max(of(counter, parts / "train").values()) == 2
@@ -85,18 +85,23 @@ def test_a_training_in_tiles_opens_no_image_more_often(train: Callable[..., Any]
 
 @pytest.mark.parametrize("heatmaps", [False, True])
 @pytest.mark.parametrize("out", [False, True])
-def test_predict_opens_each_image_once(model_path: Path, parts: Path, tmp_path: Path, out: bool, heatmaps: bool):
+def test_predict_opens_each_image_once(
+    model_path: Path, parts: Path, tmp_path: Path, out: bool, heatmaps: bool
+) -> None:
     if heatmaps and not out:
         return
     model = Model(model_path)
+    place, shown = tmp_path / "out" if out else None, Heatmaps.ALL if heatmaps else None
     with counted() as counter:
-        predict(model, [parts / "test"], out=tmp_path / "out" if out else None, heatmaps=heatmaps)
+        predict(model, [parts / "test"], out=place, heatmaps=shown)
     opens = of(counter, parts / "test")
     assert len(opens) == 20
     assert set(opens.values()) == {1}
 
 
-def test_evaluate_opens_each_image_once_beside_the_check_of_its_mask(model_path: Path, parts: Path, tmp_path: Path):
+def test_evaluate_opens_each_image_once_beside_the_check_of_its_mask(
+    model_path: Path, parts: Path, tmp_path: Path
+) -> None:
     model = Model(model_path)
     with counted() as counter:
         evaluate(model, parts, out=tmp_path / "out", group=GROUP)
@@ -106,7 +111,7 @@ def test_evaluate_opens_each_image_once_beside_the_check_of_its_mask(model_path:
 
 def test_calibrate_opens_each_image_once_and_loads_the_graph_once(
     model_path: Path, parts: Path, tmp_path: Path, loads: list[object]
-):
+) -> None:
     with counted() as counter:
         recalibrate(model_path, parts / "test/good", out=tmp_path / "model", group=GROUP)
     assert set(of(counter, parts / "test/good").values()) == {1}

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import re
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import picture, save
+from fuzz.seeds import encoded
 from needs import need
-from serving import LIMIT, Service, is_installed, start
+from serving import LIMIT, Service, free_port, is_installed, start
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS
+from anomalib_lite.pipeline.budget import DECODING, Budget, Full
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +36,7 @@ def service(model_path: Path) -> Iterator[Service]:
     assert one.process.wait(30) in (0, -15)
 
 
-def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path: Path, tmp_path: Path):
+def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path: Path, tmp_path: Path) -> None:
     model = Model(model_path)
     for seed, defect in ((1, False), (2, True)):
         path = save(tmp_path / "a.png", picture(seed, defect=defect))
@@ -39,12 +47,12 @@ def test_the_row_of_an_image_is_that_of_the_device(service: Service, model_path:
         assert {**row, "time": "", "ms": 0} == {**expected, "time": "", "ms": 0}
 
 
-def test_what_cannot_be_measured_is_an_error_in_status_and_row(service: Service):
+def test_what_cannot_be_measured_is_an_error_in_status_and_row(service: Service) -> None:
     status, row = service.inspect(b"this is no image")
     assert (status, row["verdict"], row["error_code"]) == (422, "ERROR", "unreadable")
 
 
-def test_health_readiness_and_metrics(service: Service, tmp_path: Path):
+def test_health_readiness_and_metrics(service: Service, tmp_path: Path) -> None:
     def counted(name: str) -> float:
         text = service.ask("GET", "/metrics")[1].decode()
         return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
@@ -61,7 +69,7 @@ def test_health_readiness_and_metrics(service: Service, tmp_path: Path):
     assert all(line.startswith("# TYPE ") or len(line.rsplit(" ", 1)) == 2 for line in lines)
 
 
-def test_the_api_describes_itself(service: Service):
+def test_the_api_describes_itself(service: Service) -> None:
     described = json.loads(service.ask("GET", "/openapi.json")[1])
     assert set(described["paths"]) == {"/inspect", "/healthz", "/readyz", "/metrics"}
     assert not [path for path in described["paths"] if "{" in path]
@@ -119,7 +127,7 @@ HOSTILE: dict[str, tuple[tuple[bytes, ...], tuple[int, ...]]] = {
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Service, name: str, tmp_path: Path):
+def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Service, name: str, tmp_path: Path) -> None:
     pieces, statuses = HOSTILE[name]
     line = service.send(*pieces)
     status = int(line.split()[1]) if line.startswith(b"HTTP/1.1 ") else 0
@@ -129,18 +137,18 @@ def test_hostile_requests_get_an_answer_and_the_service_lives_on(service: Servic
     assert (answer, row["verdict"]) == (200, "OK")
 
 
-def test_there_are_thirty_hostile_requests():
+def test_there_are_thirty_hostile_requests() -> None:
     assert len(HOSTILE) >= 30
 
 
-def test_a_slow_body_is_given_up(service: Service):
+def test_a_slow_body_is_given_up(service: Service) -> None:
     began = time.monotonic()
     drops = [head(POST, PNG, "Content-Length: 1000"), *[b"x"] * 12]
     assert b"408" in service.send(*drops, pause=0.2)
     assert time.monotonic() - began < 20
 
 
-def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path):
+def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path) -> None:
     content = save(tmp_path / "a.png", picture(1)).read_bytes()
     slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(50)]
     for one in slow:
@@ -150,7 +158,7 @@ def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path):
         one.close()
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
+def test_a_bomb_is_refused_before_it_is_decoded(service: Service) -> None:
     """1 kB that claims 30,000 x 30,000 pixels."""
     import struct
     import zlib
@@ -164,7 +172,56 @@ def test_a_bomb_is_refused_before_it_is_decoded(service: Service):
     assert (status, row["error_code"]) == (422, "too_large")
 
 
-def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path):
+def memory(service: Service) -> int:
+    """Largest resident memory of the service so far, bytes."""
+    status = Path(f"/proc/{service.process.pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024  # type: ignore[index]
+
+
+def test_images_that_are_sent_at_once_share_one_budget(service: Service) -> None:
+    """Eight images of 16 megapixels, 700 bytes each: decoded all at once they would take 1.5 GB."""
+    need(Path("/proc/self/status").is_file(), "resident memory is read from /proc")
+    content = encoded(np.zeros((4000, 4000, 3), np.uint8), "WEBP", lossless=True, quality=0)
+    before = memory(service)
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(service.inspect, [content] * 8))
+    assert [row["error_code"] for _, row in answers] == ["wrong_channels"] * 8  # decoded, and then refused
+    assert memory(service) - before < 2 * DECODING
+
+
+def test_bodies_beyond_the_budget_are_refused_and_the_others_are_not() -> None:
+    budget = Budget(bodies=100)
+    with budget.arriving() as first:
+        first(60)
+        with budget.arriving() as second:
+            second(30)
+            with pytest.raises(Full):
+                second(20)
+        first(40)  # what the second one held is free
+    with budget.arriving() as third:
+        third(100)
+
+
+def test_decoding_waits_in_order_until_there_is_room() -> None:
+    async def run() -> list[str]:
+        budget, order = Budget(decoding=100), list[str]()
+
+        async def one(name: str, size: int) -> None:
+            async with budget.decoding(size):
+                order.append(f"+{name}")
+                await asyncio.sleep(0.01)
+                order.append(f"-{name}")
+
+        await asyncio.gather(one("a", 60), one("b", 60), one("c", 10), one("d", 1000))
+        return order
+
+    order = asyncio.run(run())
+    assert order.index("+b") > order.index("-a")  # no room for both
+    assert order.index("+c") > order.index("+b")  # nobody overtakes
+    assert order[-2:] == ["+d", "-d"]  # more than there is: alone
+
+
+def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path) -> None:
     need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
     loaded = bundle.load(model_path)
     first, *rest = loaded.manifest.selfcheck
@@ -182,3 +239,45 @@ def test_a_model_that_flips_here_is_not_ready(model_path: Path, tmp_path: Path):
     finally:
         service.process.terminate()
         service.process.wait(30)
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "message"),
+    [
+        ("127.0.0.1", None, r"another program listens there: stop it, or choose another port with --port"),
+        ("no.such.host.invalid", 8000, r"--host no\.such\.host\.invalid: no such address"),
+        ("192.0.2.1", 8000, r"192\.0\.2\.1:8000 cannot be served"),
+    ],
+)
+def test_a_port_that_cannot_be_had_is_said_before_anything_is_served(
+    host: str, port: int | None, message: str, model_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    from anomalib_lite.cli import main
+
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        with pytest.raises(SystemExit) as ended:
+            main(["serve", str(model_path), "--host", host, "--port", str(port or taken.getsockname()[1])])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert re.search(message, said)
+    assert "serving" not in said
+
+
+def test_who_asks_at_once_is_answered(model_path: Path, tmp_path: Path) -> None:
+    """The line that says that it serves is no promise: requests wait from there on."""
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    port = free_port()
+    command = [sys.executable, "-m", "anomalib_lite", "serve", str(model_path), "--port", str(port), "--no-plugins"]
+    process = subprocess.Popen([*command, "--threads", "1"], stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith(f"serving http://127.0.0.1:{port}/inspect")
+        status, row = Service(port, process).inspect(save(tmp_path / "a.png", picture(1)).read_bytes())
+        assert (status, row["verdict"]) == (200, "OK")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode in (0, -15)

@@ -1,4 +1,4 @@
-"""A training run without a host, for tests of what a detector learns."""
+"""A training run and a prediction without a host, for tests of what a detector learns."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from anomalib_lite.detector import Batch, Batches
+from anomalib_lite.detector import Batch, Batches, Detector
 
 T = TypeVar("T")
+
+
+def map_of(detector: Detector, image: Tensor, reference: Tensor | None = None) -> Tensor:
+    """The anomaly map (B, 1, h, w) of a detector that gives no score of its own."""
+    found = detector(image, reference)
+    assert isinstance(found, Tensor)
+    return found
 
 
 class PlainRun:
@@ -37,9 +44,10 @@ class PlainRun:
         batches: Batches,
         *,
         steps: int,
-        at_most: int | None = None,
         optimiser: Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer] | None = None,
         schedule: Callable[[float], float] | None = None,
+        at_most: int | None = None,
+        share: float = 1.0,
     ) -> None:
         assert optimiser is not None
         self.asked = steps
@@ -53,6 +61,9 @@ class PlainRun:
                 descent.step()
                 self.losses.append(value.item())
         module.eval()
+
+    def split(self, batches: Batches, share: float) -> tuple[Batches, Batches]:
+        raise NotImplementedError
 
     def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
         yield from batches

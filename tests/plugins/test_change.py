@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,12 +14,14 @@ from anomalib_lite_change import changechip, tolerance
 from anomalib_lite_change.config import ChangeConfig
 from anomalib_lite_change.detector import Change
 from PIL import Image
+from plain_run import PlainRun, map_of
 
 from anomalib_lite.data import Sample
 from anomalib_lite.data import goldens as references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
@@ -33,17 +36,6 @@ BOARDS = ROOT / "data_samples/board"
 GOLDENS = sorted((BOARDS / "golden").glob("*.jpg"))
 
 
-class Run:
-    device = torch.device("cpu")
-    seed = 0
-
-    def progress(self, batches, label):
-        return iter(batches)
-
-    def log(self, name, value):
-        pass
-
-
 def striped(offset: int = 0) -> torch.Tensor:
     """Columns 10 to 19 of 32 are white, moved by `offset`."""
     image = torch.zeros(1, 1, 32, 32)
@@ -51,23 +43,23 @@ def striped(offset: int = 0) -> torch.Tensor:
     return image
 
 
-def test_equal_images_do_not_differ():
+def test_equal_images_do_not_differ() -> None:
     assert tolerance.difference(striped(), striped(), 2).max() == 0
 
 
 @pytest.mark.parametrize("offset", [1, 2])
-def test_an_edge_may_lie_elsewhere_by_the_tolerance(offset: int):
+def test_an_edge_may_lie_elsewhere_by_the_tolerance(offset: int) -> None:
     assert tolerance.difference(striped(offset), striped(), 2).max() == 0
 
 
-def test_an_edge_further_away_differs_where_it_leaves_the_tolerance():
+def test_an_edge_further_away_differs_where_it_leaves_the_tolerance() -> None:
     changed = tolerance.difference(striped(3), striped(), 2)[0, 0, 16]
     # image, white 13 to 22: 12 is black amid white, 22 white amid black; golden, white 10 to 19: 10 and 20 likewise
     assert torch.nonzero(changed).flatten().tolist() == [10, 12, 20, 22]
 
 
 @pytest.mark.parametrize("swap", [False, True])
-def test_a_thin_line_that_is_missing_or_added_differs_all_along_it(swap: bool):
+def test_a_thin_line_that_is_missing_or_added_differs_all_along_it(swap: bool) -> None:
     plain, line = torch.zeros(2, 1, 1, 32, 32)
     line[..., 15] = 0.5
     pair = (line, plain) if swap else (plain, line)
@@ -75,14 +67,14 @@ def test_a_thin_line_that_is_missing_or_added_differs_all_along_it(swap: bool):
     assert torch.equal(changed, line)
 
 
-def test_kinds_of_places_share_every_pixel_and_rise_with_contrast():
+def test_kinds_of_places_share_every_pixel_and_rise_with_contrast() -> None:
     share = tolerance.membership(tolerance.kind(striped(), 2))
     assert torch.allclose(share.sum(1), torch.ones(1, 32, 32))
     assert share[0, 0, 16, 0] == 1  # plain
     assert share[0, -1, 16, 10] == 1  # the full contrast
 
 
-def test_the_value_of_a_place_is_the_mean_over_its_kinds():
+def test_the_value_of_a_place_is_the_mean_over_its_kinds() -> None:
     place = tolerance.kind(torch.rand(2, 3, 20, 30, generator=torch.Generator().manual_seed(0)) ** 8, 0)
     values = torch.tensor([0.3, 0.1, 0.4, 0.1, 0.5, 0.9, 0.2, 0.6])
     expected = (tolerance.membership(place) * values.view(1, -1, 1, 1)).sum(1, keepdim=True)
@@ -90,25 +82,25 @@ def test_the_value_of_a_place_is_the_mean_over_its_kinds():
     assert torch.allclose(tolerance.between(values, place), expected, atol=1e-6)
 
 
-def fitted(images: torch.Tensor, references: torch.Tensor, **options) -> Change:
+def fitted(images: torch.Tensor, references: torch.Tensor, **options: Any) -> Change:
     detector = Change(ChangeConfig(**options), ImageSpec(32, 32, 1, "uint8", 255.0))
-    detector.fit([Batch(images, references)], Run())  # type: ignore[arg-type]
+    detector.fit([Batch(images, references)], PlainRun())
     return detector
 
 
-def test_a_place_that_varies_among_good_pairs_needs_a_larger_difference():
+def test_a_place_that_varies_among_good_pairs_needs_a_larger_difference() -> None:
     golden = striped()
     noisy = golden.repeat(40, 1, 1, 1)
     noisy[:, 0, 4, 4] += torch.linspace(0, 0.4, 40)
     detector = fitted(noisy, golden.repeat(40, 1, 1, 1))
     image = golden.clone()
     image[0, 0, 4, 4] = image[0, 0, 28, 28] = 0.5
-    changed = detector(image, golden)[0, 0]
+    changed = map_of(detector, image, golden)[0, 0]
     assert detector.place.shape == (1, 1, 32, 32)
     assert changed[28, 28] > 2 * changed[4, 4] > 0
 
 
-def test_with_several_golden_images_the_kind_of_place_counts():
+def test_with_several_golden_images_the_kind_of_place_counts() -> None:
     references = torch.cat([striped(), striped(5)])
     images = references.clone()
     images[:, 0, :, 9:12] += 0.2 * torch.rand(2, 32, 3, generator=torch.Generator().manual_seed(0))
@@ -117,7 +109,7 @@ def test_with_several_golden_images_the_kind_of_place_counts():
     assert detector.kinds[-1] > detector.kinds[0]
 
 
-def test_the_published_method_finds_a_planted_blob():
+def test_the_published_method_finds_a_planted_blob() -> None:
     golden = 0.5 + 0.05 * torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(0))
     image = golden + 0.01 * torch.rand(1, 3, 48, 64, generator=torch.Generator().manual_seed(1))
     image[..., 20:28, 30:38] = 0.9
@@ -128,7 +120,7 @@ def test_the_published_method_finds_a_planted_blob():
     assert changechip.change(golden, golden, window=5, clusters=16).max() == 0
 
 
-def test_the_published_method_does_not_amplify_rounding():
+def test_the_published_method_does_not_amplify_rounding() -> None:
     """In drawings many differences are equal: centres that start in one point would be parted by rounding alone."""
     random = torch.Generator().manual_seed(0)
     golden = torch.zeros(1, 1, 96, 96, dtype=torch.float64)
@@ -145,7 +137,7 @@ def test_the_published_method_does_not_amplify_rounding():
     assert worst < 1e-3
 
 
-def test_principal_axes_are_those_of_an_eigendecomposition():
+def test_principal_axes_are_those_of_an_eigendecomposition() -> None:
     random = np.random.default_rng(0)
     mixing = np.diag([5.0, 2.0, 1.0, 0.1, 0.1]) @ np.linalg.qr(random.normal(size=(5, 5)))[0]
     points = torch.from_numpy((random.normal(size=(4000, 5)) @ mixing).T[None].astype(np.float32))
@@ -168,7 +160,7 @@ def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
-def test_a_bound_from_simulations_says_so(simulated: Path):
+def test_a_bound_from_simulations_says_so(simulated: Path) -> None:
     manifest = Model(simulated).bundle.manifest
     assert manifest.calibration.simulated
     assert manifest.calibration.statement[0].startswith("Simulated:")
@@ -177,7 +169,7 @@ def test_a_bound_from_simulations_says_so(simulated: Path):
 
 
 @pytest.mark.slow
-def test_the_model_carries_its_golden_image(simulated: Path):
+def test_the_model_carries_its_golden_image(simulated: Path) -> None:
     model = Model(simulated)
     same = model.inspect(GOLDENS[0])
     assert (same.verdict, same.score, same.regions) == (Verdict.OK, 0.0, ())
@@ -185,7 +177,7 @@ def test_the_model_carries_its_golden_image(simulated: Path):
 
 
 @pytest.mark.slow
-def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path):
+def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path) -> None:
     pixels = np.rot90(imaging.read(GOLDENS[0]).pixels).copy()
     pixels[100:108, 140:148] = 255
     result = Model(simulated).inspect(pixels)
@@ -199,7 +191,7 @@ def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path):
 
 
 @pytest.mark.slow
-def test_the_region_of_interest_moves_with_the_part(tmp_path: Path):
+def test_the_region_of_interest_moves_with_the_part(tmp_path: Path) -> None:
     """The camera stands 40 pixels to the right: metrics must count the pixels that were compared."""
     (tmp_path / "golden").mkdir()
     shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
@@ -208,7 +200,7 @@ def test_the_region_of_interest_moves_with_the_part(tmp_path: Path):
     Image.fromarray(roi).save(tmp_path / "roi.png")
     settings = [f"image.roi={tmp_path / 'roi.png'}"]
     request = Request(
-        detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20, settings=settings
+        detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=8, settings=settings
     )
     assert run_training(request)
     model, file = Model(tmp_path / "model"), tmp_path / "moved.png"
@@ -223,12 +215,12 @@ def test_the_region_of_interest_moves_with_the_part(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preparation, "LARGE", 256 * 255)
     monkeypatch.setattr(preparation, "GOLDEN_TILE", 128)
     (tmp_path / "golden").mkdir()
     shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
-    request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=20)
+    request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=8)
     assert run_training(request)
     model = Model(tmp_path / "model")
     assert (model.framing.mode, model.framing.spec.width) == ("tile", 128)
@@ -261,13 +253,15 @@ def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: 
     ],
     ids=["blank wall", "another product", "grey", "no such reference", "depth of the reference"],
 )
-def test_what_cannot_be_compared_is_an_error(simulated: Path, image, reference, code: str):
+def test_what_cannot_be_compared_is_an_error(
+    simulated: Path, image: Pixels, reference: str | Pixels | None, code: str
+) -> None:
     result = Model(simulated).inspect(image, reference=reference)
     assert (result.verdict, result.error_code, result.score) == (Verdict.ERROR, code, None)
 
 
 @pytest.mark.slow
-def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses(tmp_path: Path):
+def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses(tmp_path: Path) -> None:
     inspected = tmp_path / "inspected"
     inspected.mkdir()
     for number in (1, 7, 13, 19, 2, 8, 14, 20):  # designs 2, 2, 2, 2, 3, 3, 3, 3
@@ -292,7 +286,9 @@ def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses
 
 
 @pytest.mark.slow
-def test_beyond_what_a_model_carries_the_self_check_brings_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_beyond_what_a_model_carries_the_self_check_brings_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(references, "MAX_GOLDENS", 1)
     assert run_training(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
     model = Model(tmp_path / "model")
@@ -303,7 +299,7 @@ def test_beyond_what_a_model_carries_the_self_check_brings_its_own(tmp_path: Pat
     assert model.inspect(GOLDENS[0], reference=GOLDENS[0]).score == 0
 
 
-def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_path: Path):
+def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     folder.mkdir()
     for number in range(4):
@@ -316,6 +312,6 @@ def test_golden_images_are_asked_for_and_refused_where_they_mean_nothing(tmp_pat
         run_training(Request(detector="change", data=folder, out=tmp_path / "model", golden=[tmp_path / "x.png"]))
 
 
-def test_a_window_without_a_middle_pixel_is_refused():
+def test_a_window_without_a_middle_pixel_is_refused() -> None:
     with pytest.raises(ValueError, match="use 5"):
         ChangeConfig(window=4)

@@ -31,7 +31,7 @@ class Noise:
 
     def __getitem__(self, index: int, /) -> TrainingFrame:
         pixels = np.random.default_rng(index).integers(0, 256, (64, 64, 1), dtype=np.uint8)
-        return pixels, None, None
+        return TrainingFrame(pixels)
 
 
 def fit(folder: Path, *, resume: bool = False) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ import torch
 from anomalib_lite_draem.config import DraemConfig
 from anomalib_lite_draem.detector import Draem
 from anomalib_lite_draem.published import PublishedReconstruction, PublishedSegmentation, read_published
+from plain_run import map_of
 from torch import Tensor
 
 from anomalib_lite.edge.manifest import ImageSpec
@@ -84,7 +85,7 @@ def test_the_authors_checkpoint_makes_a_detector_of_the_full_size(tmp_path: Path
     made = Draem(DraemConfig(size="large", checkpoint=path), ImageSpec(32, 32, 1, "uint8", 255.0)).eval()
     made.fit([], None)  # type: ignore[arg-type]  # no run: nothing is trained
     with torch.no_grad():
-        assert made(torch.rand(2, 1, 32, 32)).shape == (2, 1, 32, 32)  # grey images are shown in three channels
+        assert map_of(made, torch.rand(2, 1, 32, 32)).shape == (2, 1, 32, 32)  # grey images are shown in three channels
     assert not made.networks.standardise
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,7 @@ def seconds(action: Callable[[], object], repeats: int) -> float:
 
 
 @pytest.mark.benchmark
-def test_a_training_step_of_small_is_twenty_times_faster(capsys: pytest.CaptureFixture[str]):
+def test_a_training_step_of_small_is_twenty_times_faster(capsys: pytest.CaptureFixture[str]) -> None:
     def step(size: str) -> Callable[[], object]:
         detector = made(size, 128).train()
         trainer, anomalies = Averaged(detector.networks), Anomalies(detector.config.mix.model_dump())
@@ -59,7 +60,7 @@ def test_a_training_step_of_small_is_twenty_times_faster(capsys: pytest.CaptureF
 
 
 @pytest.mark.benchmark
-def test_an_exported_small_is_twenty_times_faster(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_an_exported_small_is_twenty_times_faster(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     image = torch.rand(1, 1, 256, 256)
@@ -68,7 +69,7 @@ def test_an_exported_small_is_twenty_times_faster(tmp_path: Path, capsys: pytest
         export(made(size, 256).eval(), torch.rand(2, 1, 256, 256), tmp_path / f"{size}.onnx")
         session = onnxruntime.InferenceSession(tmp_path / f"{size}.onnx", options, providers=["CPUExecutionProvider"])
         feed = {session.get_inputs()[0].name: image.numpy()}
-        spent[size] = seconds(lambda session=session, feed=feed: session.run(None, feed), repeats)
+        spent[size] = seconds(partial(session.run, None, feed), repeats)
     with capsys.disabled():
         times = ", ".join(f"{size} {1000 * one:.0f} ms" for size, one in spent.items())
         sys.stdout.write(f"\none image of 256 x 256 on one core: {times}\n")

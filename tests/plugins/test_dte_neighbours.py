@@ -27,7 +27,7 @@ from anomalib_lite_dte.neighbour_map import (  # noqa: E402
     PatchFeatures,
     onto_grid,
 )
-from plain_run import PlainRun  # noqa: E402
+from plain_run import PlainRun, map_of  # noqa: E402
 from pydantic import ValidationError  # noqa: E402
 from scipy.ndimage import map_coordinates, uniform_filter  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
@@ -74,7 +74,8 @@ class LocalFeatures(nn.Module):
 
 
 def fitted(images: Tensor, *, local: bool = False, **changed: Any) -> DiffusionTime:
-    made = detector(*images.shape[2:], images.shape[1], **changed)
+    _, channels, height, width = images.shape
+    made = detector(height, width, channels, **changed)
     if local:
         neighbours_of(made).features = LocalFeatures()  # type: ignore[assignment]
     made.fit([Batch(part) for part in images.split(8)], PlainRun())
@@ -128,7 +129,9 @@ def mean_of_nine(values: Maps) -> Maps:
 
 
 @pytest.mark.parametrize(("height", "width", "channels"), [(48, 48, 1), (67, 45, 3)])
-def test_weights_of_a_file_give_the_features_of_that_file(weights: Path, height: int, width: int, channels: int):
+def test_weights_of_a_file_give_the_features_of_that_file(
+    weights: Path, height: int, width: int, channels: int
+) -> None:
     features, images = PatchFeatures("resnet18"), torch.rand(2, channels, height, width)
     before = features(images)
     features.load(weights)
@@ -140,7 +143,7 @@ def test_weights_of_a_file_give_the_features_of_that_file(weights: Path, height:
 
 
 @pytest.mark.slow
-def test_the_wide_backbone(tmp_path: Path):
+def test_the_wide_backbone(tmp_path: Path) -> None:
     state, images = lively_backbone("wide_resnet50_2"), torch.rand(1, 3, 40, 32)
     torch.save(state, tmp_path / "wide.pth")
     features = PatchFeatures("wide_resnet50_2")
@@ -149,7 +152,7 @@ def test_the_wide_backbone(tmp_path: Path):
     np.testing.assert_allclose(features(images), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
 
 
-def test_the_backbone_is_frozen_in_training_mode():
+def test_the_backbone_is_frozen_in_training_mode() -> None:
     features, images = PatchFeatures("resnet18").eval(), torch.rand(2, 1, 48, 48)
     before = {name: tensor.clone() for name, tensor in features.state_dict().items()}
     expected = features(images)
@@ -158,7 +161,7 @@ def test_the_backbone_is_frozen_in_training_mode():
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 
-def test_cells_lie_where_strided_convolutions_have_them():
+def test_cells_lie_where_strided_convolutions_have_them() -> None:
     cells = torch.tensor([[0.0, 8.0, 4.0]]).view(1, 1, 1, 3).expand(1, 1, 2, 3)
     found = onto_grid(cells, 4, 8, 11)
     assert found.shape == (1, 1, 8, 11)
@@ -175,7 +178,7 @@ def refused(source: Any, *words: str) -> None:
         assert word in str(caught.value)
 
 
-def test_files_that_are_no_weights_are_refused(tmp_path: Path):
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     refused(tmp_path / "gone.pth", "gone.pth", "imagenet, none")
     refused(tmp_path, "there is no file")
     (tmp_path / "text.pth").write_text("hello")
@@ -196,14 +199,16 @@ def test_files_that_are_no_weights_are_refused(tmp_path: Path):
     ],
     ids=["name", "type", "shape", "values"],
 )
-def test_weights_of_another_network_are_refused(change: Callable[[dict[str, Any]], Any], message: str, tmp_path: Path):
+def test_weights_of_another_network_are_refused(
+    change: Callable[[dict[str, Any]], Any], message: str, tmp_path: Path
+) -> None:
     state: dict[str, Any] = lively_backbone()
     change(state)
     torch.save(state, tmp_path / "other.pth")
     refused(tmp_path / "other.pth", "other.pth", message, "torchvision's state dict of resnet18")
 
 
-def test_old_files_without_counters_and_files_without_a_head_are_read(weights: Path, tmp_path: Path):
+def test_old_files_without_counters_and_files_without_a_head_are_read(weights: Path, tmp_path: Path) -> None:
     state = torch.load(weights, weights_only=True)
     needed = {k: v for k, v in state.items() if "num_batches" not in k and not k.startswith(("fc.", "layer4."))}
     torch.save(needed, tmp_path / "old.pth")
@@ -215,7 +220,7 @@ def test_old_files_without_counters_and_files_without_a_head_are_read(weights: P
 
 def test_weights_that_torchvision_has_downloaded_are_taken_from_there(
     weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
+) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr(torch.hub, "download_url_to_file", lambda *arguments, **_: pytest.fail("downloads"))
     cached = tmp_path / "hub" / "checkpoints" / Path(models.ResNet18_Weights.IMAGENET1K_V1.url).name
@@ -229,7 +234,7 @@ def test_weights_that_torchvision_has_downloaded_are_taken_from_there(
 
 def test_without_a_network_the_error_says_what_to_fetch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     def unreachable(*arguments: Any, **_: Any) -> None:
         raise URLError("no network")
 
@@ -239,7 +244,7 @@ def test_without_a_network_the_error_says_what_to_fetch(
     assert not capsys.readouterr().out
 
 
-def test_random_weights_are_warned_of_and_come_from_the_seed():
+def test_random_weights_are_warned_of_and_come_from_the_seed() -> None:
     with pytest.warns(UserWarning, match=r"random: expect .* options.weights=imagenet"):
         fitted(texture(8, 0))
     images, found = torch.rand(1, 1, 40, 40), []
@@ -250,7 +255,7 @@ def test_random_weights_are_warned_of_and_come_from_the_seed():
     assert not torch.allclose(found[0], found[2])
 
 
-def test_pretrained_weights_are_not_warned_of(weights: Path):
+def test_pretrained_weights_are_not_warned_of(weights: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         PatchFeatures("resnet18").load(weights)
@@ -275,13 +280,12 @@ def score_by_hand(weights: Path, good: Tensor, images: Tensor, position: bool) -
 
 
 @pytest.mark.parametrize("position", [False, True])
-def test_the_score_agrees_with_an_independent_computation(weights: Path, position: bool):
+def test_the_score_agrees_with_an_independent_computation(weights: Path, position: bool) -> None:
     good, images = texture(8, 0), torch.cat([texture(2, 1), torch.rand(1, 1, 48, 48)])
     made = fitted(good, weights=weights, gallery=1000, position=position)
     assert neighbours_of(made).gallery.shape == (8 * 36, 66 if position else 64)
     with torch.no_grad():
-        found = made(images)
-    assert isinstance(found, Tensor)
+        found = map_of(made, images)
     assert found.shape == (3, 1, 48, 48)
     cells = found[:, 0, ::8, ::8].numpy()
     # the features differ by float32, and whitening magnifies what the good images lack
@@ -290,7 +294,7 @@ def test_the_score_agrees_with_an_independent_computation(weights: Path, positio
     np.testing.assert_allclose(found[:, 0, ::8, 4::8].numpy()[:, :, :5], between, rtol=1e-4)
 
 
-def test_the_gallery_is_chosen_of_the_good_vectors():
+def test_the_gallery_is_chosen_of_the_good_vectors() -> None:
     good = texture(8, 0)
     good[3, :, 16:24, 16:24] = 1  # rare, but good
     everything, some = (neighbours_of(fitted(good, local=True, gallery=size)) for size in (1000, 40))
@@ -302,7 +306,7 @@ def test_the_gallery_is_chosen_of_the_good_vectors():
     assert radius < 0.5 * other  # nothing good is far from what is kept
 
 
-def test_vectors_are_drawn_evenly_where_all_are_too_many(monkeypatch: pytest.MonkeyPatch):
+def test_vectors_are_drawn_evenly_where_all_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
     made, run = neighbours_of(detector()), PlainRun()
     batches = [Batch(part) for part in texture(32, 0).split(8)]
     everything = made._pool(batches, run)
@@ -316,31 +320,32 @@ def test_vectors_are_drawn_evenly_where_all_are_too_many(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("position", [False, True])
 @pytest.mark.parametrize(("height", "width", "channels"), [(48, 40, 1), (37, 53, 3), (32, 64, 1)])
-def test_any_size_and_batch(position: bool, height: int, width: int, channels: int):
+def test_any_size_and_batch(position: bool, height: int, width: int, channels: int) -> None:
     made = fitted(torch.rand(3, channels, height, width), position=position)
     images = torch.rand(3, channels, height, width)
     with torch.no_grad():
-        together = made(images)
-        alone = torch.cat([made(one[None]) for one in images])
+        together = map_of(made, images)
+        alone = torch.cat([map_of(made, one[None]) for one in images])
     assert together.shape == (3, 1, height, width)
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     assert (together > 0).all()
 
 
-def test_what_is_right_elsewhere_is_wrong_here_with_position():
+def test_what_is_right_elsewhere_is_wrong_here_with_position() -> None:
     torch.manual_seed(0)
     good = texture(12, 0).repeat(1, 1, 1, 2)
     good[..., 48:] = 0.8 + 0.2 * (good[..., 48:] - 0.5)  # brighter and flatter on the right
     moved = good[:4].roll(-48, 3)
     unchanged, told = (fitted(good, local=True, position=position, gallery=2000) for position in (False, True))
     with torch.no_grad():
-        torch.testing.assert_close(unchanged(moved)[..., ::8, ::8], unchanged(good[:4])[..., ::8, ::8].roll(-6, 3))
-        right, wrong = (told(one)[:, 0, ::8, 0] for one in (good[:4], moved))
+        here, there = (map_of(unchanged, one)[..., ::8, ::8] for one in (good[:4], moved))
+        torch.testing.assert_close(there, here.roll(-6, 3))
+        right, wrong = (map_of(told, one)[:, 0, ::8, 0] for one in (good[:4], moved))
     # half the width away from what looks like it: 6 cells in units of the places' spread, over 4 dimensions
     assert float(wrong.mean() - right.mean()) > 0.5 * (6 / 11 * 2 * 3**0.5) ** 2 / 4
 
 
-def test_only_cells_that_bear_on_valid_pixels_are_learnt():
+def test_only_cells_that_bear_on_valid_pixels_are_learnt() -> None:
     made, image = neighbours_of(detector(48, 64)), torch.rand(2, 1, 48, 64)
     valid = torch.zeros(2, 1, 48, 64, dtype=torch.bool)
     valid[0, :, 9, 17] = True  # between the cells at 8 and 16, 16 and 24
@@ -355,17 +360,17 @@ def test_only_cells_that_bear_on_valid_pixels_are_learnt():
 
 
 @pytest.mark.parametrize("images", [torch.full((3, 1, 48, 48), 0.5), texture(1, 0)], ids=["flat", "single"])
-def test_little_to_learn_from_gives_finite_maps(images: Tensor):
+def test_little_to_learn_from_gives_finite_maps(images: Tensor) -> None:
     made = fitted(images)
     for one in (images[:1], torch.rand(1, 1, 48, 48), torch.zeros(1, 1, 48, 48)):
         with torch.no_grad():
-            assert torch.isfinite(made(one)).all()  # type: ignore[arg-type]
+            assert map_of(made, one).isfinite().all()
 
 
 # -- options
 
 
-def test_too_small_images_and_too_large_galleries_are_refused():
+def test_too_small_images_and_too_large_galleries_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"31 x 64 pixels are too small.* 32 x 32"):
         detector(31, 64)
     with pytest.raises(
@@ -393,13 +398,13 @@ def test_too_small_images_and_too_large_galleries_are_refused():
     ],
     ids=str,
 )
-def test_illegal_options_are_refused(wrong: dict[str, Any], message: str):
+def test_illegal_options_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=message):
         DteConfig(**wrong)
 
 
 @pytest.mark.parametrize("source", ["imagenet", "none", "folder/file.pth"])
-def test_the_source_of_weights_survives_a_file(source: str):
+def test_the_source_of_weights_survives_a_file(source: str) -> None:
     made = options(weights=source)
     assert made.weights == (Path(source) if "." in source else source)
     assert DteConfig.model_validate(json.loads(json.dumps(made.model_dump(mode="json")))) == made
@@ -410,11 +415,11 @@ def test_the_source_of_weights_survives_a_file(source: str):
 
 @pytest.mark.slow
 @parametrize_with_checks(["dte"], options={"dte": {"method": "neighbours", "gallery": 500}})
-def test_the_contract_is_kept(check: Callable[[], None]):
+def test_the_contract_is_kept(check: Callable[[], None]) -> None:
     check()
 
 
 @pytest.mark.slow
-def test_a_model_with_weights_of_a_file_that_knows_the_place_is_exported_alike(weights: Path):
+def test_a_model_with_weights_of_a_file_that_knows_the_place_is_exported_alike(weights: Path) -> None:
     chosen = {"method": "neighbours", "gallery": 300, "position": True, "weights": str(weights)}
     testing.check_the_graph_computes_the_same(testing.Subject.of(INFO, "anomalib_lite_dte", chosen, 3))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -17,13 +17,14 @@ from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
 from anomalib_lite_dte.vectors import closed_form  # noqa: E402
 from anomalib_lite_dte.vectors.closed_form import time_posterior  # noqa: E402
 from anomalib_lite_dte.vectors.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
-from benchmarks.dte_vectors import PROTOCOLS, table  # noqa: E402
+from dte_vectors import PROTOCOLS, Rows, table  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 from sklearn.neighbors import NearestNeighbors  # noqa: E402
 
-VARIANTS = ("np", "c", "ig")
+Variant = Literal["np", "c", "ig"]
+VARIANTS: tuple[Variant, ...] = ("np", "c", "ig")
 Vectors = NDArray[np.float64]
 
 
@@ -33,18 +34,18 @@ def cloud(count: int, features: int = 4, seed: int = 0) -> Vectors:
     return random.normal(size=(count, features)) * np.arange(1, features + 1) + 10
 
 
-def quick(variant: str, **options: Any) -> DiffusionTimeEstimator:
+def quick(variant: Variant, **options: Any) -> DiffusionTimeEstimator:
     return DiffusionTimeEstimator(variant, **{"epochs": 3, "random_state": 0} | options)
 
 
-def test_the_noise_grows_as_published():
+def test_the_noise_grows_as_published() -> None:
     by_hand = [1e-4, 1 - (1 - 1e-4) * (1 - 5.05e-3), 1 - (1 - 1e-4) * (1 - 5.05e-3) * (1 - 1e-2)]
     np.testing.assert_allclose(variances(3), by_hand, rtol=1e-9)
     assert float(variances(300)[-1]) == pytest.approx(0.78, abs=0.005)
     assert float(variances(400)[-1]) == pytest.approx(0.87, abs=0.005)
 
 
-def test_the_posterior_is_an_inverse_gamma_distribution():
+def test_the_posterior_is_an_inverse_gamma_distribution() -> None:
     distance, dimensions = torch.tensor([0.5, 3.0, 40.0]), 6
     found = time_posterior(distance, dimensions, 300)
     for row, squared in zip(found, distance.tolist(), strict=True):
@@ -53,7 +54,7 @@ def test_the_posterior_is_an_inverse_gamma_distribution():
 
 
 @pytest.mark.parametrize(("queries", "gallery", "k"), [(5, 9, 1), (23, 31, 5), (8, 8, 8)])
-def test_neighbours_are_found_in_chunks(queries: int, gallery: int, k: int, monkeypatch: pytest.MonkeyPatch):
+def test_neighbours_are_found_in_chunks(queries: int, gallery: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(closed_form, "QUERIES", 4)
     monkeypatch.setattr(closed_form, "CANDIDATES", 7)
     a, b = cloud(queries, seed=1), cloud(gallery, seed=2)
@@ -62,19 +63,19 @@ def test_neighbours_are_found_in_chunks(queries: int, gallery: int, k: int, monk
     np.testing.assert_allclose(found, expected**2, rtol=1e-9)
 
 
-def test_a_copy_is_at_distance_zero():
+def test_a_copy_is_at_distance_zero() -> None:
     points = torch.from_numpy(cloud(50)) * 1e4  # a squared distance from products would be off by 1e-7 of 1e9
     assert (closed_form.nearest_squared_distances(points, points, 1) == 0).all()
 
 
-def test_the_closed_form_by_hand():
+def test_the_closed_form_by_hand() -> None:
     train = np.array([[0.0, 0.0], [2.0, 0.0], [0.0, 4.0], [2.0, 4.0]])  # standardised: (+-1, +-1)
     score = quick("np", n_neighbors=2).fit(train).score_samples([[1.0, 2.0], [2.0, 4.0], [4.0, 2.0]])
     # squared distances: 2, 2; 0, 4; (3 - 1)^2 + 1 twice; their mean over 2 dimensions
     np.testing.assert_allclose(score, [1.0, 1.0, 2.5])
 
 
-def test_the_closed_form_orders_as_the_posterior_mean():
+def test_the_closed_form_orders_as_the_posterior_mean() -> None:
     train, test = cloud(60), cloud(40, seed=1)
     score = quick("np").fit(train).score_samples(test)
     mean = time_posterior(torch.from_numpy(score) * 4, 4, 300) @ torch.arange(300, dtype=torch.float64)
@@ -84,7 +85,7 @@ def test_the_closed_form_orders_as_the_posterior_mean():
     assert len(set(score)) == 40 > len(set(published))  # the most probable of 300 times ties
 
 
-def test_the_published_closed_form_is_the_most_probable_time():
+def test_the_published_closed_form_is_the_most_probable_time() -> None:
     train, test = cloud(60), cloud(20, seed=1)
     mean, spread = train.mean(0), train.std(0)
     distance, _ = NearestNeighbors(n_neighbors=5).fit((train - mean) / spread).kneighbors((test - mean) / spread)
@@ -93,7 +94,7 @@ def test_the_published_closed_form_is_the_most_probable_time():
     np.testing.assert_array_equal(quick("np", published=True).fit(train).score_samples(test), expected)
 
 
-def test_the_loss_of_the_inverse_gamma_variant_is_a_likelihood():
+def test_the_loss_of_the_inverse_gamma_variant_is_a_likelihood() -> None:
     outputs, variance = torch.tensor([[1.5], [-0.7], [2.0]]), torch.tensor([0.1, 0.5, 0.8])
     shape, scale = 9 / 2 - 1, outputs[:, 0].numpy() ** 2
     log_density = stats.invgamma.logpdf(variance.numpy(), shape, scale=scale)
@@ -102,7 +103,7 @@ def test_the_loss_of_the_inverse_gamma_variant_is_a_likelihood():
     assert loss == pytest.approx(-(log_density - constant).mean(), abs=1e-3)
 
 
-def test_bins_by_hand():
+def test_bins_by_hand() -> None:
     outputs = torch.full((1, 7), -30.0)
     outputs[0, [2, 5]] = 0
     assert float(expected_bin(outputs)) == pytest.approx(3.5)
@@ -113,7 +114,7 @@ def test_bins_by_hand():
     assert float(bin_loss(certain, times, bounded=True)) == pytest.approx(np.log(1 + 6 / np.e), abs=1e-5)
 
 
-def test_whitening_agrees_with_an_independent_implementation():
+def test_whitening_agrees_with_an_independent_implementation() -> None:
     points = cloud(80, 9) @ np.random.default_rng(3).normal(size=(9, 9))
     data = torch.from_numpy(points)
     found = principal_components(data.mean(0), data.T.cov(), 5)(data).numpy()
@@ -121,7 +122,7 @@ def test_whitening_agrees_with_an_independent_implementation():
     np.testing.assert_allclose(np.abs(found), np.abs(expected), rtol=1e-6, atol=1e-9)
 
 
-def test_whitening_drops_what_is_no_direction_of_the_data():
+def test_whitening_drops_what_is_no_direction_of_the_data() -> None:
     data = torch.from_numpy(cloud(40, 3)) @ torch.rand(3, 8, dtype=torch.float64)
     assert principal_components(data.mean(0), data.T.cov(), 8).projection.shape == (8, 3)
     flat = principal_components(torch.zeros(4), torch.zeros(4, 4), 3)
@@ -129,7 +130,7 @@ def test_whitening_drops_what_is_no_direction_of_the_data():
 
 
 @pytest.mark.parametrize("features", [128, 129])
-def test_many_features_are_projected(features: int):
+def test_many_features_are_projected(features: int) -> None:
     train = np.random.default_rng(0).normal(size=(300, features))
     fitted = quick("np").fit(train)
     assert (fitted.whitening_ is not None) == (features > 128)
@@ -139,7 +140,7 @@ def test_many_features_are_projected(features: int):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("published", [False, True])
-def test_what_is_far_has_diffused_longer(variant: str, published: bool):
+def test_what_is_far_has_diffused_longer(variant: Variant, published: bool) -> None:
     train, good = cloud(300, 6), cloud(100, 6, seed=1)
     far = good + 3 * np.arange(1, 7)
     scores = quick(variant, published=published, epochs=60).fit(train).score_samples(np.concatenate([good, far]))
@@ -153,7 +154,7 @@ def test_what_is_far_has_diffused_longer(variant: str, published: bool):
 
 
 @pytest.mark.parametrize("variant", ["c", "ig"])
-def test_the_seed_decides_the_networks_and_nothing_else_is_touched(variant: str):
+def test_the_seed_decides_the_networks_and_nothing_else_is_touched(variant: Variant) -> None:
     train, test = cloud(70), cloud(20, seed=1)
     before = torch.random.get_rng_state()
     one, same = (quick(variant).fit(train).score_samples(test) for _ in range(2))
@@ -164,7 +165,7 @@ def test_the_seed_decides_the_networks_and_nothing_else_is_touched(variant: str)
 
 
 @pytest.mark.parametrize("variant", ["c", "ig"])
-def test_a_score_does_not_depend_on_the_vectors_beside_it(variant: str):
+def test_a_score_does_not_depend_on_the_vectors_beside_it(variant: Variant) -> None:
     fitted, test = quick(variant).fit(cloud(70)), cloud(1100, seed=1)
     together = fitted.score_samples(test)
     apart = np.concatenate([fitted.score_samples(part) for part in np.split(test, 4)])
@@ -173,7 +174,7 @@ def test_a_score_does_not_depend_on_the_vectors_beside_it(variant: str):
 
 
 @pytest.mark.parametrize("variant", ["c", "ig"])
-def test_members_are_averaged(variant: str):
+def test_members_are_averaged(variant: Variant) -> None:
     train, test = cloud(70), cloud(20, seed=1)
     fitted = quick(variant, n_members=2).fit(train)
     together, members = fitted.score_samples(test), fitted.networks_
@@ -185,10 +186,10 @@ def test_members_are_averaged(variant: str):
     np.testing.assert_allclose(together, np.mean(alone, 0), rtol=1e-6)
 
 
-def test_large_data_sets_get_fewer_passes():
+def test_large_data_sets_get_fewer_passes() -> None:
     steps: list[int] = []
 
-    class Counting(DiffusionTimeEstimator):  # type: ignore[misc]
+    class Counting(DiffusionTimeEstimator):
         def _loss(self, dimensions: int) -> Any:
             loss = super()._loss(dimensions)
 
@@ -199,13 +200,14 @@ def test_large_data_sets_get_fewer_passes():
             steps.append(0)
             return counted
 
-    for options in ({"epochs": 5}, {"epochs": 5, "max_steps": 9}, {"epochs": 5, "max_steps": 9, "published": True}):
-        Counting("c", random_state=0, **options).fit(cloud(200))  # 4 batches a pass, the last of 8
+    asked: list[dict[str, Any]] = [{}, {"max_steps": 9}, {"max_steps": 9, "published": True}]
+    for options in asked:
+        Counting("c", epochs=5, random_state=0, **options).fit(cloud(200))  # 4 batches a pass, the last of 8
     assert steps == [20, 12, 20]  # whole passes
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_fewer_points_than_neighbours_and_constant_features(variant: str):
+def test_fewer_points_than_neighbours_and_constant_features(variant: Variant) -> None:
     train = cloud(3)
     train[:, 1] = 7.0
     fitted = quick(variant).fit(train)
@@ -219,7 +221,7 @@ def test_fewer_points_than_neighbours_and_constant_features(variant: str):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("published", [False, True])
-def test_copies_and_a_single_point_give_finite_scores(variant: str, published: bool):
+def test_copies_and_a_single_point_give_finite_scores(variant: Variant, published: bool) -> None:
     copies = np.tile(cloud(1), (20, 1))
     for train in (copies, copies[:1]):
         assert np.isfinite(quick(variant, published=published).fit(train).score_samples(copies)).all()
@@ -227,7 +229,7 @@ def test_copies_and_a_single_point_give_finite_scores(variant: str, published: b
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
-def test_any_number_type(variant: str, dtype: Any):
+def test_any_number_type(variant: Variant, dtype: Any) -> None:
     whole = cloud(70).round().clip(0, 255)
     expected = quick(variant).fit(whole).score_samples(whole)
     np.testing.assert_array_equal(quick(variant).fit(whole.astype(dtype)).score_samples(whole.astype(dtype)), expected)
@@ -235,7 +237,7 @@ def test_any_number_type(variant: str, dtype: Any):
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(variant: str, bad: float):
+def test_what_is_not_finite_is_refused(variant: Variant, bad: float) -> None:
     train = cloud(20)
     wrong = train.copy()
     wrong[3, 2] = bad
@@ -247,7 +249,7 @@ def test_what_is_not_finite_is_refused(variant: str, bad: float):
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_empty_and_misshapen_input_is_refused(variant: str):
+def test_empty_and_misshapen_input_is_refused(variant: Variant) -> None:
     for wrong in (np.empty((0, 4)), np.empty((4, 0)), np.ones(4), np.ones((2, 2, 2))):
         with pytest.raises(ValueError, match=r"[Ss]ample|feature|dim|array"):
             quick(variant).fit(wrong)
@@ -261,7 +263,7 @@ def test_empty_and_misshapen_input_is_refused(variant: str):
 
 
 @pytest.mark.parametrize("features", [1, 2])
-def test_the_inverse_gamma_variant_needs_three_features(features: int):
+def test_the_inverse_gamma_variant_needs_three_features(features: int) -> None:
     with pytest.raises(ValueError, match=rf"not defined for vectors of {features}.*3 or more"):
         quick("ig").fit(cloud(20, features))
 
@@ -277,12 +279,12 @@ def test_the_inverse_gamma_variant_needs_three_features(features: int):
         ({"max_steps": 0}, "max_steps=0"),
     ],
 )
-def test_illegal_parameters_are_named(options: dict[str, Any], message: str):
+def test_illegal_parameters_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DiffusionTimeEstimator(**options).fit(cloud(20))
 
 
-def test_the_published_protocol_leaks_and_the_other_does_not():
+def test_the_published_protocol_leaks_and_the_other_does_not() -> None:
     points, labels = cloud(90), np.repeat([0, 1], [80, 10])
     leaking, distinct = (PROTOCOLS[name](points, labels, 0) for name in ("published", "distinct"))
     assert len(leaking.train) + len(leaking.test) == 1000
@@ -293,7 +295,7 @@ def test_the_published_protocol_leaks_and_the_other_does_not():
     assert {tuple(one) for one in distinct.test[40:]} == {tuple(one) for one in points[80:]}
 
 
-def test_large_sets_stay_in_file_order():
+def test_large_sets_stay_in_file_order() -> None:
     points, labels = cloud(2000), np.tile([0, 0, 0, 1], 500)
     for protocol in PROTOCOLS.values():
         split = protocol(points, labels, 3)
@@ -301,8 +303,8 @@ def test_large_sets_stay_in_file_order():
         np.testing.assert_array_equal(split.test[:750], points[labels == 0][750:])
 
 
-def test_the_table_says_how_many_seeds_it_is_of():
-    rows = {("wilt", "distinct", "np", str(seed)): 60.0 + seed for seed in range(5)}
+def test_the_table_says_how_many_seeds_it_is_of() -> None:
+    rows: Rows = {("wilt", "distinct", "np", str(seed)): 60.0 + seed for seed in range(5)}
     rows |= {("wilt", "distinct", "c", str(seed)): 80.0 + 2 * seed for seed in range(2)}
     assert "| wilt | 62.9 (5.6) | 93.8 (3.2) | 85.1 (1.1) | 62.0 (1.4) | 81.0 (1.0) [2] |" in table(
         rows, "distinct", ["np", "c"]
@@ -325,9 +327,12 @@ def expected_failures(estimator: DiffusionTimeEstimator) -> dict[str, str]:
     return dict.fromkeys(TWO_FEATURES, "the inverse gamma distribution is not defined for 2 features or fewer")
 
 
-@pytest.mark.slow
-@estimator_checks.parametrize_with_checks(
+conventions: pytest.MarkDecorator = estimator_checks.parametrize_with_checks(
     [DiffusionTimeEstimator(variant, epochs=2) for variant in VARIANTS], expected_failed_checks=expected_failures
 )
-def test_scikit_learn_conventions(estimator: DiffusionTimeEstimator, check: Any):
+
+
+@pytest.mark.slow
+@conventions
+def test_scikit_learn_conventions(estimator: DiffusionTimeEstimator, check: Any) -> None:
     check(estimator)

@@ -15,7 +15,7 @@ from anomalib_lite_inpainting.config import InpaintingConfig
 from anomalib_lite_inpainting.detector import Inpainting
 from anomalib_lite_inpainting.similarity import gms_difference, msgms_difference, ssim
 from anomalib_lite_inpainting.unet import pull_push
-from plain_run import PlainRun
+from plain_run import PlainRun, map_of
 from pydantic import ValidationError
 from torch import Tensor, nn
 
@@ -125,8 +125,8 @@ def test_any_size_and_batch(mode: str, height: int, width: int, channels: int) -
     image = torch.rand(3, channels, height, width)
     before = {name: value.clone() for name, value in made.state_dict().items()}
     with torch.no_grad():
-        together = made(image)
-        alone = torch.cat([made(one[None]) for one in image])
+        together = map_of(made, image)
+        alone = torch.cat([map_of(made, one[None]) for one in image])
     assert together.shape == (3, 1, height, width)
     assert together.isfinite().all()
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
@@ -149,7 +149,7 @@ def test_the_map_is_the_worst_standardised_residual() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.5, 1.0])
 def test_a_flat_image_gives_a_finite_map(value: float) -> None:
     with torch.no_grad():
-        assert detector()(torch.full((1, 1, 48, 40), value)).isfinite().all()
+        assert map_of(detector(), torch.full((1, 1, 48, 40), value)).isfinite().all()
 
 
 def test_brightness_and_contrast_of_the_whole_image_hardly_matter() -> None:
@@ -194,7 +194,7 @@ def test_training_finds_a_planted_defect() -> None:
     defective = good.clone()
     defective[:, :, 20:24, 8:40] -= 0.15  # a dark line across the grain
     with torch.no_grad():
-        normal, planted = made(good), made(defective)
+        normal, planted = map_of(made, good), map_of(made, defective)
     above = planted.amax((1, 2, 3)).unsqueeze(1) > normal.amax((1, 2, 3))
     assert above.float().mean() >= 0.95  # image AUROC
     peak = planted[:, 0].mean(0).argmax()
@@ -209,7 +209,7 @@ def test_onnx_agrees_with_torch(tmp_path: Path, mode: str) -> None:
     export(made, image, tmp_path / "model.onnx")
     session = onnxruntime.InferenceSession(tmp_path / "model.onnx", providers=["CPUExecutionProvider"])
     with torch.no_grad():
-        expected = made(image).numpy()
+        expected = map_of(made, image).numpy()
     for count in (1, 3):
         (found,) = session.run(None, {session.get_inputs()[0].name: image[:count].numpy()})
         np.testing.assert_allclose(found, expected[:count], atol=1e-4 * np.ptp(expected))

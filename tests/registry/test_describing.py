@@ -114,13 +114,13 @@ def installed() -> dict[str, DetectorInfo]:
 # ---- in words
 
 
-def test_every_kind_of_option_is_described():
+def test_every_kind_of_option_is_described() -> None:
     described = {one.name.removeprefix("options."): one for one in describing.options_of(RICH)}
     assert {name: (one.kind, one.default, one.limits) for name, one in described.items()} == WORDS
     assert described["name"].meaning == "Text that YAML would take for a truth value."
 
 
-def test_without_values_the_defaults_are_told_and_what_is_required():
+def test_without_values_the_defaults_are_told_and_what_is_required() -> None:
     class Asking(BaseModel):
         camera: str
         layer: Layer = Layer(width=5)
@@ -131,7 +131,7 @@ def test_without_values_the_defaults_are_told_and_what_is_required():
                     "other.kind": "plain"}  # fmt: skip
 
 
-def test_options_of_the_host_have_the_defaults_that_the_detector_prefers():
+def test_options_of_the_host_have_the_defaults_that_the_detector_prefers() -> None:
     told = {one.name: one.default for one in describing.options_of_host(RICH)}
     assert told["score.sigma"] == "2.0"
     assert told["image.mode"] == "letterbox"
@@ -139,7 +139,7 @@ def test_options_of_the_host_have_the_defaults_that_the_detector_prefers():
     assert not {"detector", "options"} & set(told)
 
 
-def test_showing_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+def test_showing_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     info = replace(installed()["gauss"], paper="Somebody, 2021", weights="ResNet-18 (torchvision, BSD-3-Clause)",
                    positional=True)  # fmt: skip
     monkeypatch.setattr(registry.Registry, "detector", lambda self, name: info)
@@ -157,13 +157,15 @@ def test_showing_tells_everything(capsys: pytest.CaptureFixture[str], monkeypatc
 
 
 @pytest.mark.parametrize("info", [RICH, *installed().values()], ids=lambda info: str(info.name))
-def test_the_example_says_the_defaults(info: DetectorInfo):
+def test_the_example_says_the_defaults(info: DetectorInfo) -> None:
     document = yaml.safe_load(describing.example(info))
     assert info.config.model_validate(document.get("options", {})) == info.config()
     read = Config.model_validate(document)
     assert read.detector == info.name
     assert read.model_dump(exclude={"options"}) == Config.model_validate(
-        configuration.load(None, defaults={"detector": info.name, "calibration.max_false_reject": 0.01} | info.defaults)
+        configuration.load(
+            None, defaults={"detector": info.name, "calibration.max_false_reject": 0.01, **info.defaults}
+        )
     ).model_dump(exclude={"options"})
     if info is not RICH:  # JSON has no infinity
         validator(info).validate(document)
@@ -171,7 +173,7 @@ def test_the_example_says_the_defaults(info: DetectorInfo):
 
 def test_the_example_of_plugins_show_trains(
     capsys: pytest.CaptureFixture[str], parts: Path, tmp_path: Path, train: Callable[..., Any]
-):
+) -> None:
     """Cut from what is printed, as a user would."""
     with pytest.raises(SystemExit):
         main(["plugins", "show", "gauss"])
@@ -187,7 +189,7 @@ def test_the_example_of_plugins_show_trains(
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
-def test_ready_configurations_pass(path: Path):
+def test_ready_configurations_pass(path: Path) -> None:
     document = yaml.safe_load(path.read_text())
     validator(installed()[document["detector"]]).validate(document)
 
@@ -211,7 +213,7 @@ BAD = [
 
 
 @pytest.mark.parametrize(("document", "said"), BAD)
-def test_what_training_refuses_the_schema_refuses(document: dict[str, Any], said: str, tmp_path: Path):
+def test_what_training_refuses_the_schema_refuses(document: dict[str, Any], said: str, tmp_path: Path) -> None:
     info = installed()["gauss"]
     with pytest.raises(jsonschema.ValidationError) as caught:
         validator(info).validate(document)
@@ -259,7 +261,7 @@ def test_what_training_refuses_the_schema_refuses(document: dict[str, Any], said
     ],
     ids=str,
 )
-def test_schema_and_model_agree(options: dict[str, Any]):
+def test_schema_and_model_agree(options: dict[str, Any]) -> None:
     try:
         Rich.model_validate(options)
         legal = True
@@ -268,20 +270,20 @@ def test_schema_and_model_agree(options: dict[str, Any]):
     assert validator(RICH).is_valid({"detector": "acme_rich", "options": options}) == legal
 
 
-def test_sections_of_the_host_stay_beside_those_of_the_plugin():
+def test_sections_of_the_host_stay_beside_those_of_the_plugin() -> None:
     """Both have a class called ImageConfig."""
     check = validator(RICH)
     assert check.is_valid({"image": {"mode": "tile"}, "options": {"image": {"blur": 2}}})
     assert not check.is_valid({"image": {"blur": 2}})
 
 
-def test_nothing_of_a_later_draft_is_left():
+def test_nothing_of_a_later_draft_is_left() -> None:
     text = json.dumps(describing.json_schema(RICH))
     assert "$defs" not in text
     assert "prefixItems" not in text
 
 
-def test_descriptions_and_defaults_reach_the_editor():
+def test_descriptions_and_defaults_reach_the_editor() -> None:
     schema = describing.json_schema(RICH)
     options = next(one for one in schema["definitions"].values() if "pattern" in one.get("properties", {}))
     assert options["properties"]["name"]["description"] == "Text that YAML would take for a truth value."
@@ -291,7 +293,7 @@ def test_descriptions_and_defaults_reach_the_editor():
     assert schema["definitions"]["ScoreConfig"]["properties"]["sigma"]["default"] == 2
 
 
-def test_the_schema_is_all_that_is_printed(capsys: pytest.CaptureFixture[str]):
+def test_the_schema_is_all_that_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["plugins", "show", "gauss", "--json-schema"])
     printed = capsys.readouterr()
@@ -300,7 +302,7 @@ def test_the_schema_is_all_that_is_printed(capsys: pytest.CaptureFixture[str]):
     assert printed.err == ""
 
 
-def test_an_option_without_a_schema_is_the_plugins_fault():
+def test_an_option_without_a_schema_is_the_plugins_fault() -> None:
     class Odd(DetectorConfig):
         model_config = ConfigDict(arbitrary_types_allowed=True)
         thing: slice = slice(1)
@@ -310,3 +312,38 @@ def test_an_option_without_a_schema_is_the_plugins_fault():
         describing.json_schema(info)
     with pytest.raises(PluginError, match="a default cannot be written"):
         describing.example(info)
+
+
+@pytest.mark.parametrize("written", ["1%", "1 %", "0.5%", 0.01])
+def test_a_share_may_be_a_percentage(written: str | float, tmp_path: Path) -> None:
+    """In a file and for the editor that checks it, in every option that is a share."""
+    shares = dict.fromkeys(("max_false_reject", "holdout", "review"), written)
+    document = {"calibration": {**shares, "confidence": "90%"}, "score": {"top_share": written}}
+    validator(installed()["gauss"]).validate(document)
+    path = tmp_path / "shares.yaml"
+    path.write_text(yaml.safe_dump(document))
+    request = Request(detector="gauss", data=tmp_path, out=tmp_path, config=path, settings=["score.top_share=5 %"])
+    config = configure(request, registry.load())[2]
+    assert config.calibration.max_false_reject == config.calibration.holdout == config.calibration.review
+    assert config.calibration.max_false_reject == (0.005 if written == "0.5%" else 0.01)
+    assert (config.calibration.confidence, config.score.top_share) == (0.9, 0.05)
+
+
+@pytest.mark.parametrize("written", ["100%", "-1%", "%", "1%%", "one%"])
+def test_what_is_no_percentage_is_refused(written: str, tmp_path: Path) -> None:
+    request = Request(
+        detector="gauss", data=tmp_path, out=tmp_path, settings=[f"calibration.max_false_reject='{written}'"]
+    )
+    with pytest.raises(ConfigError, match=r"calibration\.max_false_reject: .*\(found "):
+        configure(request, registry.load())
+
+
+def test_nested_options_are_named_with_their_path(tmp_path: Path) -> None:
+    settings = ["options.mix.textur=1", "options.size=huge", "options.mix.texture=many"]
+    with pytest.raises(ConfigError) as caught:
+        configure(Request(detector="draem", data=tmp_path, out=tmp_path, settings=settings), registry.load())
+    said = str(caught.value)
+    assert "options.mix.textur is not an option. Did you mean 'texture'?" in said
+    assert "options.mix.texture: input should be a valid number" in said
+    assert "options.size: input should be" in said
+    assert ".;" not in said

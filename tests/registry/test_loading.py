@@ -41,7 +41,7 @@ BROKEN = {  # package -> its entry module, and what must be said of it
     ),
     "acme-api": (
         GOOD.replace("{name}", "acme_future").replace("config=", "api=99, config="),
-        "speaks plugin API 99, this host speaks 1",
+        "speaks plugin API 99, this host speaks 2",
     ),
     "acme-twin": (
         GOOD.replace("{name}", "acme_pair"),
@@ -103,27 +103,27 @@ def listed(site: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("package", BROKEN)
-def test_a_broken_plugin_is_listed_with_package_version_and_reason(listed: dict[str, Any], package: str):
+def test_a_broken_plugin_is_listed_with_package_version_and_reason(listed: dict[str, Any], package: str) -> None:
     problem = next(one for one in listed["problems"] if one["package"] == package)
     assert problem["version"] == "1.0"
     assert problem["entry_point"] == package.replace("-", "_")
     assert BROKEN[package][1] in problem["reason"]
 
 
-def test_nothing_else_is_a_problem(listed: dict[str, Any]):
+def test_nothing_else_is_a_problem(listed: dict[str, Any]) -> None:
     assert {one["package"] for one in listed["problems"]} == {*BROKEN, "acme-double"}
     bundled = [one["name"] for one in listed["detectors"] if one["package"] == "anomalib-lite"]
     assert "inpainting" in bundled
     assert [one["name"] for one in listed["detectors"]] == ["acme_good", "acme_noisy", "acme_slow", *bundled]
 
 
-def test_output_at_import_is_held_back_and_reported(listed: dict[str, Any]):
+def test_output_at_import_is_held_back_and_reported(listed: dict[str, Any]) -> None:
     note = next(one for one in listed["notes"] if one["package"] == "acme-noisy")
     for said in ("to stdout", "to stderr", "to descriptor 1", "from a shell", "and its stderr"):
         assert said in note["text"]
 
 
-def test_a_slow_import_is_reported_with_its_seconds(listed: dict[str, Any]):
+def test_a_slow_import_is_reported_with_its_seconds(listed: dict[str, Any]) -> None:
     assert [one["package"] for one in listed["notes"]] == ["acme-noisy", "acme-slow"]
     words = listed["notes"][1]["text"].split()
     assert float(words[words.index("s") - 1]) >= 3
@@ -132,7 +132,7 @@ def test_a_slow_import_is_reported_with_its_seconds(listed: dict[str, Any]):
 @pytest.mark.parametrize("name", [*NAMES, "acme-syntax", "acme_future", "acme_pair"])
 def test_asking_for_a_broken_one_exits_with_5_and_the_reason(
     installed: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
-):
+) -> None:
     """By the name of its entry point, and by that of its detector where it is known; the traceback on request."""
     installed.setenv(registry.PLUGINS_VARIABLE, ",".join([*NAMES, "acme_double"]))
     package = {"acme_future": "acme-api", "acme_pair": "acme-twin"}.get(name, name.replace("_", "-"))
@@ -151,7 +151,7 @@ def test_asking_for_a_broken_one_exits_with_5_and_the_reason(
 
 def test_training_names_the_broken_ones_once_and_the_one_that_is_asked_for_as_the_error(
     installed: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-):
+) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["train", "acme-raising", str(tmp_path), "--out", str(tmp_path / "x")])
     lines = capsys.readouterr().err.splitlines()
@@ -193,7 +193,7 @@ def trained(site: Path, parts: Path, tmp_path_factory: pytest.TempPathFactory) -
 )
 def test_every_command_works_beside_ten_broken_plugins(
     site: Path, trained: Path, parts: Path, tmp_path: Path, command: str, said: str
-):
+) -> None:
     names = {"MODEL": str(trained), "DATA": str(parts), "NEW": str(tmp_path / "new")}
     for short, path in names.items():
         command = command.replace(short, path)
@@ -226,7 +226,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         del sys.modules[name]
 
 
-def test_an_interrupt_is_the_users(alone: Any):
+def test_an_interrupt_is_the_users(alone: Any) -> None:
     with pytest.raises(KeyboardInterrupt):
         alone("raise KeyboardInterrupt")
 
@@ -245,7 +245,7 @@ def test_an_interrupt_is_the_users(alone: Any):
         ("raise ValueError('long ' * 1000)", " ... (__init__.py, line 1)"),
     ],
 )
-def test_whatever_it_raises_or_returns_is_its_problem(alone: Any, entry: str, reason: str):
+def test_whatever_it_raises_or_returns_is_its_problem(alone: Any, entry: str, reason: str) -> None:
     found = alone(entry)
     assert not found.detectors
     assert len(found.problems) == 1
@@ -254,26 +254,26 @@ def test_whatever_it_raises_or_returns_is_its_problem(alone: Any, entry: str, re
     assert "\n" not in found.problems[0].reason
 
 
-def test_a_hook_that_does_not_fit_is_not_held_against_the_next_plugin(alone: Any):
+def test_a_hook_that_does_not_fit_is_not_held_against_the_next_plugin(alone: Any) -> None:
     found = alone(HOOK + "def register_detectorz():\n    return []", GOOD)
     assert list(found.detectors) == ["acme_1"]
     assert [problem.provider.entry_point for problem in found.problems] == ["acme_0"]
 
 
-def test_the_good_part_of_a_plugin_is_used(alone: Any):
+def test_the_good_part_of_a_plugin_is_used(alone: Any) -> None:
     wrong = GOOD.replace("return [", "return [7, DetectorInfo(name='Bad Name', summary='', target='', config=int), ")
     found = alone(wrong)
     assert list(found.detectors) == ["acme_0"]
     assert [problem.names for problem in found.problems] == [(), ("Bad Name",)]
 
 
-def test_a_name_given_twice_by_one_package_belongs_to_nobody(alone: Any):
+def test_a_name_given_twice_by_one_package_belongs_to_nobody(alone: Any) -> None:
     found = alone(GOOD.replace("return [", "return 2 * ["))
     assert not found.detectors
     assert [problem.reason for problem in found.problems] == ["'acme_0' is provided by acme-0 1.0 more than once"]
 
 
-def test_streams_are_what_they_were_and_still_open(alone: Any, capfd: pytest.CaptureFixture[str]):
+def test_streams_are_what_they_were_and_still_open(alone: Any, capfd: pytest.CaptureFixture[str]) -> None:
     stdout = sys.stdout
     found = alone("import sys, io\nsys.stdout = io.StringIO()\nsys.stderr = None\n" + GOOD.replace("\n    ", "\n"))
     assert sys.stdout is stdout
@@ -291,7 +291,7 @@ def test_streams_are_what_they_were_and_still_open(alone: Any, capfd: pytest.Cap
     ],
     ids=["wraps stdout", "configures logging", "replaces stdout"],
 )
-def test_what_a_plugin_does_to_the_streams_does_not_break_them(tmp_path: Path, prefix: str):
+def test_what_a_plugin_does_to_the_streams_does_not_break_them(tmp_path: Path, prefix: str) -> None:
     """In a process of its own, where descriptors stand behind the streams."""
     write_package(tmp_path, "acme-stream", prefix + GOOD.replace("\n    ", "\n"))
     code = (
@@ -311,7 +311,7 @@ def test_what_a_plugin_does_to_the_streams_does_not_break_them(tmp_path: Path, p
 # ---- which are loaded
 
 
-def test_the_variable_restricts_what_is_loaded(installed: pytest.MonkeyPatch):
+def test_the_variable_restricts_what_is_loaded(installed: pytest.MonkeyPatch) -> None:
     installed.setenv(registry.PLUGINS_VARIABLE, " acme-exit, inpainting,")
     found = registry.load()
     assert list(found.detectors) == ["inpainting"]
@@ -320,7 +320,9 @@ def test_the_variable_restricts_what_is_loaded(installed: pytest.MonkeyPatch):
         found.detector("gauss")
 
 
-def test_a_name_that_no_plugin_has_is_a_problem(installed: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_a_name_that_no_plugin_has_is_a_problem(
+    installed: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     installed.setenv(registry.PLUGINS_VARIABLE, "inpaintin")
     with pytest.raises(SystemExit) as exit_:
         main(["plugins", "list"])
@@ -331,13 +333,13 @@ def test_a_name_that_no_plugin_has_is_a_problem(installed: pytest.MonkeyPatch, c
     ) in capsys.readouterr().out
 
 
-def test_an_empty_variable_loads_none(monkeypatch: pytest.MonkeyPatch):
+def test_an_empty_variable_loads_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(registry.PLUGINS_VARIABLE, "")
     found = registry.load()
     assert (found.detectors, found.problems) == ({}, ())
 
 
-def test_no_plugins_keeps_even_the_worst_from_running(tmp_path: Path):
+def test_no_plugins_keeps_even_the_worst_from_running(tmp_path: Path) -> None:
     """Nothing can catch os._exit; what names it is not loaded."""
     write_package(tmp_path, "acme-abort", "import os\nos._exit(9)")
     assert run(tmp_path, "plugins", "list").returncode == 9
@@ -392,7 +394,7 @@ class Contradicting(DetectorConfig):
         ({"api": None, "name": 7}, "speaks plugin API None"),
     ],
 )
-def test_a_description_that_does_not_fit_is_refused(change: dict[str, Any], fault: str):
+def test_a_description_that_does_not_fit_is_refused(change: dict[str, Any], fault: str) -> None:
     assert vetting.faults(SOUND) == []
     found = vetting.faults(replace(SOUND, **change))
     assert len(found) == 1
@@ -407,7 +409,7 @@ def test_a_description_that_does_not_fit_is_refused(change: dict[str, Any], faul
         replace(SOUND, paper="Somebody, 2021", positional=True),
     ],
 )
-def test_a_description_that_fits_is_taken(sound: DetectorInfo):
+def test_a_description_that_fits_is_taken(sound: DetectorInfo) -> None:
     assert vetting.faults(sound) == []
 
 
@@ -428,7 +430,7 @@ def test_a_description_that_fits_is_taken(sound: DetectorInfo):
         ((".csv",), "the host reads these files itself"),
     ],
 )
-def test_suffixes_of_a_reader(suffixes: Any, fault: str | None):
+def test_suffixes_of_a_reader(suffixes: Any, fault: str | None) -> None:
     found = vetting.faults(ReaderInfo(suffixes=suffixes, target="acme:read"))
     assert found == [] if fault is None else fault in found[0]
 
@@ -447,7 +449,7 @@ def test_suffixes_of_a_reader(suffixes: Any, fault: str | None):
 )
 def test_a_class_that_cannot_be_imported_is_a_plugin_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, source: str, reason: str
-):
+) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "acme_target.py").write_text(source)
     monkeypatch.delitem(sys.modules, "acme_target", raising=False)
@@ -459,7 +461,7 @@ def test_a_class_that_cannot_be_imported_is_a_plugin_error(
 
 def test_a_detector_that_cannot_be_built_is_a_plugin_error(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, parts: Path, capsys: pytest.CaptureFixture[str]
-):
+) -> None:
     (tmp_path / "acme_refusing.py").write_text(
         "from anomalib_lite.config import DetectorConfig\nfrom anomalib_lite.hookspecs import DetectorInfo, hookimpl\n"
         "class Refusing:\n    def __init__(self, config, image):\n        raise RuntimeError('wrong moon')\n"
@@ -477,7 +479,7 @@ def test_a_detector_that_cannot_be_built_is_a_plugin_error(
     assert not (tmp_path / "x").exists()
 
 
-def test_what_plugins_print_is_held_back_where_no_file_can_be_written(monkeypatch: pytest.MonkeyPatch):
+def test_what_plugins_print_is_held_back_where_no_file_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     """A container with --read-only has no folder for temporary files."""
     monkeypatch.setattr(tempfile, "_candidate_tempdir_list", list)
     monkeypatch.setattr(tempfile, "tempdir", None)

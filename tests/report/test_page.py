@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import re
 from html.parser import HTMLParser
 from io import BytesIO
@@ -13,10 +14,10 @@ import pytest
 import reports
 from PIL import Image
 
-from anomalib_lite.edge import disk
+from anomalib_lite.edge.results import Result
 from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts, gallery
-from anomalib_lite.report.gallery import Gallery
+from anomalib_lite.report.gallery import Gallery, Thumbnail
 from anomalib_lite.report.page import Report, ScoredRow, render, write
 
 BASE = reports.calibration()
@@ -72,6 +73,14 @@ def test_counts_are_those_of_the_verdicts() -> None:
     assert len(parts["scores"]) == len({row.group for row in good}) == 31
     assert counts["Escapes: crack"]["certified"] == sum(row.verdict != "NG" for row in crack)
     assert len(counts["Escapes: crack"]["scores"]) == len(crack) == 20
+
+
+def test_a_part_with_a_defect_elsewhere_is_no_good_part_of_the_slider() -> None:
+    rows = [reports.row(f"{i}.png", "good", 0.1, BASE, f"part{i // 2}") for i in range(6)]
+    rows.append(reports.row("bad.png", "crack", 9.0, BASE, "part1"))
+    counts = {line["name"]: line for line in plot_data(reports.report(BASE, rows))["counts"]}
+    assert len(counts["False rejects: good parts (groups)"]["scores"]) == 2
+    assert len(counts["False rejects: good images"]["scores"]) == 6
 
 
 def test_scores_and_threshold_are_embedded_without_rounding() -> None:
@@ -163,13 +172,16 @@ def test_metrics_per_kind_with_interval_and_unit() -> None:
     rows = [
         reports.row(f"{i}.png", "good", 100.0 if i in (0, 1) else 0.01, BASE, f"part{i // 2}") for i in range(60)
     ] + [reports.row(f"bad{i}.png", "crack", 100.0 if i else 0.001, BASE, f"bad{i}") for i in range(10)]
-    random.shuffle(rows)  # type: ignore[arg-type]
+    random.shuffle(rows)
     text = words(reports.report(BASE, rows, metrics=reports.metrics(rows)))
     # Clopper and Pearson: 1 of 30 and 1 of 10, rounded outwards
     assert "3.33 % (1 of 30 parts), exact 95 % interval from 0.0843 % to 17.3 %; 2 of 60 images" in text
-    assert "10 % (1 of 10 parts), exact 95 % interval from 0.252 % to 44.6 %; 1 of 10 images" in text
+    assert "Escaped images 10 % (1 of 10 images)" in text
+    for what in ("Parts with an escape", "Parts escaped wholly"):
+        assert f"{what} 10 % (1 of 10 parts), exact 95 % interval from 0.252 % to 44.6 %" in text
     auroc = 9 * (58 + 2 / 2) / 600  # nine of ten defects above 58 goods, level with two
     assert f"crack 10 {auroc:.4f}" in text
+    assert f"Image AUROC {auroc:.4f}, 95 % interval over parts from 0." in text
     assert "10 defective images, left out of the pixel metrics" in text
 
 
@@ -270,8 +282,14 @@ def test_gallery_is_bounded_whatever_the_number_of_images_and_kinds() -> None:
 
 
 def test_gallery_draws_only_what_it_keeps(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept, drawn, draw = Gallery(0.0, 1.0, 255.0, per_section=1), [], Gallery._picture
-    monkeypatch.setattr(Gallery, "_picture", lambda self, one, *rest: drawn.append(one.image) or draw(self, one, *rest))
+    kept, draw = Gallery(0.0, 1.0, 255.0, per_section=1), Gallery._picture
+    drawn: list[str] = []
+
+    def noted(self: Gallery, one: Result, label: str | None, pixels: np.ndarray) -> Thumbnail:
+        drawn.append(one.image)
+        return draw(self, one, label, pixels)
+
+    monkeypatch.setattr(Gallery, "_picture", noted)
     for name, score in (("a", 3.0), ("b", 9.0), ("c", 2.0)):
         one = reports.row(name, "crack", 100 * score, BASE)
         kept.consider(reports.result(one, BASE), one.label, np.zeros((64, 64, 3), np.uint8))
@@ -310,7 +328,7 @@ def test_write_replaces_whole_or_leaves_the_old(tmp_path: Path, monkeypatch: pyt
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(disk.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(DataError, match=r"report\.html: the report cannot be written \(No space left on device\)"):
         write(target, reports.report(BASE, []))
     assert target.read_bytes() == before

@@ -49,7 +49,7 @@ def verdicts(environment: Environment, model: Path, *arguments: str | Path) -> l
     return [json.loads(line)["verdict"] for line in predicted.splitlines()]
 
 
-def test_a_detector_that_learns(environment: Environment, parts: Path, tmp_path: Path):
+def test_a_detector_that_learns(environment: Environment, parts: Path, tmp_path: Path) -> None:
     folder = scaffolded(environment, "acme-gauss", tmp_path)
     assert_it_keeps_the_rules(environment, folder, "acme_gauss")
     listed = environment.run("anomalib-lite", "plugins", "list").out
@@ -65,7 +65,7 @@ def test_a_detector_that_learns(environment: Environment, parts: Path, tmp_path:
     assert verdicts(environment, model, parts / "test" / "dent", parts / "test" / "hole") == ["NG"] * 10
 
 
-def test_a_detector_that_compares(environment: Environment, tmp_path: Path):
+def test_a_detector_that_compares(environment: Environment, tmp_path: Path) -> None:
     folder = scaffolded(environment, "acme-difference", tmp_path, "--reference")
     assert_it_keeps_the_rules(environment, folder, "acme_difference")
     golden = save(tmp_path / "golden.png", picture(0))
@@ -111,7 +111,7 @@ def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: 
     }
 
 
-def test_an_editable_installation_is_the_checkout(tmp_path: Path):
+def test_an_editable_installation_is_the_checkout(tmp_path: Path) -> None:
     environment = Environment(tmp_path / "venv")
     environment.install("--no-deps", "--editable", ROOT)
     found = environment.run("python", "-c", "import anomalib_lite; print(anomalib_lite.__file__)", cwd=tmp_path).out

@@ -26,7 +26,7 @@ class Noise:
 
     def __getitem__(self, index: int, /) -> TrainingFrame:
         # contrast differs, so that half of a batch has another gradient than the whole
-        return np.random.default_rng(index).integers(0, 25 * (index + 1), (8, 8, 1), dtype=np.uint8), None, None
+        return TrainingFrame(np.random.default_rng(index).integers(0, 25 * (index + 1), (8, 8, 1), dtype=np.uint8))
 
 
 class Normalised(nn.Module):

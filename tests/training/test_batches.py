@@ -28,7 +28,7 @@ class Numbered:
 
     def __getitem__(self, index: int, /) -> TrainingFrame:
         self.decoded.append(index)
-        return np.full((2, 3, 1), index, np.uint8), None, None
+        return TrainingFrame(np.full((2, 3, 1), index, np.uint8))
 
 
 class Listed:
@@ -96,7 +96,7 @@ def test_pixels_are_divided_by_white_and_keep_their_places() -> None:
     image = np.arange(2 * 3 * 3, dtype=np.uint16).reshape(2, 3, 3) * 3000
     reference = image[::-1].copy()
     valid = np.array([[True, False, True], [True, True, False]])
-    frames = Listed((image, reference, valid))
+    frames = Listed(TrainingFrame(image, reference, valid))
     batch = next(iter(FrameBatches(frames, white=60000, batch_size=1, seed=0, device=CPU)))
     assert batch.image.dtype == torch.float32
     assert batch.image.shape == (1, 3, 2, 3)
@@ -111,7 +111,7 @@ def test_pixels_are_divided_by_white_and_keep_their_places() -> None:
 
 def test_a_frame_without_a_mask_beside_one_with_a_mask_counts_whole() -> None:
     image = np.zeros((2, 2, 1), np.uint8)
-    frames = Listed((image, None, None), (image, None, np.zeros((2, 2), bool)))
+    frames = Listed(TrainingFrame(image), TrainingFrame(image, valid=np.zeros((2, 2), bool)))
     batch = next(iter(FrameBatches(frames, white=255, batch_size=2, seed=0, device=CPU)))
     assert batch.valid is not None
     assert sorted(batch.valid.float().mean((1, 2, 3)).tolist()) == [0, 1]
@@ -146,3 +146,42 @@ def test_other_batches_are_repeated_and_entered_anywhere() -> None:
     assert [numbers(batch)[0] for batch in islice(endless(batches, 2), 5)] == [2, 0, 1, 2, 0]
     with pytest.raises(PluginError, match="without batches"):
         next(endless([]))
+
+
+def test_a_batch_knows_images_and_parts() -> None:
+    frames = FrameBatches(Numbered(6), white=1, batch_size=4, seed=1, device=CPU, images=[0, 0, 1, 1, 2, 3],
+                          parts=[0, 0, 0, 0, 1, 1])  # fmt: skip
+    seen = {}
+    for batch in chain(frames, islice(frames.stream(), 3)):
+        assert batch.images is not None
+        assert batch.parts is not None
+        for value, image, part in zip(batch.image[:, 0, 0, 0].tolist(), batch.images, batch.parts, strict=True):
+            seen[round(value)] = (int(image), int(part))
+    assert seen == {0: (0, 0), 1: (0, 0), 2: (1, 0), 3: (1, 0), 4: (2, 1), 5: (3, 1)}
+
+
+def values(batches: Iterable[Batch]) -> list[int]:
+    return [round(value) for batch in batches for value in batch.image[:, 0, 0, 0].tolist()]
+
+
+@given(parts=st.lists(st.integers(0, 8), min_size=2, max_size=40), share=st.floats(0.01, 0.99), seed=st.integers(0, 9))
+def test_a_split_keeps_each_part_on_one_side(parts: list[int], share: float, seed: int) -> None:
+    batches = FrameBatches(Numbered(len(parts)), white=1, batch_size=3, seed=seed, device=CPU, parts=parts)
+    if len(set(parts)) < 2:
+        with pytest.raises(DataError, match="images of one part"):
+            batches.split(share)
+        return
+    sides = [
+        [round(value) for batch in side for value in batch.image[:, 0, 0, 0].tolist()] for side in batches.split(share)
+    ]
+    assert sorted(chain(*sides)) == list(range(len(parts)))
+    assert not {parts[i] for i in sides[0]} & {parts[i] for i in sides[1]}
+    assert all(sides)
+    again = [values(side) for side in batches.split(share)]
+    assert [sorted(side) for side in again] == [sorted(side) for side in sides]
+
+
+@pytest.mark.parametrize("share", [0, 1, -1, 2, float("nan")])
+def test_a_share_is_between_nothing_and_all(share: float) -> None:
+    with pytest.raises(PluginError, match="expected a number between 0 and 1"):
+        FrameBatches(Numbered(4), white=1, batch_size=2, seed=0, device=CPU).split(share)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.training import frames as training_frames
 from anomalib_lite.training.frames import CACHE_BYTES, TrainingFrames
-from anomalib_lite.training.plan import GOLDEN_TILE, LARGE, _cut
+from anomalib_lite.training.sizing import GOLDEN_TILE, LARGE, _cut
 
 BOARDS = sorted((Path(__file__).parents[2] / "data_samples/board/golden").glob("*.jpg"))
 TILES = Framing(ImageSpec(64, 64, 1, "uint8", 255.0), "tile", 8)
@@ -44,11 +45,16 @@ def training(
 def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     read = imaging.read
-    monkeypatch.setattr(imaging, "read", lambda path, *rest, **more: seen.append(path) or read(path, *rest, **more))
+
+    def noted(path: Path, *rest: Any, **more: Any) -> imaging.Picture:
+        seen.append(path)
+        return read(path, *rest, **more)
+
+    monkeypatch.setattr(imaging, "read", noted)
     return seen
 
 
-def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded = decodings(monkeypatch)
     frames = training(samples(tmp_path, 8), TILES, limit=4 * HELD + 1000)
     assert len(frames) == 8 * 9
@@ -62,7 +68,9 @@ def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch
     assert 2 <= len(decoded) <= 4  # each of the others once, unless it was among the last two
 
 
-def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(tmp_path: Path, monkeypatch):
+def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     decoded = decodings(monkeypatch)
     frames = training(samples(tmp_path, 5), TILES, limit=2 * HELD)
     for index in range(len(frames)):
@@ -75,7 +83,7 @@ def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(tmp_pat
     assert len(decoded) == 1
 
 
-def test_each_image_has_the_tiles_of_its_own_golden_image(tmp_path: Path):
+def test_each_image_has_the_tiles_of_its_own_golden_image(tmp_path: Path) -> None:
     large = Image.open(BOARDS[0])
     large.save(tmp_path / "large.png")
     Image.open(BOARDS[1]).crop((0, 0, 200, 160)).save(tmp_path / "small.png")
@@ -92,7 +100,7 @@ def test_each_image_has_the_tiles_of_its_own_golden_image(tmp_path: Path):
         assert valid is not None
 
 
-def test_images_without_any_golden_image_to_compare_with_are_left_out(tmp_path: Path):
+def test_images_without_any_golden_image_to_compare_with_are_left_out(tmp_path: Path) -> None:
     Image.open(BOARDS[0]).save(tmp_path / "golden.png")
     Image.fromarray(np.full((256, 256, 3), 90, np.uint8)).save(tmp_path / "blank.png")
     goldens = Goldens({"golden.png": tmp_path / "golden.png"})
@@ -119,11 +127,13 @@ def test_images_without_any_golden_image_to_compare_with_are_left_out(tmp_path: 
         ({"mode": "tile"}, 0, False, ("tile", None)),
     ],
 )
-def test_large_golden_images_are_cut_into_tiles_unless_a_size_is_asked_for(asked, golden, positional, expected):
+def test_large_golden_images_are_cut_into_tiles_unless_a_size_is_asked_for(
+    asked: dict[str, Any], golden: int, positional: bool, expected: tuple[str, int | None]
+) -> None:
     cut = _cut(ImageConfig(**asked), golden, positional=positional)
     assert (cut.mode, cut.height) == expected
 
 
-def test_tiles_without_a_core_are_refused():
+def test_tiles_without_a_core_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"image\.overlap=256 leaves no core in tiles of 512 pixels"):
         _cut(ImageConfig(overlap=256), LARGE + 1, positional=False)

@@ -37,7 +37,7 @@ class Noise:
     def __getitem__(self, index: int, /) -> TrainingFrame:
         if index == self.broken:
             raise DataError(f"image {index} is broken")
-        return np.random.default_rng(index).integers(0, 256, (8, 8, 1), dtype=np.uint8), None, None
+        return TrainingFrame(np.random.default_rng(index).integers(0, 256, (8, 8, 1), dtype=np.uint8))
 
 
 class Autoencoder(nn.Sequential):
@@ -250,6 +250,17 @@ def test_a_later_part_uses_the_time_that_an_earlier_one_left(tmp_path: Path) -> 
     run.minimise(denoising(net), net, batches(), steps=1)
     assert run.time_left() == 0
     assert not run.ended_early
+
+
+def test_a_part_takes_its_share_of_the_time(tmp_path: Path) -> None:
+    net = Autoencoder()
+    run = make(tmp_path, minutes=10)
+    run._started -= 400  # 200 seconds are left
+    with pytest.MonkeyPatch.context() as patch:
+        clock = iter(range(0, 10**6, 25))
+        patch.setattr(run, "elapsed", lambda: 400.0 + next(clock))
+        run.minimise(denoising(net), net, batches(), steps=10**6, share=0.5)
+    assert 3 <= run.steps_done <= 5  # 25 seconds each, in half of the time that was left
 
 
 def test_a_resumed_run_only_gets_the_time_that_is_left(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import Once
 from torch import Tensor
 
 pytestmark = pytest.mark.slow
@@ -39,6 +40,20 @@ def curve(folder: Path, call: int = 0) -> np.ndarray[tuple[int], np.dtype[np.flo
         return np.array([float(row["loss"]) for row in csv.DictReader(file) if row["call"] == str(call)])
 
 
+@pytest.fixture(scope="session")
+def whole(once: Once) -> Callable[[int], Path]:
+    """whole(processes) -> the folder of a training that was never interrupted. Not to be changed."""
+
+    def folder(devices: int) -> Path:
+        def make(place: Path) -> None:
+            done = train(place / "run", "--devices", str(devices))
+            assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+        return once(f"training-in-{devices}", make) / "run"
+
+    return folder
+
+
 def stop_after(folder: Path, steps: int, stop: Callable[[subprocess.Popen[str]], None], *options: str) -> str:
     """Start a training, stop it once that many steps are logged, and return what it said."""
     command = [sys.executable, str(PROGRAM), str(folder), "--pause", "0.05", *options]
@@ -60,11 +75,10 @@ def interrupt_all(process: subprocess.Popen[str]) -> None:
     os.killpg(process.pid, signal.SIGINT)  # what Ctrl-C in a terminal does
 
 
-def test_two_processes_train_as_one(tmp_path: Path) -> None:
-    one, two, apart = tmp_path / "one", tmp_path / "two", tmp_path / "apart"
-    for folder, options in [(one, []), (two, ["--devices", "2"]), (apart, ["--devices", "2", "--apart"])]:
-        done = train(folder, *options)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+def test_two_processes_train_as_one(whole: Callable[[int], Path], tmp_path: Path) -> None:
+    one, two, apart = whole(1), whole(2), tmp_path / "apart"
+    done = train(apart, "--devices", "2", "--apart")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
     assert identical(weights(two, rank=0), weights(two, rank=1))
     assert not identical(weights(apart, rank=0), weights(apart, rank=1))
@@ -77,28 +91,28 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
             assert (weights(two)[name] - tensor).abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("devices", ["1", "2"])
-def test_interrupted_and_resumed_ends_with_the_same_weights(tmp_path: Path, devices: str) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train(whole, "--devices", devices).returncode == 0
-    said = stop_after(parts, 7, interrupt_all, "--devices", devices)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_interrupted_and_resumed_ends_with_the_same_weights(
+    whole: Callable[[int], Path], tmp_path: Path, devices: int
+) -> None:
+    parts = tmp_path / "parts"
+    said = stop_after(parts, 7, interrupt_all, "--devices", str(devices))
     assert said == "interrupted\n"
     assert len(curve(parts)) < 40
-    done = train(parts, "--devices", devices, "--resume")
+    done = train(parts, "--devices", str(devices), "--resume")
     assert (done.returncode, done.stderr) == (0, "")
-    assert identical(weights(whole), weights(parts))
-    assert np.array_equal(curve(whole), curve(parts))
-    assert np.array_equal(curve(whole, 1), curve(parts, 1))
+    assert identical(weights(whole(devices)), weights(parts))
+    assert np.array_equal(curve(whole(devices)), curve(parts))
+    assert np.array_equal(curve(whole(devices), 1), curve(parts, 1))
 
 
-def test_killed_and_resumed_ends_with_the_same_weights(tmp_path: Path) -> None:
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert train(whole).returncode == 0
+def test_killed_and_resumed_ends_with_the_same_weights(whole: Callable[[int], Path], tmp_path: Path) -> None:
+    parts = tmp_path / "parts"
     stop_after(parts, 15, subprocess.Popen.kill)
     assert (parts / "minimise-0.ckpt").exists()
     assert train(parts, "--resume").returncode == 0
-    assert identical(weights(whole), weights(parts))
-    assert np.array_equal(curve(whole), curve(parts))
+    assert identical(weights(whole(1)), weights(parts))
+    assert np.array_equal(curve(whole(1)), curve(parts))
 
 
 def test_terminating_the_first_process_ends_all_in_order(tmp_path: Path) -> None:

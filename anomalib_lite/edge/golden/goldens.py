@@ -42,7 +42,7 @@ class Goldens:
         if pattern is not None and missed:
             raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
         files = [FileBytes(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
-        self.views = [View(opener.read(file).pixels) for file in files]
+        self.views = [View(opener.read(file).pixels, name) for name, file in zip(self.names, files, strict=True)]
         self._kept: OrderedDict[tuple[Path, object], View] = OrderedDict()
 
     @property
@@ -74,7 +74,7 @@ class Goldens:
             ImageError: It cannot be read.
         """
         state = _state(path)
-        view = self._kept.pop((path, state), None) or View(opener.read(path).pixels)
+        view = self._kept.pop((path, state), None) or View(opener.read(path).pixels, path.name)
         if state is not None:
             self._kept[path, state] = view
         while len(self._kept) > KEPT:

@@ -18,6 +18,8 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.errors import ErrorCode, ImageError
 
+NAMED = 5  # golden images in a message
+
 
 @dataclass(frozen=True, eq=False)
 class Pair:
@@ -138,15 +140,22 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
             ErrorCode.MISSING,
         )
     found: list[Pair] = []
-    reason: ImageError | None = None
+    reasons: list[ImageError] = []
     for golden in goldens:
         try:
             found.append(pair(framing, pixels, golden))
         except ImageError as error:
             if error.code != ErrorCode.ALIGNMENT_FAILED:
                 raise
-            reason = reason or error
+            reasons.append(error)
     if not found:
-        assert reason is not None
-        raise reason
+        raise _named(reasons[0], [golden.name for golden in goldens if golden.name])
     return found
+
+
+def _named(reason: ImageError, names: Sequence[str]) -> ImageError:
+    """The reason with the golden images that were tried, which may be those of another product."""
+    if not names:
+        return reason
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ImageError(f"{reason} Tried: {', '.join(names[:NAMED])}{more}", reason.code)

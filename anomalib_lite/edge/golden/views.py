@@ -28,6 +28,7 @@ class View:
     """One image with what alignment needs of it; computed when first asked for, and kept."""
 
     pixels: Pixels
+    name: str = ""  # for messages
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:

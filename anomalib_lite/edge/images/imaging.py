@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import Any, BinaryIO, TypeAlias
+from typing import Any, BinaryIO, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +29,23 @@ BYTES_NAME = "image given as bytes"
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is refused before anything is decoded, so that no file can fill the memory."""
+    """What is refused before anything is decoded, so that no file can fill the memory.
+
+    To decode takes at most `BYTES_PER_PIXEL` for each pixel, beside the file and its copy.
+    """
 
     bytes: int = 256 * 2**20
     pixels: int = 100_000_000
 
+    @classmethod
+    def of(cls, pixels: int | None) -> Self:
+        """Those for `image.max_pixels`: files of so many pixels fit in, uncompressed and with alpha."""
+        plain = cls()
+        return plain if pixels is None else cls(max(plain.bytes, 4 * pixels), pixels)
+
 
 LIMITS = Limits()
+BYTES_PER_PIXEL = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +87,7 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
         ImageError: The file is missing, too large, not an image, or of a kind that `formats` refuses. Damage
             inside is found by `read` alone.
     """
-    with _open(source, limits) as (file, name):
+    with opened(source, limits) as (file, name):
         suffix = reading.suffix_of(name, readers)
         if suffix is None:
             stored = _identify(file, name, limits)
@@ -99,10 +109,10 @@ def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Reade
     """
     if isinstance(source, np.ndarray):
         return Picture(_checked(source, limits), "", "")
-    with _open(source, limits) as (file, name):
+    with opened(source, limits) as (file, name):
         data = file.read(limits.bytes + 1)
     if len(data) > limits.bytes:
-        raise _too_large(name, f"more than {limits.bytes} bytes", limits)
+        raise _too_many_bytes(name, limits)
     suffix = reading.suffix_of(name, readers)
     if suffix is None:
         pixels, note = _decoded(data, name, limits)
@@ -203,7 +213,7 @@ def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
 
 
 @contextmanager
-def _open(source: File, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
+def opened(source: File, limits: Limits) -> Iterator[tuple[BinaryIO, str]]:
     """The file and its name, once it is known to be a file of a size within the limits."""
     if isinstance(source, bytes):
         source = FileBytes(BYTES_NAME, source)
@@ -233,12 +243,16 @@ def _check_bytes(size: int, name: str, limits: Limits) -> None:
     if size == 0:
         raise ImageError(f"{name}: the file is empty; copy or record it again", ErrorCode.EMPTY)
     if size > limits.bytes:
-        raise _too_large(name, f"{size} bytes", limits)
+        raise _too_many_bytes(name, limits)
 
 
 def _check_pixels(shape: tuple[int, ...], name: str, limits: Limits) -> None:
     if shape[0] * shape[1] > limits.pixels:
-        raise _too_large(name, f"{shape[1]} x {shape[0]} pixels", limits)
+        raise ImageError(
+            f"{name}: {shape[1]} x {shape[0]} pixels, the limit is {limits.pixels:,}; where the image is right, train "
+            f"with --set image.max_pixels={shape[0] * shape[1]} or more, which the model keeps",
+            ErrorCode.TOO_LARGE,
+        )
 
 
 def _identify(file: BinaryIO, name: str, limits: Limits) -> Stored:
@@ -250,9 +264,12 @@ def _identify(file: BinaryIO, name: str, limits: Limits) -> Stored:
     return stored
 
 
-def _too_large(name: str, found: str, limits: Limits) -> ImageError:
-    limit = f"{limits.bytes} bytes and {limits.pixels} pixels"
-    return ImageError(f"{name}: {found}, the limit is {limit}; raise it if the file is right", ErrorCode.TOO_LARGE)
+def _too_many_bytes(name: str, limits: Limits) -> ImageError:
+    return ImageError(
+        f"{name}: too large a file, the limit is {limits.bytes:,} bytes; compress it, or train with a larger "
+        "image.max_pixels, which the model keeps",
+        ErrorCode.TOO_LARGE,
+    )
 
 
 @contextmanager

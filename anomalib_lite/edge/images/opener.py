@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.images import imaging, readers
-from anomalib_lite.edge.images.imaging import LIMITS, File, Header, Limits, Picture
+from anomalib_lite.edge.images.formats.identify import reader_of
+from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Header, Limits, Picture
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.errors import ImageError
 
 
 @dataclass(frozen=True)
@@ -35,9 +38,29 @@ class Opener:
         """
         return imaging.read_header(source, self.limits, readers=self.readers)
 
+    def memory(self, source: File) -> int:
+        """Bytes that decoding a file takes at most, beside the file: by its header, or by the limit with a reader."""
+        if isinstance(source, FileBytes) and self.suffix(source.name):
+            return BYTES_PER_PIXEL * self.limits.pixels
+        try:
+            header = self.header(source)
+        except ImageError:
+            return 0  # nothing is decoded
+        return BYTES_PER_PIXEL * header.height * header.width
+
     def is_image(self, name: str) -> bool:
         """Whether a file is an image by its suffix."""
         return readers.is_image(name, self.readers)
+
+    def finds(self, path: Path) -> bool:
+        """Whether a file is an image: by its suffix, or by its first bytes where its name has none."""
+        if path.suffix:
+            return self.is_image(path.name)
+        try:
+            with imaging.opened(path, self.limits) as (file, _):
+                return reader_of(file.read(16)) is not None
+        except ImageError:
+            return False
 
     def suffix(self, name: str) -> str | None:
         """The suffix by which a file has a reader; None where the host reads it, or nobody does."""

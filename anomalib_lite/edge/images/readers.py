@@ -22,7 +22,11 @@ Read: TypeAlias = Callable[[BinaryIO], NDArray[Any]]  # -> (H, W, C) uint8 or ui
 Readers: TypeAlias = Mapping[str, Read]  # suffix -> reader: {".dcm": read}
 
 NO_READERS: Readers = MappingProxyType({})
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".pgm", ".ppm")
+IMAGE_SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pgm", ".ppm",
+)  # fmt: skip
+OTHER_SUFFIXES = (".gif", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jpx", ".jxl", ".psd")
+"""Images, too: read where the content is of another kind than the name says, told of as unreadable otherwise."""
 TABLE_SUFFIXES = (".csv", ".tsv")
 _SUFFIX = re.compile(r"(\.[a-z0-9_+-]+)+")
 
@@ -34,7 +38,7 @@ def suffix_of(name: str, readers: Iterable[str]) -> str | None:
 
 def is_image(name: str, readers: Iterable[str]) -> bool:
     """Whether a file is an image by its suffix."""
-    return name.lower().endswith(IMAGE_SUFFIXES) or suffix_of(name, readers) is not None
+    return name.lower().endswith(IMAGE_SUFFIXES + OTHER_SUFFIXES) or suffix_of(name, readers) is not None
 
 
 def fault(suffix: object) -> str | None:

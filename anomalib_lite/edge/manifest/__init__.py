@@ -10,6 +10,7 @@ from anomalib_lite.edge.manifest.certificate import (
     Unmeasured,
 )
 from anomalib_lite.edge.manifest.document import FILE, SCHEMA_VERSION, Manifest, described, listed_files, now
+from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
     DataRecord,
     DetectorRecord,
@@ -18,6 +19,7 @@ from anomalib_lite.edge.manifest.sections import (
     FramingRecord,
     GoldenRecord,
     GraphRecord,
+    HeldOut,
     ImageSpec,
     Mode,
     Parity,
@@ -39,6 +41,7 @@ __all__ = [
     "FramingRecord",
     "GoldenRecord",
     "GraphRecord",
+    "HeldOut",
     "ImageSpec",
     "ImagesPerUnit",
     "Manifest",
@@ -51,4 +54,5 @@ __all__ = [
     "described",
     "listed_files",
     "now",
+    "without_names",
 ]

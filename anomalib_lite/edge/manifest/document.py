@@ -22,6 +22,7 @@ from anomalib_lite.edge.manifest.sections import (
     FramingRecord,
     GoldenRecord,
     GraphRecord,
+    HeldOut,
     ImageSpec,
     ReaderRecord,
     TrainingRecord,
@@ -87,7 +88,7 @@ class Manifest:
         self,
         calibration: Calibration,
         *,
-        images: Mapping[str, str],
+        held_out: Iterable[HeldOut],
         selfcheck: Iterable[Expected],
         readers: Iterable[ReaderRecord] = (),
     ) -> Self:
@@ -95,16 +96,19 @@ class Manifest:
 
         Args:
             calibration: The new one, with the old one in its history.
-            images: SHA-256 -> part of the images that it rests on.
+            held_out: The images that were measured for it, those among them that it leaves out.
             selfcheck: What the self-check expects under the new thresholds.
             readers: Those that the images needed, beside those known.
         """
         known = {one.suffix: one for one in (*self.readers, *readers)}
+        measured = tuple(replace(one, group=self.data.alias(one.group)) for one in held_out)
+        left_out = {one.image for one in calibration.exclusions}
+        rests_on = {one.sha256: one.group for one in measured if one.image not in left_out}
         return replace(
             self,
             calibration=calibration,
             calibrated=now(),
-            data=replace(self.data, calibrated=dict(images)),
+            data=replace(self.data, calibrated=rests_on, held_out=measured),
             selfcheck=tuple(selfcheck),
             readers=tuple(known.values()),
         )

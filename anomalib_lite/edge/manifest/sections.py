@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from anomalib_lite.edge.manifest.parsing import Rule, finite
 
+ALIAS = re.compile(r"name-[0-9a-f]{16}")
 Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
 
 
@@ -40,6 +43,7 @@ class DetectorRecord:
     version: str
     paper: str | None = None
     weights: str | None = None
+    members: tuple[DetectorRecord, ...] = ()  # what it is made of, where it is made of other detectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +56,14 @@ class FramingRecord:
     roi: str | None = None  # the mask's name in the bundle
     align: bool = False
     source: tuple[int, int] | None = None  # (height, width) that alone is taken, where the graph itself resizes
+    max_pixels: int | None = None  # of an image, a golden one and a mask; None in models of older versions
 
     def rules(self) -> Iterator[Rule]:
         """What a frame is cut by."""
         yield Rule("overlap", self.overlap, self.overlap >= 0, "a whole number of pixels")
+        yield Rule(
+            "max_pixels", self.max_pixels, self.max_pixels is None or self.max_pixels > 0, "a whole number above 0"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +110,28 @@ class TrainingRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldOut:
+    """A good image that the thresholds rest on, and what the graph says of it (raw units)."""
+
+    image: str
+    group: str
+    sha256: str
+    score: float
+    map_peak: float
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be calibrated on."""
+        yield Rule("score", self.score, finite(self.score), "a finite number")
+        yield Rule("map_peak", self.map_peak, finite(self.map_peak), "a finite number")
+
+
+@dataclass(frozen=True, slots=True)
 class DataRecord:
-    """What the model was fitted and calibrated on: `fit` and `calibrated` are SHA-256 of files -> their parts."""
+    """What the model was fitted and calibrated on: `fit` and `calibrated` are SHA-256 of files -> their parts.
+
+    held_out: the images of `calibrated`, and those that a person left out; empty in models of older versions.
+    salt: where names of images and parts were replaced, what they were hashed with: see `alias`.
+    """
 
     root: str
     layout: str
@@ -114,6 +142,19 @@ class DataRecord:
     simulated: bool = False
     unreadable: tuple[tuple[str, str], ...] = ()  # name, reason
     calibrated: Mapping[str, str] = field(default_factory=dict)
+    held_out: tuple[HeldOut, ...] = field(default=(), repr=False)
+    salt: str = ""
+
+    def alias(self, name: str) -> str:
+        """What an image or a part of this name is called here."""
+        return hashed(name, self.salt) if self.salt else name
+
+
+def hashed(name: str, salt: str) -> str:
+    """What a name is replaced by where it must not travel; one that was replaced before stays as it is."""
+    if ALIAS.fullmatch(name):
+        return name
+    return f"name-{hashlib.sha256(f'{salt}/{name}'.encode('utf-8', 'surrogatepass')).hexdigest()[:16]}"
 
 
 @dataclass(frozen=True, slots=True)

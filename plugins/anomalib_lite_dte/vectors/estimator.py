@@ -179,7 +179,7 @@ class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
             for _ in range(epochs):
                 for index in torch.split(torch.randperm(len(vectors)), BATCH):
                     optimiser.zero_grad()
-                    loss(network, vectors[index]).backward()  # type: ignore[no-untyped-call]
+                    loss(network, vectors[index]).backward()
                     optimiser.step()
         return network.eval()
 

@@ -13,13 +13,13 @@ from anomalib_lite.errors import ModelError
 CONTENT = {"manifest.json": bytes(range(256)) * 8, "model.onnx": b"graph"}
 
 
-def test_unpacking_gives_what_was_packed(tmp_path: Path):
+def test_unpacking_gives_what_was_packed(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(archive.pack(CONTENT))
     assert archive.unpack(tmp_path / "a.zip") == CONTENT
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
-def test_damaged_bytes_are_said_however_they_were_packed(method: int, tmp_path: Path):
+def test_damaged_bytes_are_said_however_they_were_packed(method: int, tmp_path: Path) -> None:
     """Users zip a folder again with tools that compress."""
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w", method) as target:

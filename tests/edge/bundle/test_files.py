@@ -30,7 +30,7 @@ def files(path: Path) -> list[str]:
     return sorted(one.relative_to(path).as_posix() for one in path.rglob("*") if one.is_file())
 
 
-def test_a_changed_byte_anywhere_is_refused(copy: Path):
+def test_a_changed_byte_anywhere_is_refused(copy: Path) -> None:
     for name in files(copy):
         target = copy / name
         whole = target.read_bytes()
@@ -46,7 +46,7 @@ def test_a_changed_byte_anywhere_is_refused(copy: Path):
     Model(copy)
 
 
-def test_a_missing_file_is_named(copy: Path):
+def test_a_missing_file_is_named(copy: Path) -> None:
     for name in files(copy):
         whole = (copy / name).read_bytes()
         (copy / name).unlink()
@@ -55,7 +55,7 @@ def test_a_missing_file_is_named(copy: Path):
         (copy / name).write_bytes(whole)
 
 
-def test_the_thresholds_in_the_graph_cannot_differ_from_the_manifest(copy: Path):
+def test_the_thresholds_in_the_graph_cannot_differ_from_the_manifest(copy: Path) -> None:
     """Both files changed with matching hashes, but not alike: the metadata inside the graph gives it away."""
     manifest = json.loads((copy / "manifest.json").read_text())
     manifest["calibration"]["thresholds"]["reject"]["value"] *= 10
@@ -64,7 +64,7 @@ def test_the_thresholds_in_the_graph_cannot_differ_from_the_manifest(copy: Path)
         Model(copy)
 
 
-def test_a_graph_of_another_model_is_refused(copy: Path):
+def test_a_graph_of_another_model_is_refused(copy: Path) -> None:
     other = onnx.load(copy / "model.onnx")
     other.graph.node[0].name = "another"
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -89,13 +89,13 @@ def test_a_graph_of_another_model_is_refused(copy: Path):
         ('{"schema_version": 1, "files": {"../model.onnx": "00"}}', "not a file of this bundle"),
     ],
 )
-def test_a_manifest_that_makes_no_sense_is_refused(copy: Path, text: str, message: str):
+def test_a_manifest_that_makes_no_sense_is_refused(copy: Path, text: str, message: str) -> None:
     (copy / "manifest.json").write_text(text)
     with pytest.raises(ModelError, match=message):
         Model(copy)
 
 
-def test_what_is_not_a_bundle_is_said(tmp_path: Path):
+def test_what_is_not_a_bundle_is_said(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no model bundle here"):
         Model(tmp_path)
     (tmp_path / "model.old").mkdir()
@@ -107,14 +107,14 @@ def contents(path: Path) -> dict[str, bytes]:
     return {name: (path / name).read_bytes() for name in files(path) if name != "manifest.json"}
 
 
-def test_writing_again_gives_the_same_bytes_but_for_the_manifest(copy: Path, tmp_path: Path):
+def test_writing_again_gives_the_same_bytes_but_for_the_manifest(copy: Path, tmp_path: Path) -> None:
     before = bundle.load(copy)
     written = bundle.write(tmp_path / "again", before.manifest, contents(copy))
     assert written.model_id == before.model_id
     assert contents(tmp_path / "again") == contents(copy)
 
 
-def test_an_interrupted_replacement_leaves_the_old_bundle(copy: Path, monkeypatch: pytest.MonkeyPatch):
+def test_an_interrupted_replacement_leaves_the_old_bundle(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(copy)
     manifest = bundle.load(copy).manifest
     rename = Path.rename
@@ -132,7 +132,7 @@ def test_an_interrupted_replacement_leaves_the_old_bundle(copy: Path, monkeypatc
     assert [path.name for path in copy.parent.iterdir()] == ["model"]
 
 
-def test_a_full_disk_leaves_the_old_bundle(copy: Path, tmp_path: Path):
+def test_a_full_disk_leaves_the_old_bundle(copy: Path, tmp_path: Path) -> None:
     """On a real file system of 256 kB."""
     need(os.geteuid() == 0 and shutil.which("mount"), "mounting a small tmpfs takes root")
     disk = tmp_path / "disk"
@@ -153,7 +153,7 @@ def test_a_full_disk_leaves_the_old_bundle(copy: Path, tmp_path: Path):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_metadata_written_without_onnx_are_read_by_onnx(model_path: Path):
+def test_metadata_written_without_onnx_are_read_by_onnx(model_path: Path) -> None:
     model = onnx.load_from_string((model_path / "model.onnx").read_bytes())
     onnx.checker.check_model(model, full_check=True)
     assert [entry.key for entry in model.metadata_props] == ["anomalib_lite"]
@@ -161,7 +161,7 @@ def test_metadata_written_without_onnx_are_read_by_onnx(model_path: Path):
 
 
 @given(st.lists(st.tuples(st.integers(1, 2000), st.binary(max_size=300)), max_size=8), st.integers(1, 2000))
-def test_removing_a_field_keeps_every_other_byte(parts: list[tuple[int, bytes]], removed: int):
+def test_removing_a_field_keeps_every_other_byte(parts: list[tuple[int, bytes]], removed: int) -> None:
     message = b"".join(protobuf.field(number, content) for number, content in parts)
     assert [(number, content) for number, _, content in protobuf.fields(message)] == parts
     kept = b"".join(protobuf.field(number, content) for number, content in parts if number != removed)
@@ -169,7 +169,7 @@ def test_removing_a_field_keeps_every_other_byte(parts: list[tuple[int, bytes]],
 
 
 @given(st.binary(min_size=1, max_size=64))
-def test_any_bytes_are_a_message_or_a_model_error(message: bytes):
+def test_any_bytes_are_a_message_or_a_model_error(message: bytes) -> None:
     try:
         parts = [raw for _, raw, _ in protobuf.fields(message)]
     except ModelError:

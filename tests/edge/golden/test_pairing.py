@@ -20,7 +20,7 @@ DESIGNS = {f"design{number}.jpg": GOLDENS / f"design{number}.jpg" for number in 
 SPEC = ImageSpec(256, 256, 3, "uint8", 255.0)
 
 
-def test_what_the_image_does_not_cover_is_not_valid():
+def test_what_the_image_does_not_cover_is_not_valid() -> None:
     golden = imaging.read(DESIGNS["design1.jpg"]).pixels
     moved = np.zeros_like(golden)
     moved[:, :-40] = golden[:, 40:]
@@ -33,7 +33,7 @@ def test_what_the_image_does_not_cover_is_not_valid():
 
 
 @pytest.mark.parametrize(("columns", "seen"), [(200, False), (250, True)])
-def test_an_image_must_cover_the_region_of_interest_and_not_only_the_frame(columns: int, seen: bool):
+def test_an_image_must_cover_the_region_of_interest_and_not_only_the_frame(columns: int, seen: bool) -> None:
     golden = imaging.read(DESIGNS["design1.jpg"]).pixels
     roi = np.zeros(golden.shape[:2], bool)
     roi[:, 180:] = True
@@ -48,7 +48,7 @@ def test_an_image_must_cover_the_region_of_interest_and_not_only_the_frame(colum
     assert caught.value.code == "alignment_failed"
 
 
-def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement():
+def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement() -> None:
     golden = imaging.read(DESIGNS["design1.jpg"]).pixels
     small = imaging.resize(golden, golden.shape[0] * 3 // 4, golden.shape[1] * 3 // 4)
     found = pair(Framing(SPEC, align=True), small, View(golden))
@@ -59,7 +59,7 @@ def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement():
     assert caught.value.code == "wrong_size"
 
 
-def test_tiles_are_compared_with_tiles_of_the_same_place_alone():
+def test_tiles_are_compared_with_tiles_of_the_same_place_alone() -> None:
     framing = Framing(ImageSpec(64, 64, 1, "uint8", 255.0), mode="tile", overlap=8)
     golden = np.arange(200 * 200, dtype=np.uint8).reshape(200, 200, 1)
     assert len(pair(framing, golden, View(golden)).references) == framing.count(200, 200)
@@ -68,19 +68,19 @@ def test_tiles_are_compared_with_tiles_of_the_same_place_alone():
     assert caught.value.code == "wrong_size"
 
 
-def test_of_several_golden_images_those_that_cannot_be_aligned_are_passed_over():
+def test_of_several_golden_images_those_that_cannot_be_aligned_are_passed_over() -> None:
     views = Goldens(DESIGNS).views
     found = pairs(Framing(SPEC, align=True), views[1].pixels, views)
     assert [one.golden is views[1].pixels for one in found] == [True]
     assert found[0].difference == 0
 
 
-def test_without_any_golden_image_the_remedy_is_named():
+def test_without_any_golden_image_the_remedy_is_named() -> None:
     with pytest.raises(ImageError, match="--reference"):
         pairs(Framing(SPEC, align=True), np.zeros((256, 256, 3), np.uint8), [])
 
 
-def test_a_pattern_chooses_by_name():
+def test_a_pattern_chooses_by_name() -> None:
     goldens = Goldens(DESIGNS, r"design(\d)")
     assert goldens.named("line3/design2_0815.png") == [goldens.views[1]]
     assert goldens.named(None) == goldens.views
@@ -93,6 +93,6 @@ def test_a_pattern_chooses_by_name():
 @pytest.mark.parametrize(
     ("pattern", "said"), [("design(", "regular"), (r"design\d", "captures"), (r"lot(\d)", "finds")]
 )
-def test_a_pattern_that_means_nothing_is_refused(pattern: str, said: str):
+def test_a_pattern_that_means_nothing_is_refused(pattern: str, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Goldens(DESIGNS, pattern)

@@ -21,7 +21,7 @@ def ramp(height: int, width: int) -> np.ndarray:
     return (np.add.outer(np.arange(height), np.arange(width)) % 256).astype(np.uint8)[..., None]
 
 
-def test_stretching_needs_no_mask():
+def test_stretching_needs_no_mask() -> None:
     framing = Framing(spec())
     frames = framing.frames(ramp(100, 37))
     assert not framing.masks
@@ -33,7 +33,7 @@ def test_stretching_needs_no_mask():
 
 @given(st.integers(1, 300), st.integers(1, 300))
 @settings(max_examples=40, deadline=None)
-def test_a_letterbox_keeps_the_aspect_and_masks_the_bars(height: int, width: int):
+def test_a_letterbox_keeps_the_aspect_and_masks_the_bars(height: int, width: int) -> None:
     frame = Framing(spec(), "letterbox").frames(ramp(height, width))[0]
     rows, columns = (part.stop - part.start for part in frame.inside)
     assert max(rows, columns) == 64
@@ -44,7 +44,7 @@ def test_a_letterbox_keeps_the_aspect_and_masks_the_bars(height: int, width: int
 
 @given(st.integers(1, 400), st.integers(1, 400), st.integers(0, 24))
 @settings(max_examples=60, deadline=None)
-def test_cores_partition_the_image_and_the_blend_changes_nothing(height: int, width: int, overlap: int):
+def test_cores_partition_the_image_and_the_blend_changes_nothing(height: int, width: int, overlap: int) -> None:
     framing = Framing(spec(), "tile", overlap)
     pixels = ramp(height, width)
     frames = framing.frames(pixels)
@@ -60,12 +60,12 @@ def test_cores_partition_the_image_and_the_blend_changes_nothing(height: int, wi
     assert np.allclose(joined, pixels[..., 0], atol=1e-3)
 
 
-def test_tiles_at_the_border_see_real_context():
+def test_tiles_at_the_border_see_real_context() -> None:
     frames = Framing(spec(), "tile", 16).frames(ramp(200, 200))
     assert all(frame.region.all() for frame in frames)
 
 
-def test_the_region_of_interest_is_stretched_over_any_image():
+def test_the_region_of_interest_is_stretched_over_any_image() -> None:
     roi = np.zeros((2, 2), bool)
     roi[0, 0] = True
     framing = Framing(spec(), roi=roi)
@@ -76,7 +76,7 @@ def test_the_region_of_interest_is_stretched_over_any_image():
     assert anomaly_map[~valid].max() == anomaly_map[valid].min() == 0
 
 
-def test_blended_tiles_show_no_seam_even_where_they_disagree():
+def test_blended_tiles_show_no_seam_even_where_they_disagree() -> None:
     """Each tile adds an offset of its own: pasted cores would show steps as high as the offsets."""
     framing = Framing(spec(), "tile", 16)
     random = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def seam_ratio(anomaly_map: np.ndarray, core: int) -> float:
     return float(max(ratios))
 
 
-def test_other_channels_are_refused_unless_conversion_is_asked_for():
+def test_other_channels_are_refused_unless_conversion_is_asked_for() -> None:
     from anomalib_lite.errors import ImageError
 
     with pytest.raises(ImageError, match=r"image\.channels"):

@@ -30,7 +30,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "one.ACME"
 
 
-def test_a_reader_gets_the_whole_file_and_its_bytes_are_hashed(path: Path):
+def test_a_reader_gets_the_whole_file_and_its_bytes_are_hashed(path: Path) -> None:
     seen = []
 
     def reader(file: BinaryIO) -> Any:
@@ -46,18 +46,18 @@ def test_a_reader_gets_the_whole_file_and_its_bytes_are_hashed(path: Path):
     np.testing.assert_array_equal(found.pixels, GREY)
 
 
-def test_the_header_is_that_of_the_pixels(path: Path):
+def test_the_header_is_that_of_the_pixels(path: Path) -> None:
     header = read_header(path, readers=giving(GREY))
     assert (header.height, header.width, header.channels, header.dtype, header.format) == (3, 4, 1, "uint16", ".acme")
 
 
-def test_files_without_a_reader_are_read_as_ever(tmp_path: Path):
+def test_files_without_a_reader_are_read_as_ever(tmp_path: Path) -> None:
     path = save(tmp_path / "acme.png", picture(1))
     np.testing.assert_array_equal(read(path, readers=giving(GREY)).pixels, picture(1))
     assert read_header(path, readers=giving(GREY)).format == "PNG"
 
 
-def test_bytes_go_by_the_name_that_they_are_given():
+def test_bytes_go_by_the_name_that_they_are_given() -> None:
     assert read(FileBytes("x.acme", b"1"), readers=giving(GREY)).pixels.shape == (3, 4, 1)
     with pytest.raises(ImageError, match=r"x\.other: not an image") as caught:
         read(FileBytes("x.other", b"1"), readers=giving(GREY))
@@ -84,7 +84,7 @@ def test_bytes_go_by_the_name_that_they_are_given():
         (np.zeros((40, 30, 1), np.uint8), "too_large", "30 x 40 pixels"),
     ],
 )
-def test_what_is_no_image_is_refused(path: Path, returned: Any, code: str, said: str):
+def test_what_is_no_image_is_refused(path: Path, returned: Any, code: str, said: str) -> None:
     with pytest.raises(ImageError) as caught:
         read(path, Limits(pixels=1000), readers=giving(returned))
     assert caught.value.code == code
@@ -104,7 +104,7 @@ def test_what_is_no_image_is_refused(path: Path, returned: Any, code: str, said:
         np.frombuffer(GREY.tobytes(), np.uint16).reshape(3, 4, 1),
     ],
 )
-def test_images_become_arrays_of_their_own(path: Path, returned: Any):
+def test_images_become_arrays_of_their_own(path: Path, returned: Any) -> None:
     pixels = read(path, readers=giving(returned)).pixels
     np.testing.assert_array_equal(pixels, returned)
     assert pixels.dtype in (np.uint8, np.uint16)
@@ -123,7 +123,7 @@ def test_images_become_arrays_of_their_own(path: Path, returned: Any):
         (ImageError("two frames", "several_frames"), "several_frames", "two frames"),
     ],
 )
-def test_whatever_a_reader_raises_is_an_image_error(path: Path, raised: BaseException, code: str, said: str):
+def test_whatever_a_reader_raises_is_an_image_error(path: Path, raised: BaseException, code: str, said: str) -> None:
     def reader(file: BinaryIO) -> Any:
         raise raised
 
@@ -134,7 +134,7 @@ def test_whatever_a_reader_raises_is_an_image_error(path: Path, raised: BaseExce
     assert str(caught.value) == f"{path}: {said}" or (code == "reader_failed" and said in str(caught.value))
 
 
-def test_an_interrupt_while_reading_is_the_users(path: Path):
+def test_an_interrupt_while_reading_is_the_users(path: Path) -> None:
     def reader(file: BinaryIO) -> Any:
         raise KeyboardInterrupt
 
@@ -142,7 +142,7 @@ def test_an_interrupt_while_reading_is_the_users(path: Path):
         read(path, readers={".acme": reader})
 
 
-def test_limits_on_bytes_hold_before_a_reader_is_called(path: Path):
+def test_limits_on_bytes_hold_before_a_reader_is_called(path: Path) -> None:
     def reader(file: BinaryIO) -> Any:
         raise AssertionError("called")
 
@@ -155,7 +155,7 @@ def test_limits_on_bytes_hold_before_a_reader_is_called(path: Path):
     assert caught.value.code == "empty"
 
 
-def test_the_longest_suffix_decides():
+def test_the_longest_suffix_decides() -> None:
     assert suffix_of("scan/7.nii.gz", [".gz", ".nii.gz", ".nii"]) == ".nii.gz"
     assert suffix_of("7.GZ", [".gz", ".nii.gz"]) == ".gz"
     assert suffix_of("7.png", [".gz"]) is None
@@ -176,12 +176,12 @@ def test_the_longest_suffix_decides():
         ({".acme": "acme:read"}, "'acme:read' is not a function"),
     ],
 )
-def test_readers_that_no_model_can_have(model_path: Path, readers: Any, said: str):
+def test_readers_that_no_model_can_have(model_path: Path, readers: Any, said: str) -> None:
     with pytest.raises(ConfigError, match=said):
         Model(model_path, readers=readers)
 
 
-def test_a_manifest_with_odd_readers_is_refused(model_path: Path):
+def test_a_manifest_with_odd_readers_is_refused(model_path: Path) -> None:
     from anomalib_lite.edge import bundle
 
     loaded = bundle.load(model_path)
@@ -190,7 +190,7 @@ def test_a_manifest_with_odd_readers_is_refused(model_path: Path):
             edited(loaded, "readers", odd)
 
 
-def test_a_model_of_ordinary_images_reads_others_with_a_reader(model_path: Path, tmp_path: Path):
+def test_a_model_of_ordinary_images_reads_others_with_a_reader(model_path: Path, tmp_path: Path) -> None:
     """Pixels are what counts, not the file that they came in."""
     pixels = picture(1, defect=True)
     buffer = BytesIO()

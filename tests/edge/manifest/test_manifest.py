@@ -19,11 +19,11 @@ from anomalib_lite.errors import ModelError
 
 KEPT = ROOT / "tests/schema1/model.zip"
 OPTIONAL = {  # keys that models of older versions lack
-    "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.n",
+    "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.holdout", "calibration.n",
     "calibration.simulated", "calibration.statement", "calibration.images_per_unit.min", "data.calibrated",
-    "data.simulated", "data.unreadable", "detector.paper", "detector.weights", "exported", "exported.int8",
-    "framing.align", "framing.roi", "framing.source", "graph.parity", "graph_sha256", "readers", "reference",
-    "selfcheck",
+    "data.held_out", "data.salt", "data.simulated", "data.unreadable", "detector.paper", "detector.weights", "exported",
+    "exported.int8", "framing.align", "framing.max_pixels", "framing.roi", "framing.source", "graph.parity",
+    "graph_sha256", "readers", "reference", "selfcheck",
 }  # fmt: skip
 
 
@@ -69,7 +69,7 @@ def document(request: pytest.FixtureRequest, model_path: Path) -> dict[str, Any]
     return first_release() if request.param == "first release" else today(model_path)
 
 
-def test_it_comes_back_as_it_was(document: dict[str, Any]):
+def test_it_comes_back_as_it_was(document: dict[str, Any]) -> None:
     manifest = Manifest.from_json(document, Path("model"))
     assert Manifest.from_json(manifest.to_json(), Path("model")) == manifest
     written = json.loads(bundle.to_json(manifest.to_json()))
@@ -78,12 +78,12 @@ def test_it_comes_back_as_it_was(document: dict[str, Any]):
     }
 
 
-def test_todays_manifest_is_written_as_it_is_read(model_path: Path):
+def test_todays_manifest_is_written_as_it_is_read(model_path: Path) -> None:
     document = today(model_path)
     assert json.loads(bundle.to_json(Manifest.from_json(document, model_path).to_json())) == document
 
 
-def test_a_key_that_is_missing_is_named(document: dict[str, Any]):
+def test_a_key_that_is_missing_is_named(document: dict[str, Any]) -> None:
     for key in keys(document):
         less, _ = without(document, key)
         if key in OPTIONAL or (key.startswith("exported.") and key == "exported.int8"):
@@ -96,7 +96,7 @@ def test_a_key_that_is_missing_is_named(document: dict[str, Any]):
                 Manifest.from_json(less, Path("model"))
 
 
-def test_a_key_in_the_wrong_place_is_named(document: dict[str, Any]):
+def test_a_key_in_the_wrong_place_is_named(document: dict[str, Any]) -> None:
     for key in (one for one in keys(document) if one not in OPTIONAL and one != "schema_version" and "." in one):
         less, value = without(document, key)
         less[key.rpartition(".")[2] + "_"] = value
@@ -106,7 +106,7 @@ def test_a_key_in_the_wrong_place_is_named(document: dict[str, Any]):
 
 
 @pytest.mark.parametrize("value", [[], "x", 7, None, True, {"a": 1}])
-def test_a_value_of_another_type_is_named(document: dict[str, Any], value: Any):
+def test_a_value_of_another_type_is_named(document: dict[str, Any], value: Any) -> None:
     """Whatever stands where something else is expected, the message says where."""
     for key in keys(document):
         changed, before = without(document, key)
@@ -124,12 +124,12 @@ def test_a_value_of_another_type_is_named(document: dict[str, Any], value: Any):
 
 
 @pytest.mark.parametrize("document", [None, [], 7, "text", {}, {"schema_version": "1"}, {"schema_version": True}])
-def test_what_is_no_manifest_is_said(document: Any):
+def test_what_is_no_manifest_is_said(document: Any) -> None:
     with pytest.raises(ModelError, match="is not a manifest"):
         Manifest.from_json(document, Path("model"))
 
 
-def test_a_damaged_calibration_says_to_calibrate_again(document: dict[str, Any]):
+def test_a_damaged_calibration_says_to_calibrate_again(document: dict[str, Any]) -> None:
     for key in ("calibration.scores", "calibration.thresholds", "calibration.thresholds.reject.value"):
         with pytest.raises(ModelError, match="calibrate the model again"):
             Manifest.from_json(without(document, key)[0], Path("model"))
@@ -140,23 +140,23 @@ def test_a_damaged_calibration_says_to_calibrate_again(document: dict[str, Any])
             Manifest.from_json(changed, Path("model"))
 
 
-def test_keys_of_a_later_version_are_passed_over(document: dict[str, Any]):
+def test_keys_of_a_later_version_are_passed_over(document: dict[str, Any]) -> None:
     document["weather"] = document["image"]["lens"] = "sunny"
     Manifest.from_json(document, Path("model"))
 
 
-def test_thresholds_have_the_smaller_tolerance(document: dict[str, Any]):
+def test_thresholds_have_the_smaller_tolerance(document: dict[str, Any]) -> None:
     calibration = Manifest.from_json(document, Path("model")).calibration
     both = [document["calibration"]["thresholds"][name] for name in ("reject", "review")]
     assert calibration.limits.tol == min(one["tol"] for one in both)
     assert [calibration.limits.reject, calibration.limits.review] == [one["value"] for one in both]
 
 
-def test_an_image_specification_is_checked():
+def test_an_image_specification_is_checked() -> None:
     assert not [rule for rule in ImageSpec(8, 8, 3, "uint8", 255.0).rules() if not rule.holds]
 
 
-def test_nobody_else_knows_the_keys(model_path: Path):
+def test_nobody_else_knows_the_keys(model_path: Path) -> None:
     """No module but those of edge/manifest subscripts a manifest, or anything by the name of one of its keys."""
     schema = {key.rpartition(".")[2] for key in keys(today(model_path))}
     shared = "image reference score n images count rate unit value median min max errors confidence scores training"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
-import zlib
 from collections.abc import Iterator
-from io import BytesIO
 from typing import BinaryIO
+
+from anomalib_lite.edge.images.formats.stored import MANY, damaged
 
 
 def exif_orientation(exif: bytes) -> int:
@@ -27,52 +27,24 @@ def exif_orientation(exif: bytes) -> int:
     return 1
 
 
-def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(type, length) of each chunk, the file standing at its content. Stops after IEND or at the end of the file."""
-    file.seek(8)
-    while len(head := file.read(8)) == 8:
-        length, kind = struct.unpack(">I4s", head)
-        content = file.tell()
-        yield kind, length
-        if kind == b"IEND":
-            return
-        file.seek(content + length + 4)
-
-
-def png_problem(data: bytes) -> str:
-    """`truncated` if a PNG file does not reach its end, `damaged` if a checksum is wrong; otherwise empty."""
-    view, file = memoryview(data), BytesIO(data)
-    last = b""
-    for kind, length in png_chunks(file):
-        at, last = file.tell(), kind
-        if at + length + 4 > len(data):
-            return "truncated"
-        if zlib.crc32(view[at - 4 : at + length]) != int.from_bytes(view[at + length : at + length + 4], "big"):
-            return "damaged"
-    return "" if last == b"IEND" else "truncated"
-
-
-def jpeg_scan(data: bytes) -> int:
-    """Where the first scan starts: before it, an embedded preview may have an end marker of its own."""
-    at = 2
-    while data[at : at + 1] == b"\xff" and data[at + 1] != 0xDA:
-        stuffing = data[at + 1] == 0xFF
-        at += 1 if stuffing else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
-    return at
-
-
-def webp_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+def webp_chunks(file: BinaryIO, name: str) -> Iterator[tuple[bytes, int]]:
     """(type, length) of each chunk, the file standing at its content."""
-    file.seek(12)
-    while len(head := file.read(8)) == 8:
+    at = 12
+    for _ in range(MANY):
+        file.seek(at)
+        head = file.read(8)
+        if len(head) < 8:
+            return
         kind, length = struct.unpack("<4sI", head)
-        content = file.tell()
         yield kind, length
-        file.seek(content + length + length % 2)
+        at += 8 + length + length % 2
+    raise damaged(name, f"a WebP of more than {MANY:,} chunks")
 
 
-def webp_canvas(chunks: dict[bytes, bytes]) -> tuple[tuple[int, int], bool]:
+def webp_canvas(chunks: dict[bytes, bytes]) -> tuple[tuple[int, int], bool] | None:
     """(width, height), and whether there is an alpha channel: from the extended, the lossless or the lossy header."""
+    if len(chunks.get(b"VP8X", chunks.get(b"VP8L", chunks.get(b"VP8 ", b"")))) < 10:
+        return None
     if head := chunks.get(b"VP8X"):
         width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (4, 7))
         return (width, height), bool(head[0] & 0x10)
@@ -81,3 +53,9 @@ def webp_canvas(chunks: dict[bytes, bytes]) -> tuple[tuple[int, int], bool]:
         return ((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1), bool(bits >> 28 & 1)
     width, height = struct.unpack("<HH", chunks[b"VP8 "][6:10])
     return (width & 0x3FFF, height & 0x3FFF), False
+
+
+def webp_frame(head: bytes) -> tuple[int, int, int, int]:
+    """(left, top, width, height) of a frame of an animation, from its first 12 bytes."""
+    left, top, width, height = (int.from_bytes(head[at : at + 3], "little") for at in (0, 3, 6, 9))
+    return 2 * left, 2 * top, width + 1, height + 1

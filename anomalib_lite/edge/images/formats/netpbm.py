@@ -24,7 +24,7 @@ def identify(file: BinaryIO, name: str) -> Stored:
         ImageError: It holds what the rules refuse.
     """
     gap = rb"(?:\s|#[^\r\n]*[\r\n])+"
-    head = re.match(rb"P([56])" + gap + rb"(\d+)" + gap + rb"(\d+)" + gap + rb"(\d+)\s", file.read(4096))
+    head = re.match(rb"P([56])" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})" + gap + rb"(\d{1,9})\s", file.read(4096))
     if head is None:
         raise refused(name, "a PBM, PFM, PAM or text PGM", "save it as binary PGM (P5) or PPM (P6)")
     kind, width, height, largest = (int(field) for field in head.groups())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,8 @@ Raster = NDArray[Any]  # as it is stored: (H, W) or (H, W, C), uint8 or uint16
 
 CHANNELS = {"1": 1, "L": 1, "LA": 1, "La": 1, "I;16": 1, "I;16B": 1, "P": 3, "PA": 3, "RGB": 3, "RGBA": 3, "RGBa": 3}
 OPAQUE = "opaque alpha dropped"
+MANY = 100_000  # chunks, segments, tiles: a file of more is refused, since each costs time
+BAND = 1 << 20  # pixels that are copied at once: a whole copy more would be held otherwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,14 +38,14 @@ def refused(name: str, found: str, remedy: str = "save it as 8-bit grey or RGB, 
     return ImageError(f"{name}: {found} cannot be inspected; {remedy}", ErrorCode.UNSUPPORTED_MODE)
 
 
-def truncated(name: str) -> ImageError:
+def truncated(name: str, found: str = "the file ends before the image does") -> ImageError:
     """An incomplete file."""
-    return ImageError(f"{name}: the file ends before the image does; copy or record it again", ErrorCode.TRUNCATED)
+    return ImageError(f"{name}: {found}; copy or record it again", ErrorCode.TRUNCATED)
 
 
-def damaged(name: str) -> ImageError:
-    """A file whose checksum is wrong."""
-    return ImageError(f"{name}: damaged, a checksum is wrong; copy or record it again", ErrorCode.UNREADABLE)
+def damaged(name: str, found: str) -> ImageError:
+    """A file that contradicts itself."""
+    return ImageError(f"{name}: damaged, {found}; copy or record it again", ErrorCode.UNREADABLE)
 
 
 def several_frames(name: str) -> ImageError:
@@ -53,16 +55,61 @@ def several_frames(name: str) -> ImageError:
     )
 
 
+def decoded(
+    name: str, mode: str, size: tuple[int, int], codec: tuple[Any, ...], pieces: Iterable[bytes], fill: Any = 0
+) -> Image.Image:
+    """Decode the pieces of a stream, and no more of them than the image needs.
+
+    Pillow's decoders are called without its file classes, which tolerate what is missing, warn, and read what nobody
+    asked for.
+
+    Args:
+        name: Of the file, for messages.
+        mode: Pillow's.
+        size: (width, height).
+        codec: Name of Pillow's decoder, and its arguments.
+        pieces: Of the stream, in order.
+        fill: Value of what is not decoded.
+
+    Raises:
+        ImageError: `truncated` where the image needs more than there is, `unreadable` where the stream is broken.
+    """
+    image = Image.new(mode, size, fill)
+    decoder = Image._getdecoder(mode, codec[0], codec[1:])
+    decoder.setimage(image.im, (0, 0, *size))
+    rest = b""
+    try:
+        for piece in pieces:
+            rest += piece
+            taken, fault = decoder.decode(rest)
+            if taken < 0:
+                if fault:
+                    raise damaged(name, "its compressed data are broken")
+                return image
+            rest = rest[taken:]
+    finally:
+        decoder.cleanup()
+    raise truncated(name)
+
+
 def array(image: Image.Image, name: str) -> Raster:
     """Raster of a Pillow image of a mode in `CHANNELS`, (H, W) or (H, W, 3), writable."""
     if image.has_transparency_data:
-        image = image.convert("LA" if CHANNELS[image.mode] == 1 else "RGBA")
+        if image.mode not in ("LA", "RGBA"):
+            image = image.convert("LA" if CHANNELS[image.mode] == 1 else "RGBA")
         if image.getchannel("A").getextrema() != (255, 255):
             raise refused(name, "an image with transparent parts", "save it without an alpha channel")
-    if image.mode in ("1", "P", "LA", "RGBA"):
-        image = image.convert("L" if CHANNELS[image.mode] == 1 else "RGB")
-    pixels = np.array(image)
-    return pixels if pixels.dtype == np.uint8 else pixels.astype(np.uint16)
+    if image.mode in ("1", "P"):
+        image = image.convert("L" if image.mode == "1" else "RGB")
+    shape, dtype = (image.height, image.width), np.uint16 if image.mode.startswith("I;16") else np.uint8
+    raster: Raster = np.empty(shape if CHANNELS[image.mode] == 1 else (*shape, 3), dtype)
+    rows = max(1, BAND // image.width)
+    for top in range(0, image.height, rows):
+        band = np.asarray(image.crop((0, top, image.width, min(image.height, top + rows))))
+        if image.mode in ("LA", "RGBA"):
+            band = band[..., 0] if image.mode == "LA" else band[..., :3]
+        raster[top : top + rows] = band
+    return raster
 
 
 def orient(pixels: Raster, orientation: int) -> Raster:

@@ -1,20 +1,40 @@
-"""The configuration: a YAML file and `--set key=value`, checked against pydantic models."""
+"""The configuration: the sections and their options, as pydantic models, and what reads and checks them."""
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema
+from pydantic_core.core_schema import no_info_before_validator_function
 
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.config.reading import faults as faults
+from anomalib_lite.config.reading import load as load
+from anomalib_lite.config.reading import nearest as nearest
+from anomalib_lite.config.reading import put as put
+from anomalib_lite.config.reading import share
+from anomalib_lite.config.reading import validate as validate
 
 __all__ = ["Config", "DetectorConfig"]  # what plugins may use
 
-M = TypeVar("M", bound=BaseModel)
+
+class _OrPercent:
+    """Lets an option be written as a percentage, too."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return no_info_before_validator_function(share, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        number = handler(schema)  # whose limits are passed over for text, as the pattern is for numbers
+        return number | {"type": ["number", "string"], "pattern": r"^\s*(\d+(\.\d+)?|\.\d+)\s*%\s*$"}
 
 
 class _Section(BaseModel):
@@ -27,10 +47,12 @@ class DetectorConfig(_Section):
     Every option has a default, checked as any other value.
     """
 
-    @property
-    def positional(self) -> bool:
-        """Whether with these options the map depends on the place; `DetectorInfo.positional` is for all options."""
-        return False
+    def describe(self, info: Any) -> Any:
+        """The detector's `DetectorInfo` with these options: `dataclasses.replace(info, positional=True)` and the like.
+
+        For what depends on options: inputs, align, positional, defaults, weights, members. Default: nothing does.
+        """
+        return info
 
 
 class ImageConfig(_Section):
@@ -49,8 +71,11 @@ class ImageConfig(_Section):
     """Convert every image to grey (1) or RGB (3). Default: as the images are; mixed images are then refused."""
     white: float | None = Field(None, gt=0, le=65535)
     """Pixel value that is white, for cameras with 10 or 12 bits in 16. Default: the largest value of the type."""
+    max_pixels: int | None = Field(None, ge=1, le=4_000_000_000)
+    """Largest image that is read, in pixels, here and on the device: an image takes up to 16 bytes for each of them.
+    Default: 16 million, or twice the largest training image where that is more; to train, 100 million."""
     roi: Path | None = None
-    """A mask image: pixels that are 0 are outside the region of interest, for fitting, scoring and thresholds alike."""
+    """A mask image, white in the region of interest and black outside of it, for fitting, scoring and thresholds."""
 
     @model_validator(mode="after")
     def _overlap_leaves_a_core(self) -> Self:
@@ -66,7 +91,7 @@ class ScoreConfig(_Section):
     """Gaussian smoothing of the anomaly map, standard deviation in pixels of the model's input; 0 for none."""
     reduction: Literal["max", "top"] = "max"
     """Image score: the largest value of the map, or the mean of its largest values."""
-    top_share: float = Field(0.01, gt=0, le=1)
+    top_share: Annotated[float, Field(gt=0, le=1), _OrPercent()] = 0.01
     """top: the share of the map's pixels that is averaged."""
 
 
@@ -100,11 +125,11 @@ class TrainingConfig(_Section):
 class Rates(_Section):
     """What the thresholds promise, and how surely."""
 
-    max_false_reject: float = Field(0.01, gt=0, lt=1)
-    """Largest share of good parts that may be rejected (verdict NG)."""
-    review: float | None = Field(None, gt=0, lt=1)
+    max_false_reject: Annotated[float, Field(gt=0, lt=1), _OrPercent()] = 0.01
+    """Largest share of good parts that may be rejected (verdict NG), as 0.01 or 1%."""
+    review: Annotated[float, Field(gt=0, lt=1), _OrPercent()] | None = None
     """Largest share of good parts that are not OK, NG included. Default: max(5 %, 5 x max_false_reject)."""
-    confidence: float = Field(0.95, gt=0.5, lt=1)
+    confidence: Annotated[float, Field(gt=0.5, lt=1), _OrPercent()] = 0.95
     """Confidence of each bound: at one half or less, a promise is broken as often as kept."""
 
     @model_validator(mode="after")
@@ -142,7 +167,7 @@ class _Asked(_Section):
 class CalibrationConfig(Rates):
     """How the thresholds are found, and what they promise."""
 
-    holdout: float = Field(0.3, gt=0, lt=1)
+    holdout: Annotated[float, Field(gt=0, lt=1), _OrPercent()] = 0.3
     """Share of the good groups that is kept from fitting, for calibration; rows with split=calibrate come first."""
     crossfit: int | None = Field(None, ge=2, le=20)
     """For small sets: fit K sibling models and calibrate on every good image. The bound is approximate."""
@@ -167,114 +192,3 @@ class Config(_Section):
         if self.calibration.crossfit and self.training.devices * self.training.nodes > 1:
             raise ValueError("crossfit fits its sibling models one after the other: use one device and one node")
         return self
-
-
-def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Merge defaults, a YAML file and settings, the later over the earlier.
-
-    Args:
-        path: A YAML file, or None.
-        settings: `key=value` with dots in the key, the value as YAML: `score.sigma=2`.
-        defaults: Dotted keys to values: what the detector prefers.
-
-    Returns:
-        Nested mappings, not yet validated.
-
-    Raises:
-        ConfigError: The file or a setting cannot be read.
-    """
-    merged: dict[str, Any] = {}
-    for key, value in (defaults or {}).items():
-        put(merged, key, value)
-    if path is not None:
-        _merge(merged, _read_yaml(path))
-    for setting in settings:
-        key, equals, text = setting.partition("=")
-        if not equals or not key:
-            raise ConfigError(f"--set {setting}: expected key=value, such as --set score.sigma=2")
-        try:
-            put(merged, key.strip(), yaml.safe_load(text))
-        except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-            raise ConfigError(f"--set {setting}: the value is not valid YAML: {error}") from error
-    return merged
-
-
-def validate(model: type[M], data: Mapping[str, Any], *, where: str, help_command: str) -> M:
-    """Check nested mappings against a model.
-
-    Args:
-        model: The pydantic model.
-        data: What was merged by `load`.
-        where: Named at the head of an error: a file, or "options of 'gauss'".
-        help_command: What to run to see the legal keys.
-
-    Raises:
-        ConfigError: One sentence per fault, with the nearest legal name for an unknown key.
-    """
-    try:
-        return model.model_validate(data)
-    except ValidationError as error:
-        raise ConfigError(f"{where}: {'; '.join(faults(model, error))}. See: {help_command}") from error
-
-
-def faults(model: type[BaseModel], error: ValidationError) -> list[str]:
-    """What pydantic found, half a sentence per fault: 'score.sigmma is not an option. Did you mean 'sigma'?'."""
-    return [_fault(model, item) for item in error.errors()]
-
-
-def nearest(name: str, names: Iterable[str]) -> str:
-    """' Did you mean 'x'?' where a legal name is near, otherwise the empty string."""
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" Did you mean '{close[0]}'?" if close else ""
-
-
-def put(target: dict[str, Any], dotted: str, value: Any) -> None:
-    """Set a nested value by its dotted key.
-
-    Raises:
-        ConfigError: A part of the key is a value, not a section.
-    """
-    *sections, last = dotted.split(".")
-    for section in sections:
-        inner = target.setdefault(section, {})
-        if not isinstance(inner, dict):
-            raise ConfigError(
-                f"{dotted}: '{section}' is {inner!r}, not a section. Leave that out, or indent its options below it."
-            )
-        target = inner
-    target[last] = value
-
-
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give an existing YAML file.") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that is none
-        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
-    if data is None:
-        return {}
-    if not isinstance(data, dict):
-        raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}.")
-    return data
-
-
-def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:
-    for key, value in source.items():
-        if isinstance(value, Mapping) and isinstance(target.get(key), dict):
-            _merge(target[key], value)
-        else:
-            target[key] = dict(value) if isinstance(value, Mapping) else value
-
-
-def _fault(model: type[BaseModel], item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"])
-    if item["type"] == "extra_forbidden":
-        owner = model
-        for part in item["loc"][:-1]:
-            inner = owner.model_fields[str(part)].annotation if str(part) in owner.model_fields else None
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                owner = inner
-        return f"{location} is not an option.{nearest(str(item['loc'][-1]), owner.model_fields)}"
-    message = item["msg"].removeprefix("Value error, ")
-    return f"{location or 'configuration'}: {message[0].lower()}{message[1:]} (found {item['input']!r})"

@@ -1,0 +1,97 @@
+"""What `predict` is given: files, folders, patterns such as *.png, and tables; from them the images to judge."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from anomalib_lite.data import absolute, images_of
+from anomalib_lite.data.samples import count
+from anomalib_lite.data.table import is_table, read_table
+from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.pipeline.result_folder import is_picture_of_results
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One image to judge."""
+
+    path: Path
+    name: str  # within the folder or the table that it was found in; of a file, its own
+    root: Path  # the folder that the name is relative to, or the image's own
+    reference: Path | None = None  # the golden image that a table names
+
+
+def chosen(
+    inputs: Sequence[Path], opener: Opener, columns: Mapping[str, str] | None = None, *, compares: bool = True
+) -> tuple[list[Chosen], list[str]]:
+    """The images of all inputs, each once, and what is to be said of them.
+
+    Args:
+        inputs: Files, folders that are searched, CSV files with a column `image`, and patterns: a shell that expands
+            none, as on Windows, hands them on.
+        opener: Tells by their names which files are images.
+        columns: Names of columns that a CSV file calls differently.
+        compares: Whether golden images that a table names are of use.
+
+    Raises:
+        DataError: An input holds no image, a pattern matches nothing, or a table cannot be read.
+        ConfigError: Columns are named, and no input is a table.
+    """
+    given = [path for one in inputs for path in expanded(one)]
+    if columns and not any(map(is_table, given)):
+        raise ConfigError("--column names columns of a CSV file, and INPUT is none: leave it out, or give the table.")
+    found: dict[Path, Chosen] = {}
+    passed_over = 0
+    for one in (image for path in given for image in _images(path, opener, columns or {})):
+        if one.root != one.path.parent and is_picture_of_results(one.path, one.root):
+            passed_over += 1
+        else:
+            found.setdefault(absolute(one.path), one)
+    if not found:
+        raise DataError(
+            f"{_listed(inputs)}: nothing to judge: all that is there are heat maps of earlier results. Give images."
+        )
+    notes = [f"{count(passed_over, 'heat map')} of earlier results passed over"] if passed_over else []
+    if not compares and any(one.reference for one in found.values()):
+        notes.append("column not read: reference, since the model compares with nothing")
+    return list(found.values()), notes
+
+
+def common_root(images: Iterable[Chosen]) -> Path | None:
+    """The folder that all images lie below, absolute and without '..'; None where they lie on several drives."""
+    try:
+        return Path(os.path.commonpath({absolute(one.root) for one in images}))
+    except ValueError:
+        return None
+
+
+def expanded(one: Path) -> list[Path]:
+    """A path as it is; of a pattern that is no path, all that it matches."""
+    if os.path.lexists(one) or not glob.has_magic(os.fspath(one)):
+        return [one]
+    matches = sorted(map(Path, glob.glob(os.fspath(one), recursive=True)))  # noqa: PTH207 - the pattern may be absolute
+    if not matches:
+        raise DataError(
+            f"{one}: no file matches this pattern. Check the folder and the suffix, such as 'images/*.png'."
+        )
+    return matches
+
+
+def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> Iterator[Chosen]:
+    if is_table(one):
+        for sample in read_table(one, columns).samples:
+            below = sample.path.is_relative_to(one.parent)
+            yield Chosen(sample.path, sample.name, one.parent if below else sample.path.parent, sample.reference)
+        return
+    root = one if one.is_dir() else one.parent
+    for path in images_of(one, opener):
+        yield Chosen(path, path.relative_to(root).as_posix(), root)
+
+
+def _listed(inputs: Sequence[Path]) -> str:
+    return ", ".join(map(str, inputs[:3])) + (" and others" if len(inputs) > 3 else "")

@@ -1,0 +1,145 @@
+"""The folder that `predict` and `evaluate` write to: what lies there already, and where heat maps go."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
+
+from anomalib_lite.data import absolute
+from anomalib_lite.edge.bundle import MANIFEST
+from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES
+from anomalib_lite.errors import ConfigError, DataError
+
+HEATMAPS, METRICS, REPORT = "heatmaps", "metrics.json", "report.html"
+PICTURE = ".png"
+BEGINNING = ",".join(COLUMNS[:3]).encode()  # of a table of results, of every version
+LONGEST_NAME, LONGEST_PATH = 255, 4096 if os.name == "posix" else 260  # bytes, where the system does not say
+
+
+def refuse_existing(folder: Path | None, *, overwrite: bool) -> None:
+    """Raise where results cannot be written without taking something away.
+
+    Raises:
+        ConfigError: The folder holds an earlier result and may not be replaced, or files of somebody else under the
+            names that results have.
+        DataError: It is a model's.
+    """
+    if folder is None:
+        return
+    if (folder / MANIFEST).exists():
+        raise DataError(f"{folder} holds a model, which results would damage: choose another --out.")
+    if is_result(folder):
+        if not overwrite:
+            raise ConfigError(
+                f"{folder} holds an earlier result. Choose another --out, or replace it with --overwrite."
+            )
+        return
+    for name in (CSV, JSON_LINES, METRICS, REPORT):
+        if os.path.lexists(folder / name):
+            raise ConfigError(
+                f"{folder / name}: is not of an earlier result, so nothing replaces it. Choose another --out."
+            )
+
+
+def clear(folder: Path | None) -> None:
+    """Remove an earlier result, and of its heat maps those that its rows name; whatever else is there stays.
+
+    Raises:
+        DataError: It cannot be removed.
+    """
+    if folder is None or not is_result(folder):
+        return
+    try:
+        for picture in _pictures(folder):
+            picture.unlink(missing_ok=True)
+            _remove_empty(picture.parent, folder)
+        for name in (METRICS, REPORT, JSON_LINES, CSV):  # last what tells that it is a result
+            (folder / name).unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"{error.filename or folder}: the earlier result cannot be removed ({error.strerror}). Make it writable, "
+            "or choose another --out."
+        ) from error
+
+
+def is_result(folder: Path) -> bool:
+    """Whether a folder holds what `predict` or `evaluate` wrote."""
+    try:
+        with (folder / CSV).open("rb") as file:
+            header = file.readline(1000)
+        return header.startswith(BEGINNING) and (folder / JSON_LINES).is_file()
+    except OSError:
+        return False
+
+
+def is_picture_of_results(path: Path, root: Path) -> bool:
+    """Whether an image below `root` is a heat map of a result there: an output is not judged again."""
+    above = path.relative_to(root).parts[:-1]
+    places = [index for index, part in enumerate(above) if part == HEATMAPS]
+    return any(is_result(root.joinpath(*above[:index])) for index in places)
+
+
+def place(folder: Path, image: Path, root: Path | None) -> str:
+    """Where the heat map of an image goes within the folder: 'heatmaps/NAME.png', or a free name that is short enough.
+
+    Args:
+        folder: The results'.
+        image: The image.
+        root: What its name is relative to; None for the root of its drive.
+    """
+    image = absolute(image)
+    inside = PurePosixPath(*image.relative_to(root or image.anchor).parts)
+    name = inside.name + PICTURE
+    if len(os.fsencode(name)) > _most(folder, "PC_NAME_MAX", LONGEST_NAME):
+        name = _short(inside)
+    above = PurePosixPath(HEATMAPS) / inside.parent
+    if len(os.fsencode(absolute(folder) / above / name)) >= _most(folder, "PC_PATH_MAX", LONGEST_PATH):
+        above, name = PurePosixPath(HEATMAPS), _short(inside)
+    number = 1
+    while os.path.lexists(folder / above / name):
+        number += 1
+        name = _short(inside, number)
+    return (above / name).as_posix()
+
+
+def _short(inside: PurePosixPath, number: int = 1) -> str:
+    """The beginning of a name, and a digest that tells it from others that begin alike."""
+    beginning = os.fsencode(inside.name)[:80].decode("utf-8", "ignore")  # without half a letter at its end
+    digest = hashlib.sha256(os.fsencode(f"{inside}{number}")).hexdigest()[:16]
+    return f"{beginning}-{digest}{PICTURE}"
+
+
+def _most(folder: Path, what: str, otherwise: int) -> int:
+    """A limit of the file system that a folder is on."""
+    with suppress(OSError, ValueError, AttributeError):
+        return os.pathconf(folder, what)
+    return otherwise
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    """The heat maps that the rows of a result name, and that lie in its folder."""
+    inside = (folder / HEATMAPS).resolve()
+    with (folder / JSON_LINES).open("rb") as file:
+        for line in file:
+            try:
+                row = json.loads(line)
+            except ValueError:  # a row that was cut off
+                continue
+            name = row.get("heatmap") if isinstance(row, dict) else None
+            if isinstance(name, str) and name.endswith(PICTURE):
+                with suppress(OSError, ValueError):
+                    picture = folder / name
+                    if picture.parent.resolve().is_relative_to(inside) and not picture.is_dir():
+                        yield picture
+
+
+def _remove_empty(below: Path, folder: Path) -> None:
+    """Remove folders of heat maps that hold nothing any more."""
+    with suppress(OSError):
+        while below != folder:
+            below.rmdir()
+            below = below.parent

@@ -1,0 +1,90 @@
+"""Which images of a data set a training takes, and which of them it holds out: the same for `train` and `data check`.
+
+What is refused is refused here, in this order: labels and masks, then what the images are like, then their parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from anomalib_lite.config import Config
+from anomalib_lite.data import (
+    DataSet,
+    Sample,
+    check_masks,
+    count,
+    folds,
+    groups,
+    split_for_calibration,
+    training_samples,
+)
+from anomalib_lite.data.grouping import doubts
+from anomalib_lite.data.samples import CALIBRATE
+from anomalib_lite.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Good images of a data set."""
+
+    fit: list[Sample]  # to learn from
+    held_out: list[Sample]  # to calibrate on; empty with cross-fitting
+
+
+def good_images(dataset: DataSet) -> DataSet:
+    """The data set, without what is not taken as good, and with what is said of its masks and parts.
+
+    Raises:
+        DataError: A defect is among the images to train on, by its label or by its mask, or there is none of these.
+    """
+    samples, _ = check_masks(training_samples(dataset), dataset.opener)
+    apart = [f"for an evaluation: {dataset.unclear}"] if dataset.unclear else []
+    suspicious = [f"warning: {doubt}" for doubt in doubts(dataset)]
+    return replace(dataset, samples=samples, notes=[*dataset.notes, *apart, *suspicious])
+
+
+def choose(dataset: DataSet, usable: Sequence[Sample], config: Config) -> Choice:
+    """Divide good images. What is marked for either side stays there.
+
+    Args:
+        dataset: Good images, readable or not.
+        usable: Those that can be read.
+        config: Share of the parts to hold out, seed, or number of folds.
+
+    Raises:
+        ConfigError: Cross-fitting, and images marked for calibration.
+        DataError: None of those marked can be used, a part is on both sides, or there are too few parts.
+    """
+    marked = sum(sample.split == CALIBRATE for sample in dataset.samples)
+    if config.calibration.crossfit:
+        if marked:
+            raise ConfigError(
+                f"{count(marked, 'image')} marked split=calibrate, and calibration.crossfit would fit on them, too: "
+                "leave --crossfit out, or mark them split=train."
+            )
+        folds(usable, config.calibration.crossfit, config.training.seed)  # refuses too few parts before the fit
+        return Choice(list(usable), [])
+    if marked and not any(sample.split == CALIBRATE for sample in usable):
+        raise DataError(
+            f"none of {count(marked, 'image')} marked split=calibrate can be used: they cannot be read (see "
+            "`anomalib-lite data check`), or are golden images. Restore them, or mark others."
+        )
+    return Choice(*split_for_calibration(usable, config.calibration.holdout, config.training.seed))
+
+
+def summary(dataset: DataSet, choice: Choice) -> str:
+    """How many images are fitted and held out, in a line."""
+    line = f"{dataset.root}: {dataset.layout}, {_counted(dataset, choice.fit)} to fit"
+    return f"{line}, {_counted(dataset, choice.held_out)} to calibrate" if choice.held_out else line
+
+
+def _counted(dataset: DataSet, samples: Sequence[Sample]) -> str:
+    parts = f" of {count(len(groups(samples)), 'part')}" if dataset.grouped else ""
+    return f"{count(len(samples), 'image')}{parts}"
+
+
+def held_out_share(config: Config, choice: Choice) -> float | None:
+    """Share of the parts that a training holds out; None where that is not by a share."""
+    by_mark = any(sample.split == CALIBRATE for sample in choice.held_out)
+    return None if config.calibration.crossfit or by_mark else config.calibration.holdout

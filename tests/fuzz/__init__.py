@@ -1,0 +1,1 @@
+"""Fuzzing that stays: what strangers may hand in, mutated along its structure."""

@@ -1,0 +1,79 @@
+"""Heat maps as files: of any size, in bounded memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import picture
+from needs import need
+from PIL import Image
+
+from anomalib_lite.edge import drawing
+from anomalib_lite.edge.model import Model
+from anomalib_lite.report import heatmaps
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_are_the_same_in_bands_of_any_height(channels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (70, 90, channels)).astype(np.uint8)
+    anomaly_map = random.normal(0, 2, (12, 12)).astype(np.float32)
+
+    def drawn() -> list[np.ndarray]:
+        overlay = drawing.overlay(pixels, anomaly_map, -1, 2, (), 255)
+        return [overlay, drawing.heat_map(anomaly_map, 70, 90, -1, 2), drawing.plain(pixels, 255)]
+
+    whole = drawn()
+    for band in (1, 90 * 7, 90 * 70):
+        monkeypatch.setattr(drawing, "BAND", band)
+        for one, other in zip(whole, drawn(), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_a_very_large_image_is_drawn_smaller_with_its_outline_in_place(
+    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = Model(model_path)
+    seen = model.look(np.ascontiguousarray(np.kron(picture(1, defect=True), np.ones((5, 4, 1), np.uint8))))
+    assert seen.result.regions
+    assert seen.pixels is not None
+    drawn = []
+    for name, limit in (("large", 10_000_000), ("small", 10_000)):
+        monkeypatch.setattr(heatmaps, "PICTURE", limit)
+        heatmaps.write_heatmap(model, seen.result, seen.pixels, tmp_path / name)
+        drawn.append(np.asarray(Image.open(next(tmp_path.glob(f"{name}*")))))
+    large, small = drawn
+    assert large.shape == (240, 192, 3)
+    assert small.shape[0] * small.shape[1] <= 10_000
+    assert small.shape[0] / small.shape[1] == pytest.approx(240 / 192, rel=0.05)
+    white = [np.argwhere(one.min(axis=2) == 255).mean(axis=0) / one.shape[:2] for one in drawn]
+    np.testing.assert_allclose(white[0], white[1], atol=0.05)  # the white outline
+
+
+DRAW = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from anomalib_lite.edge.model import Model
+from anomalib_lite.report.heatmaps import write_heatmap
+model = Model(sys.argv[1])
+pixels = np.full((4000, 4000, 1), 120, np.uint8)
+pixels[1000:1500, 1000:1500] = 10
+seen = model.look(pixels)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+write_heatmap(model, seen.result, seen.pixels, Path(sys.argv[2]))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
+"""
+
+
+@pytest.mark.slow
+def test_a_heat_map_of_sixteen_megapixels_takes_little_memory(model_path: Path, tmp_path: Path) -> None:
+    """It took 65 bytes for each pixel."""
+    need(sys.platform == "linux", "ru_maxrss is in kilobytes on Linux alone")
+    command = [sys.executable, "-c", DRAW, str(model_path), str(tmp_path / "drawn.png")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 25 * 16
