@@ -54,13 +54,13 @@ def test_only_training_imports_lightning() -> None:
     assert all("training" in path.relative_to(HOST).parts[0] for path in found), relative(sorted(found))
 
 
-def test_only_features_imports_timm():
+def test_only_features_imports_timm() -> None:
     found = {path for path in sources(HOST) if "timm" in tops(path)}
     assert found
     assert all(path.is_relative_to(HOST / "features") for path in found), relative(sorted(found))
 
 
-def test_what_runs_after_training_imports_no_torch():
+def test_what_runs_after_training_imports_no_torch() -> None:
     """Found by running: every module that the torch-free commands use."""
     modules = """
         pipeline.train pipeline.predict pipeline.evaluate pipeline.calibrate pipeline.export pipeline.bench

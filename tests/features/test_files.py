@@ -61,7 +61,7 @@ def written(path: Path, content: Any) -> Path:
 
 
 @torch.no_grad()
-def test_weights_of_torchvision_give_the_features_of_torchvision(tmp_path: Path):
+def test_weights_of_torchvision_give_the_features_of_torchvision(tmp_path: Path) -> None:
     state, images = resnet(), torch.rand(2, 3, 64, 96)
     network: Any = models.get_model("resnet18", weights=None)
     network.load_state_dict(state)
@@ -91,7 +91,7 @@ def as_safetensors(state: State, folder: Path) -> Path:
     ],
     ids=["safetensors", "text", "checkpoint", "parallel", "old", "headless", "other head"],
 )
-def test_any_file_of_a_state_dict(write: Callable[[State, Path], Any], tmp_path: Path):
+def test_any_file_of_a_state_dict(write: Callable[[State, Path], Any], tmp_path: Path) -> None:
     state, images = resnet(), torch.rand(1, 3, 64, 64)
     expected = maps(written(tmp_path / "plain.pth", state), images)
     for one, other in zip(maps(write(state, tmp_path), images), expected, strict=True):
@@ -99,7 +99,7 @@ def test_any_file_of_a_state_dict(write: Callable[[State, Path], Any], tmp_path:
 
 
 @torch.no_grad()
-def test_tokens_of_a_transformer_become_a_grid(tmp_path: Path):
+def test_tokens_of_a_transformer_become_a_grid(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = timm.create_model(VIT).eval()
     images, seen = torch.rand(2, 3, 160, 160), []
@@ -112,7 +112,7 @@ def test_tokens_of_a_transformer_become_a_grid(tmp_path: Path):
 
 
 @torch.no_grad()
-def test_a_transformer_of_another_size_of_images_has_its_places_resampled(tmp_path: Path):
+def test_a_transformer_of_another_size_of_images_has_its_places_resampled(tmp_path: Path) -> None:
     torch.manual_seed(0)
     network = timm.create_model(VIT)
     for name, parameter in network.named_parameters():
@@ -155,13 +155,15 @@ def refused(
     ],
     ids=["name", "type", "shape", "values", "more"],
 )
-def test_what_differs_from_the_architecture_is_named(change: Callable[[State], Any], words: list[str], tmp_path: Path):
+def test_what_differs_from_the_architecture_is_named(
+    change: Callable[[State], Any], words: list[str], tmp_path: Path
+) -> None:
     state = resnet()
     change(state)
     refused(written(tmp_path / "other.pth", state), "other.pth: no weights of 'resnet18'", *words)
 
 
-def test_weights_of_a_sibling_are_refused_though_all_names_are_there(tmp_path: Path):
+def test_weights_of_a_sibling_are_refused_though_all_names_are_there(tmp_path: Path) -> None:
     path = written(tmp_path / "resnet34.pth", resnet("resnet34"))
     refused(path, "resnet34.pth", "they have 'layer1.2.conv1.weight', which it has not (and ")
     path = written(tmp_path / "resnet50.pth", resnet("resnet50"))
@@ -176,12 +178,12 @@ def test_weights_of_a_sibling_are_refused_though_all_names_are_there(tmp_path: P
         ("test_convnext", ["they lack 'cls_token'"]),
     ],
 )
-def test_transformers_of_another_make_are_refused(other: str, words: list[str], tmp_path: Path):
+def test_transformers_of_another_make_are_refused(other: str, words: list[str], tmp_path: Path) -> None:
     path = written(tmp_path / "other.pth", timm.create_model(other).state_dict())
     refused(path, "no weights of 'test_vit'", *words, name=VIT, layers=("blocks.3",), size=160)
 
 
-def test_a_transformer_of_larger_patches_is_not_resampled_into_this_one(tmp_path: Path):
+def test_a_transformer_of_larger_patches_is_not_resampled_into_this_one(tmp_path: Path) -> None:
     state = timm.create_model(VIT).state_dict()
     state["patch_embed.proj.weight"] = torch.zeros(64, 3, 32, 32)
     path = written(tmp_path / "other.pth", state)
@@ -199,7 +201,7 @@ class Payload:
         return os.mkdir, (str(self.marker),)
 
 
-def test_a_file_that_holds_code_is_refused_and_does_not_run(tmp_path: Path):
+def test_a_file_that_holds_code_is_refused_and_does_not_run(tmp_path: Path) -> None:
     path = written(tmp_path / "code.pth", resnet() | {"more": Payload(tmp_path / "ran")})
     refused(path, "code.pth is refused: beside tensors it holds posix.mkdir, which would be run", "state dict")
     path = written(tmp_path / "module.pth", torch.nn.Linear(2, 2))
@@ -207,7 +209,7 @@ def test_a_file_that_holds_code_is_refused_and_does_not_run(tmp_path: Path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_files_that_are_no_weights_are_refused(tmp_path: Path):
+def test_files_that_are_no_weights_are_refused(tmp_path: Path) -> None:
     refused(
         tmp_path / "gone.pth", "there is no file", "gone.pth", "packaged, none, a file of a state dict, or timm's name"
     )
@@ -244,7 +246,7 @@ def offline(cache: Path, *arguments: object) -> str:
 
 
 @pytest.mark.slow
-def test_without_a_network_the_error_says_what_to_fetch(tmp_path: Path):
+def test_without_a_network_the_error_says_what_to_fetch(tmp_path: Path) -> None:
     said = offline(tmp_path, "resnet18.a1_in1k", tmp_path / "maps.pt")
     assert said.startswith("ConfigError the weights resnet18.a1_in1k cannot be had: ")
     assert "Fetch them from https://huggingface.co/timm/resnet18.a1_in1k" in said
@@ -252,7 +254,7 @@ def test_without_a_network_the_error_says_what_to_fetch(tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_what_was_downloaded_once_is_taken_from_there(tmp_path: Path):
+def test_what_was_downloaded_once_is_taken_from_there(tmp_path: Path) -> None:
     """The folders of the cache are those of huggingface_hub."""
     home, state = tmp_path / "models--timm--resnet18.a1_in1k", resnet()
     (home / "refs").mkdir(parents=True)
@@ -265,11 +267,11 @@ def test_what_was_downloaded_once_is_taken_from_there(tmp_path: Path):
     torch.testing.assert_close(found, expected)
 
 
-def test_a_name_of_another_architecture_is_refused():
+def test_a_name_of_another_architecture_is_refused() -> None:
     refused("resnet34.a1_in1k", "weights=resnet34.a1_in1k are of 'resnet34', not of 'resnet18'")
 
 
-def test_nothing_is_downloaded_that_was_not_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_nothing_is_downloaded_that_was_not_asked_for_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     create = timm.create_model
 
     def guarded(*arguments: Any, pretrained: bool = False, **options: Any) -> Any:
@@ -286,7 +288,7 @@ def test_nothing_is_downloaded_that_was_not_asked_for_by_name(tmp_path: Path, mo
 # -- told
 
 
-def test_whence_weights_come(tmp_path: Path):
+def test_whence_weights_come(tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     path.write_bytes(b"hello")
     digest = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"

@@ -34,7 +34,7 @@ def lively(network: nn.Module) -> None:
     ],
 )
 @torch.no_grad()
-def test_the_maps_stay(name: str, folded: int, norms: int):
+def test_the_maps_stay(name: str, folded: int, norms: int) -> None:
     torch.manual_seed(0)
     network = Architecture(name, 64, 64).build()
     numbers = sorted(one.number for one in layers_of(network).values())
@@ -63,6 +63,6 @@ class Shared(nn.Module):
         return self.after(self.twice(self.after(self.twice(image)))) + self.inner(plain) + plain
 
 
-def test_what_is_used_twice_is_left():
+def test_what_is_used_twice_is_left() -> None:
     network = Shared().eval()
     assert pairs(network, lambda: network(torch.rand(1, 3, 4, 4))) == []

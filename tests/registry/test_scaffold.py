@@ -46,7 +46,7 @@ def written(folder: Path) -> list[str]:
 
 @ALL
 @pytest.mark.parametrize("name", ["acme-gauss", "acme_gauss"])
-def test_the_package_has_all_its_files(name: str, kind: Kind, tmp_path: Path):
+def test_the_package_has_all_its_files(name: str, kind: Kind, tmp_path: Path) -> None:
     folder = scaffold.create(name, tmp_path / "new", kind)
     assert folder == tmp_path / "new" / "acme-gauss"
     assert written(folder.parent) == [f"acme-gauss/{file}" for file in FILES]
@@ -54,7 +54,7 @@ def test_the_package_has_all_its_files(name: str, kind: Kind, tmp_path: Path):
 
 
 @ALL
-def test_a_detector_takes_few_lines(kind: Kind, tmp_path: Path):
+def test_a_detector_takes_few_lines(kind: Kind, tmp_path: Path) -> None:
     """All lines count, empty ones too."""
     folder = scaffold.create("acme_gauss", tmp_path, kind)
     lines = sum(len(path.read_text().splitlines()) for path in (folder / "src").rglob("*.py"))
@@ -62,7 +62,7 @@ def test_a_detector_takes_few_lines(kind: Kind, tmp_path: Path):
 
 
 @ALL
-def test_the_metadata_names_the_host_the_entry_point_and_the_api(kind: Kind, tmp_path: Path):
+def test_the_metadata_names_the_host_the_entry_point_and_the_api(kind: Kind, tmp_path: Path) -> None:
     folder = scaffold.create("acme_gauss", tmp_path, kind)
     project = tomllib.loads((folder / "pyproject.toml").read_text())["project"]
     assert project["name"] == "acme-gauss"
@@ -77,7 +77,7 @@ def test_the_metadata_names_the_host_the_entry_point_and_the_api(kind: Kind, tmp
 
 
 @ALL
-def test_a_tag_is_tested_and_published_without_a_password(kind: Kind, tmp_path: Path):
+def test_a_tag_is_tested_and_published_without_a_password(kind: Kind, tmp_path: Path) -> None:
     folder = scaffold.create("acme_gauss", tmp_path, kind)
     jobs = yaml.safe_load((folder / ".github/workflows/ci.yml").read_text())["jobs"]
     assert jobs["test"]["strategy"]["matrix"]["python"] == ["3.11", "3.13"]
@@ -93,7 +93,7 @@ def test_a_tag_is_tested_and_published_without_a_password(kind: Kind, tmp_path: 
 
 
 @ALL
-def test_no_template_language_and_no_other_name_is_left(kind: Kind, tmp_path: Path):
+def test_no_template_language_and_no_other_name_is_left(kind: Kind, tmp_path: Path) -> None:
     folder = scaffold.create("other_name", tmp_path, kind)
     for file in written(folder):
         text = (folder / file).read_text().replace("${{ matrix.python }}", "3.13")
@@ -185,7 +185,7 @@ def test_the_command_says_what_to_do_next(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-):
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
         main(["plugins", "new", "acme-gauss", *option])

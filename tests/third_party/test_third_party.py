@@ -83,7 +83,7 @@ def test_a_detector_that_compares(environment: Environment, tmp_path: Path) -> N
     assert verdicts(environment, model, bad, "--reference", golden) == ["NG"]
 
 
-def test_a_detector_on_pretrained_features(environment: Environment, parts: Path, tmp_path: Path):
+def test_a_detector_on_pretrained_features(environment: Environment, parts: Path, tmp_path: Path) -> None:
     folder = scaffolded(environment, "acme-patches", tmp_path, "--backbone")
     assert_it_keeps_the_rules(environment, folder, "acme_patches")
     assert "Apache-2.0" in environment.run("anomalib-lite", "plugins", "show", "acme-patches").out
@@ -98,7 +98,7 @@ def test_a_detector_on_pretrained_features(environment: Environment, parts: Path
     assert "image.height=96" in done.err
 
 
-def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: Path):
+def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\nfrom anomalib_lite.cli.demo import sample_parts\n"
         "print(sample_parts(Path('out'), str))"
