@@ -15,7 +15,7 @@ GOOD = """
     @hookimpl
     def register_detectors():
         return [DetectorInfo(name="{name}", summary="A test.", target="{module}.detector:Darkness",
-                             config=DetectorConfig)]
+                             config=DetectorConfig, api=2)]
 """
 DETECTOR = """
     from anomalib_lite.detector import Detector

@@ -174,7 +174,7 @@ def test_sizes_that_do_not_suit_are_refused_with_one_that_does(
     found = str(caught.value).rpartition("Set ")[2].rstrip(".").split(" and ")
     size = {part.partition("=")[0].removeprefix("image."): int(part.partition("=")[2]) for part in found}
     assert all(abs(size[side] - asked) < multiple for side, asked in (("height", height), ("width", width)))
-    made(name, layers=(layer,), **size)
+    made(name, layers=(layer,), height=size["height"], width=size["width"])
 
 
 def test_other_channels_than_grey_and_colour_are_refused() -> None:

@@ -64,6 +64,6 @@ def test_the_coreset_holds_one_chunk_beside_the_distances(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(coreset, "CHUNK", 50)
     points = torch.randn(1000, 30)
-    with Largest() as largest:
+    with Largest() as largest:  # type: ignore[no-untyped-call]  # of torch
         list(islice(farthest_first(points), 40))
     assert largest.found == 50 * 30  # more than the 1,000 distances, 20 times less than all differences

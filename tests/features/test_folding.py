@@ -16,6 +16,8 @@ def lively(network: nn.Module) -> None:
     """Statistics and scales that are not those of a new network."""
     for norm in network.modules():
         if isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
             norm.running_mean = 0.1 * torch.randn_like(norm.running_mean)
             norm.running_var = 0.5 + torch.rand_like(norm.running_var)
             nn.init.uniform_(norm.weight, 0.5, 1.5)
@@ -60,7 +62,8 @@ class Shared(nn.Module):
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
         plain = self.other(image)
-        return self.after(self.twice(self.after(self.twice(image)))) + self.inner(plain) + plain
+        out: torch.Tensor = self.after(self.twice(self.after(self.twice(image)))) + self.inner(plain) + plain
+        return out
 
 
 def test_what_is_used_twice_is_left() -> None:

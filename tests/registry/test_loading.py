@@ -40,7 +40,7 @@ BROKEN = {  # package -> its entry module, and what must be said of it
         "{'settings'} are declared in the hookimpl but can not be found in the hookspec",
     ),
     "acme-api": (
-        GOOD.replace("{name}", "acme_future").replace("config=", "api=99, config="),
+        GOOD.replace("{name}", "acme_future").replace("config=", "api=99, config=").replace(", api=2", ""),
         "speaks plugin API 99, this host speaks 2",
     ),
     "acme-twin": (
@@ -350,7 +350,7 @@ def test_no_plugins_keeps_even_the_worst_from_running(tmp_path: Path) -> None:
 
 # ---- what hooks describe
 
-SOUND = DetectorInfo(name="acme", summary="A test.", target="acme.detector:Acme", config=DetectorConfig)
+SOUND = DetectorInfo(name="acme", summary="A test.", target="acme.detector:Acme", config=DetectorConfig, api=2)
 
 
 class Demanding(DetectorConfig):
@@ -390,7 +390,7 @@ class Contradicting(DetectorConfig):
         ({"defaults": {"score": 1, "score.sigma": 1}}, "'score' is 1, not a section"),
         ({"defaults": [("score.sigma", 1)]}, "expected dotted keys"),
         ({"defaults": {1: 2}}, "expected dotted keys"),
-        ({"api": 2}, "speaks plugin API 2"),
+        ({"api": 3}, "speaks plugin API 3"),
         ({"api": None, "name": 7}, "speaks plugin API None"),
     ],
 )
@@ -431,7 +431,7 @@ def test_a_description_that_fits_is_taken(sound: DetectorInfo) -> None:
     ],
 )
 def test_suffixes_of_a_reader(suffixes: Any, fault: str | None) -> None:
-    found = vetting.faults(ReaderInfo(suffixes=suffixes, target="acme:read"))
+    found = vetting.faults(ReaderInfo(suffixes=suffixes, target="acme:read", api=2))
     assert found == [] if fault is None else fault in found[0]
 
 
