@@ -33,11 +33,9 @@ def bench(model: options.Model, images: Images = None, runs: Runs = 100, threads
 
     Prints JSON: the time from the bytes of a file to its verdict, decoding and the bare graph apart; the start; memory.
     """
-    import json
-
     from anomalib_lite.cli import console
     from anomalib_lite.pipeline.bench import bench as run
 
     readers = console.plugins().readers
     measured = run(model, images or [], runs=runs, threads=threads or [], readers=readers)
-    typer.echo(json.dumps(measured, indent=1, allow_nan=False))
+    console.json(measured)

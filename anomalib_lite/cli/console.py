@@ -22,6 +22,13 @@ def say(message: str) -> None:
     typer.echo(message, err=True)
 
 
+def json(value: Any) -> None:
+    """Print one JSON object."""
+    from json import dumps
+
+    typer.echo(dumps(value, indent=1, allow_nan=False))
+
+
 def plugins(asked: str | None = None) -> Registry:
     """What is installed. On standard error, each plugin that cannot be used is named, with the reason.
 

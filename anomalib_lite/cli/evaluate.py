@@ -43,8 +43,6 @@ def evaluate(
     Prints how well defects are found and marked, how many good parts are rejected, and how many defects escape.
     Never tunes anything.
     """
-    from json import dumps
-
     from anomalib_lite.edge.model import Model
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.evaluate import evaluate as run
@@ -64,7 +62,7 @@ def evaluate(
     for note in done.notes:
         console.say(note)
     if json:
-        typer.echo(dumps(done.metrics, indent=1, allow_nan=False))
+        console.json(done.metrics)
     elif done.measured:
         show(done.metrics)
     console.errors(done.errors)

@@ -36,14 +36,12 @@ def list_plugins(
 
     A plugin that cannot be used is named with the reason.
     """
-    from json import dumps
-
     from anomalib_lite import registry
     from anomalib_lite.cli import console
 
     found = registry.load()
     if json:
-        typer.echo(dumps(_listed(found), indent=1, allow_nan=False))
+        console.json(_listed(found))
         return
     console.table(
         ("detector", "inputs", "package", "summary"),
@@ -89,8 +87,6 @@ def show(detector: Detector, json_schema: JsonSchema = False) -> None:
     Says what it does, and type, default, limits and meaning of every setting. Ends with a configuration file to begin
     with.
     """
-    from json import dumps
-
     from anomalib_lite import registry
     from anomalib_lite.cli import console
     from anomalib_lite.registry import describing
@@ -98,7 +94,7 @@ def show(detector: Detector, json_schema: JsonSchema = False) -> None:
     found = registry.load()
     info = found.detector(detector)
     if json_schema:
-        typer.echo(dumps(describing.json_schema(info), indent=1, allow_nan=False))
+        console.json(describing.json_schema(info))
         return
     typer.echo(f"{info.name}: {info.summary}")
     typer.echo(f"package  {found.providers[info.name]}")

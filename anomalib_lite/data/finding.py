@@ -137,11 +137,6 @@ def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[st
     return sorted(names), notes
 
 
-def images_of(one: Path, opener: Opener = PLAIN) -> list[Path]:
-    """What is to be judged: see `to_judge`."""
-    return to_judge(one, opener)[0]
-
-
 def to_judge(one: Path, opener: Opener = PLAIN) -> tuple[list[Path], list[str]]:
     """What is to be judged: a file as it is; of a folder, all images below it. And notes on what is passed over.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,9 +73,8 @@ def evaluate(
     result_folder.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
-    evaluation = Evaluation(grouped=dataset.grouped)
-    hashes: list[str] = []
-    errors: list[tuple[str, str]] = []
+    dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
+    evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
     result_folder.clear(out)
     with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
@@ -85,8 +84,7 @@ def evaluate(
                 errors.append((sample.name, result.error))
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, image, sample)
-        overlap = overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)
-        notes = report.notes = [*dataset.notes, *of_masks, *overlap]
+        notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
         metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
     if out is not None:
         _write_metrics(out / result_folder.METRICS, metrics)

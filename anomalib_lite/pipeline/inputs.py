@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from anomalib_lite.data import absolute, images_of
-from anomalib_lite.data.samples import count
+from anomalib_lite.data import absolute, to_judge
+from anomalib_lite.data.samples import Sample
 from anomalib_lite.data.table import is_table, read_table
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.pipeline.result_folder import is_picture_of_results
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,17 +45,12 @@ def chosen(
     if columns and not any(map(is_table, given)):
         raise ConfigError("--column names columns of a CSV file, and INPUT is none: leave it out, or give the table.")
     found: dict[Path, Chosen] = {}
-    passed_over = 0
-    for one in (image for path in given for image in _images(path, opener, columns or {})):
-        if one.root != one.path.parent and is_picture_of_results(one.path, one.root):
-            passed_over += 1
-        else:
+    notes: list[str] = []
+    for path in given:
+        images, passed_over = _images(path, opener, columns or {})
+        notes += [f"{path}: {note}" if len(given) > 1 else note for note in passed_over]
+        for one in images:
             found.setdefault(absolute(one.path), one)
-    if not found:
-        raise DataError(
-            f"{_listed(inputs)}: nothing to judge: all that is there are heat maps of earlier results. Give images."
-        )
-    notes = [f"{count(passed_over, 'heat map')} of earlier results passed over"] if passed_over else []
     if not compares and any(one.reference for one in found.values()):
         notes.append("column not read: reference, since the model compares with nothing")
     return list(found.values()), notes
@@ -82,16 +76,15 @@ def expanded(one: Path) -> list[Path]:
     return matches
 
 
-def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> Iterator[Chosen]:
+def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> tuple[list[Chosen], list[str]]:
+    """The images of one input, and notes on what is passed over."""
     if is_table(one):
-        for sample in read_table(one, columns).samples:
-            below = sample.path.is_relative_to(one.parent)
-            yield Chosen(sample.path, sample.name, one.parent if below else sample.path.parent, sample.reference)
-        return
+        return [_of_table(one.parent, sample) for sample in read_table(one, columns).samples], []
     root = one if one.is_dir() else one.parent
-    for path in images_of(one, opener):
-        yield Chosen(path, path.relative_to(root).as_posix(), root)
+    images, notes = to_judge(one, opener)
+    return [Chosen(path, path.relative_to(root).as_posix(), root) for path in images], notes
 
 
-def _listed(inputs: Sequence[Path]) -> str:
-    return ", ".join(map(str, inputs[:3])) + (" and others" if len(inputs) > 3 else "")
+def _of_table(folder: Path, sample: Sample) -> Chosen:
+    root = folder if sample.path.is_relative_to(folder) else sample.path.parent
+    return Chosen(sample.path, sample.name, root, sample.reference)

@@ -76,13 +76,6 @@ def is_result(folder: Path) -> bool:
         return False
 
 
-def is_picture_of_results(path: Path, root: Path) -> bool:
-    """Whether an image below `root` is a heat map of a result there: an output is not judged again."""
-    above = path.relative_to(root).parts[:-1]
-    places = [index for index, part in enumerate(above) if part == HEATMAPS]
-    return any(is_result(root.joinpath(*above[:index])) for index in places)
-
-
 def place(folder: Path, image: Path, root: Path | None) -> str:
     """Where the heat map of an image goes within the folder: 'heatmaps/NAME.png', or a free name that is short enough.
 

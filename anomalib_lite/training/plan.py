@@ -94,9 +94,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     if not compares:
         _refuse_goldens(request, info.name)
     opener = Opener(plugins.readers, Limits.of(config.image.max_pixels))
-    dataset = find(
-        request.data, group=request.group, columns=request.columns, folders=request.folders, opener=opener
-    )  # fmt: skip
+    dataset = find(request.data, group=request.group, columns=request.columns, folders=request.folders, opener=opener)
     good = good_images(dataset)
     dataset = replace(dataset, notes=good.notes)
     named = distinct(sample.reference for sample in dataset.samples)

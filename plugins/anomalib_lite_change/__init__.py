@@ -13,6 +13,7 @@ def register_detectors() -> list[DetectorInfo]:
             summary="Aligns an image with a golden one and finds what differs by more than good parts do.",
             target="anomalib_lite_change.detector:Change",
             config=ChangeConfig,
+            api=2,
             inputs=("image", "reference"),
             align=True,
             defaults={"score.sigma": 1.0},

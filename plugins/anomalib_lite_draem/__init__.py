@@ -13,6 +13,7 @@ def register_detectors() -> list[DetectorInfo]:
             summary="Learns to outline synthetic anomalies on good images, and so finds real ones.",
             target="anomalib_lite_draem.detector:Draem",
             config=DraemConfig,
+            api=2,
             defaults={"score.sigma": 1.0, "score.reduction": "max", "training.batch_size": 8},
             paper="Zavrtanik, Kristan, Skocaj: DRAEM, a discriminatively trained reconstruction embedding, ICCV 2021",
         )

@@ -13,6 +13,7 @@ def register_detectors() -> list[DetectorInfo]:
             summary="Tells for every place how much noise good images would need to look like that. One network pass.",
             target="anomalib_lite_dte.detector:DiffusionTime",
             config=DteConfig,
+            api=2,
             paper="Livernoche, Jain, Hezaveh, Ravanbakhsh: On diffusion modeling for anomaly detection, ICLR 2024",
             weights="none; with method=neighbours and weights=imagenet ResNets of torchvision (BSD-3-Clause), trained "
             "on ImageNet, whose images are for non-commercial research",

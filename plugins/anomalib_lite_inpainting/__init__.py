@@ -13,6 +13,7 @@ def register_detectors() -> list[DetectorInfo]:
             summary="Hides parts of the image, predicts them from the rest, and scores how surprising they are.",
             target="anomalib_lite_inpainting.detector:Inpainting",
             config=InpaintingConfig,
+            api=2,
             # `window` smoothes already; small batches give more steps in the same time
             defaults={"score.sigma": 1.0, "score.reduction": "max", "training.batch_size": 4},
             paper="Zavrtanik, Kristan, Skocaj: Reconstruction by inpainting for visual anomaly detection, 2021",

@@ -17,7 +17,6 @@ from PIL import Image
 from plain_run import PlainRun, map_of
 
 from anomalib_lite.data import Sample
-from anomalib_lite.data import goldens as references
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
@@ -29,6 +28,7 @@ from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.evaluate import _at_source
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import plan as preparation
+from anomalib_lite.training import sizing
 from anomalib_lite.training.request import Request
 
 ROOT = Path(__file__).parents[2]
@@ -216,8 +216,8 @@ def test_the_region_of_interest_moves_with_the_part(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_large_golden_images_are_compared_in_tiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparation, "LARGE", 256 * 255)
-    monkeypatch.setattr(preparation, "GOLDEN_TILE", 128)
+    monkeypatch.setattr(sizing, "LARGE", 256 * 255)
+    monkeypatch.setattr(sizing, "GOLDEN_TILE", 128)
     (tmp_path / "golden").mkdir()
     shutil.copy(GOLDENS[0], tmp_path / "golden/design1.jpg")
     request = Request(detector="change", data=tmp_path / "golden", out=tmp_path / "model", simulate=8)
@@ -289,7 +289,7 @@ def test_of_several_golden_images_the_smallest_change_counts_or_the_name_chooses
 def test_beyond_what_a_model_carries_the_self_check_brings_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(references, "MAX_GOLDENS", 1)
+    monkeypatch.setattr(preparation, "MAX_GOLDENS", 1)
     assert run_training(Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model"))
     model = Model(tmp_path / "model")
     assert model.bundle.manifest.reference == GoldenRecord(())

@@ -111,7 +111,8 @@ def test_the_code_is_formatted_and_typed(tmp_path: Path) -> None:
     kinds: dict[str, Kind] = {"acme_gauss": "image", "acme_difference": "reference", "acme_patches": "backbone"}
     folders = [scaffold.create(name, tmp_path, kind) for name, kind in kinds.items()]
     for command in ("ruff format --isolated --check .", "ruff check --isolated --select E,F,I,B,UP,N,RET,SIM ."):
-        subprocess.run([sys.executable, "-m", *command.split()], cwd=tmp_path, check=True)
+        for folder in folders:  # where ruff finds src/, and with it what is of the package
+            subprocess.run([sys.executable, "-m", *command.split()], cwd=folder, check=True)
     sources, tests = ([str(folder / name) for folder in folders] for name in ("src", "tests"))
     typing = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", *sources, *tests]
     subprocess.run(typing, cwd=tmp_path, check=True, env=os.environ | {"MYPYPATH": os.pathsep.join(sources)})

@@ -23,7 +23,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ImageError
 from anomalib_lite.pipeline.export import export
 from anomalib_lite.pipeline.train import Trained
-from anomalib_lite.training import plan
+from anomalib_lite.training import sizing
 
 KEPT = Path(__file__).parents[2] / "schema1/model.zip"
 Train = Callable[..., Trained]
@@ -57,7 +57,7 @@ def test_the_default_is_a_multiple_of_the_training_images(
         json.loads((train(parts, tmp_path / "a").bundle.path / "manifest.json").read_text())["framing"]["max_pixels"]
         == 16_000_000
     )
-    monkeypatch.setattr(plan, "PIXELS", 10)
+    monkeypatch.setattr(sizing, "PIXELS", 10)
     assert train(parts, tmp_path / "b").bundle.manifest.framing.max_pixels == 2 * 48 * 48
 
 
