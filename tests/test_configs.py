@@ -26,7 +26,7 @@ def test_there_are_configurations() -> None:
 def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path) -> None:
     detector = yaml.safe_load(path.read_text())["detector"]
     compares = "reference" in registry.load().detector(detector).inputs
-    small = {"training.steps": 2, "image.height": 64, "image.width": 64}
+    small = {"training.steps": 2, "image.height": 128, "image.width": 128}
     trained = run_training(
         Request(
             detector=detector,

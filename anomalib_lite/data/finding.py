@@ -78,7 +78,7 @@ def find(
 
 
 def _nothing(path: Path, notes: list[str], opener: Opener) -> str:
-    seen = f" ({notes[0]})" if notes else ""
+    seen = f" ({'; '.join(notes)})" if notes else ""
     suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(opener.readers)))
     return f"{path}: no images found{seen}. Expected files ending in {suffixes}: give the folder that holds them."
 

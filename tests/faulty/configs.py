@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, field_serializer
+from pydantic import ConfigDict, field_serializer
 
 from anomalib_lite.config import DetectorConfig
 from faulty import SoundConfig
@@ -36,7 +36,7 @@ class Changing(DetectorConfig):
         return 2 * window
 
 
-class Lenient(BaseModel):
+class Lenient(DetectorConfig):
     """Takes any option."""
 
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)

@@ -266,7 +266,7 @@ def test_outputs_within_an_input_are_not_judged_again(model: Model, images: Path
     save(images / "heatmaps/own.png", picture(3))
     done = predict(model, [images], out=images / "again", heatmaps=Heatmaps.ALL)
     assert sum(done.counts.values()) == 5, "a folder of that name without results is one of images"
-    assert done.notes == ["1 folder passed over, written by anomalib-lite: heatmaps 1"]
+    assert done.notes[-1] == "1 folder passed over, written by anomalib-lite: heatmaps 1"
     again = predict(model, [images], out=images / "again", overwrite=True)
     assert sum(again.counts.values()) == 5
     named = predict(model, [images / "results/heatmaps/bad.png.png"])
