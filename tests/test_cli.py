@@ -27,6 +27,7 @@ COMMANDS = (
     "predict",
     "evaluate",
     "calibrate",
+    "rescore",
     "export",
     "verify",
     "bench",

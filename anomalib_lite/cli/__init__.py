@@ -20,6 +20,7 @@ from anomalib_lite.cli import (
     export,
     plugins,
     predict,
+    rescore,
     serve,
     train,
     verify,
@@ -33,7 +34,7 @@ BUG = 70
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
-    "Make a model": (demo, train, evaluate, calibrate, export),
+    "Make a model": (demo, train, evaluate, calibrate, rescore, export),
     "Use a model": (predict, verify, bench, watch, serve),
 }
 OTHERS = "Look around"

@@ -47,10 +47,9 @@ def evaluate(
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.evaluate import evaluate as run
 
-    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     with stdout_for_results():
         done = run(
-            loaded,
+            Model(model, provider=provider, threads=threads, readers=console.plugins().readers),
             data,
             out=options.folder(out),
             group=group,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -168,12 +167,6 @@ def _write(model: Model, manifest: Manifest, earlier: Earlier, scored: Scored, o
     unwritten = Model.around(Bundle(out, manifest, "", files), model.intake, model.runtime)
     left_out = {one.image for one in manifest.calibration.exclusions}
     added = [one for one in earlier.images if one.image not in left_out]
-    curve = _curve(files.get("training.csv", b""))
+    curve = reporting.curve(files.get("training.csv", b""))
     files["report.html"] = reporting.training(unwritten, scored.without(left_out), curve, [], earlier=added)
     return bundle.write(out, manifest, files, overwrite=True)
-
-
-def _curve(log: bytes) -> list[tuple[int, float]]:
-    """(step, loss) of a training.csv."""
-    rows = csv.DictReader(log.decode("utf-8").splitlines())
-    return [(int(row["step"]), float(row["loss"])) for row in rows if row.get("step") and row.get("loss")]

@@ -86,8 +86,7 @@ def evaluate(
             report.add(result, image, sample)
         notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
         metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
-    if out is not None:
-        _write_metrics(out / result_folder.METRICS, metrics)
+    _write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 
 
@@ -116,7 +115,10 @@ def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _write_metrics(path: Path, metrics: Mapping[str, Any]) -> None:
+def _write_metrics(out: Path | None, metrics: Mapping[str, Any]) -> None:
+    if out is None:
+        return
+    path = out / result_folder.METRICS
     try:
         disk.write(path, json.dumps(metrics, indent=1, allow_nan=False).encode() + b"\n")
     except OSError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +20,12 @@ from anomalib_lite.report.heatmaps import colours_of
 from anomalib_lite.report.page import Report, ScoredRow, render, write
 
 SHOWN = 24  # held-out images of a training report
+
+
+def curve(log: bytes) -> list[tuple[int, float]]:
+    """(step, loss) of a training.csv; empty where it is."""
+    rows = csv.DictReader(log.decode("utf-8").splitlines())
+    return [(int(row["step"]), float(row["loss"])) for row in rows if row.get("step") and row.get("loss")]
 
 
 def training(

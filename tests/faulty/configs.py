@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from pydantic import ConfigDict, field_serializer
+from pydantic import ConfigDict, Field, field_serializer
 
 from anomalib_lite.config import DetectorConfig
 from faulty import SoundConfig
@@ -42,5 +42,5 @@ class Lenient(DetectorConfig):
     model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
     window: int = 9
     """Side of the neighbourhood, in pixels."""
-    unused: dict[str, Any] = {}
+    unused: dict[str, Any] = Field(default_factory=dict)
     """Nothing."""

@@ -1,0 +1,155 @@
+"""Changes how the map becomes the score, without a fit: a new graph from the weights that are kept, calibrated anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anomalib_lite import config as configuration
+from anomalib_lite import registry
+from anomalib_lite.calibration import calibrate as calibrate_scores
+from anomalib_lite.calibration.scoring import Scored, score
+from anomalib_lite.config import Config, Rates
+from anomalib_lite.data import DataSet, Folders, Sample, check_masks, count, find, training_samples
+from anomalib_lite.data.independence import admission
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.manifest import Manifest, Parity
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Feed
+from anomalib_lite.edge.selfcheck import FOLDER
+from anomalib_lite.errors import ConfigError, ImageError, MissingExtra, ModelError
+from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline.predict import Track, untracked
+from anomalib_lite.pipeline.record import readers_of
+from anomalib_lite.pipeline.train import Trained
+from anomalib_lite.registry import Registry
+from anomalib_lite.report import writing as reporting
+
+if TYPE_CHECKING:
+    from anomalib_lite.training.rebuilding import Rebuilt
+
+WEIGHTS = "weights.safetensors"
+PARITY_IMAGES = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescoring:
+    """What `rescore` is asked, as the command line gives it."""
+
+    model: Path
+    data: Path  # good images: those of the training again, or new ones
+    settings: Sequence[str] = ()  # "score.reduction=top"
+    out: Path | None = None  # the new bundle; default: the same place
+    group: str | None = None  # regular expression for the physical part
+    columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
+    folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
+    overwrite: bool = False
+
+
+def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track = untracked) -> Trained:
+    """The same detector with another reduction or smoothing, and thresholds for it.
+
+    Args:
+        asked: What is asked.
+        plugins: What is installed, where that was loaded already.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: Nothing of `score` is changed, or something else is.
+        ModelError: The bundle holds no weights: it is an export.
+        PluginError: The detector is not installed, or is another than it was.
+        DataError: No image is left that the model was not fitted on.
+        MissingExtra: torch is not installed.
+    """
+    installed = plugins or registry.load()
+    if asked.out is not None:
+        bundle.refuse_existing(asked.out, overwrite=asked.overwrite)
+    model = Model(asked.model, readers=installed.readers)
+    config = _changed(model.bundle.manifest, asked.settings)
+    dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
+    samples, _ = check_masks(training_samples(dataset), dataset.opener)
+    made = _rebuilt(model, config, installed, samples)
+    fitted: list[str] = []
+    admit = admission(model.bundle.manifest.data, dataset, fitted)
+    scored = score(made.runtime, track(samples, "measuring"), model.intake, admit=admit)
+    written = _written(model, made, scored, dataset, config, asked.out or asked.model, installed)
+    notes = [f"{count(len(fitted), 'image')} passed over, which the model was fitted on"] if fitted else []
+    return Trained(written, written.manifest.calibration, scored.errors, notes)
+
+
+def _changed(manifest: Manifest, settings: Sequence[str]) -> Config:
+    """The configuration of the model with other settings of `score`."""
+    given = configuration.load(None, settings)
+    if others := [key for key in given if key != "score"]:
+        raise ConfigError(
+            f"--set {others[0]}: rescore changes score.sigma, score.reduction and score.top_share alone; anything else "
+            "needs a training."
+        )
+    before = configuration.validate(Config, dict(manifest.config), where="the manifest", help_command="anomalib-lite")
+    merged = dict(manifest.config) | {"score": {**manifest.score, **given.get("score", {})}}
+    after = configuration.validate(Config, merged, where="--set", help_command="anomalib-lite rescore --help")
+    if after.score == before.score:
+        raise ConfigError(
+            f"nothing changes: the model has {before.score.model_dump()} already. Say what to change, such as "
+            "--set score.reduction=top --set score.top_share=0.05."
+        )
+    return after
+
+
+def _rebuilt(model: Model, config: Config, plugins: Registry, samples: Sequence[Sample]) -> Rebuilt:
+    """The new graph, loaded and compared with torch on some of the images."""
+    if WEIGHTS not in model.bundle.manifest.files:
+        raise ModelError(
+            f"{model.bundle.path} holds no {WEIGHTS}: rescore the folder that `train` wrote, not an export."
+        )
+    try:
+        from anomalib_lite.training.rebuilding import rebuilt
+    except ImportError as error:
+        raise MissingExtra(error.name or "torch", "train", "rescore") from error
+    feeds = list(_feeds(model, samples[:: -(-len(samples) // PARITY_IMAGES)]))
+    return rebuilt(model, config, plugins.detector(model.bundle.manifest.detector.name), feeds, WEIGHTS)
+
+
+def _feeds(model: Model, samples: Sequence[Sample]) -> Iterator[tuple[str, Feed]]:
+    for sample in samples:
+        try:
+            pixels = model.intake.read(sample.path).pixels
+            for feed in model.runtime.feeds(pixels, model.intake.candidates(sample.name, sample.reference)):
+                yield sample.name, feed
+        except ImageError:  # it is counted where it is measured
+            continue
+
+
+def _written(
+    model: Model, made: Rebuilt, scored: Scored, dataset: DataSet, config: Config, out: Path, plugins: Registry
+) -> Bundle:
+    """The bundle with the new graph, thresholds of its own, and a self-check that expects what it says."""
+    manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
+    *history, last = before.as_history()
+    calibration = calibrate_scores(
+        scored.images,
+        Rates.of(before.reject.asked, before.confidence, before.review.asked),
+        grouped=dataset.grouped,
+        errors=len(scored.errors),
+        holdout=before.holdout,
+        history=(*history, {**last, "score": dict(manifest.score)}),
+    )
+    check = selfcheck.choose(config.calibration.selfcheck, scored, model.intake, made.runtime, calibration.limits)
+    kept = {name: model.bundle.read(name) for name in manifest.files if not name.startswith(f"{FOLDER}/")}
+    files: dict[str, bytes] = {**kept, **check.files, bundle.GRAPH: made.graph}
+    readers = readers_of([image.sample for image in scored.images], plugins.readers)
+    manifest = _rescored(manifest, config, made.parity).recalibrated(
+        calibration, held_out=scored.record, selfcheck=check.expected, readers=readers
+    )
+    unwritten = Model.around(Bundle(out, manifest, "", files), model.intake, made.runtime)
+    curve = reporting.curve(files.get("training.csv", b""))
+    files["report.html"] = reporting.training(unwritten, scored, curve, [])
+    return bundle.write(out, manifest, files, overwrite=True)
+
+
+def _rescored(manifest: Manifest, config: Config, parity: Parity) -> Manifest:
+    changed: dict[str, Any] = {**manifest.config, "score": config.score.model_dump(mode="json")}
+    return replace(manifest, config=changed, graph=replace(manifest.graph, parity=parity))

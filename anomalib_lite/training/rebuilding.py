@@ -1,0 +1,66 @@
+"""A graph anew from the weights that a bundle keeps, with another way from the map to the score."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from safetensors.torch import load
+
+from anomalib_lite import config as configuration
+from anomalib_lite.config import Config
+from anomalib_lite.edge.manifest import Parity
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.graph.exporter import check_parity, to_onnx
+from anomalib_lite.hookspecs import DetectorInfo
+from anomalib_lite.registry import described
+from anomalib_lite.training.fitting import build
+
+
+class Rebuilt(NamedTuple):
+    """A new graph of a fitted detector."""
+
+    graph: bytes
+    runtime: Runtime
+    parity: Parity
+
+
+def rebuilt(
+    model: Model, config: Config, info: DetectorInfo, feeds: Iterable[tuple[str, Feed]], weights: str
+) -> Rebuilt:
+    """Export a detector once more.
+
+    Args:
+        model: The bundle that keeps its weights.
+        config: The configuration, its `score` changed.
+        info: The detector as it is installed.
+        feeds: Names and inputs of images to compare graph and torch on.
+        weights: Name of the file in the bundle.
+
+    Raises:
+        ConfigError: The detector that is installed has other parameters or options than this one had.
+        ExportError: It cannot be exported, or the graph does not compute what torch does.
+        PluginError: The plugin's class cannot be imported.
+    """
+    manifest = model.bundle.manifest
+    options = configuration.validate(
+        info.config,
+        dict(manifest.options),
+        where=f"options of '{info.name}'",
+        help_command="anomalib-lite plugins list",
+    )
+    inspector = build(described(info, options), options, config, model.framing)
+    try:
+        inspector.load(load(model.bundle.read(weights)))
+    except RuntimeError as error:
+        said = str(error).splitlines()[-1].strip()
+        raise ConfigError(
+            f"the model was trained with {info.name} {manifest.detector.version}, and what is installed has other "
+            f"parameters ({said}): install that version."
+        ) from error
+    inspector.eval()
+    graph = to_onnx(inspector)
+    runtime = Runtime(graph, model.framing, inspector.inputs)
+    return Rebuilt(graph, runtime, check_parity(inspector, runtime, feeds))
