@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import pluggy
 
@@ -41,6 +41,7 @@ class DetectorInfo:
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the host's configuration: {"score.sigma": 4}
     paper: str | None = None
     weights: str | None = None  # pretrained weights: which, whence, and their licence; None: it learns from scratch
+    fit_on: Literal["good", "unlabelled"] = "good"  # unlabelled: a mixed lot; thresholds come from good images alone
     members: tuple[str, ...] = ()  # names of the detectors that it is made of: see `anomalib_lite.build`
     api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
 

@@ -114,6 +114,8 @@ def register_detectors() -> list[DetectorInfo]:
                      config=AlignedConfig),
         DetectorInfo(name="difference", api=2, summary="Compares.", target="gauss:Difference", config=DetectorConfig,
                      inputs=("image", "reference")),
+        DetectorInfo(name="lot", api=2, summary="Takes a mixed lot.", target="gauss:Gauss", config=GaussConfig,
+                     fit_on="unlabelled", defaults={"score.sigma": 1.0}),
         DetectorInfo(name="twice", api=2, summary="Of another.", target="gauss:Twice", config=DetectorConfig,
                      members=("gauss",), positional=True),
         DetectorInfo(name="drifting", api=2, summary="Differs when exported.", target="gauss:Drifting",

@@ -23,7 +23,7 @@ import statistics
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed
 from anomalib_lite.calibration.statement import sentences
@@ -50,17 +50,24 @@ class ScoredImage:
     map_peak: float
 
 
+class Facts(TypedDict, total=False):
+    """What a statement says of the training, as in `Calibration`."""
+
+    approximate: bool
+    simulated: bool
+    unlabelled: int
+    holdout: float | None
+
+
 def calibrate(
     scores: Sequence[ScoredImage],
     rates: Rates,
     *,
     grouped: bool,
     errors: int = 0,
-    approximate: bool = False,
-    simulated: bool = False,
-    holdout: float | None = None,
     exclusions: Sequence[Exclusion] = (),
     history: Sequence[Mapping[str, Any]] = (),
+    **facts: Unpack[Facts],
 ) -> Calibration:
     """Thresholds from good images that took no part in fitting.
 
@@ -69,17 +76,15 @@ def calibrate(
         rates: rates and confidence.
         grouped: whether `group` is the physical part; otherwise each image counts as one, and the statement says so.
         errors: number of further images that could not be measured.
-        approximate: whether the scores come from cross-fitting.
-        simulated: whether the images were simulated from golden ones.
-        holdout: the share of the parts that the training of the model holds out; None where it is not by a share.
         exclusions: images of `scores` that a person leaves out.
         history: `Calibration.as_history` of the calibration that this one replaces.
+        **facts: what else there is to say of the training.
 
     Raises:
-        DataError: nothing to calibrate on, a score that is not finite, an image named twice, or excluded and not there.
+        DataError: nothing to calibrate on, a score that is not finite, an image named twice, excluded and not there.
     """
-    selected = _select(scores, exclusions, errors)
-    used = selected if grouped else [replace(image, group=image.image) for image in selected]
+    used = _select(scores, exclusions, errors)
+    used = used if grouped else [replace(image, group=image.image) for image in used]
     calibration = Calibration(
         confidence=rates.confidence,
         unit="group" if grouped else "image",
@@ -88,11 +93,9 @@ def calibrate(
         errors=Unmeasured(errors, errors / (errors + len(used))),
         thresholds=_thresholds(used, rates),
         scores=tuple(_part_values(used, _score)),
-        approximate=approximate,
-        simulated=simulated,
-        holdout=holdout,
         exclusions=tuple(exclusions),
         history=tuple(history),
+        **facts,
     )
     return replace(calibration, statement=tuple(sentences(calibration)))
 

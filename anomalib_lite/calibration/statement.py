@@ -34,6 +34,11 @@ def sentences(calibration: Calibration) -> list[str]:
     said = [_bound(calibration), _scope(calibration), _review(calibration)]
     if calibration.approximate:
         said.insert(0, "Approximate: thresholds come from sibling models, so the bound is not exact.")
+    if calibration.unlabelled:
+        said.append(
+            f"Fitted on a mixed lot: of {_count(calibration.unlabelled, 'image')} nobody said that they are good. The "
+            "thresholds rest on images that are known to be good."
+        )
     if calibration.simulated:
         said.insert(
             0,

@@ -101,6 +101,8 @@ def show(detector: Detector, json_schema: JsonSchema = False) -> None:
     typer.echo(f"inputs   {', '.join(info.inputs)}" + (", aligned" if info.align else ""))
     typer.echo(f"paper    {info.paper or '-'}")
     typer.echo(f"weights  {info.weights or 'none are pretrained'}")
+    if info.fit_on == "unlabelled":
+        typer.echo("fit      on a mixed lot: unlabelled images; thresholds rest on good ones")
     if info.positional:
         typer.echo("places   the map depends on the place in the image: image.mode=tile is refused")
     for key, value in info.defaults.items():

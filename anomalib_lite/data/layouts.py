@@ -115,7 +115,7 @@ def plain(
     if marked:
         notes.append(f"{count(marked, 'image')} taken as defective, since a mask marks something in each")
     unlabelled = sum(sample.label is None for sample in samples)
-    if unlabelled:
+    if unlabelled and not folders.lot:
         notes.append(f"no labels: training takes all {count(unlabelled, 'image')} as good")
     if folders.all_good:
         notes.append(f"--all-good: {count(len(samples), 'image')} taken as good, whatever the folders are called")
@@ -144,6 +144,8 @@ def _labels(
     """Name -> label, of the images that are used."""
     if folders.named:
         told = _told(root, names, folders)
+        if folders.lot:
+            return {name: told.get(name) for name in names}
         rest = Counter("/".join(_folder(name)) or "." for name in names if name not in told)
         if rest:
             found = some([f"{folder} {number:,}" for folder, number in sorted(rest.items())])
@@ -154,7 +156,7 @@ def _labels(
     found_beside_good = _beside_good(names)
     if found_beside_good is not None:
         return dict(found_beside_good)
-    if len({_unexplained(name, pattern) for name in names}) > 1:
+    if len({_unexplained(name, pattern) for name in names}) > 1 and not folders.lot:
         raise DataError(_question(root, names, grouped=pattern is not None))
     return dict.fromkeys(names)
 

@@ -52,6 +52,7 @@ class Folders:
     good: Sequence[str] = ()  # paths below the data set, or names of folders wherever they lie in it
     defective: Sequence[str] = ()
     all_good: bool = False  # whatever the folders are called
+    lot: bool = False  # what nothing is said of is used, too: it is unlabelled
 
     @property
     def named(self) -> bool:

@@ -77,7 +77,7 @@ def read_table(path: Path, columns: Mapping[str, str], folders: Folders | None =
     _refuse_duplicates(path, rows, samples)
     notes += _missing_files(path, rows, samples)
     unlabelled = sum(sample.label is None and sample.split != TEST for sample in samples)
-    if unlabelled:
+    if unlabelled and not folders.lot:
         notes.append(f"{count(unlabelled, 'row')} without a label: training takes these images as good")
     untold = sum(sample.label is None and sample.split == TEST for sample in samples)
     if untold:

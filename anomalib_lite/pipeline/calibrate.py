@@ -91,6 +91,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         grouped=dataset.grouped,
         errors=len(scored.errors),
         holdout=before.holdout,
+        unlabelled=before.unlabelled,
         exclusions=list({one.image: one for one in (*earlier.exclusions, *asked.exclusions)}.values()),
         history=before.as_history(),
     )

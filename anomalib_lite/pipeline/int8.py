@@ -138,6 +138,7 @@ def _calibrated(model: Model, scored: Scored, dataset: DataSet) -> Calibration:
         grouped=dataset.grouped,
         errors=len(scored.errors),
         holdout=before.holdout,
+        unlabelled=before.unlabelled,
         exclusions=[one for one in before.exclusions if one.image in there],  # still not good
         history=before.as_history(),
     )

@@ -135,6 +135,7 @@ def _written(
         grouped=dataset.grouped,
         errors=len(scored.errors),
         holdout=before.holdout,
+        unlabelled=before.unlabelled,
         history=(*history, {**last, "score": dict(manifest.score)}),
     )
     check = selfcheck.choose(config.calibration.selfcheck, scored, model.intake, made.runtime, calibration.limits)

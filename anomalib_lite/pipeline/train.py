@@ -117,6 +117,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say) -> Trained:
         errors=len(scored.errors),
         approximate=not plan.held_out,
         simulated=plan.simulated,
+        unlabelled=plan.unlabelled,
         holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)

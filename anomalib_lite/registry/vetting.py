@@ -17,6 +17,7 @@ from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
+FIT_ON = ("good", "unlabelled")
 INPUTS = (("image",), ("image", "reference"))
 
 
@@ -41,6 +42,8 @@ def _detector(info: DetectorInfo) -> Iterator[str]:
     for name, value in (("align", info.align), ("positional", info.positional)):
         if not isinstance(value, bool):
             yield f"{name} {_shown(value)}: expected True or False"
+    if info.fit_on not in FIT_ON:
+        yield f"fit_on {_shown(info.fit_on)}: expected 'good' or 'unlabelled'"
     for name, text in (("paper", info.paper), ("weights", info.weights)):
         if not isinstance(text, str | None):
             yield f"{name} {_shown(text)}: expected text or None"

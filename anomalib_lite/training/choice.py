@@ -20,7 +20,7 @@ from anomalib_lite.data import (
     training_samples,
 )
 from anomalib_lite.data.grouping import doubts
-from anomalib_lite.data.samples import CALIBRATE
+from anomalib_lite.data.samples import CALIBRATE, TEST
 from anomalib_lite.errors import ConfigError, DataError
 
 
@@ -44,18 +44,45 @@ def good_images(dataset: DataSet) -> DataSet:
     return replace(dataset, samples=samples, notes=[*dataset.notes, *apart, *suspicious])
 
 
-def choose(dataset: DataSet, usable: Sequence[Sample], config: Config) -> Choice:
+def mixed_lot(dataset: DataSet, detector: str) -> DataSet:
+    """The data set without what is for testing, for a detector that is fitted on whatever the line makes.
+
+    Raises:
+        DataError: Nothing says of any image that it is good: on these alone thresholds can rest.
+    """
+    samples = [sample for sample in dataset.samples if sample.split != TEST]
+    good, _ = check_masks([sample for sample in samples if sample.is_good], dataset.opener)
+    if not good:
+        raise DataError(
+            f"{dataset.root}: '{detector}' is fitted on unlabelled images, but thresholds rest on images that are "
+            "known to be good, and nothing says so of any. Give --good FOLDER for some of them, or a CSV file with "
+            "label=good; --all-good where all are."
+        )
+    unknown = len(samples) - len(good)
+    notes = [f"a mixed lot: of {count(unknown, 'image')} nothing says that they are good"] if unknown else []
+    return replace(dataset, samples=samples, notes=[*dataset.notes, *notes])
+
+
+def choose(dataset: DataSet, usable: Sequence[Sample], config: Config, *, lot: bool = False) -> Choice:
     """Divide good images. What is marked for either side stays there.
 
     Args:
-        dataset: Good images, readable or not.
+        dataset: Good images, readable or not; of a lot, others as well.
         usable: Those that can be read.
         config: Share of the parts to hold out, seed, or number of folds.
+        lot: Whether images that nobody calls good are fitted on, too; never those of parts that are held out.
 
     Raises:
-        ConfigError: Cross-fitting, and images marked for calibration.
+        ConfigError: Cross-fitting, and images marked for calibration or a lot.
         DataError: None of those marked can be used, a part is on both sides, or there are too few parts.
     """
+    if lot:
+        good = [sample for sample in usable if sample.is_good]
+        if config.calibration.crossfit:
+            raise ConfigError("crossfit certifies on every image, and of a mixed lot not all are good: leave it out.")
+        known = choose(replace(dataset, samples=[sample for sample in dataset.samples if sample.is_good]), good, config)
+        apart = groups(known.held_out)
+        return Choice([one for one in usable if one.group not in apart], known.held_out)
     marked = sum(sample.split == CALIBRATE for sample in dataset.samples)
     if config.calibration.crossfit:
         if marked:

@@ -21,7 +21,7 @@ from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import Reader, Registry, described
 from anomalib_lite.registry.plugin import Provider
-from anomalib_lite.training.choice import Choice, choose, good_images, summary
+from anomalib_lite.training.choice import Choice, choose, good_images, mixed_lot, summary
 from anomalib_lite.training.request import Request
 from anomalib_lite.training.sizing import Region, framed, made_smaller
 
@@ -59,6 +59,11 @@ class Plan:
         """Whether the good images are simulated."""
         return bool(self.request.simulate)
 
+    @property
+    def unlabelled(self) -> int:
+        """Images of the fit of which nothing says that they are good, where the detector takes such."""
+        return sum(not sample.is_good for sample in self.fit) if self.info.fit_on == "unlabelled" else 0
+
     def notes(self) -> list[str]:
         """What the user should know before training starts."""
         lines = [summary(self.dataset, self.choice), *self.dataset.notes]
@@ -94,9 +99,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     if not compares:
         _refuse_goldens(request, info.name)
     opener = Opener(plugins.readers, Limits.of(config.image.max_pixels))
-    dataset = find(request.data, group=request.group, columns=request.columns, folders=request.folders, opener=opener)
-    good = good_images(dataset)
-    dataset = replace(dataset, notes=good.notes)
+    dataset, good = _found(request, info, opener)
     named = distinct(sample.reference for sample in dataset.samples)
     if request.simulate and compares:
         dataset = good = simulate(good, request.simulate, config.training.seed, scratch)
@@ -105,7 +108,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     looked, found, more = _surveyed(request, good, config, compares=compares)
     dataset = replace(dataset, notes=[*dataset.notes, *notes, *more])
     config, framing, region = framed(info, config, found, _golden_shapes(goldens, looked if compares else []))
-    choice = choose(good, found.usable, config)
+    choice = choose(good, found.usable, config, lot=info.fit_on == "unlabelled")
     return Plan(
         request=request,
         info=info,
@@ -121,6 +124,15 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         survey=found,
         readers=plugins.readers,
     )
+
+
+def _found(request: Request, info: DetectorInfo, opener: Opener) -> tuple[DataSet, DataSet]:
+    """All that there is, and of it what is trained on."""
+    lot = info.fit_on == "unlabelled"
+    folders = replace(request.folders, lot=lot)
+    dataset = find(request.data, group=request.group, columns=request.columns, folders=folders, opener=opener)
+    good = mixed_lot(dataset, info.name) if lot else good_images(dataset)
+    return replace(dataset, notes=good.notes), good
 
 
 def _members(info: DetectorInfo, plugins: Registry) -> list[tuple[DetectorInfo, Provider]]:

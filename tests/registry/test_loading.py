@@ -390,6 +390,7 @@ class Contradicting(DetectorConfig):
         ({"defaults": {"score": 1, "score.sigma": 1}}, "'score' is 1, not a section"),
         ({"defaults": [("score.sigma", 1)]}, "expected dotted keys"),
         ({"defaults": {1: 2}}, "expected dotted keys"),
+        ({"fit_on": "bad"}, "fit_on 'bad': expected 'good' or 'unlabelled'"),
         ({"api": 3}, "speaks plugin API 3"),
         ({"api": None, "name": 7}, "speaks plugin API None"),
     ],

@@ -97,6 +97,7 @@ class Calibration:
     images: number of images measured.                 errors: those that could not be measured, counted apart.
     approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
     simulated: the good images were simulated from golden ones, so the bound is one on simulations.
+    unlabelled: images that the model was fitted on and that nobody called good: it takes a mixed lot.
     holdout: the share of the parts that a training like this one holds out; None where it is not by a share.
     statement: all that has to be said of it, the bound first.
     history: earlier calibrations of the same model as JSON, oldest first.
@@ -113,6 +114,7 @@ class Calibration:
     scores: tuple[float, ...] = field(metadata={"expected": "a list of at least one finite number"})
     approximate: bool = False
     simulated: bool = False
+    unlabelled: int = 0
     holdout: float | None = None
     exclusions: tuple[Exclusion, ...] = ()
     statement: tuple[str, ...] = ()
