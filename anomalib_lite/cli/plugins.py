@@ -93,6 +93,7 @@ def show(detector: Detector, json_schema: JsonSchema = False) -> None:
 
     found = registry.load()
     info = found.detector(detector)
+    info = registry.described(info, info.config())
     if json_schema:
         console.json(describing.json_schema(info))
         return

@@ -16,7 +16,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "change": {},
     "draem": {},
     "dte": {"widths": [8, 16], "members": 2},
+    "fusion": {"members": ["placed", "contrast"]},  # of the tests
     "inpainting": {"cells": [4, 8], "widths": [8, 16]},
+    "neighbours": {"gallery": 200},
 }
 
 

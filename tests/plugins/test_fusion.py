@@ -1,0 +1,99 @@
+"""The detector `fusion`: members in units of their good images, on parts that none was fitted on."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from anomalib_lite_fusion.config import FusionConfig
+from anomalib_lite_fusion.detector import NORMAL, Fusion
+from plain_run import map_of
+from torch.nn.functional import interpolate
+
+from anomalib_lite.detector import Batch, Detector, ImageSpec
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.pipeline.train import Trained
+from anomalib_lite.registry import load
+
+SPEC = ImageSpec(height=32, width=48, channels=1, dtype="uint8", white=255)
+MEMBERS = ("gauss", "contrast")  # of the tests
+INFO = load().detector("fusion")
+
+
+class Run:
+    """Divides the batches it is given in two, and notes what was fitted."""
+
+    device = torch.device("cpu")
+    seed = 0
+
+    def split(self, batches: Any, share: float) -> tuple[Any, Any]:
+        number = round(share * len(batches))
+        return batches[:number], batches[number:]
+
+    def progress(self, batches: Any, label: str) -> Any:
+        return batches
+
+
+def batches() -> list[Batch]:
+    torch.manual_seed(3)
+    return [Batch(torch.rand(2, 1, SPEC.height, SPEC.width)) for _ in range(8)]
+
+
+def fitted(**options: Any) -> Fusion:
+    detector = Fusion(FusionConfig(members=MEMBERS, **options), SPEC)
+    detector.eval()
+    detector.fit(batches(), Run())  # type: ignore[arg-type]  # which needs no more of it
+    return detector
+
+
+@torch.no_grad()
+def test_the_map_is_the_weighted_sum_of_members_in_units_of_their_scores() -> None:
+    detector = fitted(weights=(3.0, 1.0))
+    apart = torch.cat([batch.image for batch in batches()[:2]])
+    image = torch.rand(3, 1, SPEC.height, SPEC.width)
+    expected = torch.zeros(3, 1, SPEC.height, SPEC.width)
+    for name, weight in zip(MEMBERS, (0.75, 0.25), strict=True):
+        member = detector.members[name]
+        assert isinstance(member, Detector)
+        maps = [interpolate(map_of(member, one), (SPEC.height, SPEC.width), mode="bilinear") for one in (apart, image)]
+        scores = maps[0].flatten(1).topk(round(0.01 * SPEC.height * SPEC.width)).values.mean(1)
+        spread = NORMAL * (scores - scores.median()).abs().median()
+        expected += weight * (maps[1] - scores.median()) / torch.maximum(spread, 1e-3 * scores.abs().max())
+    torch.testing.assert_close(detector(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_its_description_names_members_and_their_weights() -> None:
+    info = FusionConfig(members=("gauss", "neighbours")).describe(INFO)
+    assert info.members == ("gauss", "neighbours")
+    assert info.positional
+    assert str(info.weights).startswith("neighbours: EfficientNet-Lite0")
+    assert not FusionConfig(members=MEMBERS).describe(INFO).positional
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"members": ("gauss", "nobody")}, r"'nobody' is not installed. There are: .*draem"),
+        ({"members": ("gauss", "difference")}, "'difference' does more than look at single images"),
+        ({"members": ("gauss", "lot")}, "'lot' does more than look at single images of good parts"),
+        ({"members": ("gauss", "fusion")}, "expected other detectors than 'fusion', each once"),
+        ({"members": ("gauss", "gauss")}, "each once"),
+        ({"members": MEMBERS, "weights": (1.0,)}, "options.weights: expected 2"),
+        ({"members": MEMBERS, "options": {"draem": {}}}, "'draem' is none of the members"),
+        ({"members": MEMBERS, "options": {"gauss": {"flor": 1}}}, "Did you mean 'floor'"),
+    ],
+)
+def test_members_that_do_not_suit_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        FusionConfig(**options).describe(INFO)
+
+
+def test_it_is_trained_and_written_down(train: Callable[..., Trained], parts: Path, tmp_path: Path) -> None:
+    train(parts, tmp_path / "model", {"options.members": list(MEMBERS)}, detector="fusion")
+    manifest = json.loads((tmp_path / "model/manifest.json").read_text())
+    assert [one["name"] for one in manifest["detector"]["members"]] == list(MEMBERS)
+    assert manifest["graph"]["parity"]["score"] < 1e-4
