@@ -13,6 +13,7 @@ import typer
 from anomalib_lite.cli import (
     bench,
     calibrate,
+    compare,
     data,
     demo,
     doctor,
@@ -34,7 +35,7 @@ BUG = 70
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
-    "Make a model": (demo, train, evaluate, calibrate, rescore, export),
+    "Make a model": (demo, train, evaluate, compare, calibrate, rescore, export),
     "Use a model": (predict, verify, bench, watch, serve),
 }
 OTHERS = "Look around"

@@ -44,18 +44,43 @@ def auroc_interval(good: Scores, defective: Scores) -> Interval | None:
     Returns:
         None where good or defective images are of fewer than two parts.
     """
-    parts, place = np.unique([*good[1], *defective[1]], return_inverse=True)
-    places = place[: len(good[1])], place[len(good[1]) :]
-    showing = [np.unique(one) for one in places]
+    parts = len({*good[1], *defective[1]})
+    showing = [set(good[1]), set(defective[1])]
     if min(map(len, showing)) < 2:
         return None
-    scores = np.asarray(good[0], np.float64), np.asarray(defective[0], np.float64)
-    drawn = np.array(list(_resampled(scores, places, len(parts))))
-    low, high = np.percentile(drawn[np.isfinite(drawn)], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
+    low, high = _middle(auroc_draws(good, defective))
     if low == high and low in (0.0, 1.0):
-        pairs = min(*map(len, showing), len(parts) // 2)
+        pairs = min(*map(len, showing), parts // 2)
         return Interval(*exact_interval(round(pairs * low), pairs, CONFIDENCE), "exact")
     return Interval(float(low), float(high), "bootstrap")
+
+
+def auroc_draws(good: Scores, defective: Scores) -> Floats:
+    """The AUROC of each of `RESAMPLES` draws of parts; not a number where a draw holds no good or no defective image.
+
+    The draws are the same for the same parts: of two detectors on the same images they may be subtracted.
+    """
+    parts, place = np.unique([*good[1], *defective[1]], return_inverse=True)
+    places = place[: len(good[1])], place[len(good[1]) :]
+    scores = np.asarray(good[0], np.float64), np.asarray(defective[0], np.float64)
+    return np.array(list(_resampled(scores, places, len(parts))))
+
+
+def difference_interval(one: tuple[Scores, Scores], other: tuple[Scores, Scores]) -> Interval | None:
+    """The interval of the AUROC of one detector less that of another, both on the same images (good, defective).
+
+    Returns:
+        None where good or defective images are of fewer than two parts.
+    """
+    if min(len(set(scores[1])) for scores in one) < 2:
+        return None
+    low, high = _middle(auroc_draws(*one) - auroc_draws(*other))
+    return Interval(float(low), float(high), "bootstrap")
+
+
+def _middle(drawn: Floats) -> Floats:
+    """The two limits of the middle share `CONFIDENCE` of draws."""
+    return np.percentile(drawn[np.isfinite(drawn)], [50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)])
 
 
 def _resampled(scores: tuple[Floats, Floats], places: tuple[Ints, Ints], parts: int) -> Iterator[float]:
