@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anomalib_lite.api import evaluate, load, train
     from anomalib_lite.detector import Batch, Detector, ImageSpec, TrainingRun
     from anomalib_lite.edge.decision import Verdict
+    from anomalib_lite.edge.images.picture import Picture
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import Result
     from anomalib_lite.errors import AnomalibLiteError, ErrorCode
@@ -36,6 +37,7 @@ __all__ = [
     "ErrorCode",
     "ImageSpec",
     "Model",
+    "Picture",
     "ReaderInfo",
     "Result",
     "TrainingRun",
@@ -57,6 +59,7 @@ _HOME = {
     "ErrorCode": "errors",
     "ImageSpec": "edge.manifest",
     "Model": "edge.model",
+    "Picture": "edge.images.picture",
     "ReaderInfo": "hookspecs",
     "Result": "edge.results",
     "TrainingRun": "detector",

@@ -6,8 +6,8 @@ device run that graph. So:
 
 - everything learnt lives in `state_dict()`: parameters, or buffers assigned in `fit`;
 - `forward` is traceable: tensor operations of fixed shapes, no Python branches on values, no randomness;
-- images are (B, C, H, W) float32 in [0, 1], 0 black and 1 the white level of `ImageSpec`; no other normalisation
-  is done for you, and B must not change the result of an image;
+- images are (B, C, H, W) float32, 0 the black and 1 the white level of `ImageSpec`, and beyond them where pixels are:
+  nothing is clipped, no other normalisation is done for you, and B must not change the result of an image;
 - the exported graph computes what torch computes: scores to `SCORE_TOLERANCE`, maps to `MAP_TOLERANCE`, on images that
   were fitted, too. Where it does not, the fit is kept: mend `forward`, and train with --resume;
 - `fit` begins in evaluation mode; `run.minimise` sets the modes that it needs and puts them back, so that what is
@@ -51,7 +51,7 @@ Prediction: TypeAlias = Tensor | tuple[Tensor, Tensor]
 class Batch(NamedTuple):
     """Some good images, as `fit` sees them."""
 
-    image: Tensor  # (B, C, H, W) float32 in [0, 1]
+    image: Tensor  # (B, C, H, W) float32, 0 black and 1 white
     reference: Tensor | None = None  # same shape, for inputs == ("image", "reference")
     valid: Tensor | None = None  # (B, 1, H, W) bool: False where the image is padding or outside the region of interest
     images: Tensor | None = None  # (B,) int64: which image each is of; several tiles may be of one

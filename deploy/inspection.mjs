@@ -25,6 +25,9 @@ export class Inspection {
       throw new Error("model.onnx is not the file that manifest.json describes (SHA-256)");
     if (manifest.graph.inputs.join() !== "image" || !manifest.framing.source)
       throw new Error("export the model with --source-size, without region of interest and golden images");
+    const { dtype, channels } = manifest.image;
+    if (!TYPES[dtype] || ![1, 3].includes(channels))
+      throw new Error(`the model takes ${dtype} with ${channels} channels: expected uint8 or uint16 with 1 or 3`);
     const session = await ort.InferenceSession.create(graphBytes);
     const id = (await hash(crypto, manifestBytes)).slice(0, 12);
     return new Inspection({ ort, crypto, decode }, manifest, session, id);

@@ -26,7 +26,7 @@ from anomalib_lite.hookspecs import PROJECT
 from anomalib_lite.pipeline.calibrate import Recalibration, calibrate
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
-from anomalib_lite.registry import loading
+from anomalib_lite.registry import Registry, loading
 from anomalib_lite.training.request import Request
 
 Once: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
@@ -144,10 +144,14 @@ def _draw_parts(root: Path) -> None:
 def train() -> Callable[..., Trained]:
     """Train the tests' detector: train(data, out, overrides, **request)."""
 
-    def run(data: Path, out: Path, overrides: dict[str, Any] | None = None, **request: Any) -> Trained:
+    def run(
+        data: Path, out: Path, overrides: dict[str, Any] | None = None, plugins: Registry | None = None, **request: Any
+    ) -> Trained:
         request = {"detector": "gauss", "group": r"part(\d+)"} | request
         size = {"image.height": SIZE, "image.width": SIZE}
-        trained = run_training(Request(data=data, out=out, overrides=size | (overrides or {}), **request))
+        trained = run_training(
+            Request(data=data, out=out, overrides=size | (overrides or {}), **request), plugins=plugins
+        )
         assert trained is not None
         return trained
 

@@ -83,7 +83,8 @@ def score(
             picture = intake.read(sample.path)
             if admit is not None and not admit(picture.sha256, sample):
                 continue
-            measured = runtime.measure(picture.pixels, intake.candidates(sample.name, sample.reference))
+            candidates = intake.candidates(sample.name, sample.reference)
+            measured = runtime.measure(picture.pixels, candidates, picture.valid)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))
             continue

@@ -68,14 +68,24 @@ class ImageConfig(_Section):
     overlap: int = Field(32, ge=0)
     """tile: pixels of context around the core of each tile."""
     channels: Literal[1, 3] | None = None
-    """Convert every image to grey (1) or RGB (3). Default: as the images are; mixed images are then refused."""
-    white: float | None = Field(None, gt=0, le=65535)
-    """Pixel value that is white, for cameras with 10 or 12 bits in 16. Default: the largest value of the type."""
+    """Convert every image to grey (1) or RGB (3). Default: as the images are, with up to 16 channels; mixed images are
+    then refused."""
+    black: float = Field(0.0, allow_inf_nan=False)
+    """Pixel value that is black, such as -160 for Hounsfield units. Values beyond black and white are not clipped."""
+    white: float | None = Field(None, allow_inf_nan=False)
+    """Pixel value that is white, for cameras with 10 or 12 bits in 16. Default: the largest value of the type; images
+    of int16 and float32 have none, and need it."""
     max_pixels: int | None = Field(None, ge=1, le=4_000_000_000)
     """Largest image that is read, in pixels, here and on the device: an image takes up to 16 bytes for each of them.
     Default: 16 million, or twice the largest training image where that is more; to train, 100 million."""
     roi: Path | None = None
     """A mask image, white in the region of interest and black outside of it, for fitting, scoring and thresholds."""
+
+    @model_validator(mode="after")
+    def _white_is_above_black(self) -> Self:
+        if self.white is not None and self.white <= self.black:
+            raise ValueError(f"white {self.white:g} is not above black {self.black:g}: exchange them")
+        return self
 
     @model_validator(mode="after")
     def _overlap_leaves_a_core(self) -> Self:

@@ -133,7 +133,7 @@ class Beside:
         levels = levels_of(plane)
         if len(levels) <= FEW:
             return Kind.TWO if len(levels) <= 2 else Kind.FEW
-        near = NEAR * np.iinfo(plane.dtype).max
+        near = NEAR * (np.iinfo(plane.dtype).max if plane.dtype.kind == "u" else float(levels[-1]) - float(levels[0]))
         ends = (plane <= levels[0] + near) | (plane >= levels[-1] - near)
         return Kind.PERHAPS if ends.mean() >= MOST else Kind.IMAGE
 

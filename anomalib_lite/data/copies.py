@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import isqrt
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,14 +29,14 @@ AT_ONCE = 1 << 16  # pairs that are compared
 FLAT = 1e-3  # contrast below which an image shows nothing, in units of its range
 
 
-def thumbnail(pixels: NDArray[np.generic]) -> NDArray[np.float16]:
+def thumbnail(pixels: NDArray[Any]) -> NDArray[np.float16]:
     """An image (H, W, C) as the means of 16 x 16 cells, brought to mean 0 and variance 1; all 0 where it is flat."""
     step = max(1, isqrt(pixels.shape[0] * pixels.shape[1] // LOOKED_AT))
     plane = pixels[::step, ::step, pixels.shape[2] // 2]
     means = _averages(plane.shape[0]) @ plane.astype(np.float32) @ _averages(plane.shape[1]).T
     means -= means.mean()
     contrast = float(means.std())
-    flat = contrast <= FLAT * np.iinfo(pixels.dtype).max  # type: ignore[type-var]
+    flat = contrast <= FLAT * (np.iinfo(plane.dtype).max if plane.dtype.kind == "u" else float(np.abs(plane).max()))
     return np.asarray(0 * means if flat else means / contrast, np.float16).ravel()
 
 

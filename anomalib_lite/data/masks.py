@@ -6,6 +6,7 @@ import re
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +24,13 @@ WORDS = re.compile(r"[\W_]*[^\W\d_]+(?:[\W_]+[^\W\d_]+)*[\W_]*\d*")  # behind a 
 class Mask:
     """A mask image, by the one rule for all masks: what is above half of the range is marked.
 
-    The range is that of the type; of 16 bits, as many are counted as a mask uses: 8, 10, 12, 14 or all.
+    The range is that of the type; of 16 bits, as many are counted as a mask uses: 8, 10, 12, 14 or all. Of int16 and
+    float32, which readers give, it ends at the largest value of the mask.
     """
 
     marked: NDArray[np.bool_]  # (H, W)
-    levels: NDArray[np.intp]  # every value that it has, ascending
-    white: int  # largest value of the range
+    levels: NDArray[Any]  # every value that it has, ascending
+    white: int | float  # largest value of the range
 
     @classmethod
     def read(cls, path: Path, opener: Opener = PLAIN) -> Mask:
@@ -39,6 +41,8 @@ class Mask:
         """
         plane = opener.read(path).pixels.max(axis=2)
         levels = levels_of(plane)
+        if plane.dtype.kind != "u":
+            return cls(plane > max(levels[-1] / 2, 0), levels, levels[-1].item())
         white = next(white for white in WHITE if levels[-1] <= white)
         return cls(plane > white // 2, levels, white)
 
@@ -72,8 +76,10 @@ class Mask:
         return set(self.levels.tolist()) <= {0, self.white}
 
 
-def levels_of(plane: NDArray[np.unsignedinteger]) -> NDArray[np.intp]:
-    """The values of an array of unsigned integers, ascending: in one pass, without sorting."""
+def levels_of(plane: NDArray[Any]) -> NDArray[Any]:
+    """The values of an array, ascending; of unsigned integers in one pass, without sorting."""
+    if plane.dtype.kind != "u":
+        return np.unique(plane)
     seen = np.zeros(int(np.iinfo(plane.dtype).max) + 1, bool)
     seen[plane] = True
     return np.flatnonzero(seen)

@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.data import DataSet, Sample
+from anomalib_lite.data.samples import count as counted
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.errors import DataError
 
 TURN = 1.0  # degrees, either way
 SHIFT = 0.01  # of the shorter side, either way
@@ -37,10 +39,18 @@ def simulate(dataset: DataSet, number: int, seed: int, folder: Path) -> DataSet:
 
     Returns:
         One sample per inspection, with its golden image as reference, each a part of its own.
+
+    Raises:
+        DataError: A golden image is of a type that PNG does not have.
     """
     samples = []
     for place, golden in enumerate(dataset.samples):
         pixels = dataset.opener.read(golden.path).pixels
+        if pixels.dtype.kind != "u" or pixels.shape[2] not in (1, 3):
+            raise DataError(
+                f"{golden.path}: --simulate takes grey and colour of 8 and 16 bits, this is {pixels.dtype} with "
+                f"{counted(pixels.shape[2], 'channel')}. Give photographs of good parts, with --golden."
+            )
         for count in range(number):
             name = f"{place:04}_{count:04}.png"
             seen = inspection(pixels, np.random.default_rng([seed, place, count]))

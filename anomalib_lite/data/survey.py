@@ -28,14 +28,15 @@ class Facts:
     width: int
     channels: int
     dtype: str
-    maximum: int
+    maximum: float
     sha256: str
     thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
+    masked: bool = False  # whether it says what of it is to be inspected
 
     @property
     def kind(self) -> str:
         """Depth and channels in words."""
-        return KINDS.get((self.dtype, self.channels), f"{self.dtype}, {self.channels} channels")
+        return KINDS.get((self.dtype, self.channels), f"{self.dtype}, {count(self.channels, 'channel')}")
 
 
 Looked = list[tuple[Sample, list[Facts]]]  # facts of the image and, where there is one, of its reference
@@ -47,8 +48,8 @@ class Survey:
 
     usable: list[Sample]
     unreadable: list[tuple[str, str]]  # name, reason
-    dtype: str  # "uint8" | "uint16"
-    channels: int  # 1 | 3: as the images are, or as asked
+    dtype: str  # of `edge.manifest.DTYPES`
+    channels: int  # as the images are, or as asked
     facts: Mapping[Path, Facts]  # of each usable image
     warnings: list[str]
 
@@ -77,7 +78,7 @@ def survey(
     Raises:
         DataError: None is usable, bit depths or channels are mixed, or one is a copy of another under another group.
     """
-    if problem := unusable(looked, unreadable, channels):
+    if problem := unusable(looked, unreadable, channels, white):
         raise DataError(problem)
     first = looked[0][1][0]
     return Survey(
@@ -118,16 +119,19 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
     except ImageError as error:
         return str(error)
     height, width, channels = picture.pixels.shape
-    dtype, maximum = str(picture.pixels.dtype), int(picture.pixels.max())
-    return Facts(height, width, channels, dtype, maximum, picture.sha256, thumbnail(picture.pixels))
+    dtype, maximum = str(picture.pixels.dtype), picture.pixels.max().item()
+    masked = picture.valid is not None
+    return Facts(height, width, channels, dtype, maximum, picture.sha256, thumbnail(picture.pixels), masked)
 
 
-def unusable(looked: Looked, unreadable: Sequence[tuple[str, str]], channels: int | None) -> str | None:
+def unusable(
+    looked: Looked, unreadable: Sequence[tuple[str, str]], channels: int | None, white: float | None = None
+) -> str | None:
     """Why these images cannot be used as they are, and the way out; None where they can."""
     if not looked:
         return nothing_usable(unreadable)
     hashes = [pictures[0].sha256 for _, pictures in looked]
-    return mixed(looked, channels) or copied([sample for sample, _ in looked], hashes)
+    return mixed(looked, channels) or unlimited(looked, white) or copied([sample for sample, _ in looked], hashes)
 
 
 def nothing_usable(unreadable: Sequence[tuple[str, str]]) -> str:
@@ -150,6 +154,18 @@ def mixed(looked: Looked, channels: int | None) -> str | None:
     if len(examples) > 1 and channels is None:
         return f"grey and colour are mixed: {found}. Set image.channels to 1 or 3 to convert them."
     return None
+
+
+def unlimited(looked: Looked, white: float | None) -> str | None:
+    """Whether nothing says which value is white, where the type has no largest one that would."""
+    kind = looked[0][1][0].kind
+    if white is not None or looked[0][1][0].dtype in ("uint8", "uint16"):
+        return None
+    largest = max(pictures[0].maximum for _, pictures in looked)
+    return (
+        f"the images are {kind}, of which the largest value seen is {largest:g}, and nothing says which values are "
+        "black and white. Set both, such as --set image.black=-160 --set image.white=240 for Hounsfield units."
+    )
 
 
 def dark(looked: Looked, white: float | None) -> list[str]:

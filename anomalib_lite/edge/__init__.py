@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.images.imaging import FileBytes
+    from anomalib_lite.edge.images.picture import Picture
     from anomalib_lite.edge.model import Model
 
-__all__ = ["FileBytes", "Model"]
+__all__ = ["FileBytes", "Model", "Picture"]
 
-_HOME = {"FileBytes": "images.imaging", "Model": "model"}
+_HOME = {"FileBytes": "images.imaging", "Model": "model", "Picture": "images.picture"}
 
 
 def __getattr__(name: str) -> object:

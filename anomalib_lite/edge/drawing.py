@@ -37,18 +37,20 @@ def overlay(
     high: float,
     regions: Iterable[Region],
     white: float,
+    black: float = 0.0,
 ) -> NDArray[np.uint8]:
     """Draw a heat map and outlines over an image, which turns grey so that colour means the anomaly map alone.
 
     The scale is that of `low` and `high`, never that of the image: pictures of one model compare.
 
     Args:
-        pixels: (H, W, C), uint8 or uint16.
+        pixels: (H, W, C).
         anomaly_map: (h, w), covers the image.
         low: Map value drawn transparent.
         high: Map value drawn in the hottest colour; above `low`.
         regions: In pixels of this image.
         white: Pixel value that is white.
+        black: Pixel value that is black.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -57,8 +59,9 @@ def overlay(
     heat = _heat(anomaly_map, height, width, low, high)
     drawn = np.empty((height, width, 3), np.uint8)
     for rows in _bands(height, width):
-        grey = pixels[rows] if pixels.shape[2] == 1 else imaging.luma(pixels[rows])
-        base = np.clip(grey.astype(np.float32) * np.float32(255 / white), 0, 255)
+        shown = seen(pixels[rows])
+        grey = shown if shown.shape[2] == 1 else imaging.luma(shown)
+        base = np.clip((grey.astype(np.float32) - np.float32(black)) * np.float32(255 / (white - black)), 0, 255)
         opacity = np.float32(OPACITY) * heat[rows, :, None]
         drawn[rows] = (base + opacity * (_colours(heat[rows]) - base)).round()
     return outlined(drawn, regions, 1.0)
@@ -73,7 +76,9 @@ def heat_map(anomaly_map: NDArray[np.float32], height: int, width: int, low: flo
     return drawn
 
 
-def side_by_side(comparison: Comparison, low: float, high: float, white: float) -> NDArray[np.uint8]:
+def side_by_side(
+    comparison: Comparison, low: float, high: float, white: float, black: float = 0.0
+) -> NDArray[np.uint8]:
     """Golden image, aligned image and change, all in the golden frame: (H, 3 W + 2 `GAP`, 3) uint8 RGB.
 
     Args:
@@ -81,19 +86,27 @@ def side_by_side(comparison: Comparison, low: float, high: float, white: float) 
         low: As for `overlay`.
         high: As for `overlay`.
         white: Pixel value that is white.
+        black: Pixel value that is black.
     """
     image = imaging.resize(comparison.image, *comparison.golden.shape[:2])
     gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
-    changed = overlay(image, comparison.anomaly_map, low, high, (), white)
-    return np.concatenate([plain(comparison.golden, white), gap, plain(image, white), gap, changed], axis=1)
+    changed = overlay(image, comparison.anomaly_map, low, high, (), white, black)
+    golden = plain(comparison.golden, white, black)
+    return np.concatenate([golden, gap, plain(image, white, black), gap, changed], axis=1)
 
 
-def plain(pixels: NDArray[Any], white: float) -> NDArray[np.uint8]:
-    """An image (H, W, C) as 8-bit RGB, `white` at 255."""
+def seen(pixels: NDArray[Any]) -> NDArray[Any]:
+    """An image (H, W, C) as it is where it is grey or RGB; of other channels the first."""
+    return pixels if pixels.shape[2] in (1, 3) else pixels[..., :1]
+
+
+def plain(pixels: NDArray[Any], white: float, black: float = 0.0) -> NDArray[np.uint8]:
+    """An image (H, W, C) as 8-bit RGB, `black` at 0 and `white` at 255."""
     height, width = pixels.shape[:2]
     scaled = np.empty((height, width, 3), np.uint8)
     for rows in _bands(height, width):
-        scaled[rows] = np.clip(pixels[rows].astype(np.float32) * (255 / white), 0, 255).round()
+        shown = seen(pixels[rows]).astype(np.float32) - np.float32(black)
+        scaled[rows] = np.clip(shown * np.float32(255 / (white - black)), 0, 255).round()
     return scaled
 
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Self, TypeAlias
+from typing import Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from anomalib_lite.edge.golden.pairing import Pair, closest
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
-from anomalib_lite.edge.images.imaging import File, Limits, Picture
+from anomalib_lite.edge.images.imaging import File, Limits, Opened
 from anomalib_lite.edge.images.opener import PLAIN, Opener
+from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers, complete
 from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.errors import ErrorCode, ImageError, ModelError
@@ -54,12 +55,13 @@ class Intake:
             overlap=record.overlap,
             convert=record.convert,
             source=record.source,
+            masked=record.masked,
             roi=region_of_interest(bundle.read(ROI)) if record.roi else None,
             align=record.align,
         )
         return cls(framing, opener, _goldens(bundle, opener), manifest.compares)
 
-    def read(self, source: Source) -> Picture:
+    def read(self, source: Source) -> Opened:
         """One image, as it is.
 
         Raises:
@@ -84,16 +86,17 @@ class Intake:
             return [self.goldens.kept(Path(reference), self.opener)]
         return [View(self.read(reference).pixels)]
 
-    def frames(self, pixels: NDArray[Any], candidates: Sequence[View]) -> Iterator[tuple[Frame, Frame | None]]:
+    def frames(self, picture: Picture, candidates: Sequence[View]) -> Iterator[tuple[Frame, Frame | None]]:
         """The frames that a detector learns from: of the image, each with that of the closest golden image.
 
         Raises:
-            ImageError: It cannot be aligned with any.
+            ImageError: It cannot be aligned with any, or says that it is to be inspected in part where none can be.
         """
+        framing = self.framing.of(picture.valid)
         if not self.compares:
-            yield from ((frame, None) for frame in self.framing.frames(pixels))
+            yield from ((frame, None) for frame in framing.frames(picture.pixels))
             return
-        pair: Pair = closest(self.framing, pixels, candidates)
+        pair: Pair = closest(framing, picture.pixels, candidates)
         yield from zip(pair.frames, pair.references, strict=True)
 
 

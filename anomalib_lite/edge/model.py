@@ -17,8 +17,9 @@ from anomalib_lite.edge import bundle, decision, libraries, regions
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import FileBytes, Pixels
+from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.images.picture import Picture, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.intake import Intake, Source
 from anomalib_lite.edge.regions import Region
@@ -31,7 +32,12 @@ class Seen(NamedTuple):
     """The verdict on an image, and the image as it was read; None where it could not be."""
 
     result: Result
-    pixels: Pixels | None
+    picture: Picture | None
+
+    @property
+    def pixels(self) -> Pixels | None:
+        """The image alone."""
+        return None if self.picture is None else self.picture.pixels
 
 
 class Model:
@@ -52,7 +58,7 @@ class Model:
             provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
             threads: For one image; 0 lets onnxruntime choose.
             readers: For file types that the host does not read itself, by suffix: {".dcm": read}. `read` gets an open
-                file and returns (H, W, C), uint8 or uint16; it is called from every thread that calls `inspect`.
+                file and returns a `Picture`, or its pixels alone; it is called from every thread that calls `inspect`.
 
         Raises:
             ModelError: The bundle is missing, damaged, altered or too new, or a value of its manifest makes no sense.
@@ -103,7 +109,7 @@ class Model:
 
         Args:
             image: A path, the bytes of an image file (`FileBytes` where a reader has to know its name), or an array
-                (H, W, C), RGB, of the model's dtype.
+                (H, W, C), RGB where it has three channels, of the model's dtype.
             reference: The golden image, for models that compare: instead of those in the bundle.
             name: What the result calls the image, and what a golden pattern looks at; default: the path. Without a
                 path it is called "array", "bytes" or by the name of `FileBytes`, and compared with all golden images.
@@ -113,21 +119,20 @@ class Model:
     def look(self, image: Source, *, reference: Source | None = None, name: str | None = None) -> Seen:
         """The same, with the image as it was read, so that nobody has to read it again. Arguments as of `inspect`."""
         started = time.perf_counter()
-        result, pixels = self._unmeasured(name or type(image).__name__), None
+        result, picture = self._unmeasured(name or type(image).__name__), None
         try:
             result = replace(result, image=name or _name(image))
             picture = self.intake.read(image)
-            pixels = picture.pixels
-            height, width = pixels.shape[:2]
+            height, width = picture.pixels.shape[:2]
             result = replace(result, sha256=picture.sha256, note=picture.note, shape=(height, width))
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
-            measurement = self.runtime.measure(pixels, self.intake.candidates(named, reference))
+            measurement = self.runtime.measure(picture.pixels, self.intake.candidates(named, reference), picture.valid)
             result = self._judged(result, measurement, (height, width))
         except ImageError as error:
             result = replace(result, error_code=error.code, error=str(error))
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
             result = replace(result, error_code=ErrorCode.INTERNAL, error=f"{type(error).__name__}: {error}")
-        return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), pixels)
+        return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), picture)
 
     def refuse(self, name: str, reason: str) -> Result:
         """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""

@@ -88,26 +88,31 @@ class Runtime:
         admission.admit(graph, *_signature(framing, self._inputs))
         self._session = _session(graph, provider, threads)
 
-    def measure(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Measurement:
+    def measure(
+        self, pixels: NDArray[np.generic], goldens: Sequence[View] = (), valid: NDArray[np.bool_] | None = None
+    ) -> Measurement:
         """Measure one image (H, W, C) of the spec's dtype, RGB where it has colour.
 
         Args:
             pixels: The image.
             goldens: Where the model compares: what with. Of several, the one with the smallest score counts.
+            valid: (H, W), what of the image is to be inspected; None for all of it.
 
         Raises:
             ImageError: Another dtype or other channels than the model takes; a result that is not finite; nothing of
                 the image is inside the region of interest; it cannot be aligned with any of the golden images.
         """
+        framing = self.framing.of(valid)
         if "reference" not in self._inputs:
-            return self._measure(self.framing.frames(pixels), None)
-        found = [self._measure(one.frames, one) for one in pairs(self.framing, pixels, goldens)]
+            return self._measure(framing, framing.frames(pixels), None)
+        found = [self._measure(one.framing, one.frames, one) for one in pairs(framing, pixels, goldens)]
         return min(found, key=lambda measured: measured.score)
 
-    def _measure(self, frames: Sequence[Frame], pair: Pair | None) -> Measurement:
+    def _measure(self, framing: Framing, frames: Sequence[Frame], pair: Pair | None) -> Measurement:
         if not any(frame.valid.any() for frame in frames):
             raise ImageError(
-                "nothing of the image is inside the region of interest: check image.roi", ErrorCode.WRONG_SIZE
+                "nothing of the image is inside the region of interest: check image.roi and Picture.valid",
+                ErrorCode.WRONG_SIZE,
             )
         outputs = [self.run(feed) for feed in self._feeds(frames, pair.references if pair else ())]
         scores = [float(one) for scores, _ in outputs for one in scores][: len(frames)]
@@ -116,8 +121,8 @@ class Runtime:
         if not (np.isfinite(scores).all() and all(np.isfinite(one).all() for one in maps)):
             raise ImageError("the model's result is not finite: the image cannot be judged", ErrorCode.NOT_FINITE)
         if pair is None:
-            return Measurement(score, *self.framing.assemble(frames, maps))
-        anomaly_map, valid = pair.framing.assemble(frames, maps)
+            return Measurement(score, *framing.assemble(frames, maps))
+        anomaly_map, valid = framing.assemble(frames, maps)
         comparison = Comparison(pair.golden, pair.image, anomaly_map)
         return Measurement(score, *pair.to_source(anomaly_map, valid), comparison)
 
@@ -177,7 +182,8 @@ def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.Inference
 def _signature(framing: Framing, inputs: Sequence[str]) -> tuple[Signature, Signature]:
     """Inputs and outputs of the graph that a manifest describes."""
     spec = framing.spec
-    pixels = (spec.dtype, (None, *(framing.source or (spec.height, spec.width)), spec.channels))
+    dtype = "float" if spec.dtype == "float32" else spec.dtype
+    pixels = (dtype, (None, *(framing.source or (spec.height, spec.width)), spec.channels))
     known = {"image": pixels, "reference": pixels, "valid": ("uint8", (None, spec.height, spec.width, 1))}
     if strange := [name for name in inputs if name not in known]:
         raise ModelError(f"the manifest describes the unknown input '{strange[0]}'. Restore the bundle, or upgrade.")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from anomalib_lite.edge import decision
+from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.manifest import Expected
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ErrorCode, ModelError
@@ -44,9 +45,20 @@ def replay(model: Model) -> list[Replayed]:
     return [_replay_one(model, one) for one in listed]
 
 
+def carried(bundle: Bundle, expected: Expected) -> tuple[Kept, Kept | None]:
+    """A self-check image of a bundle and its golden one.
+
+    Raises:
+        ModelError: The bundle is damaged.
+    """
+    valid = None if expected.valid is None else bundle.read(expected.valid)
+    reference = None if expected.reference is None else Kept(expected.reference, bundle.read(expected.reference))
+    return Kept(expected.file, bundle.read(expected.file), valid), reference
+
+
 def _replay_one(model: Model, expected: Expected) -> Replayed:
-    image, *reference = (FileBytes(name, model.bundle.read(name)) for name in expected.files)
-    result = model.inspect(image, reference=reference[0] if reference else None)
+    image, reference = carried(model.bundle, expected)
+    result = model.inspect(image, reference=reference)
     if result.error_code == ErrorCode.NO_READER:
         raise ModelError(f"{model.bundle.path}: cannot be verified here. {result.error}.")
     score = float("nan") if result.score is None else result.score

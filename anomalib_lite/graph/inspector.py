@@ -11,12 +11,13 @@ from torch.nn import functional as F  # noqa: N812
 
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.detector import Detector, ImageSpec
+from anomalib_lite.edge.manifest import normalised
 
 
 class Inspector(nn.Module):
     """A detector between the pixels of a file and the two numbers that are calibrated.
 
-    `image` (N, H, W, C) uint8 or uint16 -> divided by the white level -> `Detector.forward` -> resized to the input's
+    `image` (N, H, W, C) -> black at 0, white at 1 -> `Detector.forward` -> resized to the input's
     resolution -> Gaussian smoothing -> `valid` -> reduction. Returns `score` (N,) and `anomaly_map` (N, 1, H, W), both
     float32 and raw: higher is more anomalous.
     """
@@ -67,7 +68,7 @@ class Inspector(nn.Module):
         self.load_state_dict(dict(state))
 
     def _normalise(self, image: Tensor) -> Tensor:
-        return image.to(torch.float32).permute(0, 3, 1, 2) / self.spec.white
+        return normalised(image.to(torch.float32).permute(0, 3, 1, 2), self.spec.black, self.spec.white)
 
     def _resize(self, anomaly_map: Tensor) -> Tensor:
         size = (self.spec.height, self.spec.width)

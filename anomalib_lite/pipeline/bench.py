@@ -20,6 +20,7 @@ import onnxruntime
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import carried
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.inputs import expanded
 from anomalib_lite.version import __version__
@@ -31,6 +32,7 @@ START = """
 import json, sys, time
 started = time.perf_counter()
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import carried
 imported = time.perf_counter()
 model = Model(sys.argv[1], threads=1)
 loaded = time.perf_counter()
@@ -91,16 +93,12 @@ def bench(
 
 def _contents(model: Model, images: Sequence[Path]) -> list[Inputs]:
     """Images in memory, and golden images; each is measured once to know that it can be."""
-
-    def carried(name: str) -> FileBytes:
-        return FileBytes(name, model.bundle.read(name))
-
     listed = model.bundle.manifest.selfcheck
     images = [path for one in images for path in expanded(one)]
     if unusable := [path for path in images if not path.is_file()]:
         raise DataError(f"{unusable[0]}: no such file: give image files to measure with.")
     chosen: list[Inputs] = [(FileBytes(path.name, path.read_bytes()), None) for path in images]
-    chosen = chosen or [(carried(one.file), carried(one.reference) if one.reference else None) for one in listed]
+    chosen = chosen or [carried(model.bundle, one) for one in listed]
     if not chosen:
         raise DataError(f"{model.bundle.path}: carries no self-check images: give images to measure with.")
     for content, reference in chosen:

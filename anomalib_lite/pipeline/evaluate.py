@@ -17,7 +17,7 @@ from anomalib_lite.data.masks import union
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model, Seen
-from anomalib_lite.edge.results import Result, ResultWriter
+from anomalib_lite.edge.results import ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.pipeline import result_folder
@@ -78,12 +78,12 @@ def evaluate(
     result_folder.clear(out)
     with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
-            result, image = _counted(evaluation, model, sample)
+            result = (seen := _counted(evaluation, model, sample)).result
             hashes.append(result.sha256)
             if result.error is not None:
                 errors.append((sample.name, result.error))
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
-            report.add(result, image, sample)
+            report.add(result, seen.pixels, sample)
         notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
         metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
     _write_metrics(out, metrics)
@@ -95,7 +95,7 @@ def _counted(evaluation: Evaluation, model: Model, sample: Sample) -> Seen:
     seen = model.look(sample.path, reference=sample.reference, name=sample.name)
     result = seen.result
     score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
-    pixels = _at_source(model, sample, result)
+    pixels = _at_source(model, sample, seen)
     evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
     return seen
 
@@ -133,13 +133,15 @@ class _AtSource(NamedTuple):
     valid: NDArray[np.bool_] | None = None
 
 
-def _at_source(model: Model, sample: Sample, result: Result) -> _AtSource:
+def _at_source(model: Model, sample: Sample, seen: Seen) -> _AtSource:
     """What the pixels of one image are measured by."""
-    if result.anomaly_map is None or result.shape is None:
+    result, picture = seen
+    if result.anomaly_map is None or result.shape is None or picture is None:
         return _AtSource()
     height, width = result.shape
     valid = None
-    if model.framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
-        valid = result.valid if model.framing.align else model.framing.region(height, width)
+    framing = model.framing.of(picture.valid)
+    if framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
+        valid = result.valid if framing.align else framing.region(height, width)
     mask = union(sample.masks, model.opener)
     return _AtSource(imaging.resize_map(result.anomaly_map, height, width), mask, valid)

@@ -11,15 +11,17 @@ from anomalib_lite.data import Folders
 from anomalib_lite.edge import bundle, decision
 from anomalib_lite.edge.bundle import GRAPH, Bundle
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.images.imaging import FileBytes, Pixels
+from anomalib_lite.edge.images.kept import encode
+from anomalib_lite.edge.images.picture import Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import Expected, without_names
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.selfcheck import carried
 from anomalib_lite.errors import ConfigError, ExportError
 from anomalib_lite.graph.resize import embed_resize
 from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline.foreign import without_foreign_files
 from anomalib_lite.pipeline.int8 import Int8, quantised
-from anomalib_lite.pipeline.selfcheck import encode
 from anomalib_lite.version import __version__
 
 RENDERED = range(1, 6)  # compared where there is no self-check
@@ -107,7 +109,7 @@ def _for_device(model: Model, out: Path) -> Bundle:
     """A model as it will be written, without what only training and its machine need."""
     names = [name for name in model.bundle.manifest.files if name not in TRAINING_FILES]
     manifest = model.bundle.manifest.for_device(model.model_id, __version__)
-    return Bundle(out, manifest, "", {name: model.bundle.read(name) for name in names})
+    return without_foreign_files(model, Bundle(out, manifest, "", {name: model.bundle.read(name) for name in names}))
 
 
 def _adopted(model: Model, draft: Bundle, int8: Int8) -> Model:
@@ -127,8 +129,8 @@ def _adopted(model: Model, draft: Bundle, int8: Int8) -> Model:
 
 def _judged(model: Model, one: Expected) -> Expected:
     """What a model says of a self-check image."""
-    image, *reference = (FileBytes(name, model.bundle.read(name)) for name in one.files)
-    result = model.inspect(image, reference=reference[0] if reference else None)
+    image, reference = carried(model.bundle, one)
+    result = model.inspect(image, reference=reference)
     if result.score is None:
         raise ExportError(f"{one.file}: the int8 graph cannot measure it ({result.error}). Export without --int8.")
     return replace(one, score=result.score, verdict=result.verdict.value)
@@ -149,14 +151,14 @@ def _embedded(model: Model, draft: Bundle, size: tuple[int, int]) -> tuple[Bundl
     embedded = Model(replace(draft, manifest=manifest, kept=files))
     expected, differences = [], []
     for one in before:
-        pixels = model.intake.read(FileBytes(one.file, draft.read(one.file))).pixels
+        pixels = model.intake.read(carried(draft, one)[0]).pixels
         pixels = imaging.resize(pixels, *size)
         calibrated, difference = _compared(model, embedded, one.file, pixels)
         differences.append(difference)
         if decision.is_decisive(calibrated.score, model.thresholds):
             file = str(Path(one.file).with_suffix(".png").as_posix())
             expected.append(replace(one, file=file, score=calibrated.score, verdict=calibrated.verdict))
-            files[file] = encode(pixels)
+            files[file] = encode(pixels)[1]
     for number in () if before else RENDERED:
         pixels = imaging.resize(selfcheck.rendered(model.framing.spec, number), *size)
         differences.append(_compared(model, embedded, f"rendered image {number}", pixels)[1])
@@ -167,6 +169,12 @@ def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
     if model.framing.mode != "stretch" or model.framing.source:
         what = "resizes within its graph already" if model.framing.source else f"has image.mode={model.framing.mode}"
         raise ConfigError(f"--source-size: this model {what}; only a model that stretches its images can embed that.")
+    spec = model.framing.spec
+    if spec.dtype not in ("uint8", "uint16") or spec.channels not in (1, 3):
+        raise ConfigError(
+            f"--source-size: this model takes {spec.dtype} with {spec.channels} channels; only for grey and colour of "
+            "8 and 16 bits can the graph resize. Leave it out."
+        )
     if model.bundle.manifest.compares:
         raise ConfigError("--source-size: a model that compares with a golden image takes images of its size already.")
     if min(size) < 1 or size[0] * size[1] > model.opener.limits.pixels:

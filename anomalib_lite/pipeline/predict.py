@@ -90,7 +90,7 @@ def predict(
     result_folder.clear(out)
     with ResultWriter(out, ("heatmap",)) as writer, reporting.Inspected(model, out) as report:
         for one in track(images, "inspecting"):
-            result, pixels = _inspected(model, one, reference)
+            result, pixels = (seen := _inspected(model, one, reference)).result, seen.pixels
             done.counts[result.verdict] += 1
             picture = result_folder.place(out, one.path, root) if out and result.verdict in shown else None
             writer.write(result, picture)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from hashlib import sha256
@@ -11,13 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from anomalib_lite.calibration.scoring import Measured, Scored
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.golden.goldens import Goldens
+from anomalib_lite.edge.images import kept
 from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.intake import Intake
+from anomalib_lite.edge.images.kept import Kept
+from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.intake import Intake, Source
 from anomalib_lite.edge.manifest import Expected, ImageSpec, Thresholds
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import FOLDER
@@ -28,8 +29,8 @@ class Candidate(NamedTuple):
     """An image that may be carried."""
 
     what: str
-    image: FileBytes
-    golden: FileBytes | None
+    image: Kept
+    golden: Kept | None
 
 
 class Chosen(NamedTuple):
@@ -62,12 +63,17 @@ def choose(kind: str, scored: Scored, intake: Intake, runtime: Runtime, threshol
         if not decision.is_decisive(value, thresholds):
             continue
         done.add(what)
-        name, reference = f"{FOLDER}/{what.replace(' ', '-')}{_suffix(image, intake)}", None
+        stem, reference, valid = f"{FOLDER}/{what.replace(' ', '-')}", None, None
+        name = stem + _suffix(image, intake)
         chosen.files[name] = image.content
         if golden is not None:  # shared by all images that are compared with it
             reference = f"{FOLDER}/reference-{sha256(golden.content).hexdigest()[:8]}{_suffix(golden, intake)}"
             chosen.files[reference] = golden.content
-        chosen.expected.append(Expected(name, what, value, decision.decide(value, thresholds).value, reference))
+        if image.valid is not None:
+            valid = f"{stem}-valid.png"
+            chosen.files[valid] = image.valid
+        verdict = decision.decide(value, thresholds).value
+        chosen.expected.append(Expected(name, what, value, verdict, reference, valid))
     return chosen
 
 
@@ -83,9 +89,10 @@ def _candidates(kind: str, scored: Scored, intake: Intake) -> Iterator[Candidate
         yield from _carried(intake.goldens, spec)
 
 
-def _score(runtime: Runtime, intake: Intake, image: FileBytes, golden: FileBytes | None) -> float:
+def _score(runtime: Runtime, intake: Intake, image: Kept, golden: Kept | None) -> float:
     """Of an image beside its own golden one, or beside those that the model carries, where it compares."""
-    return runtime.measure(intake.read(image).pixels, intake.candidates(None, golden)).score
+    picture = intake.read(image)
+    return runtime.measure(picture.pixels, intake.candidates(None, golden), picture.valid).score
 
 
 def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[Expected]:
@@ -102,46 +109,50 @@ def _held_out(ranked: Sequence[Measured], intake: Intake) -> Iterator[Candidate]
     last = len(ranked) - 1
     for what, place in (("low", 0), ("median", len(ranked) // 2), ("highest", last)):
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
-            yield Candidate(what, _file(ranked[index]), _golden(ranked[index]))
+            yield Candidate(what, _kept(ranked[index].source), _golden(ranked[index]))
     median = ranked[len(ranked) // 2]
-    yield from _planted(intake.read(median.source).pixels, intake.framing.spec, _golden(median))
+    yield from _planted(intake.read(median.source), intake.framing.spec, _golden(median))
 
 
 def _carried(goldens: Goldens, spec: ImageSpec) -> Iterator[Candidate]:
     """The first golden image itself, and two with a patch planted into it; none where the model carries none."""
     for view in goldens.views[:1]:
-        yield Candidate("golden", FileBytes("golden.png", encode(view.pixels)), None)
-        yield from _planted(view.pixels, spec, None)
+        yield Candidate("golden", kept.of(Picture(view.pixels), "golden"), None)
+        yield from _planted(Picture(view.pixels), spec, None)
 
 
-def _planted(pixels: NDArray[np.generic], spec: ImageSpec, golden: FileBytes | None) -> Iterator[Candidate]:
+def _planted(picture: Picture, spec: ImageSpec, golden: Kept | None) -> Iterator[Candidate]:
     for what, dark in (("planted dark patch", True), ("planted bright patch", False)):
         for size in (8, 6, 4, 3):
-            patched = encode(planted(pixels, spec.white, dark=dark, share=size))
-            yield Candidate(what, FileBytes("planted.png", patched), golden)
+            patched = planted(picture.pixels, spec.white, spec.black, dark=dark, share=size)
+            yield Candidate(what, kept.of(replace(picture, pixels=patched), "planted"), golden)
 
 
-def _file(image: Measured) -> FileBytes:
-    return image.file or FileBytes(image.sample.path.name, image.sample.path.read_bytes())
+def _kept(source: Source) -> Kept:
+    """A file as a bundle keeps it."""
+    path = Path(source.name if isinstance(source, FileBytes) else str(source))
+    return Kept(path.name, source.content if isinstance(source, FileBytes) else path.read_bytes())
 
 
-def _golden(image: Measured) -> FileBytes | None:
-    """The golden image of an image's own."""
-    path = image.sample.reference
-    return None if path is None else FileBytes(path.name, path.read_bytes())
-
-
-def _suffix(image: FileBytes, intake: Intake) -> str:
+def _suffix(image: Kept, intake: Intake) -> str:
     return intake.opener.suffix(image.name) or Path(image.name).suffix.lower()
 
 
+def _golden(image: Measured) -> Kept | None:
+    """The golden image of an image's own."""
+    path = image.sample.reference
+    return None if path is None else _kept(path)
+
+
 def _rendered(spec: ImageSpec, *, compares: bool) -> Iterator[Candidate]:
-    first, *others = (FileBytes("rendered.png", encode(rendered(spec, number))) for number in range(6))
+    first, *others = (kept.of(Picture(rendered(spec, number)), "rendered") for number in range(6))
     for number, image in enumerate(others, start=1):
         yield Candidate(f"rendered {number}", image, first if compares else None)
 
 
-def planted(pixels: NDArray[np.generic], white: float, *, dark: bool, share: int) -> NDArray[np.generic]:
+def planted(
+    pixels: NDArray[np.generic], white: float, black: float = 0.0, *, dark: bool, share: int
+) -> NDArray[np.generic]:
     """A copy of an image (H, W, C) with a chequered patch of 1/share of its shorter side, near the middle."""
     height, width = pixels.shape[:2]
     side = max(4, min(height, width) // share)
@@ -149,7 +160,8 @@ def planted(pixels: NDArray[np.generic], white: float, *, dark: bool, share: int
     squares = np.add.outer(np.arange(side) // 4, np.arange(side) // 4) % 2
     low, high = (0.0, 0.35) if dark else (0.65, 1.0)
     copy = pixels.copy()
-    copy[top : top + side, left : left + side] = np.where(squares, high * white, low * white)[..., None]
+    levels = (black + one * (white - black) for one in (high, low))
+    copy[top : top + side, left : left + side] = np.where(squares, *levels)[..., None]
     return copy
 
 
@@ -159,11 +171,4 @@ def rendered(spec: ImageSpec, number: int) -> NDArray[np.generic]:
     coarse = random.random((-(-spec.height // 16), -(-spec.width // 16), spec.channels))
     blocks = coarse.repeat(16, axis=0).repeat(16, axis=1)[: spec.height, : spec.width]
     gradient = np.linspace(0.2, 0.8, spec.width)[None, :, None]
-    return ((0.7 * gradient + 0.3 * blocks) * spec.white).astype(spec.dtype)
-
-
-def encode(pixels: NDArray[np.generic]) -> bytes:
-    """A lossless PNG of an image (H, W, C): uint8 with 1 or 3 channels, or uint16 with 1."""
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(buffer, "PNG")
-    return buffer.getvalue()
+    return (spec.black + (0.7 * gradient + 0.3 * blocks) * (spec.white - spec.black)).astype(spec.dtype)

@@ -58,16 +58,20 @@ class Section:
 class Gallery:
     """Decides which pictures a report keeps, while results stream by."""
 
-    def __init__(self, map_low: float, map_high: float, white: float, per_section: int = 24) -> None:
+    def __init__(
+        self, map_low: float, map_high: float, white: float, black: float = 0.0, per_section: int = 24
+    ) -> None:
         """Set the colour scale that all heat maps share, and the cap.
 
         Args:
             map_low: Anomaly-map value drawn in the coldest colour.
             map_high: Anomaly-map value drawn in the hottest colour.
             white: Pixel value that is white (`ImageSpec.white`).
+            black: Pixel value that is black.
             per_section: Most pictures under one heading.
         """
-        self._low, self._high, self._white = map_low, map_high, white
+        self._low, self._high = map_low, map_high
+        self._levels = white, black
         self._per_section = per_section
         self._kept: dict[Heading, list[tuple[float, int, Thumbnail]]] = {}  # heaps: the least telling first
         self._arrivals = itertools.count()
@@ -78,7 +82,7 @@ class Gallery:
         Args:
             result: Of one image. An ERROR has no picture.
             label: "good", a defect kind, or None where the truth is not known.
-            pixels: The image (H, W, C), uint8 or uint16; None where it could not be read.
+            pixels: The image (H, W, C); None where it could not be read.
         """
         if result.score is None or result.anomaly_map is None or pixels is None:
             return
@@ -138,13 +142,13 @@ class Gallery:
             size = [max(1, round(side * scale)) for side in comparison.golden.shape[:2]]
             golden, image = (imaging.resize(one, *size) for one in (comparison.golden, comparison.image))
             small = replace(comparison, golden=golden, image=image)
-            return side_by_side(small, self._low, self._high, self._white)
+            return side_by_side(small, self._low, self._high, *self._levels)
         scale = min(1.0, SIDE / max(pixels.shape[:2]))
         small_pixels = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
         regions = [region.scaled(scale) for region in result.regions]
-        heat = overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, self._white)
+        heat = overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, *self._levels)
         gap = np.full((small_pixels.shape[0], GAP, 3), 255, np.uint8)
-        return np.concatenate([plain(small_pixels, self._white), gap, heat], axis=1)
+        return np.concatenate([plain(small_pixels, *self._levels), gap, heat], axis=1)
 
 
 def _in_words(result: Result) -> str:

@@ -24,21 +24,21 @@ def write_heatmap(model: Model, result: Result, pixels: Pixels, target: Path) ->
     Args:
         model: What judged it.
         result: Its result, which has an anomaly map.
-        pixels: The image (H, W, C), uint8 or uint16.
+        pixels: The image (H, W, C).
         target: The file, a PNG.
 
     Raises:
         DataError: The disk is full, or gone.
     """
     assert result.anomaly_map is not None
-    (low, high), white = colours_of(model), model.framing.spec.white
+    (low, high), spec = colours_of(model), model.framing.spec
     if result.comparison is not None:
-        picture = side_by_side(result.comparison, low, high, white)
+        picture = side_by_side(result.comparison, low, high, spec.white, spec.black)
     else:
         scale = min(1.0, (PICTURE / (pixels.shape[0] * pixels.shape[1])) ** 0.5)
         small = imaging.resize(pixels, *(max(1, int(side * scale)) for side in pixels.shape[:2]))
         regions = [region.scaled(scale) for region in result.regions]
-        picture = overlay(small, result.anomaly_map, low, high, regions, white)
+        picture = overlay(small, result.anomaly_map, low, high, regions, spec.white, spec.black)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(target, "PNG")

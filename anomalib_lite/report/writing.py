@@ -96,7 +96,8 @@ class Inspected:
 
 
 def _gallery(model: Model) -> Gallery:
-    return Gallery(*colours_of(model), model.framing.spec.white)
+    spec = model.framing.spec
+    return Gallery(*colours_of(model), spec.white, spec.black)
 
 
 def _verdict(model: Model, score: float) -> str:
@@ -126,8 +127,8 @@ def _identity(model: Model) -> dict[str, str]:
     """What identifies a model, in words."""
     manifest, spec = model.bundle.manifest, model.framing.spec
     detector, training = manifest.detector, manifest.training
-    depth = f"{spec.dtype}, white {spec.white:g}"
-    colour = "grey" if spec.channels == 1 else "RGB"
+    depth = f"{spec.dtype}, " + (f"black {spec.black:g}, " if spec.black else "") + f"white {spec.white:g}"
+    colour = {1: "grey", 3: "RGB"}.get(spec.channels, f"{spec.channels} channels")
     return {
         "detector": f"{detector.name} ({detector.plugin} {detector.version})",
         "model": model.model_id or "see manifest.json beside this report",

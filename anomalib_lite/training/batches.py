@@ -14,6 +14,7 @@ from torch import Tensor
 
 from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.edge.images.imaging import Pixels
+from anomalib_lite.edge.manifest import normalised
 from anomalib_lite.errors import ConfigError, DataError, PluginError
 
 SPLIT = 0x5B17  # of the seed's stream that parts are split by
@@ -55,7 +56,7 @@ class _Chosen:
 class FrameBatches:
     """Batches of frames: float32 images (B, C, H, W), valid masks (B, 1, H, W).
 
-    Pixels are divided by `white` on `device`, as the exported graph does it: nothing is clipped.
+    Pixels become 0 at `black` and 1 at `white` on `device`, as in the exported graph: nothing is clipped.
 
     There are two ways through the frames, both set by the seed alone:
 
@@ -72,6 +73,7 @@ class FrameBatches:
         frames: Frames,
         *,
         white: float,
+        black: float = 0.0,
         batch_size: int,
         seed: int,
         device: torch.device,
@@ -91,7 +93,7 @@ class FrameBatches:
         self.rank = rank
         self.world = world
         self._frames = frames
-        self._white = white
+        self._black, self._white = black, white
         self._batch_size = batch_size
         self._seed = seed
         self._device = device
@@ -140,6 +142,7 @@ class FrameBatches:
         return FrameBatches(
             _Chosen(self._frames, indices),
             white=self._white,
+            black=self._black,
             batch_size=self._batch_size,
             seed=self._seed,
             device=self._device,
@@ -174,7 +177,7 @@ class FrameBatches:
 
     def _images(self, images: Sequence[Pixels]) -> Tensor:
         pixels = torch.from_numpy(np.stack(images)).to(self._device)  # (B, H, W, C)
-        return (pixels.to(torch.float32) / self._white).permute(0, 3, 1, 2).contiguous()
+        return normalised(pixels.to(torch.float32), self._black, self._white).permute(0, 3, 1, 2).contiguous()
 
     def _masks(self, valids: Sequence[NDArray[np.bool_] | None], shape: tuple[int, int]) -> Tensor:
         masks = np.stack([np.ones(shape, bool) if valid is None else valid for valid in valids])

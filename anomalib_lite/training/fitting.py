@@ -146,6 +146,7 @@ def _batches(plan: Plan, frames: TrainingFrames, run: LightningRun) -> FrameBatc
     return FrameBatches(
         frames,
         white=plan.intake.framing.spec.white,
+        black=plan.intake.framing.spec.black,
         batch_size=plan.config.training.batch_size,
         seed=plan.config.training.seed,
         device=run.device,

@@ -101,14 +101,14 @@ class TrainingFrames:
 
     def _cut(self, number: int) -> list[TrainingFrame]:
         sample, intake = self._samples[number], self._intake
-        pixels = intake.read(sample.path).pixels
+        picture = intake.read(sample.path)
         return [
             TrainingFrame(
                 image=frame.image,
                 reference=None if reference is None else reference.image,
                 valid=frame.region if intake.framing.masks else None,
             )
-            for frame, reference in intake.frames(pixels, intake.candidates(sample.name, sample.reference))
+            for frame, reference in intake.frames(picture, intake.candidates(sample.name, sample.reference))
         ]
 
 

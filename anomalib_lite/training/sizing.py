@@ -20,6 +20,7 @@ from anomalib_lite.errors import ConfigError, DataError, ImageError
 from anomalib_lite.hookspecs import DetectorInfo
 
 DEFAULT_SIZE = 256
+WHITE = {"uint8": 255.0, "uint16": 65535.0}
 LARGE = 2_000_000  # pixels of a golden image, above which it is cut into tiles
 GOLDEN_TILE = 512
 PIXELS, TIMES = 16_000_000, 2  # of images that a model reads by default: at least, and as a multiple of the largest one
@@ -89,6 +90,7 @@ def framed(
         overlap=config.image.overlap,
         convert=config.image.channels is not None,
         roi=None if region is None else region.inside,
+        masked=any(facts.masked for facts in found.facts.values()),
         align=info.align,
     )
     return config, framing, region
@@ -124,15 +126,22 @@ def _enough_pixels(found: Survey, golden_shapes: Sequence[tuple[int, int]]) -> i
 
 
 def image_spec(config: Config, found: Survey, size: tuple[int, int]) -> ImageSpec:
-    """What the graph takes: `size` (height, width) where the configuration names none."""
+    """What the graph takes: `size` (height, width) where the configuration names none.
+
+    Raises:
+        ConfigError: Black is not below white.
+    """
     height = config.image.height or config.image.width or size[0]
-    white = config.image.white or (255 if found.dtype == "uint8" else 65535)
+    white = config.image.white if config.image.white is not None else WHITE[found.dtype]
+    if white <= config.image.black:
+        raise ConfigError(f"image.black={config.image.black:g}: is not below {white:g}, which is white: lower it.")
     return ImageSpec(
         height=height,
         width=config.image.width or config.image.height or size[1],
         channels=config.image.channels or found.channels,
         dtype=found.dtype,
         white=float(white),
+        black=config.image.black,
     )
 
 

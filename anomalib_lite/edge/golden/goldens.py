@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anomalib_lite.edge.golden.views import View
-from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
@@ -41,7 +41,7 @@ class Goldens:
         missed = [name for name, key in zip(self.names, self._keys, strict=True) if key is None]
         if pattern is not None and missed:
             raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
-        files = [FileBytes(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
+        files = [Kept(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
         self.views = [View(opener.read(file).pixels, name) for name, file in zip(self.names, files, strict=True)]
         self._kept: OrderedDict[tuple[Path, object], View] = OrderedDict()
 

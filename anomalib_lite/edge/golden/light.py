@@ -30,14 +30,17 @@ def match_light(image: Pixels, golden: Pixels, valid: NDArray[np.bool_]) -> Pixe
     ]
     weight = (cv2.resize(valid.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.99).astype(np.float32)
     out = np.empty_like(image)
-    top = np.iinfo(image.dtype).max
+    low, top = (0, 0) if image.dtype.kind == "f" else (np.iinfo(image.dtype).min, np.iinfo(image.dtype).max)
     for channel in range(image.shape[2]):
         gain, offset = _light(small[0][..., channel], small[1][..., channel], weight)
         gain, offset = (cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in (gain, offset))
         plane = cv2.multiply(image[..., channel], gain, dtype=cv2.CV_32F)
         cv2.add(plane, offset, dst=plane)
-        cv2.min(plane, float(top), dst=plane)
-        out[..., channel] = cv2.max(plane, 0.0).__iadd__(0.5)
+        if low < top:
+            cv2.min(plane, float(top), dst=plane)
+            cv2.max(plane, float(low), dst=plane)
+            plane = np.rint(plane) if low < 0 else plane.__iadd__(0.5)
+        out[..., channel] = plane
     out[~valid] = 0
     return out
 

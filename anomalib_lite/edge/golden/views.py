@@ -34,7 +34,8 @@ class View:
     def grey(self) -> NDArray[np.uint8]:
         """Reduced to at most `REFINED_SIDE`, (h, w), stretched over the range of the values."""
         cv2 = opencv()
-        grey = self.pixels[..., 0] if self.pixels.shape[2] == 1 else cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY)
+        colour = self.pixels.shape[2] == 3 and self.pixels.dtype != np.int16  # which OpenCV does not convert
+        grey = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY) if colour else np.ascontiguousarray(self.pixels[..., 0])
         return _stretched(reduced(grey, REFINED_SIDE))
 
     @cached_property
@@ -101,7 +102,7 @@ def reduced(grey: NDArray[Any], side: int) -> NDArray[Any]:
 def _stretched(grey: NDArray[Any]) -> NDArray[np.uint8]:
     """8 bits over the range of the values, which is taken as an eighth of the type's at least: noise stays small."""
     low, high = np.percentile(grey, (0.5, 99.5))
-    unit = max(high - low, np.iinfo(grey.dtype).max / 8)
+    unit = max(high - low, np.iinfo(grey.dtype).max / 8 if grey.dtype.kind == "u" else 1e-6)
     return np.asarray(np.clip((grey - np.float32(low)) * np.float32(255 / unit), 0, 255), np.uint8)
 
 

@@ -38,12 +38,13 @@ class Framing:
     roi: NDArray[np.bool_] | None = field(
         default=None, repr=False
     )  # (H, W); stretched over the image where sizes differ
+    masked: bool = False  # images say what of them is to be inspected: `Picture.valid`
     align: bool = False  # inspected images are warped onto a golden one first: see `edge.golden.pairing`
 
     @property
     def masks(self) -> bool:
         """Whether parts of a frame may be invalid, so that the graph has the input `valid`."""
-        return self.mode != "stretch" or self.roi is not None or self.align
+        return self.mode != "stretch" or self.roi is not None or self.masked or self.align
 
     def frames(self, pixels: NDArray[np.generic]) -> list[Frame]:
         """Cut one image (H, W, C) into frames.
@@ -91,6 +92,23 @@ class Framing:
         if not valid.all():
             anomaly_map[~valid] = anomaly_map[valid].min() if valid.any() else anomaly_map.min()
         return anomaly_map, valid
+
+    def of(self, valid: NDArray[np.bool_] | None) -> Framing:
+        """The same for an image of which `valid` (H, W) is to be inspected; None for all of it.
+
+        Raises:
+            ImageError: The graph cannot leave anything out (`unsupported_mode`).
+        """
+        if valid is None or valid.all():
+            return self
+        if not self.masked or self.align:
+            why = "aligns images first" if self.align else "was trained on images that do not"
+            raise ImageError(
+                f"the image says what of it is to be inspected (Picture.valid), and the model {why}: train it with "
+                "such images, and a detector that does not align",
+                ErrorCode.UNSUPPORTED_MODE,
+            )
+        return self.within(valid)
 
     def within(self, covered: NDArray[np.bool_]) -> Framing:
         """The same, its region of interest narrowed to `covered` (H, W)."""

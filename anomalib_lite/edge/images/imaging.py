@@ -19,11 +19,11 @@ from PIL import Image
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats.identify import identify
 from anomalib_lite.edge.images.formats.stored import Stored
+from anomalib_lite.edge.images.picture import EXPECTED, Picture, Pixels, fault, finite
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ErrorCode, ImageError
 
-Pixels = NDArray[Any]  # (H, W, C) uint8 or uint16, C in {1, 3}, RGB
 BYTES_NAME = "image given as bytes"
 
 
@@ -66,18 +66,17 @@ class Header:
     height: int
     width: int
     channels: int
-    dtype: str  # "uint8" | "uint16"
+    dtype: str  # of `edge.manifest.DTYPES`
     format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called; or a reader's suffix
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Picture:
-    """A decoded image."""
+@dataclass(frozen=True, eq=False)
+class Opened(Picture):
+    """A decoded image, and what it was decoded from."""
 
-    pixels: Pixels
-    sha256: str  # of the file's bytes; empty for arrays
-    note: str  # what was done to it, such as "EXIF orientation applied"; empty if nothing
-    file: FileBytes | None = None  # what it was decoded from; None for arrays
+    sha256: str = ""  # of the file's bytes; empty for arrays
+    note: str = ""  # what was done to it, such as "EXIF orientation applied"; empty if nothing
+    file: FileBytes | None = None  # None for arrays
 
 
 def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Header:
@@ -97,10 +96,10 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
     return Header(height, width, channels, str(pixels.dtype), suffix)
 
 
-def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Picture:
+def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Opened:
     """Read one image as it is: never scaled by value, never converted to 8 bit or to other channels.
 
-    An array is taken as it is if it is (H, W, C) with C in {1, 3} (RGB, not BGR), uint8 or uint16. A file whose name
+    An array is taken as it is if it is one of `picture.EXPECTED`; three channels are RGB, not BGR. A file whose name
     ends with the suffix of a reader goes to that reader; for all others the rules are those of `formats`. The file
     is read once: hashed and decoded from the same bytes. Safe from several threads.
 
@@ -108,18 +107,19 @@ def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Reade
         ImageError: The image cannot be measured; `code` says why.
     """
     if isinstance(source, np.ndarray):
-        return Picture(_checked(source, limits), "", "")
+        return Opened(_checked(source, limits))
     with opened(source, limits) as (file, name):
         data = file.read(limits.bytes + 1)
     if len(data) > limits.bytes:
         raise _too_many_bytes(name, limits)
     suffix = reading.suffix_of(name, readers)
+    digest, file = hashlib.sha256(data).hexdigest(), FileBytes(name, data)
     if suffix is None:
         pixels, note = _decoded(data, name, limits)
-    else:
-        pixels, note = reading.decode(readers[suffix], suffix, data, name), ""
-        _check_pixels(pixels.shape, name, limits)
-    return Picture(pixels, hashlib.sha256(data).hexdigest(), note, FileBytes(name, data))
+        return Opened(pixels, sha256=digest, note=note, file=file)
+    found = reading.decode(readers[suffix], suffix, data, name)
+    _check_pixels(found.pixels.shape, name, limits)
+    return Opened(found.pixels, found.part, found.spacing, found.meta, found.valid, sha256=digest, file=file)
 
 
 def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
@@ -152,6 +152,11 @@ def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
     channels = pixels.shape[2]
     if channels == spec.channels:
         return pixels
+    if not {channels, spec.channels} <= {1, 3}:
+        raise ImageError(
+            f"the image has {channels} channels, the model takes {spec.channels}; record it with as many",
+            ErrorCode.WRONG_CHANNELS,
+        )
     if not convert:
         found, needed = ("grey" if count == 1 else "colour" for count in (channels, spec.channels))
         raise ImageError(
@@ -163,17 +168,20 @@ def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
 def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     """Resize an image (H, W, C) with Pillow's antialiased bilinear filter, each channel by itself.
 
-    uint8 as Pillow rounds it; uint16 in float32, rounded half up. An image of that size already is returned as it is.
+    uint8 as Pillow rounds it; all else in float32, whole numbers rounded half up. An image of that size already is
+    returned as it is.
     """
     if pixels.shape[:2] == (height, width):
         return pixels
+    if pixels.dtype == np.uint8 and pixels.shape[2] not in (1, 3):  # Pillow would take a fourth one for alpha
+        return np.concatenate([resize(plane[..., None], height, width) for plane in np.moveaxis(pixels, 2, 0)], axis=2)
     if pixels.dtype == np.uint8:
         image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
         resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
         return resized.reshape(height, width, pixels.shape[2])
     planes = [resize_map(plane.astype(np.float32), height, width) for plane in np.moveaxis(pixels, 2, 0)]
-    rounded = np.floor(np.stack(planes, axis=2) + np.float32(0.5))
-    return np.asarray(rounded, np.uint16)
+    resized = np.stack(planes, axis=2)
+    return resized if pixels.dtype.kind == "f" else np.asarray(np.floor(resized + np.float32(0.5)), pixels.dtype)
 
 
 def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
@@ -186,28 +194,22 @@ def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDA
 
 def luma(pixels: Pixels) -> Pixels:
     """The grey (H, W, 1) of an RGB image: ITU-R BT.601 in 16-bit fixed point, rounded, as in Pillow."""
+    if pixels.dtype.kind != "u":
+        mixed = pixels.astype(np.float32) @ (np.array([19595, 38470, 7471], np.float32) / 65536)
+        return (mixed if pixels.dtype.kind == "f" else np.rint(mixed)).astype(pixels.dtype)[..., None]
     red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
     luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
     return luma.astype(pixels.dtype)[..., None]
 
 
 def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
-    if isinstance(pixels, np.ma.MaskedArray):  # its mask would be dropped, and what is hidden judged
-        raise ImageError(
-            "a masked array was given; expected a plain one: give array.filled(value), and mask what is not to be "
-            "inspected with image.roi",
-            ErrorCode.WRONG_DTYPE,
-        )
-    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-        raise ImageError(f"an array of {pixels.dtype} was given; expected uint8 or uint16", ErrorCode.WRONG_DTYPE)
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
-        raise ImageError(
-            f"an array of shape {pixels.shape} was given; expected (height, width, channels), 1 or 3 of them: "
-            "a grey image is array[:, :, None]",
-            ErrorCode.WRONG_CHANNELS,
-        )
-    if pixels.size == 0:
-        raise ImageError(f"an array of shape {pixels.shape} was given, without any pixel", ErrorCode.EMPTY)
+    if problem := fault(pixels):
+        hint = ": a grey image is array[:, :, None]" if pixels.ndim == 2 else ""
+        if isinstance(pixels, np.ma.MaskedArray):
+            hint = ": give array.filled(value), and mask what is not to be inspected with image.roi"
+        raise ImageError(f"{problem[0]} was given; expected {EXPECTED}{hint}", problem[1])
+    if not finite(pixels):
+        raise ImageError("the array holds NaN or infinite values; give them another value", ErrorCode.NOT_FINITE)
     _check_pixels(pixels.shape, "image given as array", limits)
     return np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("="))
 

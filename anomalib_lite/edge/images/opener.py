@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.images import imaging, readers
+from anomalib_lite.edge.images import imaging, kept, readers
 from anomalib_lite.edge.images.formats.identify import reader_of
-from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Header, Limits, Picture
+from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Header, Limits, Opened
+from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.errors import ImageError
 
@@ -22,13 +23,24 @@ class Opener:
     readers: Readers = field(default_factory=lambda: NO_READERS)  # by suffix, for what the host does not read
     limits: Limits = LIMITS
 
-    def read(self, source: File | NDArray[Any]) -> Picture:
+    def read(self, source: File | NDArray[Any]) -> Opened:
         """One image as it is: `imaging.read`.
 
         Raises:
             ImageError: It cannot be measured.
         """
+        if isinstance(source, Kept):
+            return self._kept(source)
         return imaging.read(source, self.limits, readers=self.readers)
+
+    def _kept(self, file: Kept) -> Opened:
+        """A file of a bundle, as it was kept: its own .npy files are no matter of readers."""
+        own = file.name.endswith(kept.NPY) and file.content.startswith(kept.MAGIC)
+        source = kept.decode(file.name, file.content) if own else FileBytes(file.name, file.content)
+        found = imaging.read(source, self.limits, readers=self.readers)
+        if file.valid is None:
+            return found
+        return replace(found, valid=imaging.read(file.valid, self.limits).pixels[..., 0] > 0)
 
     def header(self, source: File) -> Header:
         """Size, channels and dtype of an image file: `imaging.read_header`.

@@ -12,13 +12,11 @@ from io import BytesIO
 from types import MappingProxyType
 from typing import Any, BinaryIO, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
+from anomalib_lite.edge.images.picture import Picture, checked
 from anomalib_lite.edge.manifest import ReaderRecord
 from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
-Read: TypeAlias = Callable[[BinaryIO], NDArray[Any]]  # -> (H, W, C) uint8 or uint16, C in {1, 3}
+Read: TypeAlias = Callable[[BinaryIO], Any]  # -> Picture, or its pixels alone
 Readers: TypeAlias = Mapping[str, Read]  # suffix -> reader: {".dcm": read}
 
 NO_READERS: Readers = MappingProxyType({})
@@ -67,15 +65,15 @@ def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
     return {one.suffix: _missing(one) for one in known} | dict(readers)
 
 
-def decode(read: Read, suffix: str, data: bytes, name: str) -> NDArray[Any]:
-    """The pixels that a reader finds in a file, as an array of their own in this machine's byte order.
+def decode(read: Read, suffix: str, data: bytes, name: str) -> Picture:
+    """What a reader finds in a file, its pixels an array of their own in this machine's byte order.
 
     Raises:
         ImageError: With the reader's own code where it raises one; `reader_failed` where it raises anything else or
-            returns no image.
+            returns no image; `not_finite` where a pixel is NaN or infinite.
     """
     try:
-        pixels = read(BytesIO(data))
+        returned = read(BytesIO(data))
     except ImageError as error:
         raise ImageError(f"{name}: {error}", error.code) from error
     except (Exception, SystemExit) as error:
@@ -83,33 +81,11 @@ def decode(read: Read, suffix: str, data: bytes, name: str) -> NDArray[Any]:
         raise ImageError(
             f"{name}: the reader of '{suffix}' files failed ({reason})", ErrorCode.READER_FAILED
         ) from error
-    found = _found(pixels)
-    if found:
-        raise ImageError(
-            f"{name}: the reader of '{suffix}' files returned {found}; "
-            "expected a numpy array (height, width, channels) of uint8 or uint16, with 1 or 3 channels",
-            ErrorCode.READER_FAILED,
-        )
-    if pixels.dtype.itemsize == 2 and pixels.shape[2] == 3:
-        raise ImageError(f"{name}: 16-bit colour cannot be inspected; read one channel", ErrorCode.UNSUPPORTED_MODE)
-    return np.array(pixels, dtype=pixels.dtype.newbyteorder("="), order="C", subok=False)
-
-
-def _found(pixels: object) -> str | None:
-    """What was returned instead of an image; None where it is one."""
-    if not isinstance(pixels, np.ndarray):
-        return f"an object of type {type(pixels).__name__}"
-    if isinstance(pixels, np.ma.MaskedArray):
-        return "a masked array"
-    if pixels.dtype.kind != "u" or pixels.dtype.itemsize > 2:
-        return f"an array of {pixels.dtype}"
-    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3) or pixels.size == 0:
-        return f"an array of shape {pixels.shape}"
-    return None
+    return checked(returned, name, f"the reader of '{suffix}' files")
 
 
 def _missing(known: ReaderRecord) -> Read:
-    def read(file: BinaryIO) -> NDArray[Any]:
+    def read(file: BinaryIO) -> Any:
         raise ImageError(
             f"'{known.suffix}' files need a reader that is not here: install {known.package} (the model was made with "
             f"{known.version}), or give Model(..., readers={{'{known.suffix}': read}})",

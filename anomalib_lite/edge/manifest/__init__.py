@@ -12,6 +12,8 @@ from anomalib_lite.edge.manifest.certificate import (
 from anomalib_lite.edge.manifest.document import FILE, SCHEMA_VERSION, Manifest, described, listed_files, now
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
+    CHANNELS,
+    DTYPES,
     DataRecord,
     DetectorRecord,
     Expected,
@@ -25,9 +27,12 @@ from anomalib_lite.edge.manifest.sections import (
     Parity,
     ReaderRecord,
     TrainingRecord,
+    normalised,
 )
 
 __all__ = [
+    "CHANNELS",
+    "DTYPES",
     "FILE",
     "SCHEMA_VERSION",
     "Calibration",
@@ -53,6 +58,7 @@ __all__ = [
     "Unmeasured",
     "described",
     "listed_files",
+    "normalised",
     "now",
     "without_names",
 ]

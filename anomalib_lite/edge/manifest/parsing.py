@@ -1,6 +1,7 @@
 """From JSON to dataclasses and back: whatever is missing or of another type is named by its key: `image.white`.
 
-A field may say in its metadata: `key`, what it is called in JSON, and `expected`, what is told of any fault inside it.
+A field may say in its metadata: `key`, what it is called in JSON; `expected`, what is told of any fault inside it; and
+`absent`, that JSON lacks it where it has its default, so that models without what is newer stay as they were.
 A class may have `rules`, what its values must be beyond their types, and `DERIVED`, properties that JSON holds, too.
 """
 
@@ -76,7 +77,7 @@ def plain(value: Any) -> Json:
     """The same as JSON: dataclasses as objects, tuples as lists."""
     if is_dataclass(value) and not isinstance(value, type):
         derived = getattr(value, "DERIVED", ())
-        named = {_name(field): getattr(value, field.name) for field in fields(value)}
+        named = {_name(field): getattr(value, field.name) for field in fields(value) if not _is_absent(field, value)}
         return {name: plain(one) for name, one in (named | {name: getattr(value, name) for name in derived}).items()}
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
@@ -145,6 +146,13 @@ def _checked(value: Json, holds: bool, key: str, expected: str) -> Json:
     if not holds:
         raise Unsound(key, value, expected)
     return value
+
+
+def _is_absent(field: Field[Any], value: Any) -> bool:
+    if "absent" not in field.metadata:
+        return False
+    default = field.default if field.default_factory is MISSING else field.default_factory()
+    return bool(getattr(value, field.name) == default)
 
 
 def _name(field: Field[Any]) -> str:

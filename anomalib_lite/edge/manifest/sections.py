@@ -6,31 +6,48 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from anomalib_lite.edge.manifest.parsing import Rule, finite
 
 ALIAS = re.compile(r"name-[0-9a-f]{16}")
 Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
+DTYPES = ("uint8", "uint16", "int16", "float32")
+CHANNELS = range(1, 17)
+NEWER = {"absent": True}
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class ImageSpec:
-    """What a model takes: size in pixels, channels (1 grey, 3 RGB), dtype, and the value that is white."""
+    """What a model takes: size in pixels, channels (1 grey, 3 RGB, or up to 16), dtype, black and white.
+
+    A pixel becomes (value - black) / (white - black), and is not clipped: Hounsfield units beyond a window stay seen.
+    """
 
     height: int
     width: int
     channels: int
-    dtype: str  # "uint8" | "uint16"
+    dtype: str  # of `DTYPES`
     white: float  # maps to 1.0; the dtype's maximum unless the camera has fewer bits
+    black: float = field(default=0.0, metadata=NEWER)  # maps to 0.0
 
     def rules(self) -> Iterator[Rule]:
         """What places an image in the graph."""
         for side, size in (("height", self.height), ("width", self.width)):
             yield Rule(side, size, size > 0, "a whole number above 0")
-        yield Rule("channels", self.channels, self.channels in (1, 3), "1 or 3")
-        yield Rule("dtype", self.dtype, self.dtype in ("uint8", "uint16"), "uint8 or uint16")
-        yield Rule("white", self.white, finite(self.white) and self.white > 0, "a number above 0")
+        yield Rule("channels", self.channels, self.channels in CHANNELS, "1 to 16")
+        yield Rule("dtype", self.dtype, self.dtype in DTYPES, f"one of {', '.join(DTYPES)}")
+        yield Rule("black", self.black, finite(self.black), "a number")
+        yield Rule(
+            "white", self.white, finite(self.white) and self.white > self.black, f"a number above {self.black:g}"
+        )
+
+
+def normalised(pixels: T, black: float, white: float) -> T:
+    """Pixels, an array or a tensor of floats, so that black is 0 and white is 1."""
+    found: Any = pixels
+    return (found - black) / (white - black) if black else found / white  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,7 @@ class FramingRecord:
     roi: str | None = None  # the mask's name in the bundle
     align: bool = False
     source: tuple[int, int] | None = None  # (height, width) that alone is taken, where the graph itself resizes
+    masked: bool = field(default=False, metadata=NEWER)  # images may say what of them is to be inspected
     max_pixels: int | None = None  # of an image, a golden one and a mask; None in models of older versions
 
     def rules(self) -> Iterator[Rule]:
@@ -166,11 +184,14 @@ class Expected:
     score: float
     verdict: str
     reference: str | None = None  # the golden image within the bundle, for models that compare
+    valid: str | None = field(
+        default=None, metadata=NEWER
+    )  # a mask within the bundle: what of the image is inspected, where that is not all
 
     @property
     def files(self) -> list[str]:
         """What it needs of the bundle."""
-        return [self.file] if self.reference is None else [self.file, self.reference]
+        return [one for one in (self.file, self.reference, self.valid) if one is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from conftest import edited, picture, save
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes, Limits, read, read_header
+from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import is_image, suffix_of
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
@@ -51,6 +52,18 @@ def test_the_header_is_that_of_the_pixels(path: Path) -> None:
     assert (header.height, header.width, header.channels, header.dtype, header.format) == (3, 4, 1, "uint16", ".acme")
 
 
+def test_what_a_file_says_of_its_image_is_kept(path: Path) -> None:
+    valid = np.arange(12).reshape(3, 4) > 3
+    told = Picture(GREY, "p7", (np.float64(0.5), 2), {"modality": "CT", "kv": np.float64(120), "dry": True}, valid)
+    found = read(path, readers=giving(told))
+    assert (found.part, found.spacing, found.meta) == ("p7", (0.5, 2.0), {"modality": "CT", "kv": 120.0, "dry": True})
+    assert [type(one) for one in found.meta.values()] == [str, float, bool]
+    np.testing.assert_array_equal(found.valid, valid)
+    valid[:] = False
+    assert found.valid is not None
+    assert found.valid.any()
+
+
 def test_files_without_a_reader_are_read_as_ever(tmp_path: Path) -> None:
     path = save(tmp_path / "acme.png", picture(1))
     np.testing.assert_array_equal(read(path, readers=giving(GREY)).pixels, picture(1))
@@ -71,17 +84,28 @@ def test_bytes_go_by_the_name_that_they_are_given() -> None:
     [
         (None, "reader_failed", "an object of type NoneType"),
         ([[[1]]], "reader_failed", "an object of type list"),
-        (GREY.astype(np.float32), "reader_failed", "an array of float32"),
-        (GREY.astype(np.int16), "reader_failed", "an array of int16"),
+        (GREY.astype(np.float64), "reader_failed", "an array of float64"),
+        (GREY * np.float32("nan"), "not_finite", "NaN or infinite"),
         (GREY.astype(np.uint32), "reader_failed", "an array of uint32"),
         (GREY.astype(bool), "reader_failed", "an array of bool"),
         (GREY[..., 0], "reader_failed", "an array of shape (3, 4)"),
         (GREY[None], "reader_failed", "an array of shape (1, 3, 4, 1)"),
-        (GREY.repeat(4, axis=2), "reader_failed", "an array of shape (3, 4, 4)"),
+        (GREY.repeat(17, axis=2), "reader_failed", "an array of shape (3, 4, 17)"),
         (GREY[:0], "reader_failed", "an array of shape (0, 4, 1)"),
         (np.ma.masked_equal(GREY, 3), "reader_failed", "a masked array"),
-        (GREY.repeat(3, axis=2), "unsupported_mode", "16-bit colour"),
         (np.zeros((40, 30, 1), np.uint8), "too_large", "30 x 40 pixels"),
+        (Picture(GREY[..., 0]), "reader_failed", "an array of shape (3, 4)"),
+        (Picture(GREY, part=3), "reader_failed", "part=3"),  # type: ignore[arg-type]
+        (Picture(GREY, part=" "), "reader_failed", "part=' '"),
+        (Picture(GREY, spacing=(0.5, 0)), "reader_failed", "spacing=(0.5, 0)"),
+        (Picture(GREY, spacing=(0.5, float("nan"))), "reader_failed", "millimetres above 0"),
+        (Picture(GREY, spacing=0.5), "reader_failed", "spacing=0.5"),  # type: ignore[arg-type]
+        (Picture(GREY, meta={"a": [1]}), "reader_failed", "meta with 'a' of type list"),  # type: ignore[dict-item]
+        (Picture(GREY, meta={"a": float("inf")}), "reader_failed", "meta with 'a'=inf"),
+        (Picture(GREY, meta=3), "reader_failed", "meta of type int"),  # type: ignore[arg-type]
+        (Picture(GREY, valid=GREY[..., 0]), "reader_failed", "valid of uint16, shape (3, 4)"),  # type: ignore[arg-type]
+        (Picture(GREY, valid=GREY > 2), "reader_failed", "valid of bool, shape (3, 4, 1)"),
+        (Picture(GREY, valid=np.zeros((3, 4), bool)), "reader_failed", "False all over"),
     ],
 )
 def test_what_is_no_image_is_refused(path: Path, returned: Any, code: str, said: str) -> None:
@@ -97,6 +121,10 @@ def test_what_is_no_image_is_refused(path: Path, returned: Any, code: str, said:
     [
         GREY,
         GREY.astype(np.uint8).repeat(3, axis=2),
+        GREY.astype(np.int16) - 5,
+        GREY.astype(">f4") / 7,
+        GREY.repeat(3, axis=2),
+        GREY.repeat(16, axis=2),
         GREY.astype(">u2"),
         GREY.astype("<u2"),
         np.asfortranarray(GREY.astype(np.uint8)),
@@ -107,7 +135,7 @@ def test_what_is_no_image_is_refused(path: Path, returned: Any, code: str, said:
 def test_images_become_arrays_of_their_own(path: Path, returned: Any) -> None:
     pixels = read(path, readers=giving(returned)).pixels
     np.testing.assert_array_equal(pixels, returned)
-    assert pixels.dtype in (np.uint8, np.uint16)
+    assert pixels.dtype == returned.dtype.newbyteorder("=")
     assert pixels.dtype.isnative
     assert pixels.flags.c_contiguous
     assert pixels.flags.writeable
