@@ -29,7 +29,7 @@ from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.registry import Provider, Reader, Registry, load
 
 Train = Callable[..., Trained]
-KINDS = {
+KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, float | None]] = {
     "int16": (lambda grey: 8 * grey.astype(np.int16) - 1200, -1200.0, 840.0),
     "float32": (lambda grey: grey / np.float32(255), 0.0, 1.0),
     "two channels": (lambda grey: np.concatenate([grey, 255 - grey], axis=2), 0.0, None),
@@ -43,7 +43,7 @@ def read(file: BinaryIO) -> Any:
         return Picture(stored["pixels"], valid=stored.get("valid"))
 
 
-def write(path: Path, pixels: np.ndarray, **more: np.ndarray) -> Path:
+def write(path: Path, pixels: np.ndarray, **more: Any) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, pixels=pixels, **more)
     return path
@@ -80,11 +80,12 @@ def test_they_train_travel_and_are_judged(kind: str, train: Train, plugins: Regi
 
 
 def test_the_same_image_in_other_units_gets_the_same_map(train: Train, plugins: Registry, tmp_path: Path) -> None:
-    maps = []
-    for name, (make, levels) in {
+    maps: list[Any] = []
+    kinds: dict[str, tuple[Callable[[np.ndarray], np.ndarray], dict[str, Any]]] = {
         "bytes": (lambda grey: grey, {}),
         "units": (lambda grey: grey.astype(np.int16) - 100, {"image.black": -100, "image.white": 155}),
-    }.items():
+    }
+    for name, (make, levels) in kinds.items():
         for number in range(20):
             write(tmp_path / f"{name}/part{number:02}.npz", make(picture(number)))
         train(tmp_path / name, tmp_path / f"model {name}", levels, plugins=plugins)
@@ -110,7 +111,7 @@ def test_what_is_not_valid_is_not_judged(train: Train, plugins: Registry, tmp_pa
     np.testing.assert_array_equal(hidden.valid, left)
     exported = Model(export(tmp_path / "model", tmp_path / "device", readers={".npz": read}).bundle)
     assert {one.difference for one in replay(exported)} == {0}
-    assert "selfcheck/low.npz-valid.png" in exported.bundle.manifest.files
+    assert "selfcheck/low.npz.png-valid.png" in exported.bundle.manifest.files
     (tmp_path / "labelled").mkdir()
     for kind in ("good", "dent"):
         write(tmp_path / f"labelled/{kind}/1.npz", beside if kind == "dent" else picture(78), valid=left)

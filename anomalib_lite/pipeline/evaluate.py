@@ -95,7 +95,7 @@ def _counted(evaluation: Evaluation, model: Model, sample: Sample) -> Seen:
     seen = model.look(sample.path, reference=sample.reference, name=sample.name)
     result = seen.result
     score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
-    pixels = _at_source(model, sample, seen)
+    pixels = _at_source(model, sample, result, None if seen.picture is None else seen.picture.valid)
     evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
     return seen
 
@@ -133,14 +133,13 @@ class _AtSource(NamedTuple):
     valid: NDArray[np.bool_] | None = None
 
 
-def _at_source(model: Model, sample: Sample, seen: Seen) -> _AtSource:
+def _at_source(model: Model, sample: Sample, result: Result, inspected: NDArray[np.bool_] | None = None) -> _AtSource:
     """What the pixels of one image are measured by."""
-    result, picture = seen
-    if result.anomaly_map is None or result.shape is None or picture is None:
+    if result.anomaly_map is None or result.shape is None:
         return _AtSource()
     height, width = result.shape
     valid = None
-    framing = model.framing.of(picture.valid)
+    framing = model.framing.of(inspected)
     if framing.roi is not None:  # of the golden frame where images are aligned, so elsewhere in each of them
         valid = result.valid if framing.align else framing.region(height, width)
     mask = union(sample.masks, model.opener)

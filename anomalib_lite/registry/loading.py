@@ -22,8 +22,6 @@ from anomalib_lite.registry import vetting
 from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from anomalib_lite.edge.images.readers import Read
 
 PLUGINS_VARIABLE = "ANOMALIB_LITE_PLUGINS"
@@ -37,8 +35,8 @@ class Reader:
     suffix: str
     provider: Provider
 
-    def __call__(self, file: BinaryIO) -> NDArray[Any]:
-        """The pixels of a file, (H, W, C) uint8 or uint16.
+    def __call__(self, file: BinaryIO) -> Any:
+        """What the reader returns of a file.
 
         Raises:
             PluginError: The reader cannot be imported.

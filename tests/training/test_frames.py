@@ -46,7 +46,7 @@ def decodings(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     seen: list[Path] = []
     read = imaging.read
 
-    def noted(path: Path, *rest: Any, **more: Any) -> imaging.Picture:
+    def noted(path: Path, *rest: Any, **more: Any) -> imaging.Opened:
         seen.append(path)
         return read(path, *rest, **more)
 

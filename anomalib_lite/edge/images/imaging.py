@@ -19,7 +19,8 @@ from PIL import Image
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats.identify import identify
 from anomalib_lite.edge.images.formats.stored import Stored
-from anomalib_lite.edge.images.picture import EXPECTED, Picture, Pixels, fault, finite
+from anomalib_lite.edge.images.picture import EXPECTED, Picture, fault, finite
+from anomalib_lite.edge.images.picture import Pixels as Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ErrorCode, ImageError

@@ -61,7 +61,7 @@ def png_chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def agrees(data: bytes) -> imaging.Picture:
+def agrees(data: bytes) -> imaging.Opened:
     """Read, and check that the header said the same."""
     picture, header = imaging.read(data), imaging.read_header(data)
     assert picture.pixels.shape == (header.height, header.width, header.channels)
@@ -631,7 +631,7 @@ def test_eight_threads_read_what_one_reads(tmp_path: Path) -> None:
     alone = [imaging.read(path) for path in paths]
     barrier = threading.Barrier(8)
 
-    def all_of_them(_: int) -> list[imaging.Picture]:
+    def all_of_them(_: int) -> list[imaging.Opened]:
         barrier.wait()
         return [imaging.read(path) for path in paths]
 
