@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.images.picture import Picture
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import Result
-    from anomalib_lite.errors import AnomalibLiteError, ErrorCode
+    from anomalib_lite.errors import AnomalibLiteError, ErrorCode, NotAnImage
     from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo, hookimpl
     from anomalib_lite.members import build, detectors
 
@@ -37,6 +37,7 @@ __all__ = [
     "ErrorCode",
     "ImageSpec",
     "Model",
+    "NotAnImage",
     "Picture",
     "ReaderInfo",
     "Result",
@@ -59,6 +60,7 @@ _HOME = {
     "ErrorCode": "errors",
     "ImageSpec": "edge.manifest",
     "Model": "edge.model",
+    "NotAnImage": "errors",
     "Picture": "edge.images.picture",
     "ReaderInfo": "hookspecs",
     "Result": "edge.results",

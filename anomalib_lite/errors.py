@@ -5,6 +5,7 @@ AnomalibLiteError
  |    +-- MissingExtra    a package that this use needs is not installed
  +-- DataError            images, masks, groups, splits                          exit code 3
  |    +-- ImageError      one image that cannot be measured; `code` says why
+ |         +-- NotAnImage a file that holds no picture
  +-- ModelError           a bundle that is refused                               exit code 4
  |    +-- ExportError     a graph that cannot be exported
  |         +-- ParityFailed   the exported graph disagrees with torch
@@ -26,6 +27,7 @@ __all__ = [
     "ImageError",
     "MissingExtra",
     "ModelError",
+    "NotAnImage",
     "ParityFailed",
     "PluginError",
 ]
@@ -37,6 +39,7 @@ class ErrorCode(StrEnum):
     MISSING = "missing"
     EMPTY = "empty"
     UNREADABLE = "unreadable"
+    NOT_AN_IMAGE = "not_an_image"
     TRUNCATED = "truncated"
     TOO_LARGE = "too_large"
     UNSUPPORTED_MODE = "unsupported_mode"
@@ -92,6 +95,13 @@ class ImageError(DataError):
     def __init__(self, message: str, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class NotAnImage(ImageError):  # noqa: N818
+    """A reader raises it for a file that holds no picture: it is passed over where a folder is searched."""
+
+    def __init__(self, message: str = "holds no picture") -> None:
+        super().__init__(message, ErrorCode.NOT_AN_IMAGE)
 
 
 class ModelError(AnomalibLiteError):

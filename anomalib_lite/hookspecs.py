@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import pluggy
 
 if TYPE_CHECKING:
-    from anomalib_lite.config import DetectorConfig
+    from anomalib_lite.config import DetectorConfig, ReaderConfig
 
 __all__ = ["API_VERSION", "DetectorInfo", "ReaderInfo", "hookimpl"]
 
@@ -50,15 +50,28 @@ class DetectorInfo:
 class ReaderInfo:
     """A reader for file types that the host cannot open.
 
-    `read(file: BinaryIO)` gets the whole file, seekable, and returns a numpy array (H, W, C) as it is stored: uint8
-    with 1 or 3 channels (RGB), or uint16 with 1. It keeps to limits of its own before it allocates, may raise any error
-    (`anomalib_lite.errors.ImageError` to say which), and is called from several threads at once. On a device it is
-    handed over by name: `Model(path, readers={".dcm": read})`, so its module needs nothing of the host but errors.
+    `read(file: BinaryIO)` gets the whole file, seekable, and returns what it holds: an `anomalib_lite.Picture`, or its
+    pixels alone, (H, W, C) as stored; of several images an iterator of (key, Picture), each key once. It keeps to
+    limits of its own before it allocates, may raise any error (`ImageError` to say which, `NotAnImage` for what holds
+    no picture), and is called from several threads at once. With `config` it gets the options behind the file, as a
+    namespace of plain values; with `gather` a list of files. On a device it is handed over:
+    `Model(path, readers={".dcm": read})`, so its module needs nothing of the host but `Picture` and errors.
     """
 
     suffixes: tuple[str, ...]  # lower case, not those of the host: (".dcm", ".nii.gz")
     target: str  # "package.module:read"
+    name: str = ""  # for `plugins show` and options, readers.NAME.key=value; default: of ".nii.gz" nii_gz
+    summary: str = ""  # one sentence for `plugins show`
+    config: type[ReaderConfig] | None = None  # its options: they decide what is measured, so a model keeps them
+    gather: str | None = None  # "package.module:gather", of paths: yields (key, paths) where several files are one
+    sniff: str | None = None  # "package.module:sniff", of 4096 bytes: whether a file without a suffix is one of these
+    guards: tuple[str, ...] = ()  # keys of `Picture.meta`: what differs from the training is ERROR
     api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
+
+
+def reader_name(info: ReaderInfo) -> str:
+    """What a reader is called."""
+    return info.name or info.suffixes[0].lstrip(".").translate(str.maketrans(".-+", "___"))
 
 
 @hookspec

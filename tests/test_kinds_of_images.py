@@ -21,7 +21,6 @@ from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError, ImageError
-from anomalib_lite.hookspecs import ReaderInfo
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.export import export
 from anomalib_lite.pipeline.predict import Heatmaps, predict
@@ -54,8 +53,7 @@ def plugins() -> Registry:
     from dataclasses import replace
 
     found = load()
-    info = ReaderInfo(suffixes=(".npz",), target="test_kinds_of_images:read", api=2)
-    return replace(found, readers={".npz": Reader(info.target, ".npz", Provider("npz", "acme-npz", "1.0"))})
+    return replace(found, readers={".npz": Reader(read=read, suffix=".npz", provider=Provider("npz", "acme", "1.0"))})
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -23,7 +23,7 @@ from anomalib_lite.config.reading import put as put
 from anomalib_lite.config.reading import share
 from anomalib_lite.config.reading import validate as validate
 
-__all__ = ["Config", "DetectorConfig"]  # what plugins may use
+__all__ = ["Config", "DetectorConfig", "ReaderConfig"]  # what plugins may use
 
 
 class _OrPercent:
@@ -53,6 +53,10 @@ class DetectorConfig(_Section):
         For what depends on options: inputs, align, positional, defaults, weights, members. Default: nothing does.
         """
         return info
+
+
+class ReaderConfig(_Section):
+    """Base of a reader's options, as `DetectorConfig` is of a detector's: set as readers.NAME.key=value."""
 
 
 class ImageConfig(_Section):
@@ -192,6 +196,8 @@ class Config(_Section):
     """Name of the detector."""
     options: dict[str, Any] = Field(default_factory=dict)
     """The detector's own options: anomalib-lite plugins show NAME."""
+    readers: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Options of readers of further file types, by their names: anomalib-lite plugins show NAME."""
     image: ImageConfig = ImageConfig()
     score: ScoreConfig = ScoreConfig()
     training: TrainingConfig = TrainingConfig()

@@ -23,7 +23,7 @@ from anomalib_lite.data.samples import TEST, DataSet, Folders, count, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
-from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.errors import ConfigError, DataError, ImageError
 
 SYSTEM = re.compile(  # folders that storage and systems make on their own: thumbnails, deleted files, snapshots
     r"[@$.].*|#(recycle|snapshot|lost\+found).*|~snapshot|__macosx|system volume information|lost\+found|recycle[rd]|"
@@ -62,7 +62,7 @@ def find(
     """
     pattern, folders = _compile(group), folders or Folders()
     if is_table(path):
-        dataset = read_table(path, columns or {}, folders)
+        dataset = _unfolded(read_table(path, columns or {}, folders), opener)
     elif path.is_dir():
         if columns:
             raise ConfigError(f"{path} is a folder, columns are those of a CSV file: leave --column out.")
@@ -74,7 +74,7 @@ def find(
     if not dataset.samples:
         raise DataError(_nothing(path, dataset.notes, opener))
     dataset = replace(dataset, opener=opener)
-    return dataset if pattern is None else _regroup(dataset, pattern)
+    return _by_parts(dataset) if pattern is None else _regroup(dataset, pattern)
 
 
 def _nothing(path: Path, notes: list[str], opener: Opener) -> str:
@@ -109,6 +109,47 @@ def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
     return replace(dataset, samples=samples, notes=notes, grouped=True)
 
 
+def _by_parts(dataset: DataSet) -> DataSet:
+    """The samples by the parts that their files name, where nothing else is said of parts.
+
+    Raises:
+        DataError: Some files name a part, others do not.
+    """
+    parts, opener = dataset.opener.catalogue.parts, dataset.opener
+    if dataset.grouped or not any(sample.path in parts for sample in dataset.samples):
+        return dataset
+    missed = [one.name for one in dataset.samples if one.path not in parts and _is_readable(one.path, opener)]
+    if missed:
+        raise DataError(
+            f"{dataset.root}: some files name the part that is seen, those of {count(len(missed), 'image')} do not: "
+            f"{some(missed, 3)}. Give --group, or a column 'group'."
+        )
+    samples = [replace(sample, group=parts.get(sample.path, sample.name)) for sample in dataset.samples]
+    return replace(dataset, samples=samples, notes=[*dataset.notes, "parts come from the files"], grouped=True)
+
+
+def _is_readable(path: Path, opener: Opener) -> bool:
+    try:
+        opener.header(path)
+    except ImageError:
+        return False
+    return True
+
+
+def _unfolded(dataset: DataSet, opener: Opener) -> DataSet:
+    """The samples of a table, a file that holds several images as all of them; of masks those with the same keys."""
+    if not any(opener.suffix(sample.path.name) for sample in dataset.samples):
+        return dataset
+    samples = []
+    for sample in dataset.samples:
+        for path in opener.images([sample.path])[0]:
+            added = path.name.removeprefix(sample.path.name)  # "#12"
+            own = (mask.with_name(mask.name + added) if opener.suffix(mask.name) else mask for mask in sample.masks)
+            group = sample.group if dataset.grouped else sample.name + added
+            samples.append(replace(sample, path=path, name=sample.name + added, masks=tuple(own), group=group))
+    return replace(dataset, samples=samples)
+
+
 def _find_in_folder(root: Path, folders: Folders, pattern: re.Pattern[str] | None, opener: Opener) -> DataSet:
     names, notes = images_below(root, opener)
     table = next((file for file in sorted(root.glob("*.csv")) if describes_images(file)), None)
@@ -121,20 +162,19 @@ def _find_in_folder(root: Path, folders: Folders, pattern: re.Pattern[str] | Non
 
 def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[str]]:
     """Names of all images below a folder, sorted, and notes on what is passed over. Hidden files are left alone."""
-    names: list[str] = []
+    found: list[Path] = []
     notes: list[str] = []
-    others: list[str] = []
+    rest: list[Path] = []
     for folder, files in _walk(root, notes):
         for file in files:
-            if opener.finds(folder / file):
-                names.append((folder / file).relative_to(root).as_posix())
-            else:
-                others.append((folder / file).relative_to(root).as_posix())
+            (found if opener.finds(folder / file) else rest).append(folder / file)
+    images, none = opener.images(sorted(found, key=lambda path: path.relative_to(root).as_posix()))
+    names, others = ([path.relative_to(root).as_posix() for path in paths] for paths in (images, [*rest, *none]))
     if others:
         kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)
         said = ", ".join(f"{suffix} {number}" for suffix, number in sorted(kinds.items()))
         notes.insert(0, f"{count(len(others), 'file')} passed over, no images: {said} ({some(sorted(others))})")
-    return sorted(names), notes
+    return names, notes
 
 
 def to_judge(one: Path, opener: Opener = PLAIN) -> tuple[list[Path], list[str]]:
@@ -146,7 +186,7 @@ def to_judge(one: Path, opener: Opener = PLAIN) -> tuple[list[Path], list[str]]:
         DataError: A folder holds no image.
     """
     if not one.is_dir():
-        return [one], []
+        return opener.images([one])[0] or [one], []
     names, notes = images_below(one, opener)
     if not names:
         raise DataError(_nothing(one, notes, opener))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -137,8 +137,12 @@ def pair_masks(
     return [replace(s, masks=tuple(owned[s.name])) if s.name in owned else s for s in samples], faults
 
 
-def worded(stem: str, stems: Container[str]) -> str | None:
+def worded(stem: str, stems: Collection[str]) -> str | None:
     """The longest of `stems` that this one is with words behind or before it: "a_mask", "mask-a"; None without any."""
+    base, mark, key = stem.rpartition("#")
+    if mark and base:  # of the images of two files those of one key: scan_mask#12, scan#12
+        found = worded(base, {one.removesuffix(f"#{key}") for one in stems if one.endswith(f"#{key}")})
+        return None if found is None else f"{found}#{key}"
     for end in range(len(stem) - 1, 0, -1):
         if _is_boundary(stem, end) and stem[:end] in stems and WORDS.fullmatch(stem[end:]):
             return stem[:end]
@@ -159,6 +163,9 @@ def _is_boundary(text: str, place: int) -> bool:
 def stem_of(name: str, opener: Opener) -> str:
     """A name without its suffix."""
     suffix = opener.suffix(name)
+    if suffix is not None and not name.lower().endswith(suffix):  # scan.dcm#12
+        base, _, key = name.rpartition("#")
+        return f"{base[: -len(suffix)]}#{key}"
     return PurePosixPath(name).with_suffix("").as_posix() if suffix is None else name[: -len(suffix)]
 
 

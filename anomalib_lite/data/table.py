@@ -196,8 +196,9 @@ def _resolve(root: Path, cell: str) -> Path:
 
 
 def _is_file(path: Path) -> bool:
+    base, mark, _ = path.name.rpartition("#")  # one of the images of a file: scan.dcm#12
     try:
-        return path.is_file()
+        return path.is_file() or (bool(mark and base) and path.with_name(base).is_file())
     except OSError:  # a name that is too long, a folder that may not be entered
         return False
 

@@ -17,7 +17,7 @@ from anomalib_lite.data.masks import union
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model, Seen
-from anomalib_lite.edge.results import ResultWriter
+from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.pipeline import result_folder

@@ -44,6 +44,7 @@ def chosen(
     given = [path for one in inputs for path in expanded(one)]
     if columns and not any(map(is_table, given)):
         raise ConfigError("--column names columns of a CSV file, and INPUT is none: leave it out, or give the table.")
+    given = _in_series(given, opener)
     found: dict[Path, Chosen] = {}
     notes: list[str] = []
     for path in given:
@@ -54,6 +55,14 @@ def chosen(
     if not compares and any(one.reference for one in found.values()):
         notes.append("column not read: reference, since the model compares with nothing")
     return list(found.values()), notes
+
+
+def _in_series(given: Sequence[Path], opener: Opener) -> list[Path]:
+    """What is given, the files of a series as that series, where the first of them stands."""
+    series = opener.series([path for path in given if not path.is_dir() and not is_table(path)])
+    first = {files[0]: name for name, files in series.items()}
+    later = {file for files in series.values() for file in files[1:]}
+    return [first.get(path, path) for path in given if path not in later]
 
 
 def common_root(images: Iterable[Chosen]) -> Path | None:

@@ -111,11 +111,16 @@ def _divided(model: Model, dataset: DataSet) -> tuple[list[Sample], list[Sample]
     parts = set(data.fit.values()) if data.grouped and dataset.grouped else set()
     fitted, unseen = [], []
     for sample in dataset.samples:
-        if digest(sample.path) in data.fit:
+        if _digest(model, sample.path) in data.fit:
             fitted.append(sample)
         elif data.alias(sample.group) not in parts:
             unseen.append(sample)
     return fitted, unseen
+
+
+def _digest(model: Model, path: Path) -> str:
+    """SHA-256 of an image, as the model knows it."""
+    return model.opener.read(path).sha256 if model.opener.suffix(path.name) else digest(path)
 
 
 def _feeds(model: Model, sample: Sample) -> Iterator[Feed]:

@@ -109,9 +109,9 @@ def _held_out(ranked: Sequence[Measured], intake: Intake) -> Iterator[Candidate]
     last = len(ranked) - 1
     for what, place in (("low", 0), ("median", len(ranked) // 2), ("highest", last)):
         for index in dict.fromkeys(min(max(place + step, 0), last) for step in (0, 1, -1, 2, -2)):
-            yield Candidate(what, _kept(ranked[index].source), _golden(ranked[index]))
+            yield Candidate(what, _kept(ranked[index].source, intake), _golden(ranked[index], intake))
     median = ranked[len(ranked) // 2]
-    yield from _planted(intake.read(median.source), intake.framing.spec, _golden(median))
+    yield from _planted(intake.read(median.source), intake.framing.spec, _golden(median, intake))
 
 
 def _carried(goldens: Goldens, spec: ImageSpec) -> Iterator[Candidate]:
@@ -128,9 +128,11 @@ def _planted(picture: Picture, spec: ImageSpec, golden: Kept | None) -> Iterator
             yield Candidate(what, kept.of(replace(picture, pixels=patched), "planted"), golden)
 
 
-def _kept(source: Source) -> Kept:
-    """A file as a bundle keeps it."""
+def _kept(source: Source, intake: Intake) -> Kept:
+    """A file as a bundle keeps it: itself, or where it is one image of several or of a series, what was read."""
     path = Path(source.name if isinstance(source, FileBytes) else str(source))
+    if not isinstance(source, FileBytes) and intake.opener.suffix(path.name) and not path.is_file():
+        return kept.of(intake.read(source), "image")
     return Kept(path.name, source.content if isinstance(source, FileBytes) else path.read_bytes())
 
 
@@ -138,10 +140,10 @@ def _suffix(image: Kept, intake: Intake) -> str:
     return intake.opener.suffix(image.name) or Path(image.name).suffix.lower()
 
 
-def _golden(image: Measured) -> Kept | None:
+def _golden(image: Measured, intake: Intake) -> Kept | None:
     """The golden image of an image's own."""
     path = image.sample.reference
-    return None if path is None else _kept(path)
+    return None if path is None else _kept(path, intake)
 
 
 def _rendered(spec: ImageSpec, *, compares: bool) -> Iterator[Candidate]:

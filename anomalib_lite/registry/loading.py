@@ -10,39 +10,48 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, Self
 
 from anomalib_lite.config import DetectorConfig, nearest
+from anomalib_lite.edge.images import readers
 from anomalib_lite.errors import MissingExtra, PluginError
-from anomalib_lite.hookspecs import PROJECT, DetectorInfo
+from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
 from anomalib_lite.registry import vetting
 from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
-
-if TYPE_CHECKING:
-    from anomalib_lite.edge.images.readers import Read
 
 PLUGINS_VARIABLE = "ANOMALIB_LITE_PLUGINS"
 
 
-@dataclass(frozen=True)
-class Reader:
+@dataclass(frozen=True, kw_only=True)
+class Reader(readers.Reader):
     """Opens files of one type. What it needs is imported when the first file is read."""
 
-    target: str
     suffix: str
     provider: Provider
 
-    def __call__(self, file: BinaryIO) -> Any:
-        """What the reader returns of a file.
+    @classmethod
+    def of(cls, info: ReaderInfo, suffix: str, provider: Provider) -> Self:
+        """What a plugin registered, with the defaults of its options.
 
-        Raises:
-            PluginError: The reader cannot be imported.
+        The functions raise a PluginError where they cannot be imported.
         """
-        read: Read = resolve(self.target, f"reader of '{self.suffix}' files ({self.provider})")
-        return read(file)
+        what = f"reader of '{suffix}' files ({provider})"
+
+        def later(target: str) -> Callable[..., Any]:
+            return lambda *given: resolve(target, what)(*given)
+
+        return cls(
+            read=later(info.target),
+            options=None if info.config is None else info.config().model_dump(mode="json"),
+            gather=None if info.gather is None else later(info.gather),
+            sniff=None if info.sniff is None else later(info.sniff),
+            guards=info.guards,
+            suffix=suffix,
+            provider=provider,
+        )
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Registry:
 
     detectors: Mapping[str, DetectorInfo]
     readers: Mapping[str, Reader]  # by suffix
+    reader_infos: Mapping[str, ReaderInfo]  # by suffix
     providers: Mapping[str, Provider]  # detector name -> package
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
@@ -93,13 +103,14 @@ def load() -> Registry:
         points, problems = _chosen(points, restriction)
     answers = [ask(point) for point in points]
     detectors, clashes = _unique([(info.name, one.provider, info) for one in answers for info in one.detectors])
-    readers, reader_clashes = _unique(
+    known, reader_clashes = _unique(
         [(suffix, one.provider, info) for one in answers for info in one.readers for suffix in info.suffixes]
     )
     problems += [problem for one in answers for problem in one.problems]
     return Registry(
         detectors={name: info for name, (_, info) in detectors.items()},
-        readers={suffix: Reader(info.target, suffix, provider) for suffix, (provider, info) in readers.items()},
+        readers={suffix: Reader.of(info, suffix, provider) for suffix, (provider, info) in known.items()},
+        reader_infos={suffix: info for suffix, (_, info) in known.items()},
         providers={name: provider for name, (provider, _) in detectors.items()},
         problems=(*problems, *clashes, *reader_clashes),
         notes=tuple(note for one in answers for note in one.notes),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class TrainingFrames:
         self._free = limit
         self._latest = lru_cache(maxsize=2)(self._cut)
         self.left_out: list[str] = []  # why images cannot be compared: they teach nothing
+        for number, sample in enumerate(self._samples):  # in the order of their files, each of which is then read once
+            if self._free and intake.opener.suffix(sample.path.name):
+                with suppress(ImageError):
+                    self._image(number)
         self._places = list(self._find_places())
         if not self._places and self.left_out:
             raise DataError(

@@ -117,7 +117,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         options=options,
         config=config,
         dataset=dataset,
-        intake=Intake(framing, Opener(opener.readers, Limits.of(config.image.max_pixels)), goldens, compares),
+        intake=Intake(framing, replace(opener, limits=Limits.of(config.image.max_pixels)), goldens, compares),
         region=region,
         fit=choice.fit,
         held_out=choice.held_out,

@@ -5,16 +5,15 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats.identify import identify
@@ -22,7 +21,10 @@ from anomalib_lite.edge.images.formats.stored import Stored
 from anomalib_lite.edge.images.picture import EXPECTED, Picture, fault, finite
 from anomalib_lite.edge.images.picture import Pixels as Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.edge.manifest import ImageSpec
+from anomalib_lite.edge.images.resampling import conform as conform
+from anomalib_lite.edge.images.resampling import luma as luma
+from anomalib_lite.edge.images.resampling import resize as resize
+from anomalib_lite.edge.images.resampling import resize_map as resize_map
 from anomalib_lite.errors import ErrorCode, ImageError
 
 BYTES_NAME = "image given as bytes"
@@ -47,6 +49,7 @@ class Limits:
 
 LIMITS = Limits()
 BYTES_PER_PIXEL = 16
+SERIES = 8  # times as many bytes as a file may have, the files of one series may have together
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +78,9 @@ class Header:
 class Opened(Picture):
     """A decoded image, and what it was decoded from."""
 
-    sha256: str = ""  # of the file's bytes; empty for arrays
+    sha256: str = ""  # of the file's bytes; of one among several of 'SHA-256 of the file#key'; empty for arrays
     note: str = ""  # what was done to it, such as "EXIF orientation applied"; empty if nothing
-    file: FileBytes | None = None  # None for arrays
+    file: FileBytes | None = None  # None for arrays, and for images of a file or of a series that holds several
 
 
 def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Header:
@@ -87,40 +90,113 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
         ImageError: The file is missing, too large, not an image, or of a kind that `formats` refuses. Damage
             inside is found by `read` alone.
     """
-    with opened(source, limits) as (file, name):
-        suffix = reading.suffix_of(name, readers)
-        if suffix is None:
-            stored = _identify(file, name, limits)
-            return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
+    if reading.suffix_of(named(source), readers) is None:
+        with opened(source, limits) as (file, name):
+            if reading.sniffed(name, file.read(reading.HEAD), readers) is None:
+                file.seek(0)
+                stored = _identify(file, name, limits)
+                return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
     pixels = read(source, limits, readers=readers).pixels
     height, width, channels = pixels.shape
-    return Header(height, width, channels, str(pixels.dtype), suffix)
+    return Header(height, width, channels, str(pixels.dtype), reading.suffix_of(named(source), readers) or "")
 
 
-def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Opened:
+def read(
+    source: File | NDArray[Any],
+    limits: Limits = LIMITS,
+    *,
+    readers: Readers = NO_READERS,
+    files: Sequence[Path] | None = None,
+) -> Opened:
     """Read one image as it is: never scaled by value, never converted to 8 bit or to other channels.
 
     An array is taken as it is if it is one of `picture.EXPECTED`; three channels are RGB, not BGR. A file whose name
-    ends with the suffix of a reader goes to that reader; for all others the rules are those of `formats`. The file
-    is read once: hashed and decoded from the same bytes. Safe from several threads.
+    ends with the suffix of a reader goes to that reader, and `scan.dcm#12` is the image 12 of such a file; for all
+    others the rules are those of `formats`. The file is read once: hashed and decoded from the same bytes. Safe from
+    several threads.
+
+    Args:
+        source: The image.
+        limits: What is refused.
+        readers: By suffix.
+        files: Those of the series that the source names, where they are known.
 
     Raises:
         ImageError: The image cannot be measured; `code` says why.
     """
     if isinstance(source, np.ndarray):
         return Opened(_checked(source, limits))
+    file, key = divided(source, readers)
+    found = None
+    for found, picture in each(file, limits, readers=readers, files=files):
+        if found == key:
+            return picture
+    if key is None:
+        said = f"holds several images: name one of them, as in '{PurePath(named(file)).name}#{found}'"
+        raise ImageError(f"{named(file)}: {said}", ErrorCode.SEVERAL_FRAMES)
+    raise no_such_image(file, key)
+
+
+def each(
+    source: File, limits: Limits = LIMITS, *, readers: Readers = NO_READERS, files: Sequence[Path] | None = None
+) -> Iterator[tuple[str | None, Opened]]:
+    """All images of a file, each with its key; the key is None where the file holds one image and no series of them.
+
+    Args:
+        source: The file.
+        limits: What is refused.
+        readers: By suffix.
+        files: Those of the series that the source names, where they are known.
+
+    Raises:
+        ImageError: An image cannot be measured, or two have one key; `code` says why.
+    """
+    contents = [_content(one, limits) for one in files or reading.files_of(source, readers)]
+    if sum(len(data) for _, data in contents) > SERIES * limits.bytes:
+        raise _too_many_bytes(named(source), limits)
+    name, data = named(source), contents[0][1]
+    suffix = reading.suffix_of(name, readers) or reading.sniffed(name, data[: reading.HEAD], readers)
+    digest, file = hashlib.sha256(data).hexdigest(), FileBytes(name, data)
+    if suffix is None:
+        pixels, note = _decoded(data, name, limits)
+        yield None, Opened(pixels, sha256=digest, note=note, file=file)
+        return
+    if len(contents) > 1:
+        digest = hashlib.sha256("".join(hashlib.sha256(one).hexdigest() for _, one in contents).encode()).hexdigest()
+    for key, found in reading.decode(readers[suffix], suffix, [one for _, one in contents], name):
+        _check_pixels(found.pixels.shape, name, limits)
+        own = digest if key is None else hashlib.sha256(f"{digest}#{key}".encode()).hexdigest()
+        kept = file if key is None and len(contents) == 1 else None
+        yield key, Opened(found.pixels, found.part, found.spacing, found.meta, found.valid, sha256=own, file=kept)
+
+
+def no_such_image(file: File, key: str | None) -> ImageError:
+    """The error of a key that a file does not have."""
+    return ImageError(f"{named(file)}: holds no image '{key}'; check what is behind '#'", ErrorCode.MISSING)
+
+
+def named(source: File) -> str:
+    """What a file is called."""
+    if isinstance(source, FileBytes):
+        return source.name
+    return os.fsdecode(source) if isinstance(source, (str, os.PathLike)) else BYTES_NAME
+
+
+def divided(source: File, readers: Readers) -> tuple[File, str | None]:
+    """A file, and the key of one of its images where the name has one behind '#'."""
+    base, key = reading.divided(named(source), readers)
+    if key is None or (isinstance(source, str | os.PathLike) and os.path.lexists(source)):
+        return source, None
+    return (FileBytes(base, source.content) if isinstance(source, FileBytes) else base), key
+
+
+def _content(source: File, limits: Limits) -> tuple[str, bytes]:
+    """Name and bytes of a file."""
     with opened(source, limits) as (file, name):
         data = file.read(limits.bytes + 1)
     if len(data) > limits.bytes:
         raise _too_many_bytes(name, limits)
-    suffix = reading.suffix_of(name, readers)
-    digest, file = hashlib.sha256(data).hexdigest(), FileBytes(name, data)
-    if suffix is None:
-        pixels, note = _decoded(data, name, limits)
-        return Opened(pixels, sha256=digest, note=note, file=file)
-    found = reading.decode(readers[suffix], suffix, data, name)
-    _check_pixels(found.pixels.shape, name, limits)
-    return Opened(found.pixels, found.part, found.spacing, found.meta, found.valid, sha256=digest, file=file)
+    return name, data
 
 
 def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
@@ -131,76 +207,6 @@ def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
     if pixels.shape[:2] != (stored.height, stored.width):
         raise ImageError(f"{name}: decodes to another size than its header says; record it again", ErrorCode.UNREADABLE)
     return np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)), stored.note
-
-
-def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
-    """Check an image (H, W, C) against what a model takes; its size is not compared.
-
-    Args:
-        pixels: As `read` gives them.
-        spec: What the model takes.
-        convert: Whether grey may become RGB (three copies) and RGB grey (ITU-R BT.601 luma, rounded): where the user
-            has set `image.channels`.
-
-    Raises:
-        ImageError: `wrong_dtype` or `wrong_channels`.
-    """
-    if pixels.dtype != np.dtype(spec.dtype):
-        raise ImageError(
-            f"the image is {pixels.dtype}, the model takes {spec.dtype}; record it with that depth",
-            ErrorCode.WRONG_DTYPE,
-        )
-    channels = pixels.shape[2]
-    if channels == spec.channels:
-        return pixels
-    if not {channels, spec.channels} <= {1, 3}:
-        raise ImageError(
-            f"the image has {channels} channels, the model takes {spec.channels}; record it with as many",
-            ErrorCode.WRONG_CHANNELS,
-        )
-    if not convert:
-        found, needed = ("grey" if count == 1 else "colour" for count in (channels, spec.channels))
-        raise ImageError(
-            f"the image is {found}, the model takes {needed}; set image.channels to allow it", ErrorCode.WRONG_CHANNELS
-        )
-    return np.repeat(pixels, 3, axis=2) if channels == 1 else luma(pixels)
-
-
-def resize(pixels: Pixels, height: int, width: int) -> Pixels:
-    """Resize an image (H, W, C) with Pillow's antialiased bilinear filter, each channel by itself.
-
-    uint8 as Pillow rounds it; all else in float32, whole numbers rounded half up. An image of that size already is
-    returned as it is.
-    """
-    if pixels.shape[:2] == (height, width):
-        return pixels
-    if pixels.dtype == np.uint8 and pixels.shape[2] not in (1, 3):  # Pillow would take a fourth one for alpha
-        return np.concatenate([resize(plane[..., None], height, width) for plane in np.moveaxis(pixels, 2, 0)], axis=2)
-    if pixels.dtype == np.uint8:
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-        resized = np.array(image.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
-        return resized.reshape(height, width, pixels.shape[2])
-    planes = [resize_map(plane.astype(np.float32), height, width) for plane in np.moveaxis(pixels, 2, 0)]
-    resized = np.stack(planes, axis=2)
-    return resized if pixels.dtype.kind == "f" else np.asarray(np.floor(resized + np.float32(0.5)), pixels.dtype)
-
-
-def resize_map(anomaly_map: NDArray[np.float32], height: int, width: int) -> NDArray[np.float32]:
-    """Resize an anomaly map (h, w) with the same filter, in float32."""
-    if anomaly_map.shape == (height, width):
-        return anomaly_map
-    resized = Image.fromarray(anomaly_map).resize((width, height), Image.Resampling.BILINEAR)
-    return np.array(resized, dtype=np.float32)
-
-
-def luma(pixels: Pixels) -> Pixels:
-    """The grey (H, W, 1) of an RGB image: ITU-R BT.601 in 16-bit fixed point, rounded, as in Pillow."""
-    if pixels.dtype.kind != "u":
-        mixed = pixels.astype(np.float32) @ (np.array([19595, 38470, 7471], np.float32) / 65536)
-        return (mixed if pixels.dtype.kind == "f" else np.rint(mixed)).astype(pixels.dtype)[..., None]
-    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
-    luma = (red * 19595 + green * 38470 + blue * 7471 + 0x8000) >> 16
-    return luma.astype(pixels.dtype)[..., None]
 
 
 def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.images import imaging, kept, readers
+from anomalib_lite.edge.images.catalogue import Catalogue
 from anomalib_lite.edge.images.formats.identify import reader_of
 from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Header, Limits, Opened
 from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ImageError, NotAnImage
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,7 @@ class Opener:
 
     readers: Readers = field(default_factory=lambda: NO_READERS)  # by suffix, for what the host does not read
     limits: Limits = LIMITS
+    catalogue: Catalogue = field(default_factory=Catalogue, compare=False, repr=False)
 
     def read(self, source: File | NDArray[Any]) -> Opened:
         """One image as it is: `imaging.read`.
@@ -31,7 +37,14 @@ class Opener:
         """
         if isinstance(source, Kept):
             return self._kept(source)
-        return imaging.read(source, self.limits, readers=self.readers)
+        if isinstance(source, np.ndarray):
+            return imaging.read(source, self.limits)
+        file, key = imaging.divided(source, self.readers)
+        files = self.catalogue.files(file)
+        if key is None:
+            return imaging.read(file, self.limits, readers=self.readers, files=files)
+        start = lambda: imaging.each(file, self.limits, readers=self.readers, files=files)  # noqa: E731
+        return self.catalogue.take(file, key, start)
 
     def _kept(self, file: Kept) -> Opened:
         """A file of a bundle, as it was kept: its own .npy files are no matter of readers."""
@@ -42,17 +55,76 @@ class Opener:
             return found
         return replace(found, valid=imaging.read(file.valid, self.limits).pixels[..., 0] > 0)
 
+    def images(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
+        """The images of files, and the files that hold none.
+
+        Files of the host's formats are images. Those with readers are opened: `scan.dcm#12` is one of the images of
+        a file that holds several, and a series of files is one under a name of its own. One that cannot be read stays,
+        to be told of where it is read.
+
+        Raises:
+            PluginError: A reader gathers files into nonsense.
+        """
+        series = self.series(paths)
+        asked = [path for path in series if self.suffix(path.name) or self._sniffs(path)]
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            contents = dict(zip(asked, pool.map(self._contents, asked), strict=True))
+        used = {file for name, files in series.items() if contents.get(name) != [] for file in files}
+        found = [one for name in series for one in contents.get(name, [name])]
+        return found, [path for path in paths if path not in used]
+
+    def series(self, paths: Sequence[Path]) -> dict[Path, Sequence[Path]]:
+        """Each image file by itself, and each series by a name, with its files; without what belongs to none.
+
+        Raises:
+            PluginError: A reader gathers files into nonsense.
+        """
+        known = self.catalogue.series
+        left: dict[Path, Sequence[Path]] = {path: known.get(path, [path]) for path in paths}
+        for suffix, reader in self.readers.items():
+            mine = [path for path in left if path not in known and self.suffix(path.name) == suffix]
+            if mine and readers.whole(reader).gather is not None:
+                series = readers.gathered(reader, suffix, mine)
+                known.update({name: files for name, files in series.items() if [name] != files})
+                first, others = {files[0]: name for name, files in series.items()}, set(mine)
+                left = {
+                    first.get(path, path): files for path, files in left.items() if path in first or path not in others
+                }
+                left.update(series)
+        return left
+
+    def _contents(self, path: Path) -> list[Path]:
+        """The images of a file that has a reader; the file itself where it cannot be read."""
+        found, parts = list[Path](), dict[Path, str]()
+        files = self.catalogue.files(path)
+        try:
+            for key, picture in imaging.each(path, self.limits, readers=self.readers, files=files):
+                found.append(path if key is None else path.with_name(f"{path.name}#{key}"))
+                if picture.part is not None:
+                    parts[found[-1]] = picture.part
+        except NotAnImage:
+            return []
+        except ImageError:
+            return [path]
+        self.catalogue.parts.update(parts)
+        return found
+
     def header(self, source: File) -> Header:
         """Size, channels and dtype of an image file: `imaging.read_header`.
 
         Raises:
             ImageError: It is missing, too large, or no image.
         """
-        return imaging.read_header(source, self.limits, readers=self.readers)
+        file, key = imaging.divided(source, self.readers)
+        if key is None and self.catalogue.files(file) is None:
+            return imaging.read_header(source, self.limits, readers=self.readers)
+        pixels = self.read(source).pixels
+        height, width, channels = pixels.shape
+        return Header(height, width, channels, str(pixels.dtype), self.suffix(imaging.named(source)) or "")
 
     def memory(self, source: File) -> int:
         """Bytes that decoding a file takes at most, beside the file: by its header, or by the limit with a reader."""
-        if isinstance(source, FileBytes) and self.suffix(source.name):
+        if isinstance(source, FileBytes) and self.reads(source):
             return BYTES_PER_PIXEL * self.limits.pixels
         try:
             header = self.header(source)
@@ -60,23 +132,39 @@ class Opener:
             return 0  # nothing is decoded
         return BYTES_PER_PIXEL * header.height * header.width
 
+    def reads(self, file: FileBytes) -> bool:
+        """Whether a reader reads a file."""
+        known = self.suffix(file.name) or readers.sniffed(file.name, file.content[: readers.HEAD], self.readers)
+        return known is not None
+
     def is_image(self, name: str) -> bool:
         """Whether a file is an image by its suffix."""
         return readers.is_image(name, self.readers)
 
     def finds(self, path: Path) -> bool:
         """Whether a file is an image: by its suffix, or by its first bytes where its name has none."""
-        if path.suffix:
-            return self.is_image(path.name)
+        if self.is_image(path.name):
+            return True
+        if not readers.tells_nothing(path.name):
+            return False
+        return self._head(path, lambda head: reader_of(head[:16]) is not None) or self._sniffs(path)
+
+    def _sniffs(self, path: Path) -> bool:
+        """Whether a reader knows a file by its first bytes."""
+        if not readers.tells_nothing(path.name) or not self.readers:
+            return False
+        return self._head(path, lambda head: readers.sniffed(path.name, head, self.readers) is not None)
+
+    def _head(self, path: Path, tells: Callable[[bytes], bool]) -> bool:
         try:
             with imaging.opened(path, self.limits) as (file, _):
-                return reader_of(file.read(16)) is not None
+                return tells(file.read(readers.HEAD))
         except ImageError:
             return False
 
     def suffix(self, name: str) -> str | None:
         """The suffix by which a file has a reader; None where the host reads it, or nobody does."""
-        return readers.suffix_of(name, self.readers)
+        return readers.suffix_of(readers.divided(name, self.readers)[0], self.readers)
 
 
 PLAIN = Opener()

@@ -1,24 +1,51 @@
 """Which files are images by their suffix: those that the host reads itself, and those that a reader is given for.
 
 A reader is a function from an open file to pixels. It is handed over by the program (`Model(path, readers=...)`); what
-a bundle says of readers is for messages only, and never imported.
+a bundle says of readers is never imported. A file may hold several images: `scan.dcm#12` names one.
 """
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from io import BytesIO
-from types import MappingProxyType
+from pathlib import Path, PurePath
+from types import MappingProxyType, SimpleNamespace
 from typing import Any, BinaryIO, TypeAlias
 
+from anomalib_lite.edge.images.formats.identify import reader_of
 from anomalib_lite.edge.images.picture import Picture, checked
 from anomalib_lite.edge.manifest import ReaderRecord
-from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, NotAnImage, PluginError
 
-Read: TypeAlias = Callable[[BinaryIO], Any]  # -> Picture, or its pixels alone
-Readers: TypeAlias = Mapping[str, Read]  # suffix -> reader: {".dcm": read}
+Read: TypeAlias = Callable[..., Any]  # (file[, options]) -> Picture, its pixels alone, or an iterator of (key, Picture)
+Gather: TypeAlias = Callable[[Sequence[Path]], Iterable[tuple[str, Sequence[Path]]]]
 
+
+@dataclass(frozen=True, kw_only=True)
+class Reader:
+    """A reader with all that may belong to it, as a program hands it over; a function alone does where nothing does."""
+
+    read: Read
+    options: Mapping[str, Any] | None = None  # what `read` gets behind the file, as a namespace
+    gather: Gather | None = None  # where several files are one image or one series: `read` gets a list of files
+    sniff: Callable[[bytes], bool] | None = None  # whether the first bytes are of such a file, where its name has none
+    guards: tuple[str, ...] = ()  # keys of `Picture.meta` that have to be as in the training
+
+    def __call__(self, files: Sequence[BinaryIO]) -> Any:
+        """What is read from a file, or from the files of a series."""
+        given: Any = list(files) if self.gather else files[0]
+        return self.read(given) if self.options is None else self.read(given, SimpleNamespace(**self.options))
+
+
+Readers: TypeAlias = Mapping[str, Reader | Read]  # by suffix: {".dcm": read}
+
+END = object()
+HEAD = 4096  # bytes that `sniff` gets
+KEY = re.compile(r"[A-Za-z0-9_=+-]([A-Za-z0-9._=+-]{0,62}[A-Za-z0-9_=+-])?")  # safe in a name on every file system
 NO_READERS: Readers = MappingProxyType({})
 IMAGE_SUFFIXES = (
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".pgm", ".ppm",
@@ -65,23 +92,138 @@ def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
     return {one.suffix: _missing(one) for one in known} | dict(readers)
 
 
-def decode(read: Read, suffix: str, data: bytes, name: str) -> Picture:
-    """What a reader finds in a file, its pixels an array of their own in this machine's byte order.
+def whole(reader: Reader | Read) -> Reader:
+    """A reader with all that belongs to it."""
+    return reader if isinstance(reader, Reader) else Reader(read=reader)
+
+
+def divided(name: str, readers: Readers) -> tuple[str, str | None]:
+    """The name of a file and the key of one of its images: "scan.dcm", "12" of "scan.dcm#12"."""
+    base, mark, key = name.rpartition("#")
+    if not mark or not KEY.fullmatch(key):
+        return name, None
+    sniffing = tells_nothing(base) and any(whole(one).sniff for one in readers.values())
+    return (base, key) if sniffing or suffix_of(base, readers) else (name, None)
+
+
+def tells_nothing(name: str) -> bool:
+    """Whether the name of a file has no suffix, or one of digits alone: 1.2.840.10008."""
+    suffix = PurePath(name).suffix
+    return not suffix or suffix[1:].isdigit()
+
+
+def sniffed(name: str, head: bytes, readers: Readers) -> str | None:
+    """The suffix of the reader that knows a file by its first bytes, where its name tells nothing."""
+    if not tells_nothing(name) or reader_of(head[:16]) is not None:
+        return None
+    for suffix, reader in readers.items():
+        sniff = whole(reader).sniff
+        with suppress(Exception):  # what a stranger's file makes of it is no answer
+            if sniff is not None and sniff(head):
+                return suffix
+    return None
+
+
+def decode(
+    reader: Reader | Read, suffix: str, contents: Sequence[bytes], name: str
+) -> Iterator[tuple[str | None, Picture]]:
+    """What a reader finds in a file or a series, each with its key; None where it is one image alone.
+
+    Pixels are arrays of their own in this machine's byte order.
 
     Raises:
-        ImageError: With the reader's own code where it raises one; `reader_failed` where it raises anything else or
-            returns no image; `not_finite` where a pixel is NaN or infinite.
+        ImageError: With the reader's own code where it raises one; `reader_failed` where it raises anything else,
+            returns no image, or the same key twice; `not_finite` where a pixel is NaN or infinite.
     """
+    who, seen = f"the reader of '{suffix}' files", set[str]()
+    with _failing(who, name):
+        returned = whole(reader)([BytesIO(one) for one in contents])
+    if not isinstance(returned, Iterator):
+        yield None, checked(returned, name, who)
+        return
+    while True:
+        with _failing(who, name):
+            item = next(returned, END)
+        if item is END:
+            break
+        key, picture = _pair(item, seen, name, who)
+        yield key, checked(picture, f"{name}#{key}", who)
+    if not seen:
+        said = f"{who} found no image in it; expected one at least, or NotAnImage raised"
+        raise ImageError(f"{name}: {said}", ErrorCode.READER_FAILED)
+
+
+def _pair(item: Any, seen: set[str], name: str, who: str) -> tuple[str, Any]:
+    """The key of an image, once, and the image."""
+    if not isinstance(item, tuple) or len(item) != 2:
+        said = f"yielded an object of type {type(item).__name__}; expected pairs of a key and a Picture"
+        raise ImageError(f"{name}: {who} {said}", ErrorCode.READER_FAILED)
+    key = str(item[0])
+    if not isinstance(item[0], str | int) or not KEY.fullmatch(key):
+        said = f"the key {item[0]!r}; expected a number, or up to 64 letters, digits and any of _=+-. within"
+        raise ImageError(f"{name}: {who} yielded {said}", ErrorCode.READER_FAILED)
+    if key in seen:
+        raise ImageError(f"{name}: {who} yielded the key '{key}' twice; expected each once", ErrorCode.READER_FAILED)
+    seen.add(key)
+    return key, item[1]
+
+
+@contextmanager
+def _failing(who: str, name: str) -> Iterator[None]:
+    """Whatever a reader raises becomes an `ImageError` of one line, with the file."""
     try:
-        returned = read(BytesIO(data))
+        yield
+    except NotAnImage as error:
+        raise NotAnImage(f"{name}: {error}") from error
     except ImageError as error:
         raise ImageError(f"{name}: {error}", error.code) from error
     except (Exception, SystemExit) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise ImageError(
-            f"{name}: the reader of '{suffix}' files failed ({reason})", ErrorCode.READER_FAILED
-        ) from error
-    return checked(returned, name, f"the reader of '{suffix}' files")
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ImageError(f"{name}: {who} failed ({reason})", ErrorCode.READER_FAILED) from error
+
+
+def files_of(source: Any, readers: Readers) -> Sequence[Any]:
+    """The files that are one: of a path, those that its reader gathers under this name."""
+    suffix = suffix_of(os.fsdecode(source), readers) if isinstance(source, str | os.PathLike) else None
+    if suffix is None or whole(readers[suffix]).gather is None or Path(source).exists():
+        return [source]
+    path = Path(source)
+    beside = sorted(one for one in path.parent.glob("*") if suffix_of(one.name, [suffix]) and one.is_file())
+    return gathered(readers[suffix], suffix, beside).get(path) or [source]
+
+
+def gathered(reader: Reader | Read, suffix: str, paths: Sequence[Path]) -> dict[Path, list[Path]]:
+    """The images or series that files are of: each under a name in the folder that its files share.
+
+    A file of its own keeps its name. What `gather` leaves out is passed over.
+
+    Raises:
+        PluginError: `gather` raises, names a file twice, or one that it was not given, or a key twice.
+    """
+    gather, known, found = whole(reader).gather, set(paths), dict[Path, list[Path]]()
+    if gather is None:
+        return {path: [path] for path in paths}
+
+    def wrong(what: str) -> PluginError:
+        return PluginError(f"the reader of '{suffix}' files: gather {what}.")
+
+    try:
+        groups = [(key, [Path(file) for file in files]) for key, files in gather(list(paths))]
+    except Exception as error:
+        raise wrong(f"failed ({' '.join(f'{type(error).__name__}: {error}'.split())}) on {len(paths)} files") from error
+    for key, files in groups:
+        if not files or not known.issuperset(files) or len(set(files)) < len(files):
+            raise wrong(f"gave the key {key!r} no file, one that it was not given, or one twice: {files[:3]}")
+        if not isinstance(key, str | int) or not KEY.fullmatch(str(key)):
+            raise wrong(f"gave the key {key!r}; expected a number, or up to 64 letters, digits and any of _=+-. within")
+        name = (
+            files[0] if len(files) == 1 else Path(os.path.commonpath([one.parent for one in files])) / f"{key}{suffix}"
+        )
+        if name in found:
+            raise wrong(f"gave the key '{key}' twice in {name.parent}")
+        found[name] = files
+        known.difference_update(files)
+    return found
 
 
 def _missing(known: ReaderRecord) -> Read:
