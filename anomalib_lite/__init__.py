@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.results import Result
     from anomalib_lite.errors import AnomalibLiteError, ErrorCode, NotAnImage
-    from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo, hookimpl
+    from anomalib_lite.hookspecs import DetectorInfo, ReaderInfo, WriterInfo, hookimpl
     from anomalib_lite.members import build, detectors
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "Result",
     "TrainingRun",
     "Verdict",
+    "WriterInfo",
     "__version__",
     "build",
     "detectors",
@@ -66,6 +67,7 @@ _HOME = {
     "Result": "edge.results",
     "TrainingRun": "detector",
     "Verdict": "edge.decision",
+    "WriterInfo": "hookspecs",
     "build": "members",
     "detectors": "members",
     "evaluate": "api",

@@ -47,6 +47,7 @@ class ErrorCode(StrEnum):
     WRONG_DTYPE = "wrong_dtype"
     WRONG_CHANNELS = "wrong_channels"
     WRONG_SIZE = "wrong_size"
+    WRONG_META = "wrong_meta"
     ALIGNMENT_FAILED = "alignment_failed"
     NO_READER = "no_reader"
     READER_FAILED = "reader_failed"

@@ -1,4 +1,4 @@
-"""The two hooks of a plugin, and what they return.
+"""The hooks of a plugin, and what they return.
 
 A plugin is a module named by an entry point of the group `anomalib_lite`. It describes first and imports later:
 neither the module nor its hooks may import torch. See plugins/README.md.
@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     from anomalib_lite.config import DetectorConfig, ReaderConfig
 
-__all__ = ["API_VERSION", "DetectorInfo", "ReaderInfo", "hookimpl"]
+__all__ = ["API_VERSION", "DetectorInfo", "ReaderInfo", "WriterInfo", "hookimpl"]
 
 PROJECT = "anomalib_lite"
 API_VERSION = 2
@@ -65,8 +65,25 @@ class ReaderInfo:
     config: type[ReaderConfig] | None = None  # its options: they decide what is measured, so a model keeps them
     gather: str | None = None  # "package.module:gather", of paths: yields (key, paths) where several files are one
     sniff: str | None = None  # "package.module:sniff", of 4096 bytes: whether a file without a suffix is one of these
+    content_types: tuple[str, ...] = ()  # by which `serve` knows such files: ("application/dicom",)
     guards: tuple[str, ...] = ()  # keys of `Picture.meta`: what differs from the training is ERROR
     api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriterInfo:
+    """A writer of results in a format of the field: `predict --write NAME`.
+
+    `write(path: Path, result: Result, picture: Picture, anomaly_map)` writes one file of its own for an image that
+    could be measured. `anomaly_map` is (H, W) float32 at the resolution of the image, raw, higher is more anomalous,
+    and `result` has verdict, score, thresholds and regions. It may raise any error, which ends the command.
+    """
+
+    name: str  # lower case, digits and underscores: dicom_seg
+    summary: str  # one sentence for `plugins show`
+    target: str  # "package.module:write"
+    suffix: str  # of the files that it writes: ".nii.gz"
+    api: int = 2  # the API_VERSION it is written for; writers are of the second at least
 
 
 def reader_name(info: ReaderInfo) -> str:
@@ -82,3 +99,8 @@ def register_detectors() -> list[DetectorInfo]:  # type: ignore[empty-body]
 @hookspec
 def register_readers() -> list[ReaderInfo]:  # type: ignore[empty-body]
     """Readers for file types the host cannot open (DICOM, NIfTI, ...)."""
+
+
+@hookspec
+def register_writers() -> list[WriterInfo]:  # type: ignore[empty-body]
+    """Writers of results in formats of the field (DICOM SEG, NIfTI, ...)."""

@@ -20,6 +20,8 @@ export class Inspection {
   // ort: onnxruntime-web or -node; crypto: the Web Crypto API; decode: bytes -> {width, height, data: RGBA}
   static async load({ ort, crypto, decode }, manifestBytes, graphBytes) {
     const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
+    if (Object.keys(manifest.guards ?? {}).length || (manifest.readers ?? []).some((one) => one.options != null))
+      throw new Error("the model heeds what its readers say of a file (guards, options), which nothing here does");
     if (manifest.schema_version !== 1) throw new Error(`manifest schema ${manifest.schema_version}: expected 1`);
     if ((await hash(crypto, graphBytes)) !== manifest.files["model.onnx"])
       throw new Error("model.onnx is not the file that manifest.json describes (SHA-256)");

@@ -8,7 +8,8 @@ import typer
 
 from anomalib_lite.cli import plugins_check, plugins_new
 from anomalib_lite.cli.help import Command, Group
-from anomalib_lite.cli.options import OUTPUT, Detector
+from anomalib_lite.cli.options import OUTPUT
+from anomalib_lite.cli.plugins_check import Name
 
 if TYPE_CHECKING:
     from anomalib_lite.registry import Registry
@@ -24,7 +25,7 @@ JsonSchema: TypeAlias = Annotated[
 ]
 
 app = typer.Typer(
-    cls=Group, help="List, explain, check and write detectors.", no_args_is_help=True, rich_markup_mode=None
+    cls=Group, help="List, explain, check and write plugins.", no_args_is_help=True, rich_markup_mode=None
 )
 
 
@@ -52,6 +53,8 @@ def list_plugins(
     )
     for suffix in sorted(found.readers):
         typer.echo(f"reader   {suffix} ({found.readers[suffix].provider})")
+    for name in sorted(found.writers):
+        typer.echo(f"writer   {name} ({found.writer_providers[name]})")
     for problem in found.problems:
         typer.echo(f"problem  {problem}")
     for note in found.notes:
@@ -74,6 +77,10 @@ def _listed(found: Registry) -> dict[str, Any]:
             for name, info in sorted(found.detectors.items())
         ],
         "readers": [{"suffix": suffix} | by(found.readers[suffix].provider) for suffix in sorted(found.readers)],
+        "writers": [
+            {"name": name, "suffix": info.suffix} | by(found.writer_providers[name])
+            for name, info in sorted(found.writers.items())
+        ],
         "problems": [by(one.provider) | {"names": list(one.names), "reason": one.reason} for one in found.problems],
         "notes": [by(one.provider) | {"text": one.text} for one in found.notes],
         "restriction": found.restriction,
@@ -81,18 +88,20 @@ def _listed(found: Registry) -> dict[str, Any]:
 
 
 @app.command(cls=Command)
-def show(detector: Detector, json_schema: JsonSchema = False) -> None:
-    """Explain a detector and its settings.
+def show(name: Name, json_schema: JsonSchema = False) -> None:
+    """Explain a detector, a reader or a writer, and its settings.
 
-    Says what it does, and type, default, limits and meaning of every setting. Ends with a configuration file to begin
-    with.
+    Says what it does, and type, default, limits and meaning of every setting. Of a detector it ends with a
+    configuration file to begin with.
     """
     from anomalib_lite import registry
     from anomalib_lite.cli import console
     from anomalib_lite.registry import describing
 
     found = registry.load()
-    info = found.detector(detector)
+    if name.strip().replace("-", "_") not in found.detectors and not json_schema and _shown(name, found):
+        return
+    info = found.detector(name)
     info = registry.described(info, info.config())
     if json_schema:
         console.json(describing.json_schema(info))
@@ -114,6 +123,34 @@ def show(detector: Detector, json_schema: JsonSchema = False) -> None:
     console.options(describing.options_of_host(info))
     typer.echo(f"\n# example: anomalib-lite train {info.name} DATA --config FILE --out MODEL")
     typer.echo(describing.example(info))
+
+
+def _shown(name: str, found: Registry) -> bool:
+    """Explain a reader or a writer of this name; False where there is none."""
+    from anomalib_lite.cli import console
+    from anomalib_lite.registry import reader_name
+    from anomalib_lite.registry.describing import describe_options
+
+    writer, reader = found.writers.get(name.strip().replace("-", "_")), found.reader(name)
+    if reader is not None:
+        known = reader_name(reader)
+        typer.echo(f"{known}: {reader.summary or 'reads further files'}")
+        typer.echo(f"package  {found.readers[reader.suffixes[0]].provider}")
+        also = ", and files whose names tell nothing" if reader.sniff else ""
+        typer.echo(f"reads    {', '.join((*reader.suffixes, *reader.content_types))}{also}")
+        if reader.gather:
+            typer.echo("series   several files may be one image or one series")
+        if reader.guards:
+            typer.echo(f"guards   {', '.join(reader.guards)}: what differs from the training is ERROR")
+        if reader.config:
+            typer.echo(f"\noptions of {known}, which a model keeps")
+            console.options(describe_options(reader.config, f"readers.{known}"))
+    elif writer is not None:
+        typer.echo(f"{writer.name}: {writer.summary}")
+        typer.echo(f"package  {found.writer_providers[writer.name]}")
+        typer.echo(f"writes   {writer.suffix}\n")
+        typer.echo(f"# example: anomalib-lite predict MODEL INPUT --out FOLDER --write {writer.name}")
+    return reader is not None or writer is not None
 
 
 app.command("check", cls=Command)(plugins_check.check)

@@ -10,7 +10,8 @@ import typer
 from anomalib_lite.cli.options import OUTPUT
 
 Name: TypeAlias = Annotated[
-    str, typer.Argument(metavar="NAME", help="Name of the new detector, such as acme-gauss.", show_default=False)
+    str,
+    typer.Argument(metavar="NAME", help="Name of what is new, such as acme-gauss.", show_default=False),
 ]
 Compares: TypeAlias = Annotated[
     bool,
@@ -24,6 +25,10 @@ Looks: TypeAlias = Annotated[
         rich_help_panel=OUTPUT,
     ),
 ]
+Reads: TypeAlias = Annotated[
+    bool,
+    typer.Option("--reader", help="Write a reader of another file type in its place.", rich_help_panel=OUTPUT),
+]
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(
@@ -35,8 +40,10 @@ Out: TypeAlias = Annotated[
 ]
 
 
-def new(name: Name, reference: Compares = False, backbone: Looks = False, out: Out = Path()) -> None:
-    """Write a package with a detector that works.
+def new(
+    name: Name, reference: Compares = False, backbone: Looks = False, reader: Reads = False, out: Out = Path()
+) -> None:
+    """Write a package with a detector, or a reader, that works.
 
     With it come tests, a README, a licence, and a workflow that publishes it.
     """
@@ -45,9 +52,10 @@ def new(name: Name, reference: Compares = False, backbone: Looks = False, out: O
     from anomalib_lite.errors import ConfigError
     from anomalib_lite.registry import scaffold
 
-    if reference and backbone:
-        raise ConfigError("--reference and --backbone are two detectors: give one of them.")
-    folder = scaffold.create(name, out, "reference" if reference else "backbone" if backbone else "image")
+    if reference + backbone + reader > 1:
+        raise ConfigError("--reference, --backbone and --reader are packages of their own: give one of them.")
+    kind: scaffold.Kind = "reference" if reference else "backbone" if backbone else "reader" if reader else "image"
+    folder = scaffold.create(name, out, kind)
     detector = folder.name.replace("-", "_")
     typer.echo(f"written  {folder}")
     typer.echo("next")

@@ -45,6 +45,16 @@ Heatmaps: TypeAlias = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
+Write: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--write",
+        metavar="NAME",
+        help="Write each result in a format of the field, too, to OUT/NAME, with this writer of a plugin. Needs --out.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 Reference: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -70,6 +80,7 @@ def predict(
     overwrite: options.Overwrite = False,
     json: Json = False,
     heatmaps: Heatmaps = None,
+    write: Write = None,
     column: options.Column = None,
     reference: Reference = None,
     strict: options.Strict = False,
@@ -82,20 +93,22 @@ def predict(
     REVIEW lies between the two thresholds. ERROR is what could not be measured; it is never OK.
     """
     from anomalib_lite.cli import console
-    from anomalib_lite.edge.decision import Verdict
     from anomalib_lite.edge.model import Model
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.predict import Heatmaps
     from anomalib_lite.pipeline.predict import predict as run
+    from anomalib_lite.pipeline.written import Writing
 
     shown = Heatmaps(_which(heatmaps)) if heatmaps else None
-    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    plugins = console.plugins()
+    loaded = Model(model, provider=provider, threads=threads, readers=plugins.readers)
     with stdout_for_results() as results:
         done = run(
             loaded,
             inputs,
             out=options.folder(out),
             heatmaps=shown,
+            writing=Writing.of(plugins.writer(write)) if write else None,
             reference=options.golden_image(reference, loaded, "--reference"),
             columns=options.columns(column),
             overwrite=overwrite,
@@ -103,6 +116,14 @@ def predict(
             track=console.track,
         )
     _tell(done)
+    _exit(done, strict=strict, fail_on_ng=fail_on_ng)
+
+
+def _exit(done: Predicted, *, strict: bool, fail_on_ng: bool) -> None:
+    """Exit with 3 where images could not be measured, or with 1 where one is NG, if that is asked."""
+    from anomalib_lite.cli import console
+    from anomalib_lite.edge.decision import Verdict
+
     console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
     if fail_on_ng and done.counts[Verdict.NG]:
         raise typer.Exit(1)

@@ -37,6 +37,8 @@ def serve(
     """Answer HTTP requests with verdicts.
 
     POST an image to /inspect and get its result row. There are /healthz, /readyz, /metrics and /openapi.json, too.
+    A file type that a plugin reads is named, /inspect?name=scan.dcm, or declared, Content-Type: application/dicom; one
+    image of a file that holds several is named with its key, name=scan.dcm%2312.
     """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model

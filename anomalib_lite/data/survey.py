@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ class Facts:
     sha256: str
     thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
     masked: bool = False  # whether it says what of it is to be inspected
+    meta: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what its file says of it
 
     @property
     def kind(self) -> str:
@@ -120,8 +122,8 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
         return str(error)
     height, width, channels = picture.pixels.shape
     dtype, maximum = str(picture.pixels.dtype), picture.pixels.max().item()
-    masked = picture.valid is not None
-    return Facts(height, width, channels, dtype, maximum, picture.sha256, thumbnail(picture.pixels), masked)
+    seen = dtype, maximum, picture.sha256, thumbnail(picture.pixels), picture.valid is not None
+    return Facts(height, width, channels, *seen, picture.meta)
 
 
 def unusable(

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from anomalib_lite.edge.images.imaging import FileBytes
     from anomalib_lite.edge.images.picture import Picture
+    from anomalib_lite.edge.images.readers import Reader
     from anomalib_lite.edge.model import Model
 
-__all__ = ["FileBytes", "Model", "Picture"]
+__all__ = ["FileBytes", "Model", "Picture", "Reader"]
 
-_HOME = {"FileBytes": "images.imaging", "Model": "model", "Picture": "images.picture"}
+_HOME = {"FileBytes": "images.imaging", "Model": "model", "Picture": "images.picture", "Reader": "images.readers"}
 
 
 def __getattr__(name: str) -> object:

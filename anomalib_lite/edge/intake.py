@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +18,7 @@ from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.edge.images.imaging import File, Limits, Opened
+from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers, complete
@@ -37,6 +38,7 @@ class Intake:
     opener: Opener = PLAIN
     goldens: Goldens = field(default_factory=lambda: Goldens({}))  # those that the model carries
     compares: bool = False  # whether the graph has the input `reference`
+    guards: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # key of `Picture.meta` -> values of the training
 
     @classmethod
     def of(cls, bundle: Bundle, readers: Readers) -> Self:
@@ -59,15 +61,29 @@ class Intake:
             roi=region_of_interest(bundle.read(ROI)) if record.roi else None,
             align=record.align,
         )
-        return cls(framing, opener, _goldens(bundle, opener), manifest.compares)
+        return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards)
 
     def read(self, source: Source) -> Opened:
         """One image, as it is.
 
         Raises:
-            ImageError: It cannot be measured.
+            ImageError: It cannot be measured, or its file says what no file of the training said (`wrong_meta`).
         """
-        return self.opener.read(source)
+        picture = self.opener.read(source)
+        if not isinstance(source, np.ndarray | Kept):  # whose files nobody has, or which are the bundle's own
+            for key, known in self.guards.items():
+                self._check(key, picture.meta.get(key), known, imaging.named(source))
+        return picture
+
+    @staticmethod
+    def _check(key: str, value: object, known: Sequence[Any], name: str) -> None:
+        if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in known):
+            there = " or ".join(map(repr, known))
+            said = "says nothing of it" if value is None else f"says {value!r}"
+            raise ImageError(
+                f"{name}: the model was trained on images with {key} {there}, this one {said}; train another model",
+                ErrorCode.WRONG_META,
+            )
 
     def candidates(self, name: str | None, reference: Source | None = None) -> Sequence[View]:
         """The golden images that an image is compared with; none where the model compares with nothing.

@@ -99,7 +99,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         calibration,
         held_out=measured,
         selfcheck=judged_again(manifest.selfcheck, calibration.limits),
-        readers=readers_of([image.sample for image in scored.images], installed),
+        readers=readers_of([image.sample for image in scored.images], model.opener),
     )
     written = _write(model, manifest, earlier, scored, asked.out or asked.model)
     return Trained(written, calibration, scored.errors, notes)

@@ -66,7 +66,7 @@ def check(asked: Check, *, plugins: Registry) -> Checked:
         ConfigError: An option has no meaning.
     """
     config = _configured(asked)
-    opener = Opener(plugins.readers, Limits.of(config.image.max_pixels))
+    opener = Opener(plugins.readers_with(config.readers), Limits.of(config.image.max_pixels))
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=opener)
     looked, unreadable = look(dataset.samples, opener)
     planned, problems = _dry_run(dataset, looked, unreadable, config)

@@ -15,6 +15,7 @@ from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
+from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.report.heatmaps import write_heatmap
 
@@ -62,6 +63,7 @@ def predict(
     heatmaps: Heatmaps | None = None,
     reference: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    writing: Writing | None = None,
     overwrite: bool = False,
     each: Callable[[Result], None] = lambda result: None,
     track: Track = untracked,
@@ -75,6 +77,7 @@ def predict(
         heatmaps: Write pictures of these to OUT/heatmaps; a row names its own.
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed CSV columns.
+        writing: Writes results in a format of the field to OUT/NAME; a row names its own file.
         overwrite: Replace an earlier result in `out`.
         each: Called with every result.
         track: Shows progress.
@@ -82,23 +85,34 @@ def predict(
     Raises:
         AnomalibLiteError: `out` holds an earlier result, or is needed and not given; nothing was found.
     """
-    if heatmaps and out is None:
-        raise ConfigError("--heatmaps needs a folder to write to: add --out DIR.")
-    result_folder.refuse_existing(out, overwrite=overwrite)
+    _refuse(out, heatmaps, writing, overwrite=overwrite)
     images, notes = chosen(inputs, model.opener, columns, compares=model.bundle.manifest.compares)
     done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
     result_folder.clear(out)
-    with ResultWriter(out, ("heatmap",)) as writer, reporting.Inspected(model, out) as report:
+    with _rows(out, writing) as writer, reporting.Inspected(model, out) as report:
         for one in track(images, "inspecting"):
             result, pixels = (seen := _inspected(model, one, reference)).result, seen.pixels
             done.counts[result.verdict] += 1
             picture = result_folder.place(out, one.path, root) if out and result.verdict in shown else None
-            writer.write(result, picture)
+            writer.write(result, picture, *([writing(seen, one.path, root, out)] if writing and out else []))
             report.add(result, pixels)
             if out and picture and pixels is not None:
                 write_heatmap(model, result, pixels, out / picture)
             each(result)
     return done
+
+
+def _rows(out: Path | None, writing: Writing | None) -> ResultWriter:
+    """What rows are written to, with a column for each kind of file that they name."""
+    return ResultWriter(out, ("heatmap", "written") if writing else ("heatmap",))
+
+
+def _refuse(out: Path | None, heatmaps: Heatmaps | None, writing: Writing | None, *, overwrite: bool) -> None:
+    """Raise where files would be written, and no folder is named, or one that may not be written to."""
+    if out is None and (heatmaps or writing):
+        option = "--heatmaps" if heatmaps else f"--write {writing.info.name}" if writing else ""
+        raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
+    result_folder.refuse_existing(out, overwrite=overwrite)
 
 
 def _inspected(model: Model, one: Chosen, reference: Path | None) -> Seen:

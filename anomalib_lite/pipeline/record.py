@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.golden.goldens import FOLDER
-from anomalib_lite.edge.images.readers import suffix_of
+from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.images.readers import whole
 from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.manifest import (
     DataRecord,
@@ -25,11 +26,10 @@ from anomalib_lite.edge.manifest import (
     now,
 )
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.registry import Provider
+from anomalib_lite.registry import Provider, Reader
 from anomalib_lite.version import __version__
 
 if TYPE_CHECKING:
-    from anomalib_lite.registry import Reader
     from anomalib_lite.training.fitting import Fitted
     from anomalib_lite.training.plan import Plan
 
@@ -66,7 +66,8 @@ def describe(
         reference=None
         if goldens is None
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
-        readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.readers, goldens.names if goldens else ())),
+        readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.intake.opener, goldens.names if goldens else ())),
+        guards=_guards(plan),
     )
 
 
@@ -110,11 +111,22 @@ def _data(plan: Plan, scored: Scored) -> DataRecord:
     )
 
 
-def readers_of(
-    samples: Iterable[Sample], readers: Mapping[str, Reader], goldens: Iterable[str] = ()
-) -> list[ReaderRecord]:
-    """Who reads these samples and golden images, where the host does not: for messages, never to be imported."""
-    names = [path.name for sample in samples for path in (sample.path, sample.reference) if path is not None]
-    used = sorted({suffix for name in (*names, *goldens) if (suffix := suffix_of(name, readers))})
-    found = [(suffix, readers[suffix].provider) for suffix in used]
-    return [ReaderRecord(suffix, one.package, one.version) for suffix, one in found]
+def _guards(plan: Plan) -> dict[str, tuple[Any, ...]]:
+    """What the files of the training say of what their readers guard; None among it where some say nothing."""
+    samples, opener = [*plan.fit, *plan.held_out], plan.intake.opener
+    used = {suffix for sample in samples if (suffix := opener.suffix_at(sample.path))}
+    keys = dict.fromkeys(key for suffix in sorted(used) for key in whole(opener.readers[suffix]).guards)
+    metas = [plan.survey.facts[sample.path].meta for sample in samples]
+    return {key: tuple(dict.fromkeys(meta.get(key) for meta in metas)) for key in keys}
+
+
+def readers_of(samples: Iterable[Sample], opener: Opener, goldens: Iterable[str] = ()) -> list[ReaderRecord]:
+    """Who reads these samples and golden images, where the host does not, and with which options."""
+    paths = [path for sample in samples for path in (sample.path, sample.reference) if path is not None]
+    used = {opener.suffix_at(path) for path in paths} | {opener.suffix(name) for name in goldens}
+    found = [(suffix, opener.readers[suffix]) for suffix in sorted(filter(None, used))]
+    return [
+        ReaderRecord(suffix, one.provider.package, one.provider.version, one.options)
+        for suffix, one in found
+        if isinstance(one, Reader)
+    ]

@@ -141,7 +141,7 @@ def _written(
     check = selfcheck.choose(config.calibration.selfcheck, scored, model.intake, made.runtime, calibration.limits)
     kept = {name: model.bundle.read(name) for name in manifest.files if not name.startswith(f"{FOLDER}/")}
     files: dict[str, bytes] = {**kept, **check.files, bundle.GRAPH: made.graph}
-    readers = readers_of([image.sample for image in scored.images], plugins.readers)
+    readers = readers_of([image.sample for image in scored.images], model.opener)
     manifest = _rescored(manifest, config, made.parity).recalibrated(
         calibration, held_out=scored.record, selfcheck=check.expected, readers=readers
     )

@@ -46,7 +46,7 @@ def refuse_existing(folder: Path | None, *, overwrite: bool) -> None:
 
 
 def clear(folder: Path | None) -> None:
-    """Remove an earlier result, and of its heat maps those that its rows name; whatever else is there stays.
+    """Remove an earlier result, and of heat maps and written files those that its rows name; whatever else stays.
 
     Raises:
         DataError: It cannot be removed.
@@ -54,7 +54,7 @@ def clear(folder: Path | None) -> None:
     if folder is None or not is_result(folder):
         return
     try:
-        for picture in _pictures(folder):
+        for picture in _made(folder):
             picture.unlink(missing_ok=True)
             _remove_empty(picture.parent, folder)
         for name in (METRICS, REPORT, JSON_LINES, CSV):  # last what tells that it is a result
@@ -76,34 +76,36 @@ def is_result(folder: Path) -> bool:
         return False
 
 
-def place(folder: Path, image: Path, root: Path | None) -> str:
-    """Where the heat map of an image goes within the folder: 'heatmaps/NAME.png', or a free name that is short enough.
+def place(out: Path, image: Path, root: Path | None, *, folder: str = HEATMAPS, suffix: str = PICTURE) -> str:
+    """Where the heat map of an image goes within `out`: 'heatmaps/NAME.png', or a free name that is short enough.
 
     Args:
-        folder: The results'.
+        out: The folder of results.
         image: The image.
         root: What its name is relative to; None for the root of its drive.
+        folder: Within `out`, for files of another kind.
+        suffix: Of these files.
     """
     image = absolute(image)
     inside = PurePosixPath(*image.relative_to(root or image.anchor).parts)
-    name = inside.name + PICTURE
-    if len(os.fsencode(name)) > _most(folder, "PC_NAME_MAX", LONGEST_NAME):
-        name = _short(inside)
-    above = PurePosixPath(HEATMAPS) / inside.parent
-    if len(os.fsencode(absolute(folder) / above / name)) >= _most(folder, "PC_PATH_MAX", LONGEST_PATH):
-        above, name = PurePosixPath(HEATMAPS), _short(inside)
+    name = inside.name + suffix
+    if len(os.fsencode(name)) > _most(out, "PC_NAME_MAX", LONGEST_NAME):
+        name = _short(inside, suffix)
+    above = PurePosixPath(folder) / inside.parent
+    if len(os.fsencode(absolute(out) / above / name)) >= _most(out, "PC_PATH_MAX", LONGEST_PATH):
+        above, name = PurePosixPath(folder), _short(inside, suffix)
     number = 1
-    while os.path.lexists(folder / above / name):
+    while os.path.lexists(out / above / name):
         number += 1
-        name = _short(inside, number)
+        name = _short(inside, suffix, number)
     return (above / name).as_posix()
 
 
-def _short(inside: PurePosixPath, number: int = 1) -> str:
+def _short(inside: PurePosixPath, suffix: str, number: int = 1) -> str:
     """The beginning of a name, and a digest that tells it from others that begin alike."""
     beginning = os.fsencode(inside.name)[:80].decode("utf-8", "ignore")  # without half a letter at its end
     digest = hashlib.sha256(os.fsencode(f"{inside}{number}")).hexdigest()[:16]
-    return f"{beginning}-{digest}{PICTURE}"
+    return f"{beginning}-{digest}{suffix}"
 
 
 def _most(folder: Path, what: str, otherwise: int) -> int:
@@ -113,25 +115,28 @@ def _most(folder: Path, what: str, otherwise: int) -> int:
     return otherwise
 
 
-def _pictures(folder: Path) -> Iterator[Path]:
-    """The heat maps that the rows of a result name, and that lie in its folder."""
-    inside = (folder / HEATMAPS).resolve()
+def _made(folder: Path) -> Iterator[Path]:
+    """The heat maps, and what a writer wrote, that the rows of a result name, and that lie in folders of its own."""
+    above = folder.resolve()
     with (folder / JSON_LINES).open("rb") as file:
         for line in file:
             try:
                 row = json.loads(line)
             except ValueError:  # a row that was cut off
                 continue
-            name = row.get("heatmap") if isinstance(row, dict) else None
-            if isinstance(name, str) and name.endswith(PICTURE):
+            named = {key: row.get(key) for key in ("heatmap", "written")} if isinstance(row, dict) else {}
+            for key, name in named.items():
+                if not isinstance(name, str) or (key == "heatmap" and not name.endswith(PICTURE)):
+                    continue
+                inside = above / (HEATMAPS if key == "heatmap" else PurePosixPath(name).parts[0] if name else HEATMAPS)
                 with suppress(OSError, ValueError):
-                    picture = folder / name
-                    if picture.parent.resolve().is_relative_to(inside) and not picture.is_dir():
-                        yield picture
+                    one = folder / name
+                    if inside.parent == above and one.parent.resolve().is_relative_to(inside) and not one.is_dir():
+                        yield one
 
 
 def _remove_empty(below: Path, folder: Path) -> None:
-    """Remove folders of heat maps that hold nothing any more."""
+    """Remove folders of such files that hold nothing any more."""
     with suppress(OSError):
         while below != folder:
             below.rmdir()

@@ -7,7 +7,7 @@ import errno
 import os
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Annotated, Any
@@ -98,16 +98,25 @@ class Metrics:
         return "\n".join(lines) + "\n"
 
 
-async def read_body(request: Request, limit: int, seconds: float, take: Callable[[int], None]) -> bytes:
+def content_type(request: Request) -> str:
+    """What a request declares of its body."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+async def read_body(
+    request: Request, limit: int, seconds: float, take: Callable[[int], None], kinds: Collection[str] = ()
+) -> bytes:
     """The body of a request, never more of it than `limit` bytes; `take` holds them, and may raise `Full`.
 
     Raises:
         HTTPException: 413 too large, 415 not an image, 408 too slow, 400 nothing in it, or not all of it, 503 too much
             at once.
     """
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if not (kind.startswith("image/") or kind == "application/octet-stream"):
-        raise HTTPException(415, "send the bytes of an image file, Content-Type image/* or application/octet-stream")
+    kind = content_type(request)
+    if not (kind.startswith("image/") or kind in (*kinds, "application/octet-stream")):
+        others = "".join(f", {one}" for one in sorted(kinds))
+        said = f"send the bytes of an image file, Content-Type image/*{others} or application/octet-stream"
+        raise HTTPException(415, said)
     announced = request.headers.get("content-length", "0")
     if not announced.isdecimal() or int(announced[:20]) > limit:
         raise HTTPException(413, f"at most {limit} bytes are taken")
@@ -161,7 +170,8 @@ def application(
             raise HTTPException(503, unready)
         loop = asyncio.get_running_loop()
         with budget.arriving() as take:
-            file = FileBytes(name, await read_body(request, max_body, body_seconds, take))
+            body = await read_body(request, max_body, body_seconds, take, model.opener.content_types)
+            file = FileBytes(model.opener.named(name, content_type(request)), body)
             async with budget.decoding(await loop.run_in_executor(pool, model.opener.memory, file)):
                 judge = lambda: model.inspect(file, reference=reference, name=name)  # noqa: E731
                 result = await loop.run_in_executor(pool, judge)

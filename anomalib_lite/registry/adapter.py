@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo
+from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo, WriterInfo
 
-Item = TypeVar("Item", bound=DetectorInfo | ReaderInfo)
+Item = TypeVar("Item", bound=DetectorInfo | ReaderInfo | WriterInfo)
 
 ADVICE = (
     "is written for plugin API 1 and works. For API 2 say api=2; in place of a property 'positional' its config has "

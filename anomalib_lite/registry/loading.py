@@ -11,14 +11,14 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
-from anomalib_lite.config import DetectorConfig, nearest
+from anomalib_lite.config import DetectorConfig, nearest, validate
 from anomalib_lite.edge.images import readers
-from anomalib_lite.errors import MissingExtra, PluginError
-from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
+from anomalib_lite.errors import ConfigError, MissingExtra, PluginError
+from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo, WriterInfo, reader_name
 from anomalib_lite.registry import vetting
 from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
 
@@ -49,6 +49,8 @@ class Reader(readers.Reader):
             gather=None if info.gather is None else later(info.gather),
             sniff=None if info.sniff is None else later(info.sniff),
             guards=info.guards,
+            content_types=info.content_types,
+            preset=True,
             suffix=suffix,
             provider=provider,
         )
@@ -61,6 +63,8 @@ class Registry:
     detectors: Mapping[str, DetectorInfo]
     readers: Mapping[str, Reader]  # by suffix
     reader_infos: Mapping[str, ReaderInfo]  # by suffix
+    writers: Mapping[str, WriterInfo]
+    writer_providers: Mapping[str, Provider]  # writer name -> package
     providers: Mapping[str, Provider]  # detector name -> package
     problems: tuple[Problem, ...]
     notes: tuple[Note, ...]
@@ -85,6 +89,47 @@ class Registry:
             hint += f" {PLUGINS_VARIABLE}='{self.restriction}' (or --no-plugins) restricts which plugins are loaded."
         raise PluginError(f"no detector '{name}'. Installed: {installed}.{hint}")
 
+    def writer(self, name: str) -> WriterInfo:
+        """The writer of this name; hyphens and underscores are the same.
+
+        Raises:
+            PluginError: No plugin provides it.
+        """
+        found = self.writers.get(_normal(name))
+        if found is None:
+            broken = "".join(f" {one}." for one in self.problems_of(name))
+            there = ", ".join(sorted(self.writers)) or "none"
+            raise PluginError(f"no writer '{name}'. Installed: {there}.{broken}{nearest(_normal(name), self.writers)}")
+        return found
+
+    def reader(self, name: str) -> ReaderInfo | None:
+        """The reader of this name, or of a suffix; None where there is none."""
+        wanted, known = _normal(name), self.reader_infos
+        return known.get(name.strip()) or next((one for one in known.values() if wanted == reader_name(one)), None)
+
+    def readers_with(self, options: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Reader]:
+        """The readers, with options of a configuration: those of each by its name.
+
+        Raises:
+            ConfigError: No reader of this name takes options, or one has no meaning.
+        """
+        given: dict[str, Any] = {}
+        for name, values in options.items():
+            info = self.reader(name)
+            if info is None or info.config is None:
+                known = {reader_name(one) for one in self.reader_infos.values() if one.config is not None}
+                hint = nearest(_normal(name), known) or f" Known: {', '.join(sorted(known)) or 'none'}."
+                raise ConfigError(f"readers.{name}: no reader of this name takes options.{hint}")
+            name = reader_name(info)
+            where, show = f"options of the reader '{name}'", f"anomalib-lite plugins show {name}"
+            prefix = ("readers", name)
+            read = validate(info.config, values, where=where, help_command=show, prefix=prefix)
+            given |= dict.fromkeys(info.suffixes, read.model_dump(mode="json"))
+        return {
+            suffix: replace(one, options=given.get(suffix, one.options), preset=suffix not in given)
+            for suffix, one in self.readers.items()
+        }
+
     def problems_of(self, name: str) -> list[Problem]:
         """The problems of a detector, or of the entry point of that name."""
         wanted = _normal(name)
@@ -106,13 +151,16 @@ def load() -> Registry:
     known, reader_clashes = _unique(
         [(suffix, one.provider, info) for one in answers for info in one.readers for suffix in info.suffixes]
     )
+    writers, writer_clashes = _unique([(info.name, one.provider, info) for one in answers for info in one.writers])
     problems += [problem for one in answers for problem in one.problems]
     return Registry(
         detectors={name: info for name, (_, info) in detectors.items()},
         readers={suffix: Reader.of(info, suffix, provider) for suffix, (provider, info) in known.items()},
+        writers={name: info for name, (_, info) in writers.items()},
+        writer_providers={name: provider for name, (provider, _) in writers.items()},
         reader_infos={suffix: info for suffix, (_, info) in known.items()},
         providers={name: provider for name, (provider, _) in detectors.items()},
-        problems=(*problems, *clashes, *reader_clashes),
+        problems=(*problems, *clashes, *reader_clashes, *writer_clashes),
         notes=tuple(note for one in answers for note in one.notes),
         restriction=restriction,
     )

@@ -14,13 +14,13 @@ import pluggy
 
 from anomalib_lite import hookspecs
 from anomalib_lite.errors import PluginError
-from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo
+from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo, WriterInfo
 from anomalib_lite.output.capture import captured
 from anomalib_lite.registry import vetting
 from anomalib_lite.registry.adapter import ADVICE, adapted
 
 SLOW = 1.0  # seconds
-HOOKS = (("register_detectors", DetectorInfo), ("register_readers", ReaderInfo))
+HOOKS = (("register_detectors", DetectorInfo), ("register_readers", ReaderInfo), ("register_writers", WriterInfo))
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,7 @@ class Answer:
     provider: Provider
     detectors: list[DetectorInfo] = field(default_factory=list)
     readers: list[ReaderInfo] = field(default_factory=list)
+    writers: list[WriterInfo] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
@@ -139,10 +140,10 @@ def _listen(point: EntryPoint, answer: Answer) -> None:
                 provides = True
                 _sort(item, hook, kind, answer)
     if not provides:
-        raise PluginError("it provides nothing: neither register_detectors nor register_readers returns anything")
+        raise PluginError(f"it provides nothing: none of {', '.join(hook for hook, _ in HOOKS)} returns anything")
 
 
-def _sort(item: Any, hook: str, kind: type[DetectorInfo] | type[ReaderInfo], answer: Answer) -> None:
+def _sort(item: Any, hook: str, kind: type[DetectorInfo | ReaderInfo | WriterInfo], answer: Answer) -> None:
     """Put a thing that a hook returned where it belongs."""
     if not isinstance(item, kind):
         wrong = f"{hook} returned {reprlib.repr(item)}, expected a list of {kind.__name__}"
@@ -153,13 +154,15 @@ def _sort(item: Any, hook: str, kind: type[DetectorInfo] | type[ReaderInfo], ans
         item = adapted(item)
     found = vetting.faults(item)
     if found:
-        named = (item.name,) if isinstance(item, DetectorInfo) and isinstance(item.name, str) else ()
+        named = (item.name,) if not isinstance(item, ReaderInfo) and isinstance(item.name, str) else ()
         answer.problems.append(Problem(answer.provider, f"{hook}: {'; '.join(found)}", named))
     elif isinstance(item, DetectorInfo):
         answer.detectors.append(item)
-    else:
+    elif isinstance(item, ReaderInfo):
         answer.readers.append(item)
+    else:
+        answer.writers.append(item)
 
 
-def _named(item: DetectorInfo | ReaderInfo) -> str:
-    return f"'{item.name}'" if isinstance(item, DetectorInfo) else f"the reader {', '.join(item.suffixes)}"
+def _named(item: DetectorInfo | ReaderInfo | WriterInfo) -> str:
+    return f"the reader {', '.join(item.suffixes)}" if isinstance(item, ReaderInfo) else f"'{item.name}'"

@@ -7,24 +7,28 @@ import reprlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from anomalib_lite import config as configuration
-from anomalib_lite.config import Config, DetectorConfig
+from anomalib_lite.config import Config, DetectorConfig, ReaderConfig
 from anomalib_lite.edge.images import readers
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo
+from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo, WriterInfo
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 FIT_ON = ("good", "unlabelled")
+MEDIA = re.compile(r"[a-z0-9.+-]+/[a-z0-9.+-]+")
+SUFFIX = re.compile(r"(\.[a-z0-9_+-]+)+")
 INPUTS = (("image",), ("image", "reference"))
 
 
-def faults(info: DetectorInfo | ReaderInfo) -> list[str]:
+def faults(info: DetectorInfo | ReaderInfo | WriterInfo) -> list[str]:
     """What is wrong with a description, half a sentence each; nothing else is looked at where the API differs."""
     if info.api != API_VERSION:
         return [f"it speaks plugin API {info.api!r}, this host speaks {API_VERSION}: install a matching version"]
+    if isinstance(info, WriterInfo):
+        return list(_writer(info))
     return list(_detector(info) if isinstance(info, DetectorInfo) else _reader(info))
 
 
@@ -49,13 +53,13 @@ def _detector(info: DetectorInfo) -> Iterator[str]:
             yield f"{name} {_shown(text)}: expected text or None"
     if not isinstance(info.members, tuple) or not all(_matches(NAME, one) for one in info.members):
         yield f"members {_shown(info.members)}: expected a tuple of detectors' names"
-    yield from _config(info.config)
+    yield from _config(info.config, DetectorConfig)
     yield from _defaults(info.defaults)
 
 
-def _config(config: Any) -> Iterator[str]:
-    if not isinstance(config, type) or not issubclass(config, DetectorConfig):
-        yield f"config {_shown(config)}: expected a subclass of anomalib_lite.config.DetectorConfig"
+def _config(config: Any, base: type[BaseModel]) -> Iterator[str]:
+    if not isinstance(config, type) or not issubclass(config, base):
+        yield f"config {_shown(config)}: expected a subclass of anomalib_lite.config.{base.__name__}"
         return
     try:
         config()
@@ -84,10 +88,34 @@ def _defaults(defaults: Any) -> Iterator[str]:
 def _reader(info: ReaderInfo) -> Iterator[str]:
     if not _matches(TARGET, info.target):
         yield f"target {_shown(info.target)}: expected 'package.module:function'"
+    for what, target in (("gather", info.gather), ("sniff", info.sniff)):
+        if target is not None and not _matches(TARGET, target):
+            yield f"{what} {_shown(target)}: expected 'package.module:function', or None"
+    if info.name != "" and not _matches(NAME, info.name):
+        yield f"name {_shown(info.name)}: expected lower-case letters, digits and underscores, such as 'dicom'"
+    if not isinstance(info.summary, str) or "\n" in info.summary:
+        yield f"summary {_shown(info.summary)}: expected a line of text"
+    if not isinstance(info.guards, tuple) or not all(isinstance(one, str) and one for one in info.guards):
+        yield f"guards {_shown(info.guards)}: expected a tuple of keys of Picture.meta, such as ('modality',)"
+    if not isinstance(info.content_types, tuple) or not all(_matches(MEDIA, one) for one in info.content_types):
+        yield f"content_types {_shown(info.content_types)}: expected a tuple such as ('application/dicom',)"
+    if info.config is not None:
+        yield from _config(info.config, ReaderConfig)
     if not isinstance(info.suffixes, tuple) or not info.suffixes:
         yield f"suffixes {_shown(info.suffixes)}: expected a tuple such as ('.dcm',)"
         return
     yield from filter(None, map(readers.fault, info.suffixes))
+
+
+def _writer(info: WriterInfo) -> Iterator[str]:
+    if not _matches(NAME, info.name):
+        yield f"name {_shown(info.name)}: expected lower-case letters, digits and underscores, such as 'dicom_seg'"
+    if not isinstance(info.summary, str) or not info.summary.strip() or "\n" in info.summary:
+        yield f"summary {_shown(info.summary)}: expected a line of text"
+    if not _matches(TARGET, info.target):
+        yield f"target {_shown(info.target)}: expected 'package.module:function'"
+    if not _matches(SUFFIX, info.suffix):
+        yield f"suffix {_shown(info.suffix)}: expected a dot and lower-case letters or digits, such as '.nii.gz'"
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:

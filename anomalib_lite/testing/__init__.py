@@ -1,4 +1,4 @@
-"""The conformance kit: whether a detector keeps the contract of `anomalib_lite.detector`.
+"""The conformance kit: whether a detector, a reader or a writer keeps the contract.
 
     from anomalib_lite.testing import parametrize_with_checks
 
@@ -8,7 +8,10 @@
 
 Each `check_*` is one rule: it takes a `Subject`, and fails with an AssertionError that says what to do. `CHECKS` names
 them all. `anomalib-lite plugins check NAME` runs the same list. Needs the extra `train`, and pytest for
-`parametrize_with_checks`.
+`parametrize_with_checks`. A reader is checked on files of its type, a writer on a made-up result:
+
+    check_reader("acme_scan", ["image.scan"])
+    check_writer("acme_table")
 """
 
 from anomalib_lite.testing.behaviour import (
@@ -39,12 +42,15 @@ from anomalib_lite.testing.description import (
     check_training_is_left_to_the_host,
 )
 from anomalib_lite.testing.exported import check_the_detector_can_be_exported, check_the_graph_computes_the_same
-from anomalib_lite.testing.running import CHECKS, Outcome, check_detector, parametrize_with_checks, run_checks
+from anomalib_lite.testing.outcome import Outcome
+from anomalib_lite.testing.reading import READER_CHECKS, check_reader, check_writer, run_reader_checks
+from anomalib_lite.testing.running import CHECKS, check_detector, parametrize_with_checks, run_checks
 from anomalib_lite.testing.subject import Subject
 
 __all__ = [
     "CHECKS",
     "PUBLIC_MODULES",
+    "READER_CHECKS",
     "Outcome",
     "Subject",
     "check_a_map_of_the_place_is_declared",
@@ -62,6 +68,7 @@ __all__ = [
     "check_options_survive_a_file",
     "check_predicting_changes_no_state",
     "check_predictions_repeat",
+    "check_reader",
     "check_results_are_finite",
     "check_scores_do_not_saturate",
     "check_the_description_is_complete",
@@ -72,6 +79,8 @@ __all__ = [
     "check_training_is_left_to_the_host",
     "check_unusual_sizes_work_or_are_refused",
     "check_what_is_frozen_stays_so",
+    "check_writer",
     "parametrize_with_checks",
     "run_checks",
+    "run_reader_checks",
 ]

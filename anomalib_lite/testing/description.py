@@ -65,14 +65,14 @@ def check_options_survive_a_file(subject: Subject) -> None:
 def check_training_is_left_to_the_host(subject: Subject) -> None:
     """No source of the plugin imports Lightning: `run.minimise` is all that a detector knows of training."""
     for path in subject.sources():
-        found = [name for name, _ in _imports(path.read_text("utf-8")) if re.match(r"(pytorch_)?lightning\b", name)]
+        found = [name for name, _ in imported_by(path.read_text("utf-8")) if re.match(r"(pytorch_)?lightning\b", name)]
         assert not found, f"{path.name} imports {found[0]}: call run.minimise instead"
 
 
 def check_only_public_names_are_imported(subject: Subject) -> None:
     """The API version covers `anomalib_lite` and its public modules; anything else may change in any release."""
     for path in subject.sources():
-        for module, name in _imports(path.read_text("utf-8")):
+        for module, name in imported_by(path.read_text("utf-8")):
             assert is_public(module, name), (
                 f"{path.name} imports {name or module} from the host's private part ({module}): "
                 f"use what anomalib_lite or its modules {', '.join(PUBLIC_MODULES)} offer"
@@ -89,7 +89,7 @@ def is_public(module: str, name: str = "") -> bool:
     return module == "anomalib_lite" and name in import_module("anomalib_lite").__all__
 
 
-def _imports(source: str) -> list[tuple[str, str]]:
+def imported_by(source: str) -> list[tuple[str, str]]:
     """(module, name) of every import of a file, at any depth; the name is "" for `import module`."""
     found: list[tuple[str, str]] = []
     for node in ast.walk(ast.parse(source)):

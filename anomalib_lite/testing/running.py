@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ from anomalib_lite.config import nearest
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo
 from anomalib_lite.testing import behaviour, description, exported
+from anomalib_lite.testing.outcome import Outcome
 from anomalib_lite.testing.subject import Subject
 
 if TYPE_CHECKING:
@@ -52,28 +52,6 @@ PREREQUISITES: Mapping[str, tuple[str, ...]] = {
     "check_the_graph_computes_the_same": (_SHAPES, _REPEAT, _EXPORT),
 }
 """What must hold before a check says anything of its own: one fault shall be one failure."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one check said of a detector."""
-
-    check: str
-    failure: str | None = None  # why it failed
-    known: str | None = None  # why it is expected to fail
-    blocked: str | None = None  # the failed check without which it was not run
-
-    @property
-    def is_fine(self) -> bool:
-        """Whether the check passed, or was not run; one that is expected to fail has to fail."""
-        return self.blocked is not None or (self.failure is None) == (self.known is None)
-
-    def __str__(self) -> str:
-        if self.blocked:
-            return f"{self.check}: not run, {self.blocked} comes first"
-        if self.failure is None:
-            return f"{self.check}: " + ("passed" if self.known is None else f"passes, expected to fail: {self.known}")
-        return f"{self.check}: {self.failure}" + (f" (known: {self.known})" if self.known else "")
 
 
 def run_checks(

@@ -19,7 +19,7 @@ from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.intake import Intake
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.hookspecs import DetectorInfo
-from anomalib_lite.registry import Reader, Registry, described
+from anomalib_lite.registry import Registry, described
 from anomalib_lite.registry.plugin import Provider
 from anomalib_lite.training.choice import Choice, choose, good_images, mixed_lot, summary
 from anomalib_lite.training.request import Request
@@ -42,7 +42,6 @@ class Plan:
     fit: list[Sample]  # good images to learn from
     held_out: list[Sample]  # good images to calibrate on; empty with cross-fitting
     survey: Survey
-    readers: Mapping[str, Reader]  # for file types that the host does not read itself, by suffix
 
     @property
     def goldens(self) -> Goldens | None:
@@ -98,7 +97,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     compares = "reference" in info.inputs
     if not compares:
         _refuse_goldens(request, info.name)
-    opener = Opener(plugins.readers, Limits.of(config.image.max_pixels))
+    opener = Opener(plugins.readers_with(config.readers), Limits.of(config.image.max_pixels))
     dataset, good = _found(request, info, opener)
     named = distinct(sample.reference for sample in dataset.samples)
     if request.simulate and compares:
@@ -122,7 +121,6 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         fit=choice.fit,
         held_out=choice.held_out,
         survey=found,
-        readers=plugins.readers,
     )
 
 

@@ -98,6 +98,24 @@ def test_a_detector_on_pretrained_features(environment: Environment, parts: Path
     assert "image.height=96" in done.err
 
 
+def test_a_reader(environment: Environment, tmp_path: Path) -> None:
+    folder = scaffolded(environment, "acme-maps", tmp_path, "--reader")
+    tested = environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder).out
+    assert "3 passed" in tested
+    for number in range(30):
+        pixels = picture(number).astype("<f4") / 255
+        (tmp_path / "good").mkdir(exist_ok=True)
+        (tmp_path / f"good/{number}.pfm").write_bytes(b"Pf\n48 48\n-1\n" + pixels[::-1].tobytes())
+    environment.run("anomalib-lite", "plugins", "check", "acme-maps", tmp_path / "good/0.pfm")
+    assert "portable float maps" in environment.run("anomalib-lite", "plugins", "show", "acme-maps").out
+    model, levels = tmp_path / "model", ("--set", "image.white=1", "--max-false-reject", "30%")
+    small = ("--steps", "5", "--set", "options.widths=[8, 8]", "--set", "options.cells=[8]")
+    words = ("train", "inpainting", tmp_path / "good", "--out", model, *small, *levels, *SIZE)
+    environment.run("anomalib-lite", *words)
+    assert "verdicts are the same" in environment.run("anomalib-lite", "verify", model).out
+    assert len(verdicts(environment, model, tmp_path / "good")) == 30
+
+
 def test_the_wheel_renders_the_sample_parts(environment: Environment, tmp_path: Path) -> None:
     code = (
         "from pathlib import Path\nfrom anomalib_lite.cli.demo import sample_parts\n"

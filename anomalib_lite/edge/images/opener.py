@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -82,8 +82,10 @@ class Opener:
         known = self.catalogue.series
         left: dict[Path, Sequence[Path]] = {path: known.get(path, [path]) for path in paths}
         for suffix, reader in self.readers.items():
-            mine = [path for path in left if path not in known and self.suffix(path.name) == suffix]
-            if mine and readers.whole(reader).gather is not None:
+            if readers.whole(reader).gather is None:
+                continue
+            mine = [path for path in left if path not in known and self.suffix_at(path) == suffix]
+            if mine:
                 series = readers.gathered(reader, suffix, mine)
                 known.update({name: files for name, files in series.items() if [name] != files})
                 first, others = {files[0]: name for name, files in series.items()}, set(mine)
@@ -137,6 +139,19 @@ class Opener:
         known = self.suffix(file.name) or readers.sniffed(file.name, file.content[: readers.HEAD], self.readers)
         return known is not None
 
+    def named(self, name: str, content_type: str) -> str:
+        """The name of a file, with the suffix of the reader for its content type where it has none of a reader's."""
+        known = {kind: suffix for suffix, one in self.readers.items() for kind in readers.whole(one).content_types}
+        if content_type not in known or self.suffix(name) is not None:
+            return name
+        base, mark, key = name.partition("#")
+        return f"{base}{known[content_type]}{mark}{key}"
+
+    @property
+    def content_types(self) -> set[str]:
+        """The content types that readers read."""
+        return {kind for one in self.readers.values() for kind in readers.whole(one).content_types}
+
     def is_image(self, name: str) -> bool:
         """Whether a file is an image by its suffix."""
         return readers.is_image(name, self.readers)
@@ -147,20 +162,29 @@ class Opener:
             return True
         if not readers.tells_nothing(path.name):
             return False
-        return self._head(path, lambda head: reader_of(head[:16]) is not None) or self._sniffs(path)
+        return reader_of(self._head(path)[:16]) is not None or self._sniffs(path)
 
     def _sniffs(self, path: Path) -> bool:
         """Whether a reader knows a file by its first bytes."""
         if not readers.tells_nothing(path.name) or not self.readers:
             return False
-        return self._head(path, lambda head: readers.sniffed(path.name, head, self.readers) is not None)
+        return readers.sniffed(path.name, self._head(path), self.readers) is not None
 
-    def _head(self, path: Path, tells: Callable[[bytes], bool]) -> bool:
+    def _head(self, path: Path) -> bytes:
+        """The first bytes of a file; none where it cannot be opened."""
         try:
             with imaging.opened(path, self.limits) as (file, _):
-                return tells(file.read(readers.HEAD))
+                return file.read(readers.HEAD)
         except ImageError:
-            return False
+            return b""
+
+    def suffix_at(self, path: Path) -> str | None:
+        """The same for a file, by its first bytes where its name tells nothing."""
+        known = self.suffix(path.name)
+        if known is not None or not readers.tells_nothing(path.name.partition("#")[0]):
+            return known
+        file = Path(imaging.named(imaging.divided(path, self.readers)[0]))
+        return readers.sniffed(file.name, self._head(file), self.readers)
 
     def suffix(self, name: str) -> str | None:
         """The suffix by which a file has a reader; None where the host reads it, or nobody does."""

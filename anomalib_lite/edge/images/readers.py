@@ -10,7 +10,8 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from inspect import signature
 from io import BytesIO
 from pathlib import Path, PurePath
 from types import MappingProxyType, SimpleNamespace
@@ -34,6 +35,8 @@ class Reader:
     gather: Gather | None = None  # where several files are one image or one series: `read` gets a list of files
     sniff: Callable[[bytes], bool] | None = None  # whether the first bytes are of such a file, where its name has none
     guards: tuple[str, ...] = ()  # keys of `Picture.meta` that have to be as in the training
+    content_types: tuple[str, ...] = ()  # by which `serve` knows such files
+    preset: bool = False  # whether the options are defaults, which those of a model take the place of
 
     def __call__(self, files: Sequence[BinaryIO]) -> Any:
         """What is read from a file, or from the files of a series."""
@@ -83,13 +86,49 @@ def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
         known: The readers that the model was made with.
 
     Raises:
-        ConfigError: A suffix that no reader can have, or a reader that is no function.
+        ConfigError: A suffix that no reader can have, a reader that is no function, or one of other options.
     """
     for suffix, read in readers.items():
-        wrong = fault(suffix) or (None if callable(read) else f"'{suffix}': {read!r} is not a function")
+        known_as = read.read if isinstance(read, Reader) else read
+        wrong = fault(suffix) or (None if callable(known_as) else f"'{suffix}': {known_as!r} is not a function")
         if wrong:
             raise ConfigError(f"readers: {wrong}.")
-    return {one.suffix: _missing(one) for one in known} | dict(readers)
+    made = {one.suffix: _as_made(readers[one.suffix], one) for one in known if one.suffix in readers}
+    return {one.suffix: _missing(one) for one in known} | dict(readers) | made
+
+
+def _as_made(reader: Reader | Read, known: ReaderRecord) -> Reader | Read:
+    """A reader with the options that the model was made with.
+
+    Raises:
+        ConfigError: It has others, or takes none.
+    """
+    own, asked = whole(reader), known.options
+    if asked is None and (own.options is None or own.preset):
+        return reader
+    here = None if own.options is None else dict(own.options)
+    fits = here is not None and asked is not None and (set(here) == set(asked) if own.preset else here == dict(asked))
+    if not fits and not (here is None and asked is not None and _takes_options(own.read)):
+        raise ConfigError(
+            f"readers: '{known.suffix}': the model was made with {_told(asked)}, this reader has {_told(here)}, which "
+            f"would be measured otherwise. Leave its options out, so that it gets those of the model as its "
+            f"second argument; or install {known.package} {known.version}."
+        )
+    return replace(own, options=asked)
+
+
+def _takes_options(read: Read) -> bool:
+    try:
+        signature(read).bind(None, None)
+    except TypeError:
+        return False
+    except ValueError:  # one that does not tell
+        return True
+    return True
+
+
+def _told(options: Mapping[str, Any] | None) -> str:
+    return "no options" if options is None else ", ".join(f"{key}={value!r}" for key, value in options.items())
 
 
 def whole(reader: Reader | Read) -> Reader:
@@ -188,8 +227,17 @@ def files_of(source: Any, readers: Readers) -> Sequence[Any]:
     if suffix is None or whole(readers[suffix]).gather is None or Path(source).exists():
         return [source]
     path = Path(source)
-    beside = sorted(one for one in path.parent.glob("*") if suffix_of(one.name, [suffix]) and one.is_file())
+    beside = sorted(one for one in path.parent.glob("*") if one.is_file() and _is_of(one, suffix, readers))
     return gathered(readers[suffix], suffix, beside).get(path) or [source]
+
+
+def _is_of(path: Path, suffix: str, readers: Readers) -> bool:
+    """Whether a reader reads a file, by its name or its first bytes."""
+    if not tells_nothing(path.name):
+        return suffix_of(path.name, readers) == suffix
+    with suppress(OSError), path.open("rb") as file:
+        return sniffed(path.name, file.read(HEAD), readers) == suffix
+    return False
 
 
 def gathered(reader: Reader | Read, suffix: str, paths: Sequence[Path]) -> dict[Path, list[Path]]:

@@ -15,6 +15,7 @@ from typing import Any, Self
 from anomalib_lite.edge.manifest.certificate import Calibration
 from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
 from anomalib_lite.edge.manifest.sections import (
+    NEWER,
     DataRecord,
     DetectorRecord,
     Expected,
@@ -29,7 +30,8 @@ from anomalib_lite.edge.manifest.sections import (
 )
 from anomalib_lite.errors import ModelError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2  # of models that older versions must refuse, since these would not heed options and guards
+PLAIN_VERSION = 1  # of all others
 FILE = "manifest.json"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated")
@@ -53,11 +55,12 @@ class Manifest:
     selfcheck: tuple[Expected, ...] = ()
     reference: GoldenRecord | None = None  # where the detector compares
     readers: tuple[ReaderRecord, ...] = ()
+    guards: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata=NEWER)  # meta key -> values
     calibrated: str | None = None  # when, where that was after the training
     exported: ExportRecord | None = None
     graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written
     files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256
-    schema_version: int = SCHEMA_VERSION
+    schema_version: int = PLAIN_VERSION
 
     @classmethod
     def from_json(cls, data: Any, path: Path) -> Self:
@@ -82,7 +85,8 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
         absent = {name for name in ABSENT_IF_NONE if getattr(self, name) is None}
-        return {key: value for key, value in plain(self).items() if key not in absent}
+        document = {key: value for key, value in plain(self).items() if key not in absent}
+        return document | {"schema_version": SCHEMA_VERSION if _is_strict(document) else PLAIN_VERSION}
 
     def recalibrated(
         self,
@@ -100,7 +104,9 @@ class Manifest:
             selfcheck: What the self-check expects under the new thresholds.
             readers: Those that the images needed, beside those known.
         """
-        known = {one.suffix: one for one in (*self.readers, *readers)}
+        options = {one.suffix: one.options for one in self.readers}
+        known = {one.suffix: one for one in self.readers}
+        known |= {one.suffix: replace(one, options=options.get(one.suffix, one.options)) for one in readers}
         measured = tuple(replace(one, group=self.data.alias(one.group)) for one in held_out)
         left_out = {one.image for one in calibration.exclusions}
         rests_on = {one.sha256: one.group for one in measured if one.image not in left_out}
@@ -161,9 +167,16 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
         or not all(isinstance(digest, str) for digest in files.values())
     ):
         raise ModelError(f"{path / FILE}: is not a manifest. Restore the bundle from its origin.")
-    if version > SCHEMA_VERSION:
+    if version > SCHEMA_VERSION or (version > PLAIN_VERSION and not _is_strict(data)):
         raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
     return files
+
+
+def _is_strict(document: Mapping[str, Any]) -> bool:
+    """Whether a manifest, as JSON, has guards or options of readers: what a later version may add is not known here."""
+    readers = document.get("readers")
+    options = isinstance(readers, list) and any(isinstance(one, dict) and "options" in one for one in readers)
+    return bool(document.get("guards")) or options
 
 
 def described(manifest: Mapping[str, Any]) -> dict[str, Any]:

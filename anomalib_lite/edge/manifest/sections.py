@@ -94,11 +94,15 @@ class GoldenRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReaderRecord:
-    """A reader that files of the training or the calibration needed: for messages, never imported."""
+    """A reader that files of the training or the calibration needed: for messages, never imported.
+
+    options: what it was given, which every other reader of these files has to be given, too; None where it takes none.
+    """
 
     suffix: str
     package: str
     version: str
+    options: Mapping[str, Any] | None = field(default=None, metadata=NEWER)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,17 +20,17 @@ from anomalib_lite.version import __version__
 __all__ = ["create", "package_name"]
 
 
-Kind: TypeAlias = Literal["image", "reference", "backbone"]
+Kind: TypeAlias = Literal["image", "reference", "backbone", "reader"]
 
 
 def create(name: str, out: Path, kind: Kind = "image") -> Path:
     """Write a new package, whole or not at all.
 
     Args:
-        name: Of the detector and of its import package; hyphens count as underscores.
+        name: Of the detector, or the reader, and of its import package; hyphens count as underscores.
         out: The folder to write into; created.
         kind: What the detector looks at: pixels of the image, those of a golden image beside it, or features of a
-            pretrained backbone.
+            pretrained backbone; or a reader in its place.
 
     Returns:
         The folder of the package, OUT/acme-gauss for the detector acme_gauss.
@@ -108,10 +108,12 @@ def _render(package: str, kind: Kind) -> dict[str, str]:
         ".gitignore": "gitignore",
         ".github/workflows/ci.yml": "ci.yml",
         f"src/{package}/__init__.py": f"{kind}/entry.py",
-        f"src/{package}/config.py": f"{kind}/config.py",
-        f"src/{package}/detector.py": f"{kind}/detector.py",
         f"tests/test_{package}.py": f"{kind}/test.py",
     }
+    modules = ("reading.py",) if kind == "reader" else ("config.py", "detector.py")
+    templates |= {f"src/{package}/{module}": f"{kind}/{module}" for module in modules}
+    if kind == "reader":
+        templates["README.md"] = "reader/README.md"
     values = {
         "package": package,
         "distribution": package.replace("_", "-"),
