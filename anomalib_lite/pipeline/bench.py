@@ -18,6 +18,7 @@ import numpy as np
 import onnxruntime
 
 from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.kept import NPY
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import carried
@@ -145,10 +146,10 @@ def _percentiles(times: Iterable[float]) -> dict[str, float]:
 def _start(model: Model, path: Path, contents: Sequence[Inputs]) -> dict[str, float] | None:
     """A fresh process with one thread: seconds to import, load and judge first; its memory then, where it is told.
 
-    None where files need a plugin's reader.
+    None where files need a plugin's reader, or are of a kind that bundles alone have.
     """
     files = [one for one in contents[0] if one is not None]
-    if any(model.opener.suffix(one.name) for one in files):
+    if any(model.opener.suffix(one.name) or one.name.endswith(NPY) for one in files):
         return None
     with TemporaryDirectory() as folder:
         paths = [Path(folder) / str(number) for number, _ in enumerate(files)]

@@ -223,3 +223,34 @@ def test_no_script_of_ours_names_another_host() -> None:
     for path in DEPLOY.rglob("*.*js"):
         if "node_modules" not in path.parts:
             assert "://" not in path.read_text(), os.fspath(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"guards": {"modality": ["CT"]}}, "guards, options"),
+        ({"readers": [{"suffix": ".dcm", "package": "a", "version": "1", "options": {"low": 3}}]}, "guards, options"),
+        ({"image": {"dtype": "int16", "channels": 1}}, "int16 with 1 channels"),
+        ({"image": {"dtype": "float32", "channels": 1}}, "float32 with 1 channels"),
+        ({"image": {"dtype": "uint8", "channels": 4}}, "uint8 with 4 channels"),
+        ({"schema_version": 2}, "expected 1"),
+    ],
+)
+def test_javascript_refuses_models_that_it_would_not_heed(
+    camera: Path, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    need(shutil.which("node"), "node: apt-get install nodejs")
+    manifest = json.loads((camera / "manifest.json").read_text()) | change
+    (tmp_path / "manifest.json").write_text(json.dumps(manifest))
+    script = f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ webcrypto }} from "node:crypto";
+        import {{ Inspection }} from "{(DEPLOY / "inspection.mjs").as_uri()}";
+        const ort = {{ InferenceSession: {{ create: async () => ({{}}) }} }};
+        const read = (path) => new Uint8Array(readFileSync(path));
+        const manifest = read("{tmp_path / "manifest.json"}"), graph = read("{camera / "model.onnx"}");
+        await Inspection.load({{ ort, crypto: webcrypto, decode: null }}, manifest, graph);
+    """
+    done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert said in done.stderr
