@@ -86,6 +86,7 @@ def calibrate(
     add: Add = False,
     exclude: Exclude = None,
     because: Because = None,
+    threads: options.Threads = 0,
 ) -> None:
     """Certify new thresholds from images of good parts.
 
@@ -99,7 +100,7 @@ def calibrate(
     asked = Recalibration(
         model=options.named(model),
         data=data,
-        out=options.named(out) if out else None,
+        out=options.folder(out) if out else None,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
         review=options.rate(review, "--review"),
@@ -109,6 +110,7 @@ def calibrate(
         folders=options.folders(good, defective, all_good),
         add=add,
         overwrite=overwrite,
+        threads=threads,
     )
     done = run(asked, plugins=console.plugins(), track=console.track)
     for note in done.notes:

@@ -51,7 +51,7 @@ def evaluate(
         done = run(
             Model(model, provider=provider, threads=threads, readers=console.plugins().readers),
             data,
-            out=options.folder(out),
+            out=options.folder(out) if out else None,
             group=group,
             columns=options.columns(column),
             folders=options.folders(good, defective, all_good),

@@ -94,7 +94,7 @@ def predict(
         done = run(
             loaded,
             inputs,
-            out=options.folder(out),
+            out=options.folder(out) if out else None,
             heatmaps=shown,
             reference=options.golden_image(reference, loaded, "--reference"),
             columns=options.columns(column),
