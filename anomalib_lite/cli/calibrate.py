@@ -126,6 +126,7 @@ def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:
         ConfigError: They come without a reason, or the reason without them.
     """
     from anomalib_lite.calibration import Exclusion
+    from anomalib_lite.data.samples import normal
     from anomalib_lite.errors import ConfigError
 
     if files and not because:
@@ -134,4 +135,4 @@ def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:
         raise ConfigError(
             "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
         )
-    return [Exclusion(name, because or "") for name in dict.fromkeys(files)]
+    return [Exclusion(name, because or "") for name in dict.fromkeys(map(normal, files))]

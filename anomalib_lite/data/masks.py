@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data.samples import TEST, DataSet, Sample, count, some
+from anomalib_lite.data.samples import TEST, DataSet, Sample, count, normal, some
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
@@ -151,9 +151,9 @@ def _is_boundary(text: str, place: int) -> bool:
 
 
 def stem_of(name: str, opener: Opener) -> str:
-    """A name without its suffix."""
+    """A name without its suffix, as it is compared with others."""
     suffix = opener.suffix(name)
-    return PurePosixPath(name).with_suffix("").as_posix() if suffix is None else name[: -len(suffix)]
+    return normal(PurePosixPath(name).with_suffix("").as_posix() if suffix is None else name[: -len(suffix)])
 
 
 def _below(name: str, opener: Opener) -> str:

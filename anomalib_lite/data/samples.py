@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -58,6 +59,11 @@ class Folders:
     def named(self) -> bool:
         """Whether any folder is named."""
         return bool(self.good or self.defective)
+
+
+def normal(name: str) -> str:
+    """A name as it is compared: an accented letter is one character, however a system splits it (NFC)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def groups(samples: Iterable[Sample]) -> set[str]:
