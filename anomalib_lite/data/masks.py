@@ -242,7 +242,14 @@ def _of_another_size(sample: Sample, look: _Look, opener: Opener) -> Iterator[st
         header = opener.header(sample.path)
     except ImageError:
         return  # its own problem, told where the image is read
-    if (header.height, header.width) != look.size:
+    if (header.height, header.width) == look.size:
+        return
+    if header.orientation > 4 and (header.width, header.height) == look.size:
+        yield (
+            f"{look.path} is {look.size[1]} x {look.size[0]}, as {sample.name} is stored, and its EXIF orientation "
+            f"turns it to {header.width} x {header.height}: turn the mask likewise, or save the image upright"
+        )
+    else:
         yield f"{look.path} is {look.size[1]} x {look.size[0]}, {sample.name} is {header.width} x {header.height}"
 
 

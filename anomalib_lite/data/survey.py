@@ -30,6 +30,7 @@ class Facts:
     dtype: str
     maximum: int
     sha256: str
+    orientation: int  # EXIF: see `anomalib_lite.data.turning`
     thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
 
     @property
@@ -119,7 +120,9 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
         return str(error)
     height, width, channels = picture.pixels.shape
     dtype, maximum = str(picture.pixels.dtype), int(picture.pixels.max())
-    return Facts(height, width, channels, dtype, maximum, picture.sha256, thumbnail(picture.pixels))
+    return Facts(
+        height, width, channels, dtype, maximum, picture.sha256, picture.orientation, thumbnail(picture.pixels)
+    )
 
 
 def unusable(looked: Looked, unreadable: Sequence[tuple[str, str]], channels: int | None) -> str | None:

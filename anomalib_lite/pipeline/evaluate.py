@@ -14,12 +14,13 @@ from numpy.typing import NDArray
 from anomalib_lite.data import Folders, Sample, check_masks, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
 from anomalib_lite.data.masks import union
+from anomalib_lite.data.turning import drawn_unturned
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
-from anomalib_lite.metrics import Evaluation
+from anomalib_lite.metrics import Evaluation, PixelMetrics
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.report import writing as reporting
@@ -74,29 +75,57 @@ def evaluate(
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
+    unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
     result_folder.clear(out)
     with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
-            result, image = _counted(evaluation, model, sample)
+            result, image = _counted(evaluation, model, sample, unturned)
             hashes.append(result.sha256)
             if result.error is not None:
                 errors.append((sample.name, result.error))
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, image, sample)
-        notes = report.notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
-        metrics = report.metrics = {**evaluation.metrics(), **_circumstances(model, notes)}
+        measured = evaluation.metrics()
+        notes = [*unturned.notes(measured), *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
+        notes = report.notes = [*dataset.notes, *notes]
+        metrics = report.metrics = {**measured, **_circumstances(model, notes)}
     _write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 
 
-def _counted(evaluation: Evaluation, model: Model, sample: Sample) -> Seen:
+class _Unturned:
+    """Pixel figures with the masks turned that seem to be drawn on images as they are stored."""
+
+    def __init__(self, orientations: Mapping[str, int], said: str) -> None:
+        self._orientations, self._said, self._pixels = orientations, said, PixelMetrics()
+
+    def add(self, sample: Sample, at_source: _AtSource) -> None:
+        """Count one image that could be measured; nothing where no mask is in doubt."""
+        anomaly_map, mask, valid = at_source
+        if not self._orientations or anomaly_map is None or (mask is None and not sample.is_good):
+            return
+        if mask is not None:
+            mask = imaging.turned(mask, self._orientations.get(sample.name, 1))
+        self._pixels.add(anomaly_map, None if sample.is_good else mask, valid)
+
+    def notes(self, metrics: Mapping[str, Any]) -> list[str]:
+        """What must be known of the pixel figures, given those with the masks as they are."""
+        before, after = metrics["pixel_auroc"], self._pixels.auroc()
+        if not self._said:
+            return []
+        figures = "" if None in (before, after) else f". Pixel AUROC {before:.3f}; with these masks turned {after:.3f}"
+        return [f"{WARNING}{self._said}{figures}"]
+
+
+def _counted(evaluation: Evaluation, model: Model, sample: Sample, unturned: _Unturned) -> Seen:
     """Judge one image and count it."""
     seen = model.look(sample.path, reference=sample.reference, name=sample.name)
     result = seen.result
     score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
     pixels = _at_source(model, sample, result)
     evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
+    unturned.add(sample, pixels)
     return seen
 
 

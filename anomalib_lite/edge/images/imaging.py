@@ -18,7 +18,7 @@ from PIL import Image
 
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats.identify import identify
-from anomalib_lite.edge.images.formats.stored import Stored
+from anomalib_lite.edge.images.formats.stored import Stored, orient
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ErrorCode, ImageError
@@ -68,6 +68,7 @@ class Header:
     channels: int
     dtype: str  # "uint8" | "uint16"
     format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called; or a reader's suffix
+    orientation: int = 1  # EXIF, 1..8: how the pixels are turned where they are read; 1 is not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,6 +79,7 @@ class Picture:
     sha256: str  # of the file's bytes; empty for arrays
     note: str  # what was done to it, such as "EXIF orientation applied"; empty if nothing
     file: FileBytes | None = None  # what it was decoded from; None for arrays
+    orientation: int = 1  # EXIF, 1..8: how the pixels were turned; 1 is not
 
 
 def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Header:
@@ -91,7 +93,7 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
         suffix = reading.suffix_of(name, readers)
         if suffix is None:
             stored = _identify(file, name, limits)
-            return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
+            return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format, stored.orientation)
     pixels = read(source, limits, readers=readers).pixels
     height, width, channels = pixels.shape
     return Header(height, width, channels, str(pixels.dtype), suffix)
@@ -115,21 +117,31 @@ def read(source: File | NDArray[Any], limits: Limits = LIMITS, *, readers: Reade
         raise _too_many_bytes(name, limits)
     suffix = reading.suffix_of(name, readers)
     if suffix is None:
-        pixels, note = _decoded(data, name, limits)
+        pixels, note, orientation = _decoded(data, name, limits)
     else:
         pixels, note = reading.decode(readers[suffix], suffix, data, name), ""
+        orientation = 1
         _check_pixels(pixels.shape, name, limits)
-    return Picture(pixels, hashlib.sha256(data).hexdigest(), note, FileBytes(name, data))
+    return Picture(pixels, hashlib.sha256(data).hexdigest(), note, FileBytes(name, data), orientation)
 
 
-def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
-    """Pixels of a file that the host reads itself, and what was done to them."""
+def turned(plane: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
+    """A mask (H, W) that was drawn on stored pixels, turned as EXIF turns these."""
+    return np.ascontiguousarray(orient(plane, orientation))
+
+
+def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str, int]:
+    """Pixels of a file that the host reads itself, what was done to them, and their EXIF orientation."""
     stored = _identify(BytesIO(data), name, limits)
     with _decoding(name):
         pixels = stored.pixels(data)
     if pixels.shape[:2] != (stored.height, stored.width):
         raise ImageError(f"{name}: decodes to another size than its header says; record it again", ErrorCode.UNREADABLE)
-    return np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)), stored.note
+    return (
+        np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)),
+        stored.note,
+        stored.orientation,
+    )
 
 
 def conform(pixels: Pixels, spec: ImageSpec, *, convert: bool) -> Pixels:
