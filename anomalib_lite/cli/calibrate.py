@@ -11,6 +11,7 @@ from anomalib_lite.cli import options
 
 if TYPE_CHECKING:
     from anomalib_lite.calibration import Exclusion
+    from anomalib_lite.pipeline.train import Trained
 
 EXCLUDED = "Left out"
 
@@ -112,11 +113,17 @@ def calibrate(
         overwrite=overwrite,
         threads=threads,
     )
-    done = run(asked, plugins=console.plugins(), track=console.track)
+    _show(run(asked, plugins=console.plugins(), track=console.track), out or model)
+
+
+def _show(done: Trained, path: Path) -> None:
+    """Print what the thresholds promise, and where the model is."""
+    from anomalib_lite.cli import console
+
     for note in done.notes:
         console.say(note)
     console.calibrated(done.calibration, done.errors)
-    typer.echo(f"model   {out or model}  ({done.bundle.model_id})")
+    typer.echo(f"model   {path}  ({done.bundle.model_id})")
 
 
 def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:

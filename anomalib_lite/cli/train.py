@@ -155,8 +155,7 @@ def train(
         detector=detector, data=data, out=options.folder(out), config=config, settings=set_ or [], overrides=overrides,
         group=group, columns=options.columns(column), folders=options.folders(good, defective, all_good),
         golden=golden or [], carry=options.one_of(carry, ("training", "all"), "--carry"),
-        golden_pattern=golden_pattern, simulate=simulate, resume=resume, overwrite=overwrite, show_progress=True,
-        threads=threads,
+        golden_pattern=golden_pattern, simulate=simulate, resume=resume, overwrite=overwrite, threads=threads,
     )  # fmt: skip
 
 
@@ -168,7 +167,7 @@ def _run(**asked: Any) -> None:
     from anomalib_lite.training.partial import is_first_process
     from anomalib_lite.training.request import Request
 
-    request, first = Request(**asked), is_first_process()
+    request, first = Request(**asked, show_progress=True), is_first_process()
     plugins = console.plugins(request.detector) if first else registry.load()
     try:
         trained = run(request, plugins=plugins, say=console.say if first else lambda message: None, track=console.track)

@@ -26,6 +26,7 @@ class Sample:
     group: str = ""  # the physical part, lot or patient; its own name where nothing is known of groups
     split: str | None = None  # "train", "test", "calibrate", or None: for whatever it is labelled for
     reference: Path | None = None  # the golden image
+    orientation: int = 1  # EXIF, where its mask was checked: see `anomalib_lite.data.turning`
 
     @property
     def is_good(self) -> bool | None:

@@ -40,16 +40,20 @@ def said_of(orientations: Iterable[int]) -> list[str]:
 def drawn_unturned(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[Mapping[str, int], str]:
     """Samples whose masks lie on the image as it is stored, and not on the upright one.
 
+    Args:
+        samples: As `check_masks` returns them.
+        opener: Opens them.
+
     Returns:
         Name -> EXIF orientation, empty where it may be chance; and what to say of it.
     """
     unfit: dict[str, int] = {}
     compared = 0
     for sample in samples:
-        fits = _fits_unturned(sample, opener)
-        if fits is not None:
-            compared += 1
-            unfit |= {sample.name: fits[1]} if fits[0] else {}
+        fits_unturned = _fits_unturned(sample, opener)
+        compared += fits_unturned is not None
+        if fits_unturned:
+            unfit[sample.name] = sample.orientation
     if not unfit or _chance(len(unfit), compared) > CHANCE:
         return {}, ""
     return unfit, (
@@ -59,24 +63,21 @@ def drawn_unturned(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[M
     )
 
 
-def _fits_unturned(sample: Sample, opener: Opener) -> tuple[bool, int] | None:
-    """Whether the mask fits the stored image better, and the orientation; None where there is nothing to compare."""
-    if not sample.masks:
+def _fits_unturned(sample: Sample, opener: Opener) -> bool | None:
+    """Whether the mask fits the stored image better; None where there is nothing to compare."""
+    if not sample.masks or sample.orientation == 1:
         return None
     try:
-        orientation = opener.header(sample.path).orientation
-        if orientation == 1:
-            return None
         pixels, mask = opener.read(sample.path).pixels, union(sample.masks, opener)
     except (ImageError, ValueError):  # told elsewhere, masks of several sizes too
         return None
     if mask is None or mask.shape != pixels.shape[:2] or mask.all() or not mask.any():
         return None
-    likewise = turned(mask, orientation)
+    likewise = turned(mask, sample.orientation)
     if likewise.shape != mask.shape or (likewise == mask).all():
         return None
     steps = _steps(pixels)
-    return _along(steps, likewise) > _along(steps, mask), orientation
+    return _along(steps, likewise) > _along(steps, mask)
 
 
 def _steps(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:

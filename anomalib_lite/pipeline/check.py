@@ -149,7 +149,7 @@ def _for_evaluation(dataset: DataSet) -> list[str]:
     refused = [f"for an evaluation: {dataset.unclear}"] if dataset.unclear else []
     tested = [sample for sample in dataset.samples if sample.split != TRAIN]
     try:
-        _, notes = check_masks(tested, dataset.opener)
+        tested, notes = check_masks(tested, dataset.opener)
     except DataError as error:
         return [*refused, f"for an evaluation: {error}"]
     _, unturned = drawn_unturned(tested, dataset.opener)

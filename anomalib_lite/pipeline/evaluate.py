@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -74,7 +74,6 @@ def evaluate(
     result_folder.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
-    dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
     unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
     result_folder.clear(out)
@@ -82,14 +81,13 @@ def evaluate(
         for sample in track(samples, "evaluating"):
             result, image = _counted(evaluation, model, sample, unturned)
             hashes.append(result.sha256)
-            if result.error is not None:
-                errors.append((sample.name, result.error))
+            errors += [(sample.name, result.error)] if result.error is not None else []
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, image, sample)
-        measured = evaluation.metrics()
-        notes = [*unturned.notes(measured), *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
-        notes = report.notes = [*dataset.notes, *notes]
-        metrics = report.metrics = {**measured, **_circumstances(model, notes)}
+        metrics = evaluation.metrics()
+        notes = report.notes = [*dataset.notes, *of_masks, *unturned.notes(metrics)]
+        notes += overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)
+        metrics = report.metrics = metrics | _circumstances(model, notes)
     _write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 

@@ -65,8 +65,7 @@ def export(
 
     Args:
         model: The bundle.
-        out: A zip where the name ends so, otherwise a folder. Where int8 was tried and is not kept, 'int8' in its name
-            becomes 'float'.
+        out: A zip where the name ends so, otherwise a folder. 'int8' in its name becomes 'float' where it is not kept.
         source_size: (height, width) of a camera's images: the graph then takes these, and resizes them itself.
         int8: The data that it was trained with, to try an int8 graph; it is kept only where it is worth it.
         group: For `int8`: regular expression for the physical part, as at the training.

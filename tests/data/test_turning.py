@@ -11,7 +11,7 @@ import pytest
 from conftest import call, picture
 from PIL import Image
 
-from anomalib_lite.data import find
+from anomalib_lite.data import Sample, check_masks, find
 from anomalib_lite.data.turning import drawn_unturned, said_of
 from anomalib_lite.edge.images import imaging
 
@@ -40,10 +40,14 @@ def layout(root: Path, orientation: int, *, upright: bool, number: int = 8, widt
     return root
 
 
+def checked(root: Path) -> list[Sample]:
+    samples, _ = check_masks(find(root).samples)
+    return samples
+
+
 @pytest.mark.parametrize("orientation", TURNS)
 def test_masks_drawn_on_stored_pixels_are_told_by_what_they_mark(tmp_path: Path, orientation: int) -> None:
-    samples = find(layout(tmp_path, orientation, upright=False)).samples
-    unfit, said = drawn_unturned(samples)
+    unfit, said = drawn_unturned(checked(layout(tmp_path, orientation, upright=False)))
     assert set(unfit.values()) == {orientation}
     assert len(unfit) >= 7
     assert "fit better on the image as it is stored" in said
@@ -52,11 +56,11 @@ def test_masks_drawn_on_stored_pixels_are_told_by_what_they_mark(tmp_path: Path,
 
 @pytest.mark.parametrize("orientation", [1, *TURNS])
 def test_masks_drawn_on_upright_images_are_not(tmp_path: Path, orientation: int) -> None:
-    assert drawn_unturned(find(layout(tmp_path, orientation, upright=True)).samples) == ({}, "")
+    assert drawn_unturned(checked(layout(tmp_path, orientation, upright=True))) == ({}, "")
 
 
 def test_of_few_images_nothing_is_concluded(tmp_path: Path) -> None:
-    assert drawn_unturned(find(layout(tmp_path, 3, upright=False, number=3)).samples) == ({}, "")
+    assert drawn_unturned(checked(layout(tmp_path, 3, upright=False, number=3))) == ({}, "")
 
 
 def test_turned_images_are_counted_by_their_turn() -> None:
