@@ -93,7 +93,9 @@ def _compile(group: str | None) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(normal(group))
     except re.error as error:
-        raise ConfigError(f"group: '{group}' is not a regular expression ({error}).") from error
+        raise ConfigError(
+            f"group: '{group}' is not a regular expression ({error}). Write it as in 'part(\\d+)'."
+        ) from error
     if pattern.groups == 0:
         raise ConfigError(rf"group: '{group}' captures nothing. Put the part's number in brackets, as in 'part(\d+)'.")
     return pattern

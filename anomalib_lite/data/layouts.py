@@ -183,8 +183,9 @@ def _told(root: Path, names: Sequence[str], folders: Folders) -> dict[str, str]:
         option = "--good" if folder in folders.good else "--defective"
         inside = {name: depth for name in names if (depth := _depth(_folder(name), path)) is not None}
         if not inside:
-            there = some(sorted({"/".join(_folder(name)) or "." for name in names}), 8)
-            raise ConfigError(f"{option} {folder}: no image of {root} lies in such a folder. Name one of: {there}.")
+            there = sorted({"/".join(_folder(name)) for name in names} - {""})
+            remedy = f"Name one of: {some(there, 8)}." if there else f"It has no folders of images: leave {option} out."
+            raise ConfigError(f"{option} {folder}: no image of {root} lies in such a folder. {remedy}")
         for name, depth in inside.items():
             before = depths.get(name)
             if before is not None and before[0] == depth and before[1] != label:

@@ -265,6 +265,7 @@ def _missing_files(path: Path, rows: Sequence[TableRow], samples: Sequence[Sampl
     missing = [f"row {number} ({sample.name})" for number, sample in named if not _is_file(sample.path)]
     if samples and len(missing) == len(samples):
         raise DataError(
-            f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}."
+            f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}: "
+            "correct them, or move the table to its images."
         )
     return [f"no such image: {some(missing)}"] if missing else []

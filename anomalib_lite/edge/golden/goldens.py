@@ -102,7 +102,9 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     try:
         compiled = re.compile(unicodedata.normalize("NFC", pattern))
     except re.error as error:
-        raise ConfigError(f"golden pattern '{pattern}' is not a regular expression ({error}).") from error
+        raise ConfigError(
+            f"golden pattern '{pattern}' is not a regular expression ({error}). Write it as in 'design(\\d+)'."
+        ) from error
     if compiled.groups == 0:
         raise ConfigError(rf"golden pattern '{pattern}' captures nothing: put the name in brackets: 'design(\d+)'.")
     return compiled
