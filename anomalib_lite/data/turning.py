@@ -85,7 +85,8 @@ def _steps(pixels: NDArray[np.unsignedinteger]) -> NDArray[np.float32]:
     grey = pixels.astype(np.float32).mean(axis=2)
     right = np.abs(np.diff(grey, axis=1, append=grey[:, -1:]))
     below = np.abs(np.diff(grey, axis=0, append=grey[-1:]))
-    return np.maximum(right, below)
+    steps: NDArray[np.float32] = np.maximum(right, below)
+    return steps
 
 
 def _along(steps: NDArray[np.float32], mask: NDArray[np.bool_]) -> float:

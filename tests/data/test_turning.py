@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import call, picture
+from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.data import Sample, check_masks, find
@@ -26,7 +27,7 @@ def layout(root: Path, orientation: int, *, upright: bool, number: int = 8, widt
     for part in range(number):
         pixels = picture(100 * part, defect=True, size=48, channels=3)[:, :width]
         pixels[:, :3] = 200  # no two corners are alike
-        mask = (pixels < 30).all(axis=2)
+        mask: NDArray[np.bool_] = np.logical_and.reduce(pixels < 30, axis=2)
         stored = imaging.turned(pixels, BACK.get(orientation, orientation))
         drawn = mask if upright else imaging.turned(mask, BACK.get(orientation, orientation))
         for folder, name, image in (

@@ -74,7 +74,7 @@ def no_locks(patch: pytest.MonkeyPatch) -> None:
     def refuse(*_: Any) -> None:
         raise OSError(37, "No locks available")
 
-    patch.setattr(watching.fcntl, "flock", refuse)
+    patch.setattr("fcntl.flock", refuse)
     steps(patch)
 
 

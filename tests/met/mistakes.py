@@ -37,6 +37,11 @@ def settings(text: str) -> Callable[[Path], object]:
     return make
 
 
+def two_folders(root: Path) -> None:
+    good(root, "a")
+    bad(root, "b")
+
+
 def mixed_channels(root: Path) -> None:
     good(root)
     save(root / "colour.png", picture(1, channels=3))
@@ -180,7 +185,7 @@ CASES = [
     mistake("copies", copied, (*TRAIN, *GROUP), 3, "Remove the copies"),
     mistake(
         "folders of which nothing says which are good",
-        lambda root: (good(root, "a"), bad(root, "b")),
+        two_folders,
         TRAIN,
         3,
         "--good FOLDER",

@@ -12,7 +12,7 @@ import pytest
 
 def evaluation(folder: Path, moved: float = 0.0) -> Path:
     """Rows of 20 parts, the even ones told apart wholly, of the odd ones every second defect."""
-    rows = []
+    rows: list[dict[str, str | float | None]] = []
     for part in range(20):
         defective = part % 4 > 1
         found = part % 2 == 0 or part % 8 > 3
