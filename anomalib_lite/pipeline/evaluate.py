@@ -84,10 +84,8 @@ def evaluate(
             errors += [(sample.name, result.error)] if result.error is not None else []
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, image, sample)
-        metrics = evaluation.metrics()
-        notes = report.notes = [*dataset.notes, *of_masks, *unturned.notes(metrics)]
-        notes += overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)
-        metrics = report.metrics = metrics | _circumstances(model, notes)
+        notes = [*dataset.notes, *of_masks, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
+        metrics, notes = report.metrics, report.notes = _told(evaluation, model, notes, unturned)
     _write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 
@@ -125,6 +123,15 @@ def _counted(evaluation: Evaluation, model: Model, sample: Sample, unturned: _Un
     evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
     unturned.add(sample, pixels)
     return seen
+
+
+def _told(
+    evaluation: Evaluation, model: Model, notes: Sequence[str], unturned: _Unturned
+) -> tuple[dict[str, Any], list[str]]:
+    """The metrics, and all that must be known to read them."""
+    metrics = evaluation.metrics()
+    told = [*notes, *unturned.notes(metrics)]
+    return metrics | _circumstances(model, told), told
 
 
 def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:

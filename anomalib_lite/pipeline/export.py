@@ -84,7 +84,7 @@ def export(
     loaded = Model(model, threads=threads, readers=readers)
     draft, notes = _for_device(loaded, out), []
     if int8 is not None:
-        attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders, threads=threads)
+        attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders)
         loaded, draft, said = _tried(loaded, draft, attempt)
         notes.append(said)
         out = draft.path

@@ -70,13 +70,7 @@ class Int8:
 
 
 def quantised(
-    model: Model,
-    data: Path,
-    *,
-    group: str | None,
-    columns: Mapping[str, str],
-    folders: Folders | None = None,
-    threads: int = 0,
+    model: Model, data: Path, *, group: str | None, columns: Mapping[str, str], folders: Folders | None = None
 ) -> Int8:
     """Quantise a model and compare.
 
@@ -86,7 +80,6 @@ def quantised(
         group: Regular expression for the physical part, as at the training.
         columns: Renamed CSV columns.
         folders: Which folders hold good images, as at the training.
-        threads: That one image is measured with, as `model` does.
 
     Raises:
         DataError: None of the images it was fitted on is there, or no others to calibrate on; or they are refused as
@@ -106,7 +99,7 @@ def quantised(
     if not feeds:
         raise DataError(f"{data}: no image that the model was fitted on can be aligned with a golden one.")
     graph = quantise(model.bundle.graph, feeds)
-    runtime = Runtime(graph, model.framing, model.bundle.manifest.graph.inputs, threads=threads)
+    runtime = Runtime(graph, model.framing, model.bundle.manifest.graph.inputs, threads=model.runtime.threads)
     scored = score(runtime, good, model.intake, admit=admit)
     calibration = _calibrated(model, scored, dataset)
     return Int8(graph, runtime, calibration, _compare(model, runtime, calibration, unseen, feeds[0]), scored.record)
