@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypedDict, Unpack
@@ -47,6 +48,7 @@ def train(
     simulate: int | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    progress: bool = True,
     **described: Unpack[DataOptions],
 ) -> Model:
     r"""Learn from good images and certify the thresholds.
@@ -63,6 +65,7 @@ def train(
         simulate: `data` holds golden images alone: simulate as many inspections of each.
         overwrite: Replace `out`.
         resume: Continue an interrupted training.
+        progress: Show on standard error what is being done, and how far it is.
         described: See `DataOptions`.
 
     Raises:
@@ -72,8 +75,14 @@ def train(
     files = {"data": Path(data), "out": Path(out), "config": None if config is None else Path(config)}
     goldens = [Path(one) for one in golden]
     asked: dict[str, Any] = {**said, **files, "overrides": dict(settings or {})}
-    run_training(Request(detector=detector, golden=goldens, overwrite=overwrite, resume=resume, **asked))
+    asked |= {"overwrite": overwrite, "resume": resume, "show_progress": progress}
+    run_training(Request(detector=detector, golden=goldens, **asked), say=_say if progress else lambda message: None)
     return load(out)
+
+
+def _say(message: str) -> None:
+    """One line on standard error, beside the bars."""
+    sys.stderr.write(f"{message}\n")
 
 
 def load(path: PathLike, *, provider: str = "cpu", threads: int = 0) -> Model:

@@ -35,6 +35,20 @@ def test_train_load_and_evaluate(parts: Path, tmp_path: Path) -> None:
     assert al.evaluate(model, parts, group=r"part(\d+)")["image_auroc"] == 1.0
 
 
+@pytest.mark.parametrize("progress", [True, False])
+def test_a_training_shows_its_progress(
+    parts: Path, tmp_path: Path, progress: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"image.height": 48, "image.width": 48, "options.steps": 2}
+    al.train("gauss", parts, out=tmp_path / "model", settings=settings, group=r"part(\d+)", progress=progress)
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert all(
+        (words in err) is progress for words in ("28 images of 14 parts to fit", "step 2 of 2, loss", "fitted in 2")
+    )
+    assert progress or err == ""
+
+
 @pytest.mark.slow
 def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path) -> None:
     boards = sorted((Path(__file__).parents[1] / "data_samples/board/golden").glob("*.jpg"))[:2]

@@ -11,6 +11,7 @@ from anomalib_lite.cli import options
 
 if TYPE_CHECKING:
     from anomalib_lite.calibration import Exclusion
+    from anomalib_lite.pipeline.train import Trained
 
 EXCLUDED = "Left out"
 
@@ -86,6 +87,7 @@ def calibrate(
     add: Add = False,
     exclude: Exclude = None,
     because: Because = None,
+    threads: options.Threads = 0,
 ) -> None:
     """Certify new thresholds from images of good parts.
 
@@ -99,7 +101,7 @@ def calibrate(
     asked = Recalibration(
         model=options.named(model),
         data=data,
-        out=options.named(out) if out else None,
+        out=options.folder(out) if out else None,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
         review=options.rate(review, "--review"),
@@ -109,12 +111,19 @@ def calibrate(
         folders=options.folders(good, defective, all_good),
         add=add,
         overwrite=overwrite,
+        threads=threads,
     )
-    done = run(asked, plugins=console.plugins(), track=console.track)
+    _show(run(asked, plugins=console.plugins(), track=console.track), out or model)
+
+
+def _show(done: Trained, path: Path) -> None:
+    """Print what the thresholds promise, and where the model is."""
+    from anomalib_lite.cli import console
+
     for note in done.notes:
         console.say(note)
     console.calibrated(done.calibration, done.errors)
-    typer.echo(f"model   {out or model}  ({done.bundle.model_id})")
+    typer.echo(f"model   {path}  ({done.bundle.model_id})")
 
 
 def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:
@@ -124,6 +133,7 @@ def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:
         ConfigError: They come without a reason, or the reason without them.
     """
     from anomalib_lite.calibration import Exclusion
+    from anomalib_lite.data.samples import normal
     from anomalib_lite.errors import ConfigError
 
     if files and not because:
@@ -132,4 +142,4 @@ def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:
         raise ConfigError(
             "--because gives the reason of --exclude: name the images with --exclude FILE, or leave it out."
         )
-    return [Exclusion(name, because or "") for name in dict.fromkeys(files)]
+    return [Exclusion(name, because or "") for name in dict.fromkeys(map(normal, files))]

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anomalib_lite.registry.describing import Option
 
 REASONS = 20  # of images that could not be measured, printed
+UNWRAPPED = 1000  # columns of a table that another program reads
 
 
 def say(message: str) -> None:
@@ -73,12 +74,10 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], title: str | No
 
 def options(described: Iterable[Option]) -> None:
     """Print options: name, default, type and limits on a line, the meaning below."""
-    from textwrap import fill
-
     for one in described:
         kind = f"{one.kind}, {one.limits}" if one.limits else one.kind
         typer.echo(f"  {one.name} = {one.default}    [{kind}]")
-        typer.echo(fill(one.meaning, width=100, initial_indent="      ", subsequent_indent="      "))
+        paragraph(one.meaning, indent=6)
 
 
 def errors(reasons: Sequence[tuple[str, str]]) -> None:
@@ -100,9 +99,22 @@ def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
     """Print the statement of a calibration, and what could not be measured."""
     for sentence in calibration.statement:
-        _console().print(sentence, markup=False, highlight=False)
+        paragraph(sentence)
     for name, reason in errors:
-        _console().print(f"ERROR {name}: {reason}", markup=False, highlight=False)
+        paragraph(f"ERROR {name}: {reason}")
+
+
+def paragraph(text: str, *, indent: int = 0) -> None:
+    """Print prose: wrapped between words on a terminal, on one line where another program reads it."""
+    import shutil
+    import sys
+    from textwrap import fill
+
+    margin = " " * indent
+    if sys.stdout.isatty():
+        width = max(40, min(100, shutil.get_terminal_size().columns))
+        text = fill(text, width - indent, break_long_words=False, break_on_hyphens=False).replace("\n", f"\n{margin}")
+    typer.echo(margin + text)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -120,4 +132,5 @@ def _plain(text: str) -> str:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console(soft_wrap=False)
+    console = Console()
+    return console if console.is_terminal else Console(width=UNWRAPPED)

@@ -52,9 +52,10 @@ def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = 
     from anomalib_lite.pipeline.evaluate import evaluate
     from anomalib_lite.pipeline.train import train
 
+    out = options.folder(out)
     parts = sample_parts(out, console.say)
     request = _request(parts, out, detector, minutes, steps)
-    trained = train(request, plugins=console.plugins(request.detector), say=console.say)
+    trained = train(request, plugins=console.plugins(request.detector), say=console.say, track=console.track)
     if trained is None:
         return
     evaluated = evaluate(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import console, options
+
+if TYPE_CHECKING:
+    from anomalib_lite.pipeline.evaluate import Evaluated
 
 Out: TypeAlias = Annotated[
     Path | None,
@@ -51,13 +54,19 @@ def evaluate(
         done = run(
             Model(model, provider=provider, threads=threads, readers=console.plugins().readers),
             data,
-            out=options.folder(out),
+            out=options.folder(out) if out else None,
             group=group,
             columns=options.columns(column),
             folders=options.folders(good, defective, all_good),
             overwrite=overwrite,
             track=console.track,
         )
+    _tell(done, json=json)
+    console.exit_unmeasured(len(done.errors), done.measured, strict=strict)
+
+
+def _tell(done: Evaluated, *, json: bool) -> None:
+    """Print the metrics; on standard error, what must be known of them and where the report is."""
     for note in done.notes:
         console.say(note)
     if json:
@@ -65,9 +74,8 @@ def evaluate(
     elif done.measured:
         show(done.metrics)
     console.errors(done.errors)
-    if out:
-        console.say(f"report  {out / 'report.html'}")
-    console.exit_unmeasured(len(done.errors), done.measured, strict=strict)
+    if done.out:
+        console.say(f"report  {done.out / 'report.html'}")
 
 
 def show(metrics: Mapping[str, Any]) -> None:

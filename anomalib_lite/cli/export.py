@@ -31,7 +31,8 @@ Int8: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--int8",
-        help="Try 8-bit arithmetic. It is kept only where it is faster and the verdicts agree. Needs --data.",
+        help="Try 8-bit arithmetic. It is kept only where it is faster and the verdicts agree; elsewhere 'int8' in the "
+        "name of --out becomes 'float'. Needs --data.",
         rich_help_panel=GRAPH,
     ),
 ]
@@ -53,6 +54,7 @@ def export(
     good: options.Good = None,
     defective: options.Defective = None,
     all_good: options.AllGood = False,
+    threads: options.Threads = 0,
 ) -> None:
     """Write what a device needs, and nothing else.
 
@@ -66,18 +68,20 @@ def export(
         raise ConfigError("--int8 and --data go together: ranges and thresholds come from the training's data.")
     done = run(
         model,
-        options.named(out),
+        options.folder(out, zipped=True),
         source_size=_size(source_size),
         int8=data,
         group=group,
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),
         overwrite=overwrite,
+        threads=threads,
         readers=console.plugins().readers,
     )
     for note in done.notes:
         console.say(note)
-    typer.echo(f"model   {out}  ({done.bundle.model_id})")
+    kept = ", float: int8 is not adopted" if int8 and not done.is_int8 else ""
+    typer.echo(f"model   {done.bundle.path}  ({done.bundle.model_id}{kept})")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -184,20 +184,23 @@ FILES = {
 }
 
 
-def folder(path: Path | None, *, zipped: bool = False) -> Path | None:
+def folder(path: Path, *, zipped: bool = False) -> Path:
     """Where `--out` writes a folder: a name that looks like a file's is a mistake.
 
     Args:
         path: What `--out` names.
         zipped: Whether a name that ends in .zip is one file.
 
+    Returns:
+        A path that has a name, as `named` makes it.
+
     Raises:
         ConfigError: It is such a name.
     """
-    if path is not None and (suffix := path.suffix.lower()) in FILES and not (zipped and suffix == ".zip"):
+    if (suffix := path.suffix.lower()) in FILES and not (zipped and suffix == ".zip"):
         either = "a folder, or a zip file where the name ends in .zip," if zipped else "a folder"
         raise ConfigError(f"--out {path}: {either} is written, and not a file '{suffix}'. Leave '{suffix}' out.")
-    return path
+    return named(path)
 
 
 def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:

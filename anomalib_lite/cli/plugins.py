@@ -44,13 +44,11 @@ def list_plugins(
     if json:
         console.json(_listed(found))
         return
-    console.table(
-        ("detector", "inputs", "package", "summary"),
-        [
-            (name, ", ".join(info.inputs), str(found.providers[name]), info.summary)
-            for name, info in sorted(found.detectors.items())
-        ],
-    )
+    width = max(map(len, found.detectors), default=0)
+    for name, info in sorted(found.detectors.items()):
+        compares = ", compares with a golden image" if "reference" in info.inputs else ""
+        typer.echo(f"{name:<{width}}  ({found.providers[name]}{compares})")
+        console.paragraph(info.summary, indent=width + 2)
     for suffix in sorted(found.readers):
         typer.echo(f"reader   {suffix} ({found.readers[suffix].provider})")
     for name in sorted(found.writers):

@@ -106,7 +106,7 @@ def predict(
         done = run(
             loaded,
             inputs,
-            out=options.folder(out),
+            out=options.folder(out) if out else None,
             heatmaps=shown,
             writing=Writing.of(plugins.writer(write)) if write else None,
             reference=options.golden_image(reference, loaded, "--reference"),

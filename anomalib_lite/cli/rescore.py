@@ -38,6 +38,7 @@ def rescore(
     good: options.Good = None,
     defective: options.Defective = None,
     all_good: options.AllGood = False,
+    threads: options.Threads = 0,
 ) -> None:
     """Change how the anomaly map becomes the score, without a fit.
 
@@ -53,11 +54,12 @@ def rescore(
         model=options.named(model),
         data=data,
         settings=settings or (),
-        out=options.named(out) if out else None,
+        out=options.folder(out) if out else None,
         group=group,
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),
         overwrite=overwrite,
+        threads=threads,
     )
     done = run(asked, plugins=console.plugins(), track=console.track)
     for note in done.notes:

@@ -139,6 +139,7 @@ def train(
     device: Device = None,
     devices: Devices = None,
     nodes: Nodes = None,
+    threads: options.Threads = 0,
     config: options.ConfigFile = None,
     set_: options.Settings = None,
 ) -> None:
@@ -151,10 +152,10 @@ def train(
     rates = {"max_false_reject": max_false_reject, "review": review, "confidence": confidence, "holdout": holdout}
     overrides = options.overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck})
     _run(
-        detector=detector, data=data, out=options.named(out), config=config, settings=set_ or [], overrides=overrides,
+        detector=detector, data=data, out=options.folder(out), config=config, settings=set_ or [], overrides=overrides,
         group=group, columns=options.columns(column), folders=options.folders(good, defective, all_good),
         golden=golden or [], carry=options.one_of(carry, ("training", "all"), "--carry"),
-        golden_pattern=golden_pattern, simulate=simulate, resume=resume, overwrite=overwrite, show_progress=True,
+        golden_pattern=golden_pattern, simulate=simulate, resume=resume, overwrite=overwrite, threads=threads,
     )  # fmt: skip
 
 
@@ -166,10 +167,10 @@ def _run(**asked: Any) -> None:
     from anomalib_lite.training.partial import is_first_process
     from anomalib_lite.training.request import Request
 
-    request, first = Request(**asked), is_first_process()
+    request, first = Request(**asked, show_progress=True), is_first_process()
     plugins = console.plugins(request.detector) if first else registry.load()
     try:
-        trained = run(request, plugins=plugins, say=console.say if first else lambda message: None)
+        trained = run(request, plugins=plugins, say=console.say if first else lambda message: None, track=console.track)
     except KeyboardInterrupt:
         if first:
             console.say(

@@ -42,7 +42,7 @@ def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str,
         try:
             put(merged, key.strip(), yaml.safe_load(text))
         except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
-            raise ConfigError(f"--set {setting}: the value is not valid YAML: {error}") from error
+            raise ConfigError(f"--set {setting}: the value is not valid YAML: {_in_words(error)}") from error
     return merged
 
 
@@ -102,7 +102,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give an existing YAML file.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that is none
-        raise ConfigError(f"{path}: is not valid YAML: {error}") from error
+        raise ConfigError(f"{path}: is not valid YAML: {_in_words(error)}") from error
     if data is None:
         return {}
     if not isinstance(data, dict):
@@ -138,3 +138,11 @@ def share(value: Any) -> Any:
     """A share that is written as a percentage, '1%' or '1 %', as a number; anything else as it is."""
     percent = re.fullmatch(r"\s*(\d+(?:\.\d+)?|\.\d+)\s*%\s*", value) if isinstance(value, str) else None
     return float(percent[1]) / 100 if percent else value
+
+
+def _in_words(error: Exception) -> str:
+    """What is wrong with a YAML text and where, on one line, and how to write it."""
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or " ".join(str(error).split())
+    where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+    return f"{where}{problem}. Write `key: value` lines, and put a value with signs such as : [ # in quotes."

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from anomalib_lite.data.masks import levels_of, stem_of, worded
-from anomalib_lite.data.samples import count, some
+from anomalib_lite.data.samples import count, normal, some
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import DataError, ImageError
 
@@ -98,7 +98,7 @@ class Beside:
                 word = PurePosixPath(stem).name.replace(PurePosixPath(base).name, "*", 1)
                 classes.setdefault((word, ""), {}).update(dict.fromkeys(names, self._by_stem[base][0]))
             for first, second in ((a, b) for a in names for b in names if a != b):
-                suffixes = (first[len(stem) :].lower(), second[len(stem) :].lower())
+                suffixes = (normal(first)[len(stem) :].lower(), normal(second)[len(stem) :].lower())
                 classes.setdefault(suffixes, {})[first] = second
         yield from classes.values()
 

@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data import layouts
 from anomalib_lite.data.beside import Beside
-from anomalib_lite.data.samples import TEST, DataSet, Folders, count, some
+from anomalib_lite.data.samples import TEST, DataSet, Folders, count, normal, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
@@ -73,7 +73,11 @@ def find(
         raise DataError(f"{path} does not exist. Give a folder of images, or a CSV file.")
     if not dataset.samples:
         raise DataError(_nothing(path, dataset.notes, opener))
-    dataset = replace(dataset, opener=opener)
+    samples = [
+        replace(s, name=normal(s.name), label=s.label and normal(s.label), group=normal(s.group))
+        for s in dataset.samples
+    ]
+    dataset = replace(dataset, opener=opener, samples=sorted(samples, key=lambda sample: sample.name))
     return _by_parts(dataset) if pattern is None else _regroup(dataset, pattern)
 
 
@@ -87,9 +91,11 @@ def _compile(group: str | None) -> re.Pattern[str] | None:
     if group is None:
         return None
     try:
-        pattern = re.compile(group)
+        pattern = re.compile(normal(group))
     except re.error as error:
-        raise ConfigError(f"group: '{group}' is not a regular expression ({error}).") from error
+        raise ConfigError(
+            f"group: '{group}' is not a regular expression ({error}). Write it as in 'part(\\d+)'."
+        ) from error
     if pattern.groups == 0:
         raise ConfigError(rf"group: '{group}' captures nothing. Put the part's number in brackets, as in 'part(\d+)'.")
     return pattern

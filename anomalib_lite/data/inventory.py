@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from anomalib_lite.data.grouping import doubts
 from anomalib_lite.data.samples import DataSet, Sample, count, groups
 from anomalib_lite.data.survey import Looked, dark, near
+from anomalib_lite.data.turning import said_of
 
 FOLDERS = 12  # that are listed
 
@@ -33,7 +34,8 @@ def describe(dataset: DataSet, looked: Looked, unreadable: Sequence[tuple[str, s
         lines.append(f"  sizes: {_sizes(sizes)}")
         kinds = Counter(pictures[0].kind for _, pictures in looked)
         lines.append("  pixels: " + ", ".join(f"{kind} {number:,}" for kind, number in kinds.most_common()))
-    lines += [f"note: {note}" for note in dataset.notes]
+    notes = [*dataset.notes, *said_of(pictures[0].orientation for _, pictures in looked)]
+    lines += [f"note: {note}" for note in notes]
     if not dataset.grouped:
         lines.append(
             "note: no groups, each image counts as a part of its own. If a part is photographed more than once, give "

@@ -13,7 +13,19 @@ from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data.beside import Beside
 from anomalib_lite.data.masks import Mask, pair_masks
-from anomalib_lite.data.samples import GOOD, MARKED, TEST, TRAIN, UNCLEAR_LABELS, DataSet, Folders, Sample, count, some
+from anomalib_lite.data.samples import (
+    GOOD,
+    MARKED,
+    TEST,
+    TRAIN,
+    UNCLEAR_LABELS,
+    DataSet,
+    Folders,
+    Sample,
+    count,
+    normal,
+    some,
+)
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import ConfigError, DataError, ImageError
 
@@ -171,8 +183,9 @@ def _told(root: Path, names: Sequence[str], folders: Folders) -> dict[str, str]:
         option = "--good" if folder in folders.good else "--defective"
         inside = {name: depth for name in names if (depth := _depth(_folder(name), path)) is not None}
         if not inside:
-            there = some(sorted({"/".join(_folder(name)) or "." for name in names}), 8)
-            raise ConfigError(f"{option} {folder}: no image of {root} lies in such a folder. Name one of: {there}.")
+            there = sorted({"/".join(_folder(name)) for name in names} - {""})
+            remedy = f"Name one of: {some(there, 8)}." if there else f"It has no folders of images: leave {option} out."
+            raise ConfigError(f"{option} {folder}: no image of {root} lies in such a folder. {remedy}")
         for name, depth in inside.items():
             before = depths.get(name)
             if before is not None and before[0] == depth and before[1] != label:
@@ -186,10 +199,10 @@ def _below(root: Path, folder: str) -> FolderPath:
     """A folder as its path within the data set, however it is named: within it, from where the user is, or in full."""
     if not (root / folder).is_dir() or Path(folder).is_absolute():
         try:
-            return Path(folder).resolve().relative_to(root.resolve()).parts
+            return tuple(map(normal, Path(folder).resolve().relative_to(root.resolve()).parts))
         except ValueError:  # not inside of it
             pass
-    return PurePosixPath(folder.replace("\\", "/")).parts
+    return PurePosixPath(normal(folder).replace("\\", "/")).parts
 
 
 def _depth(folder: FolderPath, path: FolderPath) -> int | None:
@@ -243,4 +256,4 @@ def _question(root: Path, names: Sequence[str], *, grouped: bool) -> str:
 
 
 def _folder(name: str) -> FolderPath:
-    return PurePosixPath(name).parts[:-1]
+    return PurePosixPath(normal(name)).parts[:-1]

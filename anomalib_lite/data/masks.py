@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data.samples import TEST, DataSet, Sample, count, some
+from anomalib_lite.data.samples import TEST, DataSet, Sample, count, normal, some
+from anomalib_lite.edge.images.imaging import Header
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
@@ -161,12 +162,12 @@ def _is_boundary(text: str, place: int) -> bool:
 
 
 def stem_of(name: str, opener: Opener) -> str:
-    """A name without its suffix."""
+    """A name without its suffix, as it is compared with others."""
     suffix = opener.suffix(name)
     if suffix is not None and not name.lower().endswith(suffix):  # scan.dcm#12
         base, _, key = name.rpartition("#")
-        return f"{base[: -len(suffix)]}#{key}"
-    return PurePosixPath(name).with_suffix("").as_posix() if suffix is None else name[: -len(suffix)]
+        return normal(f"{base[: -len(suffix)]}#{key}")
+    return normal(PurePosixPath(name).with_suffix("").as_posix() if suffix is None else name[: -len(suffix)])
 
 
 def _below(name: str, opener: Opener) -> str:
@@ -175,24 +176,26 @@ def _below(name: str, opener: Opener) -> str:
 
 
 def check_masks(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[list[Sample], list[str]]:
-    """The samples, without the masks that are black, and notes on what masks are like.
+    """The samples, without the masks that are black, and notes on what masks are like; with masks, their orientation.
 
     Raises:
         DataError: Masks that cannot be read, are not of their image's size, mark pixels of a good image, or have
             levels of which half of the range makes nothing or everything.
     """
     seen = [(sample, _looked_at(sample, opener)) for sample in samples]
-    problems = [problem for sample, looks in seen for problem in _problems(sample, looks, opener)]
+    headers = {sample.name: _header(sample, opener) for sample in samples if sample.masks}
+    problems = [problem for sample, looks in seen for problem in _problems(sample, looks, headers.get(sample.name))]
     if problems:
         raise DataError(
             f"{count(len(problems), 'mask')} cannot be used: {some(problems, 3)}. "
             "A mask has its image's size, is white (255) where the defect is and black (0) elsewhere. Correct the "
             "masks, or the labels."
         )
-    checked = [
-        replace(sample, masks=()) if looks and all(look.is_empty for look in looks) else sample
-        for sample, looks in seen
-    ]
+    checked = []
+    for sample, looks in seen:
+        header, is_bare = headers.get(sample.name), bool(looks) and all(look.is_empty for look in looks)
+        orientation = header.orientation if header else 1
+        checked.append(replace(sample, masks=() if is_bare else sample.masks, orientation=orientation))
     return checked, [*_bare(checked), *_unusual(seen)]
 
 
@@ -235,7 +238,7 @@ def _looked_at(sample: Sample, opener: Opener) -> list[_Look]:
     return looks
 
 
-def _problems(sample: Sample, looks: Sequence[_Look], opener: Opener) -> Iterator[str]:
+def _problems(sample: Sample, looks: Sequence[_Look], header: Header | None) -> Iterator[str]:
     """What masks say against their image, or against themselves."""
     taken_as_good = sample.is_good or (sample.label is None and sample.split != TEST)
     for look in looks:
@@ -246,16 +249,27 @@ def _problems(sample: Sample, looks: Sequence[_Look], opener: Opener) -> Iterato
             yield f"{look.path} marks a defect in {sample.name}, which {said}"
         elif look.fault is not None:
             yield f"{look.path} {look.fault}"
-        else:
-            yield from _of_another_size(sample, look, opener)
+        elif header is not None:
+            yield from _of_another_size(sample, look, header)
 
 
-def _of_another_size(sample: Sample, look: _Look, opener: Opener) -> Iterator[str]:
+def _header(sample: Sample, opener: Opener) -> Header | None:
+    """Of an image; None where it cannot be read: its own problem, told where that is tried."""
     try:
-        header = opener.header(sample.path)
+        return opener.header(sample.path)
     except ImageError:
-        return  # its own problem, told where the image is read
-    if (header.height, header.width) != look.size:
+        return None
+
+
+def _of_another_size(sample: Sample, look: _Look, header: Header) -> Iterator[str]:
+    if (header.height, header.width) == look.size:
+        return
+    if header.orientation > 4 and (header.width, header.height) == look.size:
+        yield (
+            f"{look.path} is {look.size[1]} x {look.size[0]}, as {sample.name} is stored, and its EXIF orientation "
+            f"turns it to {header.width} x {header.height}: turn the mask likewise, or save the image upright"
+        )
+    else:
         yield f"{look.path} is {look.size[1]} x {look.size[0]}, {sample.name} is {header.width} x {header.height}"
 
 

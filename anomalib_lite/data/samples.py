@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +26,7 @@ class Sample:
     group: str = ""  # the physical part, lot or patient; its own name where nothing is known of groups
     split: str | None = None  # "train", "test", "calibrate", or None: for whatever it is labelled for
     reference: Path | None = None  # the golden image
+    orientation: int = 1  # EXIF, where its mask was checked: see `anomalib_lite.data.turning`
 
     @property
     def is_good(self) -> bool | None:
@@ -58,6 +60,11 @@ class Folders:
     def named(self) -> bool:
         """Whether any folder is named."""
         return bool(self.good or self.defective)
+
+
+def normal(name: str) -> str:
+    """A name as it is compared: an accented letter is one character, however a system splits it (NFC)."""
+    return unicodedata.normalize("NFC", name)
 
 
 def groups(samples: Iterable[Sample]) -> set[str]:

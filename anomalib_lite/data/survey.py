@@ -31,6 +31,7 @@ class Facts:
     dtype: str
     maximum: float
     sha256: str
+    orientation: int  # EXIF: see `anomalib_lite.data.turning`
     thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
     masked: bool = False  # whether it says what of it is to be inspected
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what its file says of it
@@ -122,7 +123,7 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
         return str(error)
     height, width, channels = picture.pixels.shape
     dtype, maximum = str(picture.pixels.dtype), picture.pixels.max().item()
-    seen = dtype, maximum, picture.sha256, thumbnail(picture.pixels), picture.valid is not None
+    seen = dtype, maximum, picture.sha256, picture.orientation, thumbnail(picture.pixels), picture.valid is not None
     return Facts(height, width, channels, *seen, picture.meta)
 
 

@@ -4,7 +4,9 @@
 - `label` is `good` in any case or the kind of defect; empty where unknown. 0 and 1, true and false, ok and normal
   are refused: which of them is good is not for a program to guess.
 - `split` is train, test or calibrate; in every row or in none. `group` likewise.
-- UTF-8 with or without a byte-order mark; commas, semicolons or tabs. Further columns are passed over, and named.
+- UTF-8 with or without a byte-order mark; commas, semicolons or tabs, or what a first line `sep=` says. Further columns
+  are passed over, and named.
+- Accented letters are found however the file system splits them into characters.
 Rows are numbered as a spreadsheet numbers them: the header is row 1.
 """
 
@@ -13,14 +15,17 @@ from __future__ import annotations
 import csv
 import io
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
-from anomalib_lite.data.samples import GOOD, SPLITS, TEST, UNCLEAR_LABELS, DataSet, Folders, Sample, count, some
+from anomalib_lite.data.samples import GOOD, SPLITS, TEST, UNCLEAR_LABELS, DataSet, Folders, Sample, count, normal, some
 from anomalib_lite.edge.images.readers import TABLE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
+SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)  # a first line by which spreadsheets tell themselves
 COLUMNS = ("image", "label", "mask", "group", "split", "reference")
 HELP = f"Expected columns: image, and any of {', '.join(COLUMNS[1:])}; rename others with --column group=NAME."
 
@@ -63,6 +68,7 @@ def read_table(path: Path, columns: Mapping[str, str], folders: Folders | None =
         ConfigError: `columns` has a name that is none of ours, or folders are named.
     """
     folders = folders or Folders()
+    _stored_names.cache_clear()  # files may have come since
     if folders.named:
         raise ConfigError(f"{path}: in a CSV file the column 'label' says what is good: leave out --good, --defective.")
     rows, notes = _rows(path, columns)
@@ -88,8 +94,10 @@ def read_table(path: Path, columns: Mapping[str, str], folders: Folders | None =
 def _parse(path: Path) -> list[list[str]]:
     try:
         text = path.read_bytes().decode("utf-8-sig")
+        said = SEPARATOR.match(text)
+        text = text[said.end() :] if said else text
         first = text.splitlines()[0] if text.strip() else ""
-        delimiter = max(",;\t", key=first.count)
+        delimiter = said[1] if said else max(",;\t", key=first.count)
         lines = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 (byte {error.start}). Save it as 'CSV UTF-8'.") from error
@@ -121,7 +129,7 @@ def _rows(path: Path, columns: Mapping[str, str]) -> tuple[list[TableRow], list[
 
 def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> dict[str, int]:
     """Our column name -> its place in the file."""
-    names = [name.lower() for name in header]
+    names = [normal(name).lower() for name in header]
     unknown = sorted(set(columns) - set(COLUMNS))
     if unknown:
         raise ConfigError(
@@ -129,7 +137,7 @@ def _places(path: Path, header: Sequence[str], columns: Mapping[str, str]) -> di
         )
     places = {}
     for ours in COLUMNS:
-        theirs = columns.get(ours, ours).strip().lower()
+        theirs = normal(columns.get(ours, ours)).strip().lower()
         if names.count(theirs) > 1:
             raise DataError(f"{path}: two columns are called '{theirs}'. Rename one of them.")
         if theirs in names:
@@ -190,9 +198,35 @@ def _masks(cell: Path) -> tuple[Path, ...]:
 
 
 def _resolve(root: Path, cell: str) -> Path:
-    """A path as written; with backslashes as separators where there is no such file."""
+    """A path as written; with backslashes as separators, or accents split otherwise, where there is no such file."""
     written = root / cell
-    return root / cell.replace("\\", "/") if "\\" in cell and not _is_file(written) else written
+    if "\\" in cell and not _exists(written):
+        written = root / cell.replace("\\", "/")
+    return written if cell.isascii() or _exists(written) else _as_stored(written)
+
+
+def _as_stored(path: Path) -> Path:
+    """A path that is there but for how its accented letters are split into characters; itself where none is."""
+    if _exists(path) or path.parent == path:
+        return path
+    folder = _as_stored(path.parent)
+    return folder / _stored_names(folder).get(normal(path.name), path.name)
+
+
+@lru_cache(maxsize=256)
+def _stored_names(folder: Path) -> dict[str, str]:
+    """Name as it is compared -> as it is stored, of what lies in a folder."""
+    try:
+        return {normal(path.name): path.name for path in folder.iterdir()}
+    except OSError:
+        return {}
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that is too long, a folder that may not be entered
+        return False
 
 
 def _is_file(path: Path) -> bool:
@@ -232,6 +266,7 @@ def _missing_files(path: Path, rows: Sequence[TableRow], samples: Sequence[Sampl
     missing = [f"row {number} ({sample.name})" for number, sample in named if not _is_file(sample.path)]
     if samples and len(missing) == len(samples):
         raise DataError(
-            f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}."
+            f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}: "
+            "correct them, or move the table to its images."
         )
     return [f"no such image: {some(missing)}"] if missing else []

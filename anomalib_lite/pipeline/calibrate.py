@@ -49,6 +49,7 @@ class Recalibration:
     folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
     add: bool = False  # count the held-out images of before, too
     overwrite: bool = False
+    threads: int = 0  # that one image is measured with; 0 leaves it to onnxruntime
 
     def rates(self, before: Calibration) -> Rates:
         """What is asked of the thresholds, given the last calibration.
@@ -74,7 +75,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         ConfigError: Rates that make no sense, or nothing can be added to the calibration of before.
     """
     installed = (plugins or registry.load()).readers
-    model = Model(asked.model, readers=installed)
+    model = Model(asked.model, threads=asked.threads, readers=installed)
     manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
     rates = asked.rates(before)
     if asked.out is not None:

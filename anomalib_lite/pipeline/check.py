@@ -26,6 +26,7 @@ from anomalib_lite.data import (
 from anomalib_lite.data.masks import smallest
 from anomalib_lite.data.samples import TRAIN
 from anomalib_lite.data.survey import Looked
+from anomalib_lite.data.turning import drawn_unturned
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import Limits
 from anomalib_lite.edge.images.opener import Opener
@@ -146,8 +147,10 @@ def _framing(looked: Looked, found: Survey, config: Config) -> Framing:
 def _for_evaluation(dataset: DataSet) -> list[str]:
     """What an evaluation would refuse of the same data, and what it would say of masks."""
     refused = [f"for an evaluation: {dataset.unclear}"] if dataset.unclear else []
+    tested = [sample for sample in dataset.samples if sample.split != TRAIN]
     try:
-        _, notes = check_masks([sample for sample in dataset.samples if sample.split != TRAIN], dataset.opener)
+        tested, notes = check_masks(tested, dataset.opener)
     except DataError as error:
         return [*refused, f"for an evaluation: {error}"]
-    return refused + [f"note: {note}" for note in notes]
+    _, unturned = drawn_unturned(tested, dataset.opener)
+    return refused + [f"note: {note}" for note in notes] + ([f"warning: {unturned}"] if unturned else [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -42,6 +43,12 @@ class Exported:
     bundle: Bundle
     notes: list[str]
 
+    @property
+    def is_int8(self) -> bool:
+        """Whether the graph is int8."""
+        exported = self.bundle.manifest.exported
+        return exported is not None and exported.int8 is not None
+
 
 def export(
     model: Path,
@@ -53,19 +60,21 @@ def export(
     columns: Mapping[str, str] | None = None,
     folders: Folders | None = None,
     overwrite: bool = False,
+    threads: int = 0,
     readers: Readers = NO_READERS,
 ) -> Exported:
     """Write what a device needs; names of images and parts are replaced by salted hashes.
 
     Args:
         model: The bundle.
-        out: A zip where the name ends so, otherwise a folder.
+        out: A zip where the name ends so, otherwise a folder. 'int8' in its name becomes 'float' where it is not kept.
         source_size: (height, width) of a camera's images: the graph then takes these, and resizes them itself.
         int8: The data that it was trained with, to try an int8 graph; it is kept only where it is worth it.
         group: For `int8`: regular expression for the physical part, as at the training.
         columns: For `int8`: renamed CSV columns.
         folders: For `int8`: which folders hold good images, as at the training.
         overwrite: Replace `out`.
+        threads: That one image is measured with; 0 leaves it to onnxruntime.
         readers: For file types that the host does not read itself.
 
     Raises:
@@ -74,12 +83,14 @@ def export(
         ExportError: The graph with the resize gives another result.
     """
     bundle.refuse_existing(out, overwrite=overwrite)
-    loaded = Model(model, readers=readers)
+    loaded = Model(model, threads=threads, readers=readers)
     draft, notes = _for_device(loaded, out), []
     if int8 is not None:
         attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders)
         loaded, draft, said = _tried(loaded, draft, attempt)
         notes.append(said)
+        out = draft.path
+        bundle.refuse_existing(out, overwrite=overwrite)
     if source_size is not None:
         draft, said = _resizing(loaded, draft, source_size)
         notes.append(said)
@@ -89,7 +100,9 @@ def export(
 def _tried(model: Model, draft: Bundle, attempt: Int8) -> tuple[Model, Bundle, str]:
     """The int8 graph where it is worth it, and what to say of that."""
     if objections := attempt.trial.objections():
-        return model, draft, f"int8 is not adopted, the graph stays float: {'; '.join(objections)}"
+        said = f"int8 is not adopted, the graph stays float: {'; '.join(objections)}"
+        named = draft.path.with_name(re.sub("int8", "float", draft.path.name, flags=re.IGNORECASE))
+        return model, replace(draft, path=named), said
     adopted = _adopted(model, draft, attempt)
     said = f"int8 is adopted: {attempt.trial.speedup:.2f} times as fast, thresholds calibrated anew"
     return adopted, adopted.bundle, said

@@ -99,7 +99,7 @@ def quantised(
     if not feeds:
         raise DataError(f"{data}: no image that the model was fitted on can be aligned with a golden one.")
     graph = quantise(model.bundle.graph, feeds)
-    runtime = Runtime(graph, model.framing, model.bundle.manifest.graph.inputs)
+    runtime = Runtime(graph, model.framing, model.bundle.manifest.graph.inputs, threads=model.runtime.threads)
     scored = score(runtime, good, model.intake, admit=admit)
     calibration = _calibrated(model, scored, dataset)
     return Int8(graph, runtime, calibration, _compare(model, runtime, calibration, unseen, feeds[0]), scored.record)

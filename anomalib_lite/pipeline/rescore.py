@@ -47,6 +47,7 @@ class Rescoring:
     columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
     folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
     overwrite: bool = False
+    threads: int = 0  # that one image is measured with; 0 leaves it to onnxruntime
 
 
 def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track = untracked) -> Trained:
@@ -67,7 +68,7 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
     installed = plugins or registry.load()
     if asked.out is not None:
         bundle.refuse_existing(asked.out, overwrite=asked.overwrite)
-    model = Model(asked.model, readers=installed.readers)
+    model = Model(asked.model, threads=asked.threads, readers=installed.readers)
     config = _changed(model.bundle.manifest, asked.settings)
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
     samples, _ = check_masks(training_samples(dataset), dataset.opener)

@@ -17,9 +17,11 @@ from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import MissingExtra
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.check import carried
+from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import describe
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
@@ -48,13 +50,16 @@ class Trained:
     notes: list[str] = field(default_factory=list)  # what was counted otherwise than asked
 
 
-def train(request: Request, *, plugins: Registry | None = None, say: Say = _silent) -> Trained | None:
+def train(
+    request: Request, *, plugins: Registry | None = None, say: Say = _silent, track: Track = untracked
+) -> Trained | None:
     """From good images to a bundle with certified thresholds.
 
     Args:
         request: What is asked.
         plugins: What is installed, where that was loaded already.
         say: Gets a line at each stage.
+        track: Shows progress where held-out images are measured.
 
     Returns:
         The new model; None in every process but the first, where several train together.
@@ -71,19 +76,19 @@ def train(request: Request, *, plugins: Registry | None = None, say: Say = _sile
             say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
         place = partial.enter(plan)
         try:
-            fitted = _fitted(plan, plan.fit, place / "fit")
+            fitted = _fitted(plan, plan.fit, place / "fit", say)
         except Exception:
             partial.leave(place)
             raise
         if fitted is None:
             return None
         _tell(fitted, say)
-        trained = _certified(plan, fitted, place, say)
+        trained = _certified(plan, fitted, place, say, track)
         shutil.rmtree(place, ignore_errors=True)
         return trained
 
 
-def _fitted(plan: Plan, samples: Sequence[Sample], folder: Path) -> Fitted | None:
+def _fitted(plan: Plan, samples: Sequence[Sample], folder: Path, say: Say) -> Fitted | None:
     """One fit of the plan's detector; None in every process but the first.
 
     Raises:
@@ -95,7 +100,7 @@ def _fitted(plan: Plan, samples: Sequence[Sample], folder: Path) -> Fitted | Non
     except ImportError as error:
         raise MissingExtra(error.name or "torch", "train", "training") from error
     with LightningRun.of(plan, folder) as run:
-        return fit(plan, samples, run)
+        return fit(plan, samples, run, say)
 
 
 def _tell(fitted: Fitted, say: Say) -> None:
@@ -106,10 +111,10 @@ def _tell(fitted: Fitted, say: Say) -> None:
         say(f"left out of the fit: {reason}")
 
 
-def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say) -> Trained:
+def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) -> Trained:
     """Calibrate what was fitted, and write the bundle."""
     intake, runtime, out = plan.intake, fitted.runtime, plan.request.out
-    scored = score(runtime, plan.held_out, intake) if plan.held_out else _crossfitted(plan, place, say)
+    scored = _scored(plan, runtime, track) if plan.held_out else _crossfitted(plan, place, say, track)
     calibration = calibrate(
         scored.images,
         plan.config.calibration,
@@ -125,18 +130,24 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say) -> Trained:
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.region.png} if plan.region else {}
+    say("writing the model and its report")
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
     return Trained(written, calibration, scored.errors)
 
 
-def _crossfitted(plan: Plan, place: Path, say: Say) -> Scored:
+def _scored(plan: Plan, runtime: Runtime, track: Track, samples: Sequence[Sample] | None = None) -> Scored:
+    """Scores of these good images; of the held-out ones where none are given."""
+    return score(runtime, track(plan.held_out if samples is None else samples, "measuring"), plan.intake)
+
+
+def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Scored:
     """Scores of every good image, each by a sibling model that was fitted without its part."""
     scored, number = Scored(), plan.config.calibration.crossfit or 0
     for fold, (others, held_out) in enumerate(folds(plan.fit, number, plan.config.training.seed), start=1):
         say(f"sibling model {fold} of {number}")
-        sibling = _fitted(plan, others, place / f"fold-{fold}")
+        sibling = _fitted(plan, others, place / f"fold-{fold}", say)
         if sibling is not None:
-            scored += score(sibling.runtime, held_out, plan.intake)
+            scored += _scored(plan, sibling.runtime, track, held_out)
     return scored

@@ -217,7 +217,8 @@ class Descent:
         """For the progress bar."""
         if self.interrupts.requested:
             return "stopping after this step; Ctrl-C again stops at once"
-        return f"loss {self._value:.4g}"
+        of = f" of {self._course.steps:,}" if math.isinf(self._course.budget) else ""
+        return f"step {self.step:,}{of}, loss {self._value:.4g}"
 
     def _log(self) -> None:
         values = {name: float(value) for name, value in self.values.items()}

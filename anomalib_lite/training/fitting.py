@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,13 +45,16 @@ class Fitted:
     left_out: list[str]  # why training images could not be compared with a golden one
 
 
-def fit(plan: Plan, samples: Sequence[Sample], run: LightningRun) -> Fitted | None:
+def fit(
+    plan: Plan, samples: Sequence[Sample], run: LightningRun, say: Callable[[str], None] = lambda message: None
+) -> Fitted | None:
     """Train the plan's detector on good images and export it.
 
     Args:
         plan: What was decided.
         samples: Good images, all readable.
         run: Where and how long; closed by the caller.
+        say: Gets a line where something begins that takes a while and shows no bar.
 
     Returns:
         The exported graph, or None in every process but the first.
@@ -69,6 +72,7 @@ def fit(plan: Plan, samples: Sequence[Sample], run: LightningRun) -> Fitted | No
         _restore(inspector, kept)
     if not run.is_main:
         return None
+    say("exporting the graph, and comparing it with torch")
     graph, runtime, parity = _exported(plan, inspector, frames, run.folder)
     log = run.folder / "training.csv"
     return Fitted(
@@ -94,7 +98,7 @@ def _exported(plan: Plan, inspector: Inspector, frames: TrainingFrames, folder: 
     """
     try:
         graph = to_onnx(inspector)
-        runtime = Runtime(graph, plan.intake.framing, inspector.inputs)
+        runtime = Runtime(graph, plan.intake.framing, inspector.inputs, threads=plan.request.threads)
         return graph, runtime, check_parity(inspector, runtime, _feeds(frames, inspector.inputs))
     except ExportError as error:
         raise type(error)(

@@ -204,7 +204,9 @@ def configure(request: Request, plugins: Registry) -> tuple[DetectorInfo, Detect
     merged = _merged(request, info.defaults)
     named = merged.setdefault("detector", info.name)
     if str(named).replace("-", "_") != info.name:
-        raise ConfigError(f"{request.config}: is for detector '{named}', not for '{info.name}'.")
+        raise ConfigError(
+            f"{request.config}: is for detector '{named}', not for '{info.name}'. Name that one, or give another file."
+        )
     return info, options, configuration.validate(Config, merged, where=where, help_command=show)
 
 

@@ -62,5 +62,5 @@ def rebuilt(
         ) from error
     inspector.eval()
     graph = to_onnx(inspector)
-    runtime = Runtime(graph, model.framing, inspector.inputs)
+    runtime = Runtime(graph, model.framing, inspector.inputs, threads=model.runtime.threads)
     return Rebuilt(graph, runtime, check_parity(inspector, runtime, feeds))

@@ -30,3 +30,4 @@ class Request:
     resume: bool = False
     overwrite: bool = False
     show_progress: bool = False
+    threads: int = 0  # that one held-out image is measured with; 0 leaves it to onnxruntime

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -82,7 +83,7 @@ class Goldens:
         return view
 
     def _key(self, name: str) -> str | None:
-        match = self._compiled.search(name) if self._compiled else None
+        match = self._compiled.search(unicodedata.normalize("NFC", name)) if self._compiled else None
         return match[1] if match else None
 
 
@@ -99,9 +100,11 @@ def _compiled(pattern: str | None) -> re.Pattern[str] | None:
     if pattern is None:
         return None
     try:
-        compiled = re.compile(pattern)
+        compiled = re.compile(unicodedata.normalize("NFC", pattern))
     except re.error as error:
-        raise ConfigError(f"golden pattern '{pattern}' is not a regular expression ({error}).") from error
+        raise ConfigError(
+            f"golden pattern '{pattern}' is not a regular expression ({error}). Write it as in 'design(\\d+)'."
+        ) from error
     if compiled.groups == 0:
         raise ConfigError(rf"golden pattern '{pattern}' captures nothing: put the name in brackets: 'design(\d+)'.")
     return compiled

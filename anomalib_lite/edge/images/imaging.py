@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats.identify import identify
-from anomalib_lite.edge.images.formats.stored import Stored
+from anomalib_lite.edge.images.formats.stored import Stored, orient
 from anomalib_lite.edge.images.picture import EXPECTED, Picture, fault, finite
 from anomalib_lite.edge.images.picture import Pixels as Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
@@ -72,6 +72,7 @@ class Header:
     channels: int
     dtype: str  # of `edge.manifest.DTYPES`
     format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called; or a reader's suffix
+    orientation: int = 1  # EXIF, 1..8: how the pixels are turned where they are read; 1 is not
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,7 @@ class Opened(Picture):
     sha256: str = ""  # of the file's bytes; of one among several of 'SHA-256 of the file#key'; empty for arrays
     note: str = ""  # what was done to it, such as "EXIF orientation applied"; empty if nothing
     file: FileBytes | None = None  # None for arrays, and for images of a file or of a series that holds several
+    orientation: int = 1  # EXIF, 1..8: how the pixels were turned; 1 is not
 
 
 def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_READERS) -> Header:
@@ -94,8 +96,8 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
         with opened(source, limits) as (file, name):
             if reading.sniffed(name, file.read(reading.HEAD), readers) is None:
                 file.seek(0)
-                stored = _identify(file, name, limits)
-                return Header(stored.height, stored.width, stored.channels, stored.dtype, stored.format)
+                one = _identify(file, name, limits)
+                return Header(one.height, one.width, one.channels, one.dtype, one.format, one.orientation)
     pixels = read(source, limits, readers=readers).pixels
     height, width, channels = pixels.shape
     return Header(height, width, channels, str(pixels.dtype), reading.suffix_of(named(source), readers) or "")
@@ -158,8 +160,8 @@ def each(
     suffix = reading.suffix_of(name, readers) or reading.sniffed(name, data[: reading.HEAD], readers)
     digest, file = hashlib.sha256(data).hexdigest(), FileBytes(name, data)
     if suffix is None:
-        pixels, note = _decoded(data, name, limits)
-        yield None, Opened(pixels, sha256=digest, note=note, file=file)
+        pixels, note, orientation = _decoded(data, name, limits)
+        yield None, Opened(pixels, sha256=digest, note=note, file=file, orientation=orientation)
         return
     if len(contents) > 1:
         digest = hashlib.sha256("".join(hashlib.sha256(one).hexdigest() for _, one in contents).encode()).hexdigest()
@@ -199,14 +201,23 @@ def _content(source: File, limits: Limits) -> tuple[str, bytes]:
     return name, data
 
 
-def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str]:
-    """Pixels of a file that the host reads itself, and what was done to them."""
+def turned(plane: NDArray[np.bool_], orientation: int) -> NDArray[np.bool_]:
+    """A mask (H, W) that was drawn on stored pixels, turned as EXIF turns these."""
+    return np.ascontiguousarray(orient(plane, orientation))
+
+
+def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str, int]:
+    """Pixels of a file that the host reads itself, what was done to them, and their EXIF orientation."""
     stored = _identify(BytesIO(data), name, limits)
     with _decoding(name):
         pixels = stored.pixels(data)
     if pixels.shape[:2] != (stored.height, stored.width):
         raise ImageError(f"{name}: decodes to another size than its header says; record it again", ErrorCode.UNREADABLE)
-    return np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)), stored.note
+    return (
+        np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)),
+        stored.note,
+        stored.orientation,
+    )
 
 
 def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:

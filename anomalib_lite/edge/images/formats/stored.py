@@ -31,6 +31,7 @@ class Stored:
     dtype: str
     note: str
     pixels: Callable[[bytes], Raster]  # decodes the bytes of the whole file
+    orientation: int = 1  # EXIF, 1..8; 1 is upright
 
 
 def refused(name: str, found: str, remedy: str = "save it as 8-bit grey or RGB, or as 16-bit grey") -> ImageError:
@@ -130,4 +131,4 @@ def made(
     width, height = size if orientation < 5 else size[::-1]
     dtype = "uint16" if mode.startswith("I;16") else "uint8"
     notes = [note] * bool(note) + ["EXIF orientation applied"] * (orientation > 1)
-    return Stored(kind, height, width, CHANNELS[mode], dtype, ", ".join(notes), pixels)
+    return Stored(kind, height, width, CHANNELS[mode], dtype, ", ".join(notes), pixels, orientation)

@@ -1,55 +1,21 @@
-"""What users met with their data, line by line: the input, the command, its exit code, and what it says.
-
-Each line is a kind; further inputs of the same kinds are in the tests beside this one. A message alone says how to mend
-what it refuses.
-"""
+"""What users met with their data, lines 8 to 15, 19 and 20."""
 
 from __future__ import annotations
 
 import io
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import pytest
 from conftest import picture, save
 from environments import ROOT
 from PIL import Image
 
-from anomalib_lite.cli import main
+from met.case import CALIBRATE, CHECK, EVALUATE, GROUP, TRAIN, Case, bad, good
 
 BOARDS = ROOT / "data_samples/board"
-GROUP = ("--group", r"part(\d+)")
-SIZE = ("--set", "image.height=48", "--set", "image.width=48")
-TRAIN = ("train", "gauss", "DATA", "--out", "OUT", *SIZE)
-CHECK = ("data", "check", "DATA")
-EVALUATE = ("evaluate", "MODEL", "DATA")
-CALIBRATE = ("calibrate", "MODEL", "DATA", *GROUP, "--out", "OUT")
-MENDING = r"--[a-z-]+|\b(give|name|add|remove|move|mark|put|set|paint|correct|save|leave)\b"
-
-
-class Case(NamedTuple):
-    """A line of the table."""
-
-    line: int  # of the list of what users met
-    what: str
-    make: Callable[[Path], object]  # what is in DATA
-    words: tuple[str, ...]
-    code: int
-    said: tuple[str, ...]  # on either stream
-
-
-def good(root: Path, folder: str = "", number: int = 8, first: int = 100) -> None:
-    for part in range(first, first + number):
-        save(root / folder / f"part{part}_0.png", picture(100 * part))
-
-
-def bad(root: Path, folder: str, number: int = 4, first: int = 200) -> None:
-    for part in range(first, first + number):
-        save(root / folder / f"part{part}_0.png", picture(100 * part, defect=True))
 
 
 def two(first: str, second: str) -> Callable[[Path], object]:
@@ -235,31 +201,3 @@ CASES = [
          ("carries 4 golden images", "design4.jpg, design1.jpg", "--carry all")),
     Case(20, "all golden images", pairs, (*COMPARE, "--carry", "all"), 0, ("carries 6 golden images",)),
 ]  # fmt: skip
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.line}: {case.what}")
-def test_what_happens_now(case: Case, model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root, out = tmp_path / "data", tmp_path / "model"
-    root.mkdir()
-    case.make(root)
-    places = {"DATA": str(root), "OUT": str(out), "MODEL": str(model_path), "ROI": str(tmp_path / "roi.png")}
-    words = [re.sub("^(image.roi=)?(DATA|OUT|MODEL|ROI)", lambda found: (found[1] or "") + places[found[2]], word)
-             for word in case.words]  # fmt: skip
-    try:
-        main(words)
-        code = 0
-    except SystemExit as exit_:
-        code = int(exit_.code or 0)
-    printed = capsys.readouterr()
-    said = " ".join((printed.out + printed.err).split())
-    assert code == case.code, said
-    for words_ in case.said:
-        assert words_ in said
-    if code:
-        last = printed.err if "error: " in printed.err else printed.out
-        assert re.search(MENDING, last.splitlines()[-1], re.IGNORECASE), "a message says how to mend it"
-        assert not out.exists()
-
-
-def test_every_line_has_its_place() -> None:
-    assert {case.line for case in CASES} == {8, 9, 10, 11, 12, 13, 14, 15, 19, 20}
