@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data import layouts
 from anomalib_lite.data.beside import Beside
-from anomalib_lite.data.samples import TEST, DataSet, Folders, count, normal, some
+from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, normal, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
@@ -77,8 +77,13 @@ def find(
         replace(s, name=normal(s.name), label=s.label and normal(s.label), group=normal(s.group))
         for s in dataset.samples
     ]
-    dataset = replace(dataset, opener=opener, samples=sorted(samples, key=lambda sample: sample.name))
+    dataset = replace(dataset, opener=opener, samples=sorted(samples, key=_place))
     return _by_parts(dataset) if pattern is None else _regroup(dataset, pattern)
+
+
+def _place(sample: Sample) -> str:
+    """What samples are sorted by: those of one file stay in its order."""
+    return sample.name.rpartition("#")[0] or sample.name
 
 
 def _nothing(path: Path, notes: list[str], opener: Opener) -> str:

@@ -89,8 +89,7 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
     """Size, channels and dtype: cheap enough for every file of a large folder, but for those that have a reader.
 
     Raises:
-        ImageError: The file is missing, too large, not an image, or of a kind that `formats` refuses. Damage
-            inside is found by `read` alone.
+        ImageError: The file is missing, too large, no image, or of a kind that `formats` refuses; damage is not seen.
     """
     if reading.suffix_of(named(source), readers) is None:
         with opened(source, limits) as (file, name):
@@ -213,11 +212,8 @@ def _decoded(data: bytes, name: str, limits: Limits) -> tuple[Pixels, str, int]:
         pixels = stored.pixels(data)
     if pixels.shape[:2] != (stored.height, stored.width):
         raise ImageError(f"{name}: decodes to another size than its header says; record it again", ErrorCode.UNREADABLE)
-    return (
-        np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels)),
-        stored.note,
-        stored.orientation,
-    )
+    pixels = np.ascontiguousarray(pixels.reshape(stored.height, stored.width, stored.channels))
+    return pixels, stored.note, stored.orientation
 
 
 def _checked(pixels: NDArray[Any], limits: Limits) -> Pixels:
