@@ -43,8 +43,12 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
         )
     failed = [one for one in replayed if one.flipped]
     if failed:
+        same_score = all(one.difference <= tol for one in failed)
+        remedy = (
+            "its thresholds are other ones: restore it" if same_score else "compare onnxruntime's version, provider"
+        )
         raise ModelError(
             f"{model}: {len(failed)} of {len(replayed)} self-checks give another verdict here "
-            f"({failed[0].expected.file}): do not use it on this machine. Compare onnxruntime's version and provider."
+            f"({failed[0].expected.file}): do not use it on this machine; {remedy}."
         )
     typer.echo(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
