@@ -45,7 +45,7 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
     if failed:
         same_score = all(one.difference <= tol for one in failed)
         remedy = (
-            "its thresholds are other ones: restore it" if same_score else "compare onnxruntime's version, provider"
+            "its thresholds are other ones: restore it" if same_score else "compare onnxruntime's version"
         )
         raise ModelError(
             f"{model}: {len(failed)} of {len(replayed)} self-checks give another verdict here "
