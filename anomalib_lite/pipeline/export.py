@@ -51,6 +51,7 @@ def export(
     columns: Mapping[str, str] | None = None,
     folders: Folders | None = None,
     overwrite: bool = False,
+    sign: Path | None = None,
     readers: Readers = NO_READERS,
 ) -> Exported:
     """Write what a device needs; names of images and parts are replaced by salted hashes.
@@ -64,14 +65,16 @@ def export(
         columns: For `int8`: renamed CSV columns.
         folders: For `int8`: which folders hold good images, as at the training.
         overwrite: Replace `out`.
+        sign: A private Ed25519 key, to sign what is written.
         readers: For file types that the host does not read itself.
 
     Raises:
         ModelError: The model is refused, or `out` cannot be written.
-        ConfigError: The model cannot have its resize embedded.
+        ConfigError: The model cannot have its resize embedded, or the key cannot be used.
         ExportError: The graph with the resize gives another result.
     """
     bundle.refuse_existing(out, overwrite=overwrite)
+    signer = None if sign is None else bundle.signer(sign)
     loaded = Model(model, readers=readers)
     draft, notes = _for_device(loaded, out), []
     if int8 is not None:
@@ -81,7 +84,8 @@ def export(
     if source_size is not None:
         draft, said = _resizing(loaded, draft, source_size)
         notes.append(said)
-    return Exported(bundle.write(out, without_names(draft.manifest), draft.kept, overwrite=overwrite), notes)
+    manifest = without_names(draft.manifest)
+    return Exported(bundle.write(out, manifest, draft.kept, overwrite=overwrite, sign=signer), notes)
 
 
 def _tried(model: Model, draft: Bundle, attempt: Int8) -> tuple[Model, Bundle, str]:
