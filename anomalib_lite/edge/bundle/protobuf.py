@@ -18,7 +18,7 @@ class Field(NamedTuple):
     number: int
     kind: int  # wire type
     value: int  # of a NUMBER, without sign; 0 otherwise
-    content: slice  # of a CONTENT, where it lies in the message; empty otherwise
+    content: slice  # where it lies in the message; empty for a NUMBER
     whole: slice  # where the field lies, with its tag
 
 
@@ -46,7 +46,8 @@ def walk(message: Buffer) -> Iterator[Field]:
             length, position = _varint(message, position)
             content, position = slice(position, position + length), position + length
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
-            position += 8 if kind == EIGHT_BYTES else 4
+            content = slice(position, position + (8 if kind == EIGHT_BYTES else 4))
+            position = content.stop
         else:
             raise ModelError(f"the graph is not an ONNX file (wire type {kind}). Restore the bundle from its origin.")
         if position > len(message):
