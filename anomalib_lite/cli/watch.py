@@ -57,6 +57,7 @@ def watch(
     from anomalib_lite.edge import watch as watching
     from anomalib_lite.edge.model import Model
 
+    settle = options.seconds(settle, "--settle")
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

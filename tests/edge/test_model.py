@@ -141,7 +141,7 @@ def test_a_graph_with_other_inputs_is_refused(model_path: Path) -> None:
         ("image.channels", 2, "1 or 3"),
         ("image.dtype", "float32", "uint8"),
         ("image.white", 0, "above 0"),
-        ("image.white", float("inf"), "above 0"),
+        ("image.white", float("inf"), "a number"),
         ("calibration.scores", [], "at least one"),
         ("calibration.scores", ["a"], "at least one finite number"),
         ("calibration.scores", [1.0, float("nan")], "at least one finite number"),

@@ -138,7 +138,8 @@ def _is_bundle(path: Path) -> bool:
 
 def to_json(data: Mapping[str, Any]) -> bytes:
     """Strict JSON with sorted keys, the same bytes for the same content."""
-    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # names that are no UTF-8, as JSON escapes them
 
 
 def graph_digest(graph: bytes) -> str:

@@ -145,6 +145,15 @@ class Manifest:
         overlap = self.framing.overlap
         leaves_core = self.framing.mode != "tile" or 2 * overlap < side
         yield Rule("framing.overlap", overlap, leaves_core, f"less than half of the tile's {side} pixels")
+        inputs = self.graph.inputs
+        yield Rule("graph.inputs", inputs, len(inputs) == len(set(inputs)), "each input once")
+        for name in ("options", "score", "image"):
+            section = self.config.get(name, {})
+            yield Rule(f"config.{name}", section, isinstance(section, Mapping), "an object")
+        carried = [("selfcheck", name) for one in self.selfcheck for name in one.files]
+        carried += [("reference.files", name) for name in (self.reference.files if self.reference else ())]
+        for key, name in carried:
+            yield Rule(key, name, name in self.files, "a file that the manifest lists")
 
 
 def listed_files(data: Any, path: Path) -> Mapping[str, str]:
