@@ -43,8 +43,9 @@ REFUSED: list[tuple[str, Any]] = [
 ]  # fmt: skip
 ALLOWED: list[tuple[str, Any]] = [  # strange, and nobody is misled or harmed
     ("created", "x"), ("detector.name", "\x1b[2J"), ("calibration.statement", ["\x1b[31mred"]),
-    ("data.fit", {"x": "y"}), ("calibration.thresholds.reject.set_by", ["a\nb"]), ("data.held_out", []), ("data.unreadable", [["a", "b"]]),
-    ("config", {}), ("weather", "sunny"), ("created", "\udc80.png"), ("calibration.history", [{"a": 1}]),
+    ("data.fit", {"x": "y"}), ("data.held_out", []), ("data.unreadable", [["a", "b"]]), ("config", {}),
+    ("calibration.thresholds.reject.set_by", ["a\nb"]), ("weather", "sunny"), ("created", "\udc80.png"),
+    ("calibration.history", [{"a": 1}]),
 ]  # fmt: skip
 
 
