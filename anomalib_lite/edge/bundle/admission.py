@@ -84,12 +84,16 @@ def admit(graph: bytes, inputs: Signature, outputs: Signature, batch: int = 1) -
     _compare("outputs", found.outputs, outputs)
     if shadowed := sorted(found.stored.keys() & found.inputs.keys()):
         refuse(f"the input '{shadowed[0]}' has a stored default, so that it could be left out")
+    cost.refuse_costly(found.nodes, _tensors(inputs, batch) | found.stored, _tensors(outputs, batch))
+
+
+def _tensors(described: Signature, batch: int) -> dict[str, Tensor]:
+    """Inputs or outputs, with a number in place of the symbolic size."""
     types = {name: np.dtype(arithmetic.TYPES[code]) for code, name in NAMES.items()}
-    given = {
+    return {
         name: Tensor(tuple(batch if size is None else size for size in shape), types[element])
-        for name, (element, shape) in inputs.items()
+        for name, (element, shape) in described.items()
     }
-    cost.refuse_costly(found.nodes, given | found.stored, list(outputs))
 
 
 def _model(message: memoryview, found: _Found) -> None:

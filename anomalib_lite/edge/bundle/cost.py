@@ -26,13 +26,13 @@ class Cost:
     work: int  # multiplications and additions
 
 
-def refuse_costly(nodes: Sequence[Node], given: Mapping[str, Tensor], outputs: Sequence[str]) -> None:
-    """Refuse a graph that takes more than it may.
+def refuse_costly(nodes: Sequence[Node], given: Mapping[str, Tensor], outputs: Mapping[str, Tensor]) -> None:
+    """Refuse a graph that takes more than it may, or makes something else than it says.
 
     Args:
         nodes: In the order of the file, in which each reads what was made before it.
         given: Inputs and stored tensors.
-        outputs: Names of what is read from outside.
+        outputs: What is read from outside, as the graph describes it.
 
     Raises:
         ModelError: It takes more, or what it takes cannot be counted.
@@ -45,6 +45,8 @@ def refuse_costly(nodes: Sequence[Node], given: Mapping[str, Tensor], outputs: S
         work += taken
         held += sum(one.bytes for one in made)
         _refuse_beyond(node, Cost(held + extra, work))
+        if len(node.outputs) > len(made):
+            refuse(f"the operator {node.operator} has {len(node.outputs)} results, expected at most {len(made)}")
         for name, one in zip(node.outputs, made, strict=False):
             if name in known:
                 refuse(f"'{name}' is made twice")
@@ -53,6 +55,10 @@ def refuse_costly(nodes: Sequence[Node], given: Mapping[str, Tensor], outputs: S
         for name in {*node.inputs, *node.outputs} - given.keys():
             if name and last.get(name, place) == place and not known[name].constant:
                 held -= known[name].bytes
+    for name, described in outputs.items():
+        if name not in known or (known[name].sizes, known[name].dtype) != (described.sizes, described.dtype):
+            found = f"{known[name].dtype} {known[name].sizes}" if name in known else "made by nothing"
+            refuse(f"the output '{name}' is described as {described.dtype} {described.sizes}, and is {found}")
 
 
 def _run(node: Node, known: Mapping[str, Tensor]) -> tuple[list[Tensor], int, int]:

@@ -100,14 +100,14 @@ def result(node: Node, given: Given) -> Result:
         raise Uncounted(f"what the operator {node.operator} takes is not known")
     try:
         found = RULES[node.operator](node, given)
+        if any(size < 0 for one in found.outputs for size in one.sizes):
+            raise Uncounted(f"a result of the operator {node.operator} has a negative size")
+        constant = all(one is None or one.constant for one in given)
+        return found._replace(outputs=[_known(node, one, given, constant) for one in found.outputs])
     except Uncounted:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, ArithmeticError) as error:
         raise Uncounted(f"the inputs of the operator {node.operator} do not fit ({error})") from error
-    if any(size < 0 for one in found.outputs for size in one.sizes):
-        raise Uncounted(f"a result of the operator {node.operator} has a negative size")
-    constant = all(one is None or one.constant for one in given)
-    return found._replace(outputs=[_known(node, one, given, constant) for one in found.outputs])
 
 
 def _known(node: Node, made: Tensor, given: Given, constant: bool) -> Tensor:

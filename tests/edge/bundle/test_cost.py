@@ -236,6 +236,14 @@ def node(operator: str, inputs: str, outputs: str, **attributes: Any) -> onnx.No
     return helper.make_node(operator, inputs.split(), outputs.split(), **attributes)
 
 
+def rewired(graph: bytes, name: str) -> bytes:
+    """The graph whose last node adds this, as it is, to the score."""
+    model = onnx.ModelProto.FromString(graph)
+    model.graph.node[-1].input[1] = name
+    content: bytes = model.SerializeToString()
+    return content
+
+
 ONE = np.zeros(1, np.float32)
 MATRIX = np.zeros((1, 1), np.float32)
 KB = [2**16, 2**14]  # a gigabyte of floats
@@ -298,6 +306,15 @@ COSTLY: dict[str, tuple[bytes, str]] = {
     ),
     "text": (crafted(node("Cast", "pixels", "a", to=TensorProto.STRING), score="a"), "do not fit"),
     "what nothing makes": (crafted(node("Neg", "nobody", "a"), score="a"), "which nothing before it makes"),
+    "another score than described": (
+        rewired(crafted(node("Unsqueeze", "anomaly_map zero", "a"), score="a", zero=whole(0)), "a"),
+        "the output 'score' is described as",
+    ),
+    "an output that nothing makes": (
+        crafted(node("Identity", "pixels", "a"), score="a").replace(b"anomaly_map", b"anomaly_maq", 1),
+        "which nothing before it makes",
+    ),
+    "too many results": (crafted(node("Neg", "pixels", "a b"), score="a"), "has 2 results, expected at most 1"),
     "a negative size": (crafted(node("Pad", "one wide", "a"), score="a", one=ONE, wide=whole(0, -9)), "negative size"),
     "ever more dimensions": (
         crafted(*[node("Unsqueeze", f"a{n} zero", f"a{n + 1}") for n in range(20)], score="a20", a0=ONE, zero=whole(0)),
