@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
@@ -236,17 +235,6 @@ def rate(text: str | None, option: str) -> float | None:
         raise ConfigError(
             f"{option} {text}: expected a share above 0 and below 100 %, from 0.0001% to 99.9999%, such as 1% or 0.01."
         )
-    return value
-
-
-def seconds(value: float | None, option: str) -> float | None:
-    """A time that ends.
-
-    Raises:
-        ConfigError: It is infinite, or no number.
-    """
-    if value is not None and not math.isfinite(value):
-        raise ConfigError(f"{option} {value}: expected a number of seconds, such as 0.5.")
     return value
 
 
