@@ -67,7 +67,7 @@ def names(host: str, allowed: Iterable[str] = ()) -> frozenset[str]:
     for name in found:
         if not (NAME.fullmatch(name) or _is_address(name)):
             raise ConfigError(f"--allow-host {name}: expected a name or an address alone, such as line3.example.com.")
-    return found | {*LOOPBACK, host.lower()} - {"0.0.0.0", "::", ""}
+    return frozenset(found | {*LOOPBACK, host.lower()} - {"0.0.0.0", "::", ""})
 
 
 def _is_address(text: str) -> bool:

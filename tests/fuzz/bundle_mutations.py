@@ -137,7 +137,8 @@ TEXTS: dict[str, Callable[[bytes, Random], bytes]] = {
 
 
 def _parsed(graph: bytes) -> onnx.ModelProto:
-    return onnx.ModelProto.FromString(graph)
+    model: onnx.ModelProto = onnx.ModelProto.FromString(graph)
+    return model
 
 
 def operator_changed(graph: bytes, random: Random) -> bytes:

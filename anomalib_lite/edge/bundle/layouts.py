@@ -36,11 +36,12 @@ def _constant(node: Node, given: Given) -> Result:
 
 @rule("ConstantOfShape")
 def _filled(node: Node, given: Given) -> Result:
-    value = node.attributes.get("value")
-    dtype = value.dtype if isinstance(value, Tensor) else np.dtype(np.float32)
-    sizes = tuple(integers(given[0], "how large a constant is"))
-    known = isinstance(value, Tensor) and value.numbers is not None and prod(sizes) <= arithmetic.FEW
-    return Result([Tensor(sizes, dtype, np.full(sizes, value.numbers.ravel()[0]) if known else None)])  # type: ignore[union-attr]
+    value, sizes = node.attributes.get("value"), tuple(integers(given[0], "how large a constant is"))
+    if not isinstance(value, Tensor):
+        return Result([Tensor(sizes, np.dtype(np.float32))])
+    followed = value.numbers is not None and 0 <= prod(sizes) <= arithmetic.FEW
+    numbers = np.broadcast_to(value.numbers.ravel()[0], sizes) if value.numbers is not None and followed else None
+    return Result([Tensor(sizes, value.dtype, numbers)])
 
 
 @rule("Shape")

@@ -322,7 +322,7 @@ COSTLY: dict[str, tuple[bytes, str]] = {
     ),
 }  # fmt: skip
 
-SIGNATURE: Any = ({"image": ("uint8", (None, 8, 8, 1))},
+SIGNATURE: tuple[Any, Any] = ({"image": ("uint8", (None, 8, 8, 1))},
                   {"score": ("float", (None,)), "anomaly_map": ("float", (None, 1, 8, 8))})  # fmt: skip
 
 
@@ -337,7 +337,7 @@ def test_what_runs_within_the_budget_is_admitted_and_counted_with_the_batch() ->
     graph = crafted(node("Tile", "pixels times", "a"), score="a", times=whole(1, 1, 1, 1024))
     expanded = 1024 * 8 * 8 * 4
     assert expanded * 2**15 > MAX_MEMORY
-    admission.admit(graph, *SIGNATURE, batch=1)
+    admission.admit(graph, *SIGNATURE, 1)
     with pytest.raises(ModelError, match="bytes at once"):
-        admission.admit(graph, *SIGNATURE, batch=2**15)
+        admission.admit(graph, *SIGNATURE, 2**15)
     assert MAX_WORK > 10**12

@@ -49,7 +49,7 @@ def keys(tmp_path: Path) -> Pair:
 @pytest.fixture(params=["signed", "signed.zip"])
 def signed(request: pytest.FixtureRequest, model_path: Path, keys: Pair, tmp_path: Path) -> Path:
     """An export, as a folder and as a zip."""
-    out = tmp_path / request.param
+    out: Path = tmp_path / request.param
     assert call("export", model_path, "--out", out, "--sign", keys.private) == 0
     return out
 
@@ -211,6 +211,6 @@ def test_other_programs_can_check_a_signature(signed: Path, keys: Pair, tmp_path
     (tmp_path / "signature").write_bytes(signature)
     message = f"anomalib-lite bundle\n{hashlib.sha256(manifest(signed)).hexdigest()}\n"
     (tmp_path / "message").write_text(message)
-    command = ["openssl", "pkeyutl", "-verify", "-pubin", "-inkey", keys.public, "-rawin", "-in", tmp_path / "message"]
-    done = subprocess.run([*command, "-sigfile", tmp_path / "signature"], capture_output=True, text=True, check=False)
+    words = f"openssl pkeyutl -verify -pubin -inkey {keys.public.name} -rawin -in message -sigfile signature"
+    done = subprocess.run(words.split(), cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
