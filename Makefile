@@ -22,9 +22,10 @@ check: $(READY)
 benchmark: $(READY)
 	$(BIN)/python -m pytest -m benchmark $(PYTEST_ARGS)
 
-# Mutated files against the readers, with other mutations each time; `make test` runs a short form.
+# Mutated images against the readers, then mutated bundles against the loader, half an hour each, with other mutations
+# each time; `make test` runs a short form.
 fuzz: $(READY)
-	FUZZ_MINUTES=$${FUZZ_MINUTES:-60} $(BIN)/python -m pytest -m benchmark -s tests/fuzz $(PYTEST_ARGS)
+	FUZZ_MINUTES=$${FUZZ_MINUTES:-30} $(BIN)/python -m pytest -m benchmark -s tests/fuzz $(PYTEST_ARGS)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)

@@ -16,13 +16,16 @@ from typing import Any
 LIMIT = 2**20  # bytes of an image, for the service under test
 PATIENCE = 1.0  # seconds for a body, likewise
 
+HEAD_PATIENCE = 2.0  # seconds for the head of a request
+
 CODE = f"""
 import sys
-import uvicorn
 from anomalib_lite.edge.model import Model
+from anomalib_lite.pipeline import door
 from anomalib_lite.pipeline.serve import application
 app = application(Model(sys.argv[1], threads=1), max_body={LIMIT}, body_seconds={PATIENCE})
-uvicorn.run(app, host="127.0.0.1", port=int(sys.argv[2]), log_level="warning", limit_concurrency=256)
+with door.listen("127.0.0.1", int(sys.argv[2])) as opened:
+    door.server(app, head_seconds={HEAD_PATIENCE}).run(sockets=[opened])
 """
 
 

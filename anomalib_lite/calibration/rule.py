@@ -81,7 +81,8 @@ def calibrate(
         **facts: what else there is to say of the training.
 
     Raises:
-        DataError: nothing to calibrate on, a score that is not finite, an image named twice, excluded and not there.
+        DataError: nothing to calibrate on, a score that is not finite, the same one for all images, an image named
+            twice, or excluded and not there.
     """
     used = _select(scores, exclusions, errors)
     used = used if grouped else [replace(image, group=image.image) for image in used]
@@ -148,6 +149,11 @@ def _select(scores: Sequence[ScoredImage], exclusions: Sequence[Exclusion], erro
         raise DataError(
             f"Calibration: no good image is left to calibrate on ({len(left_out)} excluded, {errors} could not be "
             "measured). Hold out more good images (--holdout), or calibrate on a folder of other good parts."
+        )
+    if len(used) > 1 and len({image.score for image in used}) == 1:
+        raise DataError(
+            f"Calibration: all {len(used)} images have the score {used[0].score:g}: the model does not tell one from "
+            "another, so no threshold means anything. Give different images, check image.white, or train again."
         )
     return used
 

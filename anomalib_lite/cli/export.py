@@ -41,11 +41,23 @@ TrainingData: TypeAlias = Annotated[
     typer.Option(metavar="DATA", help="For --int8: the data that the model was trained on.", rich_help_panel=GRAPH),
 ]
 
+Sign: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="KEY",
+        help="Sign what is written with this private Ed25519 key, a PEM file. `verify --key` and `Model(trust=...)` "
+        "check that.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
 
 def export(
     model: options.Model,
     out: Out,
     overwrite: options.Overwrite = False,
+    sign: Sign = None,
     source_size: SourceSize = None,
     int8: Int8 = False,
     data: TrainingData = None,
@@ -76,6 +88,7 @@ def export(
         folders=options.folders(good, defective, all_good),
         overwrite=overwrite,
         threads=threads,
+        sign=sign,
         readers=console.plugins().readers,
     )
     for note in done.notes:

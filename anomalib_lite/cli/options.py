@@ -20,6 +20,7 @@ RATES = "Certified rates"
 GOLDEN = "Golden images, for detectors that compare"
 RUNNING = "Running"
 EXIT_CODE = "Exit code"
+SMALLEST = 1e-6  # share that can be promised: three million parts have to be held out for it
 SETTINGS = "Settings"
 
 Model: TypeAlias = Annotated[
@@ -233,8 +234,10 @@ def rate(text: str | None, option: str) -> float | None:
         value = float(share(text))
     except ValueError:
         value = -1.0
-    if not 0 < value < 1:
-        raise ConfigError(f"{option} {text}: expected a share above 0 and below 100 %, such as 1% or 0.01.")
+    if not SMALLEST <= value <= 1 - SMALLEST:
+        raise ConfigError(
+            f"{option} {text}: expected a share above 0 and below 100 %, from 0.0001% to 99.9999%, such as 1% or 0.01."
+        )
     return value
 
 

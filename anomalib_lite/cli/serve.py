@@ -17,6 +17,16 @@ Host: TypeAlias = Annotated[
 Port: TypeAlias = Annotated[
     int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.", rich_help_panel=SERVICE)
 ]
+AllowHost: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        metavar="NAME",
+        help="Answer requests to this host name, too. Default: localhost, 127.0.0.1, ::1 and ADDRESS. May be repeated.",
+        show_default=False,
+        rich_help_panel=SERVICE,
+    ),
+]
 MaxMegabytes: TypeAlias = Annotated[
     int,
     typer.Option(
@@ -29,6 +39,7 @@ def serve(
     model: options.Model,
     host: Host = "127.0.0.1",
     port: Port = 8000,
+    allow_host: AllowHost = None,
     max_megabytes: MaxMegabytes = 64,
     golden: options.GoldenImage = None,
     provider: options.Provider = "cpu",
@@ -45,17 +56,15 @@ def serve(
     from anomalib_lite.errors import MissingExtra
 
     try:
-        import uvicorn
-
-        from anomalib_lite.pipeline.serve import application, listen
+        from anomalib_lite.pipeline import door
+        from anomalib_lite.pipeline.serve import application
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
+    allowed = door.names(host, allow_host or ())
     loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = options.golden_image(golden, loaded, "--golden")
-    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20)
-    with listen(host, port) as door:
+    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed)
+    with door.listen(host, port) as opened:
         shown = f"[{host}]" if ":" in host else host
         console.say(f"serving http://{shown}:{port}/inspect  ({loaded.model_id})")
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, limit_concurrency=256,
-                                  timeout_keep_alive=5, timeout_graceful_shutdown=10, server_header=False)  # fmt: skip
-        uvicorn.Server(settings).run(sockets=[door])
+        door.server(app).run(sockets=[opened])

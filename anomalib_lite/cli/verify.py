@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeAlias
+
 import typer
 
 from anomalib_lite.cli import options
 
+if TYPE_CHECKING:
+    from anomalib_lite.edge.selfcheck import Replayed
 
-def verify(model: options.Model, provider: options.Provider = "cpu", threads: options.Threads = 0) -> None:
+Trusted: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="Refuse the model unless it was signed with the private key of this public Ed25519 key, a PEM file.",
+        show_default=False,
+    ),
+]
+
+
+def verify(
+    model: options.Model, key: Trusted = None, provider: options.Provider = "cpu", threads: options.Threads = 0
+) -> None:
     """Check that a model gives the same verdicts on this machine.
 
     Compares with the machine that trained it, image by image. Exits with 4 where the model is damaged, or a verdict
@@ -16,9 +35,8 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.selfcheck import replay
-    from anomalib_lite.errors import ModelError
 
-    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers, trust=key)
     replayed = replay(loaded)
     console.table(
         ("image", "expected", "here", "score", "difference"),
@@ -35,6 +53,16 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
     )
     tol = loaded.thresholds.tol
     typer.echo(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
+    _refuse_failures(model, replayed, tol)
+    typer.echo(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
+    if key is not None:
+        typer.echo(f"signed with the private key of {key}")
+
+
+def _refuse_failures(model: Path, replayed: Sequence[Replayed], tol: float) -> None:
+    """Raise a ModelError if an image cannot be measured here, or has another verdict than the one recorded."""
+    from anomalib_lite.errors import ModelError
+
     unmeasured = [one for one in replayed if one.score is None]
     if unmeasured:
         raise ModelError(
@@ -43,8 +71,9 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
         )
     failed = [one for one in replayed if one.flipped]
     if failed:
+        same_score = all(one.difference <= tol for one in failed)
+        remedy = "its thresholds are other ones: restore it" if same_score else "compare onnxruntime's version"
         raise ModelError(
             f"{model}: {len(failed)} of {len(replayed)} self-checks give another verdict here "
-            f"({failed[0].expected.file}): do not use it on this machine. Compare onnxruntime's version and provider."
+            f"({failed[0].expected.file}): do not use it on this machine; {remedy}."
         )
-    typer.echo(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")

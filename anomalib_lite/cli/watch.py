@@ -57,6 +57,7 @@ def watch(
     from anomalib_lite.edge import watch as watching
     from anomalib_lite.edge.model import Model
 
+    settle = _seconds(settle)
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -66,3 +67,18 @@ def watch(
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)
+
+
+def _seconds(settle: float | None) -> float | None:
+    """A time that ends.
+
+    Raises:
+        ConfigError: It is infinite, or no number.
+    """
+    import math
+
+    from anomalib_lite.errors import ConfigError
+
+    if settle is not None and not math.isfinite(settle):
+        raise ConfigError(f"--settle {settle}: expected a number of seconds, such as 0.5.")
+    return settle

@@ -38,7 +38,9 @@ class _OrPercent:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+    )
 
 
 class DetectorConfig(_Section):
@@ -139,11 +141,11 @@ class TrainingConfig(_Section):
 class Rates(_Section):
     """What the thresholds promise, and how surely."""
 
-    max_false_reject: Annotated[float, Field(gt=0, lt=1), _OrPercent()] = 0.01
+    max_false_reject: Annotated[float, Field(ge=1e-6, lt=1), _OrPercent()] = 0.01
     """Largest share of good parts that may be rejected (verdict NG), as 0.01 or 1%."""
-    review: Annotated[float, Field(gt=0, lt=1), _OrPercent()] | None = None
+    review: Annotated[float, Field(ge=1e-6, lt=1), _OrPercent()] | None = None
     """Largest share of good parts that are not OK, NG included. Default: max(5 %, 5 x max_false_reject)."""
-    confidence: Annotated[float, Field(gt=0.5, lt=1), _OrPercent()] = 0.95
+    confidence: Annotated[float, Field(gt=0.5, le=1 - 1e-6), _OrPercent()] = 0.95
     """Confidence of each bound: at one half or less, a promise is broken as often as kept."""
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar, get_args
@@ -14,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from anomalib_lite.errors import ConfigError
 
 M = TypeVar("M", bound=BaseModel)
+MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 2**20, 10_000, 32  # of a configuration
 
 
 def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -40,7 +42,7 @@ def load(path: Path | None, settings: Iterable[str] = (), defaults: Mapping[str,
         if not equals or not key:
             raise ConfigError(f"--set {setting}: expected key=value, such as --set score.sigma=2")
         try:
-            put(merged, key.strip(), yaml.safe_load(text))
+            put(merged, key.strip(), _parsed(text))
         except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that is none
             raise ConfigError(f"--set {setting}: the value is not valid YAML: {_in_words(error)}") from error
     return merged
@@ -97,8 +99,11 @@ def put(target: dict[str, Any], dotted: str, value: Any) -> None:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise ConfigError(f"{path}: is not a file. Give an existing YAML file.")
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        with path.open(encoding="utf-8") as file:
+            data = _parsed(file.read(MAX_CHARACTERS + 1))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}). Give an existing YAML file.") from error
     except (yaml.YAMLError, ValueError) as error:  # ValueError: no UTF-8, a date that is none
@@ -108,6 +113,42 @@ def _read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise ConfigError(f"{path}: expected `key: value` lines, found {type(data).__name__}.")
     return data
+
+
+def _parsed(text: str) -> Any:
+    """What YAML says, where it says it once, and in moderation.
+
+    Raises:
+        ValueError: It is too long, too deep, too large with all its aliases written out, or gives a key twice.
+        yaml.YAMLError: It is no YAML.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(f"more than {MAX_CHARACTERS:,} characters")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except RecursionError:
+        raise ValueError(f"nested more than {MAX_DEPTH} levels deep") from None
+    level, count = [root] if root is not None else [], 0
+    for _ in range(MAX_DEPTH):
+        level = [inner for node in level for inner in _within(node)]
+        count += len(level)
+        if count > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES:,} values, those of aliases counted each time")
+        if not level:
+            return yaml.safe_load(text)
+    raise ValueError(f"nested more than {MAX_DEPTH} levels deep")
+
+
+def _within(node: yaml.Node) -> list[yaml.Node]:
+    """The values in a node of YAML."""
+    if isinstance(node, yaml.SequenceNode):
+        return list(node.value)
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    keys = Counter((key.tag, str(key.value)) for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+    if twice := next((name for (_, name), times in keys.items() if times > 1), None):
+        raise ValueError(f"the key '{twice}' is given twice{node.start_mark}")
+    return [one for pair in node.value for one in pair]
 
 
 def _merge(target: dict[str, Any], source: Mapping[str, Any]) -> None:

@@ -75,14 +75,6 @@ def tolerance(base: float, scores: Sequence[float] | npt.NDArray[np.floating[Any
     return TOLERANCE * max(abs(base), base - float(np.min(scores)))
 
 
-def flipped(verdict_a: Verdict, score_a: float, verdict_b: Verdict, score_b: float, tol: float) -> bool:
-    """Whether two measurements of one image disagree: another verdict, and scores more than `tol` apart.
-
-    A score that is not finite is apart from every other one.
-    """
-    return verdict_a != verdict_b and not abs(score_a - score_b) <= tol
-
-
 def is_decisive(score: float, thresholds: Thresholds) -> bool:
     """Whether a score is further than the tolerance from both thresholds: its verdict is then the same everywhere."""
     return min(abs(score - thresholds.reject), abs(score - thresholds.review)) > thresholds.tol

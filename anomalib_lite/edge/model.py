@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import bundle, decision, libraries, regions
-from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.bundle import Bundle, Key
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import FileBytes
@@ -25,7 +25,7 @@ from anomalib_lite.edge.intake import Intake, Source
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
-from anomalib_lite.errors import ErrorCode, ImageError
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
 
 class Seen(NamedTuple):
@@ -50,6 +50,7 @@ class Model:
         provider: str = "cpu",
         threads: int = 0,
         readers: Readers = NO_READERS,
+        trust: Key | None = None,
     ) -> None:
         """Load and verify a bundle.
 
@@ -59,14 +60,19 @@ class Model:
             threads: For one image; 0 lets onnxruntime choose.
             readers: For file types that the host does not read itself, by suffix: {".dcm": read}. `read` gets an open
                 file and returns a `Picture`, or its pixels alone; it is called from every thread that calls `inspect`.
+            trust: A public Ed25519 key, as a PEM file or its bytes: a bundle that was not signed with its private key
+                is refused before anything else of it is looked at. Needs the extra `sign`. Of a path alone.
 
         Raises:
-            ModelError: The bundle is missing, damaged, altered or too new, or a value of its manifest makes no sense.
-            ConfigError: The provider is not installed or does not start, a library is too old, or a reader cannot have
-                its suffix.
+            ModelError: The bundle is missing, damaged, altered, too new, or not signed as asked, or a value of its
+                manifest makes no sense.
+            ConfigError: The provider is not installed or does not start, a library is too old, a reader cannot have its
+                suffix, or the key cannot be used.
         """
         libraries.check()
-        loaded = source if isinstance(source, Bundle) else bundle.load(Path(source))
+        if isinstance(source, Bundle) and trust is not None:
+            raise ConfigError("trust: signatures are checked while a bundle is read: give its path.")
+        loaded = source if isinstance(source, Bundle) else bundle.load(Path(source), trust=trust)
         intake = Intake.of(loaded, readers)
         inputs = loaded.manifest.graph.inputs
         self._hold(loaded, intake, Runtime(loaded.graph, intake.framing, inputs, provider=provider, threads=threads))

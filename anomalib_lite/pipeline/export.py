@@ -61,6 +61,7 @@ def export(
     folders: Folders | None = None,
     overwrite: bool = False,
     threads: int = 0,
+    sign: Path | None = None,
     readers: Readers = NO_READERS,
 ) -> Exported:
     """Write what a device needs; names of images and parts are replaced by salted hashes.
@@ -75,14 +76,16 @@ def export(
         folders: For `int8`: which folders hold good images, as at the training.
         overwrite: Replace `out`.
         threads: That one image is measured with; 0 leaves it to onnxruntime.
+        sign: A private Ed25519 key, to sign what is written.
         readers: For file types that the host does not read itself.
 
     Raises:
         ModelError: The model is refused, or `out` cannot be written.
-        ConfigError: The model cannot have its resize embedded.
+        ConfigError: The model cannot have its resize embedded, or the key cannot be used.
         ExportError: The graph with the resize gives another result.
     """
     bundle.refuse_existing(out, overwrite=overwrite)
+    signer = None if sign is None else bundle.signer(sign)
     loaded = Model(model, threads=threads, readers=readers)
     draft, notes = _for_device(loaded, out), []
     if int8 is not None:
@@ -94,7 +97,8 @@ def export(
     if source_size is not None:
         draft, said = _resizing(loaded, draft, source_size)
         notes.append(said)
-    return Exported(bundle.write(out, without_names(draft.manifest), draft.kept, overwrite=overwrite), notes)
+    manifest = without_names(draft.manifest)
+    return Exported(bundle.write(out, manifest, draft.kept, overwrite=overwrite, sign=signer), notes)
 
 
 def _tried(model: Model, draft: Bundle, attempt: Int8) -> tuple[Model, Bundle, str]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
-import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
@@ -22,12 +20,12 @@ from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.pipeline import door
 from anomalib_lite.pipeline.budget import BODIES, Budget, Full
+from anomalib_lite.pipeline.door import LOOPBACK
 from anomalib_lite.version import __version__
 
 MAX_BODY = 64 * 2**20  # bytes
-BACKLOG = 128
 BODY_SECONDS = 10.0
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
 PREFIX = "anomalib_lite"
@@ -147,6 +145,7 @@ def application(
     max_body: int = MAX_BODY,
     body_seconds: float = BODY_SECONDS,
     budget: Budget | None = None,
+    allowed: frozenset[str] = frozenset(LOOPBACK),
 ) -> FastAPI:
     """The service: POST /inspect, /healthz, /readyz, /metrics, /openapi.json.
 
@@ -156,11 +155,13 @@ def application(
         max_body: Largest image file taken, bytes.
         body_seconds: For an image to arrive.
         budget: The memory of all requests together; default: that of `budget`.
+        allowed: Names that the service answers to; see `door.names`.
     """
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
     budget = budget or Budget(max(BODIES, 2 * max_body))
     metrics, unready = Metrics(model.model_id), _unready(model)
     pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1), thread_name_prefix="inspect")
+    door.let_in(app, allowed)
     _tell_of_itself(app, model, metrics, unready)
 
     @app.post("/inspect", response_model=Row, responses={422: {"model": Row}}, openapi_extra=BODY)
@@ -181,35 +182,6 @@ def application(
         return Response(row, status, {"x-inspected": "1"}, "application/json")
 
     return app
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that takes requests from now on: they wait until the service answers.
-
-    Raises:
-        ConfigError: The port is taken or not allowed, or the address is none of this machine.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        one = socket.socket(family, kind, protocol)
-    except OSError as error:
-        raise ConfigError(f"--host {host}: no such address ({error.strerror}). Use 127.0.0.1 or 0.0.0.0.") from error
-    if os.name == "posix":  # elsewhere it would share the port with whoever has it
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        one.bind(address)
-        one.listen(BACKLOG)
-    except OSError as error:
-        one.close()
-        remedy = {
-            errno.EADDRINUSE: f"another program listens there: stop it, or choose another port with --port {port + 1}",
-            errno.EACCES: "this port is not allowed: choose one above 1023 with --port 8000",
-            errno.EADDRNOTAVAIL: "this machine does not have the address: use --host 127.0.0.1 or 0.0.0.0",
-        }.get(error.errno or 0, "choose another --host or --port")
-        raise ConfigError(f"{host}:{port} cannot be served ({error.strerror}); {remedy}.") from error
-    return one
 
 
 def _tell_of_itself(app: FastAPI, model: Model, metrics: Metrics, unready: str) -> None:

@@ -117,7 +117,7 @@ def test_dropping_an_image_can_lower_the_number_allowed() -> None:
 
 
 finite = st.floats(-1e30, 1e30, allow_subnormal=False)
-several = st.lists(finite, min_size=1, max_size=120)
+several = st.lists(finite, min_size=2, max_size=120).filter(lambda scores: len(set(scores)) > 1)
 
 
 @given(several, st.integers(1, 4), st.floats(0.005, 0.5), st.floats(0.005, 0.5), st.floats(0.51, 0.99))
@@ -235,7 +235,7 @@ def test_parts_of_uneven_numbers_of_images_are_covered_as_a_mixture_alone() -> N
 
 
 def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fitted() -> None:
-    first = calibrate(images([1.0] * 474), ONE_PERCENT, grouped=False)
+    first = calibrate(images([1.0] * 473 + [0.5]), ONE_PERCENT, grouped=False)
     second = calibrate(
         images([float(i) for i in range(474)]),
         ONE_PERCENT,
@@ -257,7 +257,9 @@ def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fit
     ):
         assert part in said
     assert said.startswith("Approximate")
-    assert "a0, a1, a10 and 471 more; without them there would be none" in "\n".join(first.statement)
+    assert "a0, a1, a10 and 470 more; without them it would be 0.50005" in "\n".join(first.statement)
+    alone = calibrate(images([1.0]), ONE_PERCENT, grouped=False)
+    assert "a0; without it there would be none" in "\n".join(alone.statement)
 
 
 @pytest.mark.parametrize(
@@ -313,3 +315,12 @@ def test_a_calibration_cannot_be_changed() -> None:
     result = calibrate(images([1.0, 2.0]), ONE_PERCENT, grouped=True)
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.reject.value = 0.0  # type: ignore[misc]
+
+
+def test_scores_that_are_all_the_same_certify_nothing() -> None:
+    """Such as those of a model whose white level is 1e-30."""
+    same = [ScoredImage(f"{number}.png", f"part{number}", 3.5, float(number)) for number in range(20)]
+    with pytest.raises(DataError, match=r"all 20 images have the score 3\.5"):
+        calibrate(same, Rates(), grouped=True)
+    calibrate(same[:1], Rates(), grouped=True)
+    calibrate([*same, ScoredImage("other.png", "other", 3.6, 1.0)], Rates(), grouped=True)

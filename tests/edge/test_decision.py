@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from anomalib_lite.edge.decision import Verdict, above, decide, flipped, is_decisive, p_value, tolerance
+from anomalib_lite.edge.decision import Verdict, above, decide, is_decisive, p_value, tolerance
 from anomalib_lite.edge.manifest import Thresholds
 
 LIMITS = Thresholds(reject=3.0, review=2.0, map_reject=5.0, map_review=4.0, tol=0.01)
@@ -72,14 +72,6 @@ def test_tolerance_follows_the_larger_of_threshold_and_range() -> None:
 def test_tolerance_is_that_of_the_scores_up_to_the_threshold() -> None:
     """What the rule ignores, one bad image at 3e4 among scores around 1, must not move the threshold by 3."""
     assert tolerance(2.0, [1.0, 2.0, 3e4]) == tolerance(2.0, [1.0, 2.0]) == pytest.approx(2e-4)
-
-
-def test_a_flip_is_another_verdict_that_the_tolerance_does_not_explain() -> None:
-    assert not flipped(Verdict.OK, 1.0, Verdict.OK, 9.0, 0.1)
-    assert not flipped(Verdict.OK, 2.0, Verdict.REVIEW, 2.1, 0.1 + 1e-9)
-    assert flipped(Verdict.OK, 2.0, Verdict.REVIEW, 2.2, 0.1)
-    assert flipped(Verdict.OK, 2.0, Verdict.ERROR, math.nan, 0.1)
-    assert not flipped(Verdict.ERROR, math.nan, Verdict.ERROR, math.nan, 0.1)
 
 
 def test_a_decisive_score_keeps_its_verdict_within_the_tolerance() -> None:

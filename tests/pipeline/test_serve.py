@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import socket
@@ -19,11 +20,12 @@ import pytest
 from conftest import picture, save
 from fuzz.seeds import encoded
 from needs import need
-from serving import LIMIT, Service, free_port, is_installed, start
+from serving import HEAD_PATIENCE, LIMIT, Service, free_port, is_installed, start
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS
+from anomalib_lite.errors import ConfigError
 from anomalib_lite.pipeline.budget import DECODING, Budget, Full
 
 
@@ -156,6 +158,82 @@ def test_a_slow_sender_keeps_nobody_waiting(service: Service, tmp_path: Path) ->
     assert service.inspect(content)[0] == 200
     for one in slow:
         one.close()
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /hea", b"POST /inspect HTTP/1.1\r\nHost: localhost\r\nX: "])
+def test_half_sent_heads_keep_nobody_waiting(service: Service, sent: bytes, tmp_path: Path) -> None:
+    """More of them than the service has places; they go on sending a little, and do not come to an end."""
+    content = save(tmp_path / "a.png", picture(1)).read_bytes()
+    slow = [socket.create_connection(("127.0.0.1", service.port)) for _ in range(300)]
+    try:
+        for one in slow:
+            drip(one, sent)
+        for _ in range(3):
+            status, row = service.inspect(content)
+            assert (status, row["verdict"]) == (200, "OK")
+            for one in slow:
+                drip(one, b"a")
+    finally:
+        for one in slow:
+            one.close()
+
+
+def drip(one: socket.socket, data: bytes) -> None:
+    with contextlib.suppress(OSError):  # closed by the service
+        one.sendall(data)
+
+
+def test_a_head_that_does_not_end_is_given_up(service: Service) -> None:
+    """Even if a byte comes now and then, and after a request that was answered."""
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as one:
+        one.sendall(head("GET /healthz HTTP/1.1"))
+        assert one.recv(4096).startswith(b"HTTP/1.1 200")
+        began = time.monotonic()
+        while time.monotonic() - began < 30:
+            drip(one, b"G")
+            one.settimeout(0.2)
+            try:
+                closed = one.recv(4096) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                closed = True
+            if closed:
+                break
+    assert HEAD_PATIENCE / 2 < time.monotonic() - began < 30
+
+
+HOSTS = {
+    "localhost": 200, "LOCALHOST:8000": 200, "127.0.0.1": 200, "127.0.0.1:80": 200, "[::1]": 200, "[::1]:8000": 200,
+    "evil.example.com": 400, "evil.example.com:8000": 400, "localhost.evil.example.com": 400, "127.0.0.1.nip.io": 400,
+    "": 400, "10.0.0.5": 400, "localhost:evil": 400, "evil@localhost": 400, "[::1": 400, "localhost, evil": 400,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("host", HOSTS)
+@pytest.mark.parametrize("path", ["/healthz", "/metrics", "/openapi.json", "/inspect"])
+def test_only_by_its_own_name_it_is_called(service: Service, host: str, path: str) -> None:
+    """A page from elsewhere whose name was made to point here reads nothing."""
+    line = service.send(f"GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+    expected = 405 if HOSTS[host] == 200 and path == "/inspect" else HOSTS[host]
+    assert int(line.split()[1]) == expected
+
+
+def test_two_names_or_none_are_refused(service: Service) -> None:
+    for hosts in (b"", b"Host: localhost\r\nHost: evil\r\n"):
+        assert b" 400 " in service.send(b"GET /healthz HTTP/1.1\r\n" + hosts + b"\r\n")
+    assert b" 400 " in service.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+
+
+def test_names_that_are_allowed() -> None:
+    door = pytest.importorskip("anomalib_lite.pipeline.door")
+    assert door.names("0.0.0.0", ["Line3.example.com", "fe80::1", "10.0.0.5"]) == {
+        "localhost", "127.0.0.1", "::1", "line3.example.com", "fe80::1", "10.0.0.5",
+    }  # fmt: skip
+    assert "192.168.1.5" in door.names("192.168.1.5")
+    for name in ("", "a:80", "http://a", "*", "a b", "a/b"):
+        with pytest.raises(ConfigError, match="expected a name or an address alone"):
+            door.names("127.0.0.1", [name])
 
 
 def test_a_bomb_is_refused_before_it_is_decoded(service: Service) -> None:

@@ -14,6 +14,7 @@ from anomalib_lite.edge.bundle.files import (
     with_metadata,
     write,
 )
+from anomalib_lite.edge.bundle.signing import Key, Signer, signer
 
 __all__ = [
     "GRAPH",
@@ -21,10 +22,13 @@ __all__ = [
     "MAX_BYTES",
     "METADATA_KEY",
     "Bundle",
+    "Key",
+    "Signer",
     "graph_digest",
     "load",
     "metadata",
     "refuse_existing",
+    "signer",
     "to_json",
     "with_metadata",
     "write",

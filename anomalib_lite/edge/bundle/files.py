@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from anomalib_lite.edge import disk
-from anomalib_lite.edge.bundle import archive, protobuf
-from anomalib_lite.edge.manifest import FILE, Manifest, described, listed_files
+from anomalib_lite.edge.bundle import archive, protobuf, reading, signing
+from anomalib_lite.edge.bundle.signing import Key, Signer
+from anomalib_lite.edge.manifest import FILE, SIGNATURE, Manifest, described, listed_files, strict
 from anomalib_lite.errors import ModelError
 
 MANIFEST, GRAPH = FILE, "model.onnx"
@@ -44,36 +44,51 @@ class Bundle:
         return self.kept[name] if name in self.kept else _checked(self.path, name, self.manifest.files)
 
 
-def load(path: Path) -> Bundle:
+def load(path: Path, *, trust: Key | None = None) -> Bundle:
     """Open a bundle, a folder or a zip, and verify every file against the manifest's hashes.
 
     A folder is read again where its files are needed; a zip is kept in memory.
 
+    Args:
+        path: The bundle.
+        trust: Whose signature it has to carry; None where that does not matter. See `signing`.
+
     Raises:
-        ModelError: It is missing, incomplete, altered, or written by a newer version.
+        ModelError: It is missing, incomplete, altered, not signed with that key, or written by a newer version.
+        ConfigError: The key cannot be used.
     """
-    held = archive.unpack(path) if path.is_file() else None
-    raw = _manifest_bytes(path) if held is None else _held_manifest(path, held)
-    document = _document(path, raw)
-    files = listed_files(document, path)
-    for name in files:
-        if held is None:
-            _checked(path, name, files)
-        else:
-            _verified(path / name, held.get(name), files[name])
-    if GRAPH not in files:
-        raise ModelError(f"{path}: the manifest lists no {GRAPH}. Restore the bundle from its origin.")
+    if path.is_file():
+        with archive.opened(path) as packed:
+            raw = packed.read(MANIFEST, strict.MAX_BYTES)
+            if raw is None:
+                raise ModelError(f"{path}: no model bundle in this zip (no {MANIFEST}). Give one that `export` made.")
+            if trust is not None:
+                signing.check(path, raw, packed.read(SIGNATURE, signing.MAX_BYTES), trust)
+            document, files = _document(path, raw)
+            packed.refuse_others({*files, MANIFEST, SIGNATURE})
+            kept = {name: _verified(path / name, packed.read(name, MAX_BYTES), files[name]) for name in files}
+    else:
+        raw = _manifest_bytes(path)
+        if trust is not None:
+            signing.check(path, raw, _signature_bytes(path), trust)
+        document, files = _document(path, raw)
+        checked = ((name, _checked(path, name, files)) for name in files)
+        kept = {name: content for name, content in checked if name == GRAPH}
+    graph = _graph(path, document, kept)
     manifest = Manifest.from_json(document, path)
-    graph = _checked(path, GRAPH, files) if held is None else held[GRAPH]
     if graph_digest(graph) != manifest.graph_sha256:
         raise ModelError(f"{path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
-    if described(metadata(graph)) != described(document):
-        raise ModelError(f"{path / GRAPH}: its metadata differ from {MANIFEST}. Restore the bundle from its origin.")
-    kept = {GRAPH: graph} if held is None else {name: held[name] for name in files}
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], kept)
 
 
-def write(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwrite: bool = False) -> Bundle:
+def write(
+    path: Path,
+    manifest: Manifest,
+    files: Mapping[str, bytes],
+    *,
+    overwrite: bool = False,
+    sign: Signer | None = None,
+) -> Bundle:
     """Write a bundle: to a temporary place beside it, synced, then renamed.
 
     Args:
@@ -81,6 +96,7 @@ def write(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwri
         manifest: `files` and `graph_sha256` are set here.
         files: Relative names to contents; `model.onnx` gets the manifest as its metadata.
         overwrite: Replace an existing bundle. An old folder is renamed to `NAME.old` first and removed last.
+        sign: What signs its manifest, where it is signed.
 
     Raises:
         ModelError: `path` exists and `overwrite` is False, or the disk does not take it. Nothing is changed then.
@@ -90,6 +106,8 @@ def write(path: Path, manifest: Manifest, files: Mapping[str, bytes], *, overwri
     contents = {**files, GRAPH: with_metadata(files[GRAPH], described(manifest.to_json()))}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
     contents[MANIFEST] = to_json(replace(manifest, files=hashes).to_json())
+    if sign is not None:
+        contents[SIGNATURE] = sign(contents[MANIFEST])
     try:
         if path.suffix == archive.SUFFIX:
             disk.write(path, archive.pack(contents))
@@ -110,18 +128,30 @@ def refuse_existing(path: Path, *, overwrite: bool) -> None:
 
 def _is_bundle(path: Path) -> bool:
     if path.is_file():
-        return zipfile.is_zipfile(path) and MANIFEST in archive.unpack(path)
+        try:
+            with archive.opened(path) as packed:
+                return packed.read(MANIFEST, strict.MAX_BYTES) is not None
+        except ModelError:  # no zip, or one that no bundle is
+            return False
     return (path / MANIFEST).is_file()
 
 
 def to_json(data: Mapping[str, Any]) -> bytes:
     """Strict JSON with sorted keys, the same bytes for the same content."""
-    return json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False).encode() + b"\n"
+    text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    return text.encode("utf-8", "backslashreplace") + b"\n"  # names that are no UTF-8, as JSON escapes them
 
 
 def graph_digest(graph: bytes) -> str:
-    """SHA-256 of an ONNX file without its metadata: the same after a new calibration."""
-    return hashlib.sha256(protobuf.without(graph, _METADATA_FIELD)).hexdigest()
+    """SHA-256 of an ONNX file without its metadata: the same after a new calibration.
+
+    Raises:
+        ModelError: It is no ONNX file.
+    """
+    digest = hashlib.sha256()
+    for part in protobuf.parts_without(graph, _METADATA_FIELD):
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def with_metadata(graph: bytes, document: Mapping[str, Any]) -> bytes:
@@ -132,21 +162,34 @@ def with_metadata(graph: bytes, document: Mapping[str, Any]) -> bytes:
 
 
 def metadata(graph: bytes) -> dict[str, Any]:
-    """What `with_metadata` put into an ONNX file; empty where there is nothing."""
-    for number, _, content in protobuf.fields(graph):
+    """What `with_metadata` put into an ONNX file; empty where there is nothing.
+
+    Raises:
+        ModelError: It is no ONNX file, or that is no manifest.
+    """
+    for number, content in protobuf.fields(graph):
         if number == _METADATA_FIELD:
-            entry = {key: value for key, _, value in protobuf.fields(content)}
+            entry = dict(protobuf.fields(content))
             if entry.get(1) == METADATA_KEY.encode():
                 try:
-                    return dict(json.loads(entry[2]))
-                except (KeyError, ValueError, TypeError, RecursionError) as error:
-                    raise ModelError(f"the graph's metadata are no manifest ({error!r}): restore it.") from error
+                    return dict(strict.loads(entry[2]))
+                except (KeyError, ValueError, TypeError) as error:
+                    raise ModelError(f"the graph's metadata are no manifest ({error}): restore it.") from error
     return {}
+
+
+def _graph(path: Path, document: Mapping[str, Any], kept: Mapping[str, bytes]) -> bytes:
+    """The graph of a bundle, whose metadata say what the manifest says."""
+    if GRAPH not in kept:
+        raise ModelError(f"{path}: the manifest lists no {GRAPH}. Restore the bundle from its origin.")
+    if described(metadata(kept[GRAPH])) != described(document):
+        raise ModelError(f"{path / GRAPH}: its metadata differ from {MANIFEST}. Restore the bundle from its origin.")
+    return kept[GRAPH]
 
 
 def _manifest_bytes(path: Path) -> bytes:
     try:
-        return (path / MANIFEST).read_bytes()
+        return reading.content(path / MANIFEST, strict.MAX_BYTES)
     except OSError as error:
         old = path.with_name(path.name + ".old")
         if not path.exists() and old.exists():
@@ -156,19 +199,24 @@ def _manifest_bytes(path: Path) -> bytes:
         ) from error
 
 
-def _held_manifest(path: Path, held: Mapping[str, bytes]) -> bytes:
-    if MANIFEST not in held:
-        raise ModelError(f"{path}: no model bundle in this zip ({MANIFEST} is missing). Give one that `export` made.")
-    return held[MANIFEST]
-
-
-def _document(path: Path, raw: bytes) -> Any:
+def _signature_bytes(path: Path) -> bytes | None:
     try:
-        return json.loads(raw)
-    except (ValueError, RecursionError) as error:
+        return reading.content(path / SIGNATURE, signing.MAX_BYTES)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path / SIGNATURE}: cannot be read ({error.strerror}). Check its permissions.") from error
+
+
+def _document(path: Path, raw: bytes) -> tuple[Any, Mapping[str, str]]:
+    """The manifest as JSON, and the files that it lists."""
+    try:
+        document = strict.loads(raw)
+    except ValueError as error:
         raise ModelError(
-            f"{path / MANIFEST}: is not a manifest ({error!r}). Restore the bundle from its origin."
+            f"{path / MANIFEST}: is not a manifest ({error}). Restore the bundle from its origin."
         ) from error
+    return document, listed_files(document, path)
 
 
 def _checked(path: Path, name: str, hashes: Mapping[str, str]) -> bytes:
@@ -176,9 +224,7 @@ def _checked(path: Path, name: str, hashes: Mapping[str, str]) -> bytes:
     if name not in hashes or not target.resolve().is_relative_to(path.resolve()):
         raise ModelError(f"{path}: '{name}' is not a file of this bundle.")
     try:
-        if target.stat().st_size > MAX_BYTES:
-            raise ModelError(f"{target}: larger than {MAX_BYTES:,} bytes, as no file of a bundle is.")
-        data = target.read_bytes()
+        data = reading.content(target, MAX_BYTES)
     except OSError as error:
         raise ModelError(f"{target}: cannot be read ({error.strerror}). Restore the bundle from its origin.") from error
     return _verified(target, data, hashes[name])

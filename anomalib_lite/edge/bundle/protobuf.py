@@ -18,19 +18,24 @@ class Field(NamedTuple):
     number: int
     kind: int  # wire type
     value: int  # of a NUMBER, without sign; 0 otherwise
-    content: slice  # of a CONTENT, where it lies in the message; empty otherwise
+    content: slice  # where it lies in the message; empty for a NUMBER
     whole: slice  # where the field lies, with its tag
+
+
+MAX_FIELDS = 1_000_000  # of one message, and of all messages of a graph; a graph of 20,000 nodes has 600,000
 
 
 def walk(message: Buffer) -> Iterator[Field]:
     """Top-level fields of a message, in order. Nothing is copied.
 
     Raises:
-        ModelError: It is not a protobuf message.
+        ModelError: It is not a protobuf message, or one of more than `MAX_FIELDS`.
     """
-    position = 0
+    position = count = 0
     while position < len(message):
-        start = position
+        start, count = position, count + 1
+        if count > MAX_FIELDS:
+            raise ModelError(f"the graph has more than {MAX_FIELDS:,} fields. Restore the bundle from its origin.")
         tag, position = _varint(message, position)
         kind, value, content = tag & 7, 0, slice(0, 0)
         if not 0 < tag >> 3 < 2**29:
@@ -41,7 +46,8 @@ def walk(message: Buffer) -> Iterator[Field]:
             length, position = _varint(message, position)
             content, position = slice(position, position + length), position + length
         elif kind in (EIGHT_BYTES, FOUR_BYTES):
-            position += 8 if kind == EIGHT_BYTES else 4
+            content = slice(position, position + (8 if kind == EIGHT_BYTES else 4))
+            position = content.stop
         else:
             raise ModelError(f"the graph is not an ONNX file (wire type {kind}). Restore the bundle from its origin.")
         if position > len(message):
@@ -49,17 +55,14 @@ def walk(message: Buffer) -> Iterator[Field]:
         yield Field(tag >> 3, kind, value, content, slice(start, position))
 
 
-def fields(message: bytes) -> Iterator[tuple[int, bytes, bytes]]:
-    """Top-level fields of a message, in order.
-
-    Yields:
-        The field number, its raw bytes with the tag, and its content (empty for plain numbers).
+def fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Number and content (empty for plain numbers) of the top-level fields of a message, in order.
 
     Raises:
-        ModelError: It is not a protobuf message.
+        ModelError: As `walk`.
     """
     for found in walk(message):
-        yield found.number, message[found.whole], message[found.content]
+        yield found.number, message[found.content]
 
 
 def packed(content: Buffer) -> Iterator[int]:
@@ -70,9 +73,25 @@ def packed(content: Buffer) -> Iterator[int]:
         yield value
 
 
+def parts_without(message: bytes, number: int) -> Iterator[memoryview]:
+    """What lies between the top-level fields of this number: no part is empty, and nothing is copied.
+
+    Raises:
+        ModelError: As `walk`.
+    """
+    view, start = memoryview(message), 0
+    for found in walk(message):
+        if found.number == number:
+            if start < found.whole.start:
+                yield view[start : found.whole.start]
+            start = found.whole.stop
+    if start < len(message):
+        yield view[start:]
+
+
 def without(message: bytes, number: int) -> bytes:
     """The message less every top-level field of this number; all other bytes are kept as they are."""
-    return b"".join(raw for found, raw, _ in fields(message) if found != number)
+    return b"".join(parts_without(message, number))
 
 
 def field(number: int, content: bytes) -> bytes:

@@ -9,7 +9,15 @@ from anomalib_lite.edge.manifest.certificate import (
     Thresholds,
     Unmeasured,
 )
-from anomalib_lite.edge.manifest.document import FILE, SCHEMA_VERSION, Manifest, described, listed_files, now
+from anomalib_lite.edge.manifest.document import (
+    FILE,
+    SCHEMA_VERSION,
+    SIGNATURE,
+    Manifest,
+    described,
+    listed_files,
+    now,
+)
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
     CHANNELS,
@@ -35,6 +43,7 @@ __all__ = [
     "DTYPES",
     "FILE",
     "SCHEMA_VERSION",
+    "SIGNATURE",
     "Calibration",
     "Certified",
     "CertifiedThresholds",

@@ -60,6 +60,16 @@ class Certified:
     set_by: tuple[str, ...]
     without: float | None
 
+    def rules(self) -> Iterator[Rule]:
+        """What a threshold rests on."""
+        yield Rule("tol", self.tol, self.tol >= 0, "a number from 0 on")
+        as_stored = math.isclose(self.value, self.base + self.tol, rel_tol=1e-9)
+        yield Rule("value", self.value, as_stored, f"base + tol, {self.base + self.tol:.12g}")
+        for name, rate in (("asked", self.asked), ("bound", self.bound)):
+            yield Rule(name, rate, 0 < rate < 1, "a share above 0 and below 1")
+        for name, number in (("allowed", self.allowed), ("missing", self.missing)):
+            yield Rule(name, number, number >= 0, "a whole number from 0 on")
+
 
 @dataclass(frozen=True, slots=True)
 class CertifiedThresholds:
@@ -79,6 +89,12 @@ class ImagesPerUnit:
     max: int
     min: int | None = None
 
+    def rules(self) -> Iterator[Rule]:
+        """What can be counted."""
+        yield Rule("max", self.max, self.max >= 1, "a whole number above 0")
+        yield Rule("min", self.min, self.min is None or 1 <= self.min <= self.max, "between 1 and max")
+        yield Rule("median", self.median, (self.min or 1) <= self.median <= self.max, "between min and max")
+
 
 @dataclass(frozen=True, slots=True)
 class Unmeasured:
@@ -86,6 +102,11 @@ class Unmeasured:
 
     count: int
     rate: float
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be counted."""
+        yield Rule("count", self.count, self.count >= 0, "a whole number from 0 on")
+        yield Rule("rate", self.rate, 0 <= self.rate <= 1, "a share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,3 +185,23 @@ class Calibration:
         yield Rule("scores", self.scores, ascending, "a list in ascending order")
         sound = "finite numbers, reject at least review"
         yield Rule("thresholds", self.limits, self.limits.is_sound, sound)
+        certified = self.thresholds
+        for name in ("reject", "review", "map_reject", "map_review"):
+            allowed = getattr(certified, name).allowed
+            yield Rule(f"thresholds.{name}.allowed", allowed, allowed < self.n, f"fewer than the {self.n} parts")
+        yield Rule("confidence", self.confidence, 0 < self.confidence < 1, "a share above 0 and below 1")
+        yield Rule("images", self.images, self.images >= self.n, "at least as many as there are scores")
+        held_out = self.holdout is None or 0 < self.holdout < 1
+        yield Rule("holdout", self.holdout, held_out, "a share above 0 and below 1")
+        readable = all(map(_is_earlier, self.history))
+        yield Rule("history", len(self.history), readable, "calibrations as they were written")
+
+
+def _is_earlier(entry: Mapping[str, Any]) -> bool:
+    """Whether an earlier calibration, whatever version wrote it, names images where they are looked for."""
+    thresholds, exclusions = entry.get("thresholds", {}), entry.get("exclusions", [])
+    if not isinstance(thresholds, dict) or not isinstance(exclusions, list):
+        return False
+    named = [one.get("set_by", []) if isinstance(one, dict) else None for one in thresholds.values()]
+    lists = [*named, entry.get("statement", [])]
+    return all(isinstance(one, list) for one in lists) and all(isinstance(one, dict) for one in exclusions)

@@ -9,7 +9,7 @@ import reprlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Self
 
 from anomalib_lite.edge.manifest.certificate import Calibration
@@ -32,7 +32,7 @@ from anomalib_lite.errors import ModelError
 
 SCHEMA_VERSION = 2  # of models that older versions must refuse, since these would not heed options and guards
 PLAIN_VERSION = 1  # of all others
-FILE = "manifest.json"
+FILE, SIGNATURE = "manifest.json", "manifest.sig"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated")
 ABSENT_IF_NONE = ("calibrated", "exported")
@@ -151,6 +151,15 @@ class Manifest:
         overlap = self.framing.overlap
         leaves_core = self.framing.mode != "tile" or 2 * overlap < side
         yield Rule("framing.overlap", overlap, leaves_core, f"less than half of the tile's {side} pixels")
+        inputs = self.graph.inputs
+        yield Rule("graph.inputs", inputs, len(inputs) == len(set(inputs)), "each input once")
+        for name in ("options", "score", "image"):
+            section = self.config.get(name, {})
+            yield Rule(f"config.{name}", section, isinstance(section, Mapping), "an object")
+        carried = [("selfcheck", name) for one in self.selfcheck for name in one.files]
+        carried += [("reference.files", name) for name in (self.reference.files if self.reference else ())]
+        for key, name in carried:
+            yield Rule(key, name, name in self.files, "a file that the manifest lists")
 
 
 def listed_files(data: Any, path: Path) -> Mapping[str, str]:
@@ -163,12 +172,16 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
     if (
         not isinstance(version, int)
         or isinstance(version, bool)
+        or version < 1
         or not isinstance(files, dict)
         or not all(isinstance(digest, str) for digest in files.values())
     ):
-        raise ModelError(f"{path / FILE}: is not a manifest. Restore the bundle from its origin.")
+        said = f"expected a schema_version from 1 to {SCHEMA_VERSION}, and files with their SHA-256"
+        raise ModelError(f"{path / FILE}: is not a manifest: {said}. Restore the bundle from its origin.")
     if version > SCHEMA_VERSION or (version > PLAIN_VERSION and not _is_strict(data)):
         raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
+    if strange := [name for name in files if not _is_inside(name)]:
+        raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
     return files
 
 
@@ -177,6 +190,13 @@ def _is_strict(document: Mapping[str, Any]) -> bool:
     readers = document.get("readers")
     options = isinstance(readers, list) and any(isinstance(one, dict) and "options" in one for one in readers)
     return bool(document.get("guards")) or options
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name stays within the bundle on every system, and is not that of the manifest or its signature."""
+    flavours = (PurePosixPath(name), PureWindowsPath(name))
+    strange = "\0" in name or any(".." in one.parts or one.anchor for one in flavours)
+    return PurePosixPath(name).as_posix() == name != "." and not strange and name not in (FILE, SIGNATURE)
 
 
 def described(manifest: Mapping[str, Any]) -> dict[str, Any]:

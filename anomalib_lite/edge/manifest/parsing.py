@@ -8,7 +8,7 @@ A class may have `rules`, what its values must be beyond their types, and `DERIV
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -61,15 +61,25 @@ def parsed(kind: Any, value: Json, key: str = "") -> Any:
     if origin is Mapping:
         _built(value, dict, key)
         return {name: parsed(inner[1], one, _joined(key, name)) for name, one in value.items()}
-    wanted, words = PLAIN[kind]
-    return _checked(value, isinstance(value, wanted) and (kind is bool or not isinstance(value, bool)), key, words)
+    holds, words = PLAIN[kind]
+    return _checked(value, holds(value), key, words)
 
 
-PLAIN: dict[Any, tuple[Any, str]] = {
-    bool: (bool, "true or false"),
-    int: (int, "a whole number"),
-    float: ((int, float), "a number"),
-    str: (str, "text"),
+def finite(value: object) -> bool:
+    """Whether it is a number that a float can hold."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+def _whole(value: object) -> bool:
+    """Whether it is a whole number that every reader of JSON holds exactly."""
+    return isinstance(value, int) and not isinstance(value, bool) and abs(value) < 2**53
+
+
+PLAIN: dict[Any, tuple[Callable[[object], bool], str]] = {
+    bool: (lambda value: isinstance(value, bool), "true or false"),
+    int: (_whole, "a whole number"),
+    float: (finite, "a number"),
+    str: (lambda value: isinstance(value, str), "text"),
 }
 
 
@@ -82,11 +92,6 @@ def plain(value: Any) -> Json:
     if isinstance(value, Mapping):
         return {name: plain(one) for name, one in value.items()}
     return [plain(one) for one in value] if isinstance(value, (tuple, list)) else value
-
-
-def finite(value: object) -> bool:
-    """Whether it is a number that a float can hold."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 @cache

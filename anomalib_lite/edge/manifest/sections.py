@@ -11,6 +11,8 @@ from typing import Any, Literal, TypeAlias, TypeVar
 from anomalib_lite.edge.manifest.parsing import Rule, finite
 
 ALIAS = re.compile(r"name-[0-9a-f]{16}")
+SUFFIX = re.compile(r"(\.[^\s./\\]+)+")
+MAX_PIXELS = 4_000_000_000  # that an image may be allowed
 Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
 DTYPES = ("uint8", "uint16", "int16", "float32")
 CHANNELS = range(1, 17)
@@ -79,9 +81,9 @@ class FramingRecord:
     def rules(self) -> Iterator[Rule]:
         """What a frame is cut by."""
         yield Rule("overlap", self.overlap, self.overlap >= 0, "a whole number of pixels")
-        yield Rule(
-            "max_pixels", self.max_pixels, self.max_pixels is None or self.max_pixels > 0, "a whole number above 0"
-        )
+        pixels, source = self.max_pixels, self.source
+        yield Rule("max_pixels", pixels, pixels is None or 0 < pixels <= MAX_PIXELS, f"from 1 to {MAX_PIXELS:,}")
+        yield Rule("source", source, source is None or min(source) > 0, "two whole numbers above 0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,10 @@ class GoldenRecord:
 
     files: tuple[str, ...]
     pattern: str | None = None  # which of them an image is compared with, by its name
+
+    def rules(self) -> Iterator[Rule]:
+        """What names are compared with."""
+        yield Rule("pattern", self.pattern, self.pattern is None or _compiles(self.pattern), "a regular expression")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,10 @@ class ReaderRecord:
     package: str
     version: str
     options: Mapping[str, Any] | None = field(default=None, metadata=NEWER)
+
+    def rules(self) -> Iterator[Rule]:
+        """What a file name can end with."""
+        yield Rule("suffix", self.suffix, SUFFIX.fullmatch(self.suffix) is not None, "a suffix such as .dcm")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +139,11 @@ class TrainingRecord:
     steps: int
     device: str
     images: int
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be counted."""
+        yield Rule("steps", self.steps, self.steps >= 0, "a whole number from 0 on")
+        yield Rule("images", self.images, self.images >= 0, "a whole number from 0 on")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,9 +182,22 @@ class DataRecord:
     held_out: tuple[HeldOut, ...] = field(default=(), repr=False)
     salt: str = ""
 
+    def rules(self) -> Iterator[Rule]:
+        """What can be counted."""
+        yield Rule("images", self.images, self.images >= 0, "a whole number from 0 on")
+        yield Rule("groups", self.groups, self.groups >= 0, "a whole number from 0 on")
+
     def alias(self, name: str) -> str:
         """What an image or a part of this name is called here."""
         return hashed(name, self.salt) if self.salt else name
+
+
+def _compiles(pattern: str) -> bool:
+    try:
+        re.compile(pattern)
+    except (re.error, RecursionError, OverflowError):
+        return False
+    return True
 
 
 def hashed(name: str, salt: str) -> str:
@@ -191,6 +219,10 @@ class Expected:
     valid: str | None = field(
         default=None, metadata=NEWER
     )  # a mask within the bundle: what of the image is inspected, where that is not all
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be recorded of an image that was measured."""
+        yield Rule("verdict", self.verdict, self.verdict in ("OK", "REVIEW", "NG"), "OK, REVIEW or NG")
 
     @property
     def files(self) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import onnx
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from needs import need
 
 from anomalib_lite.edge import bundle
-from anomalib_lite.edge.bundle import protobuf
+from anomalib_lite.edge.bundle import archive, protobuf
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ModelError
 
@@ -163,7 +165,7 @@ def test_metadata_written_without_onnx_are_read_by_onnx(model_path: Path) -> Non
 @given(st.lists(st.tuples(st.integers(1, 2000), st.binary(max_size=300)), max_size=8), st.integers(1, 2000))
 def test_removing_a_field_keeps_every_other_byte(parts: list[tuple[int, bytes]], removed: int) -> None:
     message = b"".join(protobuf.field(number, content) for number, content in parts)
-    assert [(number, content) for number, _, content in protobuf.fields(message)] == parts
+    assert list(protobuf.fields(message)) == parts
     kept = b"".join(protobuf.field(number, content) for number, content in parts if number != removed)
     assert protobuf.without(message, removed) == kept
 
@@ -171,7 +173,101 @@ def test_removing_a_field_keeps_every_other_byte(parts: list[tuple[int, bytes]],
 @given(st.binary(min_size=1, max_size=64))
 def test_any_bytes_are_a_message_or_a_model_error(message: bytes) -> None:
     try:
-        parts = [raw for _, raw, _ in protobuf.fields(message)]
+        parts = [message[one.whole] for one in protobuf.walk(message)]
     except ModelError:
         parts = [message]
     assert b"".join(parts) == message
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx", "manifest.sig"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_file_is_not_waited_for(name: str, kind: str, copy: Path) -> None:
+    """A pipe keeps who opens it waiting, and a device may never end."""
+    need(hasattr(os, "mkfifo"), "pipes")
+    target = copy / name
+    target.unlink(missing_ok=True)
+    if kind == "pipe":
+        os.mkfifo(target)
+    elif kind == "device":
+        target.symlink_to("/dev/zero")
+    else:
+        target.mkdir()
+    with pytest.raises(ModelError, match=re.escape(str(copy))):
+        bundle.load(copy, trust=UNUSED if name.endswith(".sig") else None)
+
+
+UNUSED = b"""-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=
+-----END PUBLIC KEY-----
+"""
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "model.onnx"])
+def test_a_file_beyond_its_limit_is_not_read(name: str, copy: Path) -> None:
+    with (copy / name).open("r+b") as file:
+        file.truncate(2**34)  # a hole: nothing is on the disk
+    with pytest.raises(ModelError, match="17,179,869,184 bytes, more than the"):
+        bundle.load(copy)
+
+
+def test_a_model_that_is_a_pipe_or_a_device_is_refused(tmp_path: Path) -> None:
+    need(hasattr(os, "mkfifo"), "pipes")
+    os.mkfifo(tmp_path / "model.zip")
+    for path in (tmp_path / "model.zip", Path("/dev/zero")):
+        with pytest.raises(ModelError, match="no model bundle here"):
+            bundle.load(path)
+
+
+def numbered(*values: str) -> bytes:
+    return b'{"files": {}, "schema_version": 1, "more": [' + ",".join(values).encode() + b"]}"
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b'{"schema_version": 1, "files": {}, "files": {}}', "'files' is given twice"),
+        (b'{"schema_version": true, "files": {}}', "expected a schema_version"),
+        (b'{"schema_version": 0, "files": {}}', "expected a schema_version"),
+        (b'{"schema_version": 1.0, "files": {}}', "expected a schema_version"),
+        (numbered("NaN"), "NaN is no number"),
+        (numbered("-Infinity"), "Infinity is no number"),
+        (numbered("1e400"), "1e400 is more than a number can be"),
+        (numbered("9" * 5000), "is not a manifest"),
+        (numbered("[" * 100 + "]" * 100), "nested more than 32 levels"),
+        (numbered("[" * 100_000 + "]" * 100_000), "nested more than 32 levels"),
+        (numbered('{"a":' * 100 + "1" + "}" * 100), "nested more than 32 levels"),
+        (b"{}".decode().encode("utf-16"), "is not a manifest"),
+        (b"\xff" * 100, "is not a manifest"),
+        (numbered(*["0"] * 4_000_001), "more than the 4,000,000 allowed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_manifest_is_strict_and_bounded_json(copy: Path, raw: bytes, message: str) -> None:
+    (copy / "manifest.json").write_bytes(raw)
+    with pytest.raises(ModelError, match=message):
+        bundle.load(copy)
+
+
+@pytest.mark.parametrize("name", ["../a", "/a", "a/../../b", "", ".", "a//b", "C:\\a", "..\\a", "a\0b", "manifest.json",
+                                  "manifest.sig"])  # fmt: skip
+def test_a_file_outside_of_the_bundle_is_none_of_it(name: str, copy: Path, tmp_path: Path) -> None:
+    """As a folder and as a zip: `export` would write what a zip lists."""
+    document = json.loads((copy / "manifest.json").read_text())
+    document["files"][name] = "00"
+    raw = json.dumps(document).encode()
+    (copy / "manifest.json").write_bytes(raw)
+    (tmp_path / "model.zip").write_bytes(archive.pack({"manifest.json": raw, "a": b""}))
+    for path in (copy, tmp_path / "model.zip"):
+        with pytest.raises(ModelError, match="is not a file of this bundle"):
+            bundle.load(path)
+
+
+def test_the_digest_of_many_small_fields_takes_their_bytes_and_no_more() -> None:
+    message = protobuf.field(3, b"") * 400_000
+    tracemalloc.start()
+    bundle.graph_digest(message)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10_000
+    with pytest.raises(ModelError, match="more than 1,000,000 fields"):
+        bundle.graph_digest(message * 3)
