@@ -37,6 +37,12 @@ def replacing(path: Path, *, sync: bool = True) -> Iterator[BinaryIO]:
         OSError: The disk does not take it. Nothing is changed then.
     """
     sweep(path.parent)
+    with _replacing(path, sync=sync) as file:
+        yield file
+
+
+@contextmanager
+def _replacing(path: Path, *, sync: bool) -> Iterator[BinaryIO]:
     temporary, file = _new_file(path)
     try:
         with file:
@@ -133,7 +139,7 @@ def move(source: Path, target: Path) -> None:
     except OSError as error:
         if error.errno != errno.EXDEV or source.is_symlink() or not source.is_file():
             raise
-        with source.open("rb") as before, replacing(target) as file:
+        with source.open("rb") as before, _replacing(target, sync=True) as file:
             shutil.copyfileobj(before, file)
             file.flush()
             shutil.copystat(source, file.name)
