@@ -14,6 +14,7 @@ import re
 import secrets
 import shutil
 import sys
+import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,24 @@ def write_folder(
             os.close(lock)
 
 
+@contextmanager
+def scratch() -> Iterator[Path]:
+    """A folder of the system's temporary ones, for this user alone; removed afterwards, or by the next after a kill.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    inside = Path(tempfile.gettempdir())
+    sweep(inside)
+    folder, lock = _new_folder(inside / "any", mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
 def append(descriptor: int, line: bytes, *, sync: bool = False) -> None:
     """Append a whole line to an open file, or nothing of it; with `sync`, it is on the disk afterwards.
 
@@ -190,11 +209,11 @@ def _new_file(path: Path) -> tuple[Path, BinaryIO]:
         file.close()
 
 
-def _new_folder(path: Path) -> tuple[Path, int | None]:
+def _new_folder(path: Path, mode: int = 0o777) -> tuple[Path, int | None]:
     """The same for a folder, with what it is locked by."""
     while True:
         temporary = _beside(path)
-        temporary.mkdir()
+        temporary.mkdir(mode)
         with contextlib.suppress(BlockingIOError, FileNotFoundError):  # it is being swept away
             return temporary, locks.open_locked(temporary)
 

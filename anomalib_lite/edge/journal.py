@@ -104,7 +104,7 @@ class Unmoved:
             descriptor = os.open(self._path, os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0))
         except OSError:
             return
-        with open(descriptor, "rb") as file:
+        with os.fdopen(descriptor, "rb") as file:
             for line in file:
                 if row := parsed(line):
                     self._rows[row["image"]] = row

@@ -29,6 +29,7 @@ COLUMNS = (
     "model_id", "ms", "error_code", "error", "note",
 )  # fmt: skip
 CSV, JSON_LINES = "results.csv", "results.jsonl"
+ANEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 NOTEBOOK_SIDE = 320  # pixels
@@ -139,7 +140,8 @@ class ResultWriter:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             for name in (CSV, JSON_LINES):
-                self._files.append(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND))
+                (self._folder / name).unlink(missing_ok=True)  # and made anew: nothing is written through a link
+                self._files.append(os.open(self._folder / name, ANEW, 0o666))
             self._append(self._files[0], csv_line(COLUMNS + self._also))
         except OSError as error:
             self._close()

@@ -195,8 +195,8 @@ class Watcher:
     def _tell(self, row: JournalRow, error: OSError) -> None:
         self._told.setdefault(
             (row["verdict"], error.errno),
-            f"{row['image']}: cannot be moved to {row['moved_to']}: {error.strerror}. Its row is written; it and others "
-            "of its kind stay where they are until they can be moved.",
+            f"{row['image']}: cannot be moved to {row['moved_to']}: {error.strerror}. Its row is "
+            "written; it and others of its kind stay where they are until they can be moved.",
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data import Folders, Sample, check_masks, evaluation_samples, find
+from anomalib_lite.data import DataSet, Folders, Sample, check_masks, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
 from anomalib_lite.data.masks import union
 from anomalib_lite.edge import disk
@@ -74,9 +74,15 @@ def evaluate(
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
+    with result_folder.taken(out, overwrite=overwrite):
+        return _measured(model, dataset, samples, out, track)
+
+
+def _measured(model: Model, dataset: DataSet, samples: Sequence[Sample], out: Path | None, track: Track) -> Evaluated:
+    """The metrics of these samples; rows, report and metrics are written."""
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
-    result_folder.clear(out)
-    with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
+    columns = (result_folder.LABEL, result_folder.GROUP)
+    with ResultWriter(out, columns) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
             result = (seen := _counted(evaluation, model, sample)).result
             hashes.append(result.sha256)

@@ -1,4 +1,4 @@
-"""Writes a bundle whole or not at all, and replaces one: its own files alone, never what somebody else put beside them."""
+"""Writes a bundle whole or not at all, and replaces one: what it lists, and never what somebody else put there."""
 
 from __future__ import annotations
 
