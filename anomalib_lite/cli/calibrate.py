@@ -114,7 +114,7 @@ def calibrate(
     for note in done.notes:
         console.say(note)
     console.calibrated(done.calibration, done.errors)
-    typer.echo(f"model   {out or model}  ({done.bundle.model_id})")
+    console.out(f"model   {out or model}  ({done.bundle.model_id})")
 
 
 def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:

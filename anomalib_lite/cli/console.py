@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+
+from anomalib_lite.edge.quoting import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,14 +22,31 @@ REASONS = 20  # of images that could not be measured, printed
 
 def say(message: str) -> None:
     """One line on standard error, where progress belongs; standard output is for results."""
-    typer.echo(message, err=True)
+    with suppress(OSError):  # that nobody can be told is no reason to stop
+        typer.echo(shown(message), err=True)
+
+
+def fail(message: str) -> None:
+    """What ends the program, on standard error."""
+    with suppress(OSError):
+        typer.secho(shown(message), fg="red", err=True)
+
+
+def out(line: str, file: TextIO | None = None) -> None:
+    """One line on standard output, whatever names are in it."""
+    typer.echo(shown(line), file=file)
+
+
+def text(lines: str) -> None:
+    """Several lines on standard output, of our own: JSON, an example."""
+    typer.echo(lines)
 
 
 def json(value: Any) -> None:
     """Print one JSON object."""
     from json import dumps
 
-    typer.echo(dumps(value, indent=1, allow_nan=False))
+    text(dumps(value, indent=1, allow_nan=False))
 
 
 def plugins(asked: str | None = None) -> Registry:
@@ -77,8 +97,8 @@ def options(described: Iterable[Option]) -> None:
 
     for one in described:
         kind = f"{one.kind}, {one.limits}" if one.limits else one.kind
-        typer.echo(f"  {one.name} = {one.default}    [{kind}]")
-        typer.echo(fill(one.meaning, width=100, initial_indent="      ", subsequent_indent="      "))
+        out(f"  {one.name} = {one.default}    [{kind}]")
+        text(fill(one.meaning, width=100, initial_indent="      ", subsequent_indent="      "))
 
 
 def errors(reasons: Sequence[tuple[str, str]]) -> None:
@@ -100,9 +120,9 @@ def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
     """Print the statement of a calibration, and what could not be measured."""
     for sentence in calibration.statement:
-        _console().print(sentence, markup=False, highlight=False)
+        _console().print(shown(sentence), markup=False, highlight=False)
     for name, reason in errors:
-        _console().print(f"ERROR {name}: {reason}", markup=False, highlight=False)
+        _console().print(shown(f"ERROR {name}: {reason}"), markup=False, highlight=False)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -114,7 +134,7 @@ def _plain(text: str) -> str:
     """Text that rich shows as it is, brackets included."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(shown(text))
 
 
 def _console() -> Console:

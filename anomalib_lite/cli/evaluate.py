@@ -83,4 +83,4 @@ def show(metrics: Mapping[str, Any]) -> None:
     said = metrics_table.rates(metrics) | {"Could not be measured": str(metrics["errors"]["count"])}
     width = max(map(len, said))
     for what, value in said.items():
-        typer.echo(f"{what[0].lower()}{what[1:]:<{width}} {value}")
+        console.out(f"{what[0].lower()}{what[1:]:<{width}} {value}")

@@ -77,7 +77,7 @@ def export(
     )
     for note in done.notes:
         console.say(note)
-    typer.echo(f"model   {out}  ({done.bundle.model_id})")
+    console.out(f"model   {out}  ({done.bundle.model_id})")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

@@ -112,7 +112,7 @@ def predict(
             reference=options.golden_image(reference, loaded, "--reference"),
             columns=options.columns(column),
             overwrite=overwrite,
-            each=lambda result: typer.echo(_line(result, json=json), file=results),
+            each=lambda result: console.out(_line(result, json=json), file=results),
             track=console.track,
         )
     _tell(done)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import typer
-
 from anomalib_lite.cli import options
 
 
@@ -34,7 +32,7 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
         ],
     )
     tol = loaded.thresholds.tol
-    typer.echo(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
+    console.out(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
     unmeasured = [one for one in replayed if one.score is None]
     if unmeasured:
         raise ModelError(
@@ -47,4 +45,4 @@ def verify(model: options.Model, provider: options.Provider = "cpu", threads: op
             f"{model}: {len(failed)} of {len(replayed)} self-checks give another verdict here "
             f"({failed[0].expected.file}): do not use it on this machine. Compare onnxruntime's version and provider."
         )
-    typer.echo(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
+    console.out(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")

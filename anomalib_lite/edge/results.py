@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalib_lite.edge import disk, drawing
+from anomalib_lite.edge import disk, drawing, quoting
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
@@ -30,7 +30,6 @@ COLUMNS = (
 )  # fmt: skip
 CSV, JSON_LINES = "results.csv", "results.jsonl"
 ANEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 NOTEBOOK_SIDE = 320  # pixels
 
@@ -101,20 +100,18 @@ def json_line(result: Result) -> str:
 def csv_line(values: Iterable[Any]) -> str:
     r"""One row of CSV with its end. None is an empty cell, a list a cell of JSON.
 
-    Spreadsheets run a text that starts with one of `FORMULA_STARTS` as a formula, and file names come from anywhere:
-    such a text gets an apostrophe before it. results.jsonl has it as it is.
+    File names come from anywhere: what a spreadsheet would run as a formula gets an apostrophe before it, and what ends
+    a line stands in quotes. results.jsonl has them as they are.
     """
     cells: list[Any] = []
     for value in values:
         if isinstance(value, list):
             cells.append(json.dumps(value, allow_nan=False))
-        elif isinstance(value, str) and value.startswith(FORMULA_STARTS):
-            cells.append("'" + value)
         else:
-            cells.append(value)
+            cells.append(quoting.cell(value) if isinstance(value, str) else value)
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # which quotes both
+    return line.getvalue().removesuffix("\r\n") + "\n"
 
 
 class ResultWriter:

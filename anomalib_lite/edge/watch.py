@@ -270,6 +270,6 @@ def _heard(row: JournalRow, each: Callable[[JournalRow], None], say: Callable[[s
     try:
         each(row)
     except OSError as error:
-        say(f"standard output is closed ({error.strerror}): rows go to {JOURNAL} alone from here on.")
+        say(f"standard output is closed ({error.strerror or error}): rows go to {JOURNAL} alone from here on.")
         return False
     return True

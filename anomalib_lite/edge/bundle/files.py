@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.edge import quoting
 from anomalib_lite.edge.bundle import archive, protobuf
 from anomalib_lite.edge.manifest import FILE, Manifest, described, listed_files
 from anomalib_lite.errors import ModelError
@@ -74,7 +75,7 @@ def load(path: Path) -> Bundle:
 def to_json(data: Mapping[str, Any]) -> bytes:
     """Strict JSON with sorted keys, the same bytes for the same content."""
     text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace") + b"\n"  # names that are no UTF-8, as JSON escapes them
+    return quoting.json_escaped(text).encode("utf-8", "backslashreplace") + b"\n"  # names that are no UTF-8 as well
 
 
 def graph_digest(graph: bytes) -> str:

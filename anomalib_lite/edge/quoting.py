@@ -1,0 +1,32 @@
+"""Quotes what a stranger may have named for where it is shown: a terminal, a report, a table, a line of JSON."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+FORMULA = "=+-@\N{MINUS SIGN}"  # begins one in a spreadsheet, full-width signs too
+UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
+
+
+def shown(text: str) -> str:
+    """Text on one line, of which a terminal obeys nothing: what cannot be seen is written as an escape."""
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(letter: str) -> str:
+    if letter.isprintable() or unicodedata.category(letter) == "Zs":  # blanks of other scripts
+        return letter
+    return letter.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def cell(text: str) -> str:
+    """Text that no spreadsheet takes for a formula: an apostrophe goes before one, whatever blanks come first."""
+    first = next((one for one in text if unicodedata.category(one)[0] not in "ZC"), "")
+    begins = unicodedata.normalize("NFKC", first)[:1]
+    return f"'{text}" if (begins and begins in FORMULA) or text[:1] in ("\t", "\r", "\n") else text
+
+
+def json_escaped(text: str) -> str:
+    """JSON in which a terminal obeys nothing, either."""
+    return UNSEEN.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
