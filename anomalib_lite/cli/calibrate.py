@@ -111,8 +111,7 @@ def calibrate(
         overwrite=overwrite,
     )
     done = run(asked, plugins=console.plugins(), track=console.track)
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     console.calibrated(done.calibration, done.errors)
     console.out(f"model   {out or model}  ({done.bundle.model_id})")
 

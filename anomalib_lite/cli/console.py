@@ -26,6 +26,12 @@ def say(message: str) -> None:
         typer.echo(shown(message), err=True)
 
 
+def notes(lines: Iterable[str]) -> None:
+    """What is to be said of the inputs, each on a line."""
+    for line in lines:
+        say(line)
+
+
 def fail(message: str) -> None:
     """What ends the program, on standard error."""
     with suppress(OSError):

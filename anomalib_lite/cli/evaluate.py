@@ -58,8 +58,7 @@ def evaluate(
             overwrite=overwrite,
             track=console.track,
         )
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     if json:
         console.json(done.metrics)
     elif done.measured:

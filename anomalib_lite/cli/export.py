@@ -75,8 +75,7 @@ def export(
         overwrite=overwrite,
         readers=console.plugins().readers,
     )
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     console.out(f"model   {out}  ({done.bundle.model_id})")
 
 

@@ -133,8 +133,7 @@ def _tell(done: Predicted) -> None:
     """On standard error, how many images got which verdict, and where the results are."""
     from anomalib_lite.cli import console
 
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if done.out:
         console.say(f"results {done.out}")

@@ -6,6 +6,7 @@ import re
 import unicodedata
 
 FORMULA = "=+-@\N{MINUS SIGN}"  # begins one in a spreadsheet, full-width signs too
+OBEYED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # by a terminal, line breaks and tabs apart
 UNSEEN = re.compile("[\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]")
 
 
@@ -21,7 +22,11 @@ def _shown(letter: str) -> str:
 
 
 def cell(text: str) -> str:
-    """Text that no spreadsheet takes for a formula: an apostrophe goes before one, whatever blanks come first."""
+    """Text for a table: an apostrophe goes before what a spreadsheet takes for a formula, whatever blanks come first.
+
+    Line breaks stay, since a cell may have several lines; what a terminal obeys is written as an escape.
+    """
+    text = OBEYED.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
     first = next((one for one in text if unicodedata.category(one)[0] not in "ZC"), "")
     begins = unicodedata.normalize("NFKC", first)[:1]
     return f"'{text}" if (begins and begins in FORMULA) or text[:1] in ("\t", "\r", "\n") else text
