@@ -34,7 +34,8 @@ from anomalib_lite.errors import AnomalibLiteError, ConfigError
 from anomalib_lite.output.standard import OutputError, standard_output
 from anomalib_lite.version import __version__
 
-FULL = 3  # standard output does not take what is written
+FULL = 3  # a disk, or standard output, does not take what is written
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 BUG = 70
 READER_GONE = 141  # as the shell says of a program that SIGPIPE ended
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
@@ -120,6 +121,11 @@ def main(arguments: list[str] | None = None) -> None:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whichever option or argument it was
             said = f"error: {error.filename}: the name is too long for this system."
             _fail(said, ConfigError.exit_code, debug="--debug" in common)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:  # whatever it was that was written
+            said = (
+                f"error: {error.filename or 'a file'} cannot be written ({error.strerror}). Make room and run it again."
+            )
+            _fail(said, FULL, debug="--debug" in common)
         what = f"{type(error).__name__}: {error}".rstrip(". :")
         said = f"This is a bug: {what}. Run again with --debug and report it."
         _fail(said, BUG, debug="--debug" in common)

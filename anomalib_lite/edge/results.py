@@ -29,7 +29,7 @@ COLUMNS = (
     "model_id", "ms", "error_code", "error", "note",
 )  # fmt: skip
 CSV, JSON_LINES = "results.csv", "results.jsonl"
-ANEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 
 NOTEBOOK_SIDE = 320  # pixels
 
@@ -114,6 +114,10 @@ def csv_line(values: Iterable[Any]) -> str:
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
+def _encoded(line: str) -> bytes:
+    return line.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
+
+
 class ResultWriter:
     """Writes results.csv and results.jsonl row by row: each row is with the operating system before the next image.
 
@@ -136,10 +140,9 @@ class ResultWriter:
             return self
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for name in (CSV, JSON_LINES):
-                (self._folder / name).unlink(missing_ok=True)  # and made anew: nothing is written through a link
-                self._files.append(os.open(self._folder / name, ANEW, 0o666))
-            self._append(self._files[0], csv_line(COLUMNS + self._also))
+            disk.write(self._folder / CSV, _encoded(csv_line(COLUMNS + self._also)), sync=False)
+            (self._folder / JSON_LINES).unlink(missing_ok=True)  # anew, as well: nothing is written through a link
+            self._files = [os.open(self._folder / name, FLAGS, 0o666) for name in (CSV, JSON_LINES)]
         except OSError as error:
             self._close()
             raise self._unwritable(error) from error
@@ -167,7 +170,7 @@ class ResultWriter:
         self._close()
 
     def _append(self, file: int, line: str) -> None:
-        disk.append(file, line.encode("utf-8", "backslashreplace"))  # file names need not be valid Unicode
+        disk.append(file, _encoded(line))
 
     def _close(self) -> None:
         for file in self._files:

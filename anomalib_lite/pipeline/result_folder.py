@@ -95,11 +95,14 @@ def _clear(folder: Path) -> None:
 
 def is_result(folder: Path) -> bool:
     """Whether a folder holds what `predict` or `evaluate` wrote."""
-    return _header(folder).startswith(BEGINNING) and (folder / JSON_LINES).is_file()
+    return _header(folder).startswith(BEGINNING)
 
 
 def _names(folder: Path) -> tuple[str, ...]:
-    """The files of the result in a folder, last what tells that it is one: `evaluate` alone writes metrics."""
+    """The files of the result in a folder, last what tells that it is one, and is there before any other.
+
+    `evaluate` alone writes metrics.
+    """
     measured = (METRICS,) if b"," + LABEL.encode() in _header(folder) else ()
     return (*measured, REPORT, JSON_LINES, CSV)
 
@@ -154,7 +157,7 @@ def _most(folder: Path, what: str, otherwise: int) -> int:
 def _made(folder: Path) -> Iterator[Path]:
     """The heat maps, and what a writer wrote, that the rows of a result name, and that lie in folders of its own."""
     above = folder.resolve()
-    with (folder / JSON_LINES).open("rb") as file:
+    with suppress(FileNotFoundError), (folder / JSON_LINES).open("rb") as file:
         for line in file:
             try:
                 row = json.loads(line)

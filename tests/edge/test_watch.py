@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from conftest import picture, save
+from faults import Server
 from needs import need
 
 from anomalib_lite.edge import watch as watching
@@ -246,7 +247,7 @@ def wait(condition: Any, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(0.005)
 
 
 def test_a_failing_move_is_tried_until_it_works_and_said_once(
@@ -358,55 +359,37 @@ def test_killed_around_each_step_nothing_is_lost_or_done_twice(
     assert [row["moved_to"] for row in rows(folder)] == ["ok/a.png"]
 
 
-CODE = """
-import sys
-from pathlib import Path
-from threading import Event
-from anomalib_lite.edge.arrivals import identity
-from anomalib_lite.edge.attempts import Attempts
-from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.watch import Watcher, watch
-with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as watcher:
-    print("watching", flush=True)
-    watch(watcher, Event(), lambda row: None, lambda line: print(line, file=sys.stderr))
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.benchmark)])
+@pytest.mark.parametrize("kills", [20, pytest.param(400, marks=pytest.mark.benchmark)])
 def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int) -> None:
+    """Each process is killed while it works: once some of the files were moved, however fast that is."""
     chance = random.Random(0)
     good, bad = (save(folder.parent / f"{kind}.png", picture(2000, defect=kind == "bad")) for kind in ("good", "bad"))
-    arrived = 0
+    server = Server()
     killed_at_work = 0
 
-    def deliver(count: int) -> None:
-        nonlocal arrived
-        for _ in range(count):
+    def waiting() -> int:
+        return sum(name.endswith(".png") for name in os.listdir(folder))  # noqa: PTH208
+
+    arrived = 0
+    for _ in range(kills):
+        for _ in range(10):
             shutil.copy(chance.choice([good, bad]), folder / f".{arrived}")
             (folder / f".{arrived}").rename(folder / f"{arrived:05}.png")
             arrived += 1
-
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", CODE, str(model_path), str(folder)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "watching\n"
-        return process
-
-    for _ in range(kills):
-        deliver(60)
-        process = start()
-        time.sleep(chance.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        killed_at_work += any(folder.glob("*.png"))
-    process = start()
-    wait(lambda: not any(folder.glob("*.png")), 120)
-    process.kill()
-    process.communicate()
-    assert killed_at_work > kills / 4, "the kills came too late to prove anything"
+        left = chance.randint(1, waiting())
+        process = server.start("watch", model_path, folder, "--settle", "0", "--threads", "1")
+        wait(lambda left=left: waiting() <= left)
+        time.sleep(chance.uniform(0, 0.005))
+        os.kill(process, signal.SIGKILL)
+        assert server.receive() == -signal.SIGKILL
+        killed_at_work += waiting() > 0
+    process = server.start("watch", model_path, folder, "--settle", "0")
+    wait(lambda: not waiting(), 120)
+    os.kill(process, signal.SIGTERM)
+    assert server.receive() == 0
+    server.close()
+    assert killed_at_work > kills / 2, "the kills came too late to prove anything"
     found = Counter(Path(place).name for place in places(folder))
     assert found == Counter(f"{number:05}.png" for number in range(arrived))
     assert Counter(row["image"] for row in rows(folder)) == found
