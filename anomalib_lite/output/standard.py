@@ -61,7 +61,7 @@ def standard_output() -> Iterator[None]:
             os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free: this one
     before = sys.stdout
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115 - for as long as the process runs
-    real = before is None or (before is sys.__stdout__ and before.fileno() == 1)
+    real = before is sys.__stdout__ and (before is None or before.fileno() == 1)
     if real:
         sys.stdout = guarded(1, before or sys.stderr, close=False)
     try:

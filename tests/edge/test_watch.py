@@ -541,7 +541,12 @@ def test_a_name_that_all_files_have_is_not_counted_from_one_each_time(
     (folder / "ok/a.png").touch()
     asked: list[object] = []
     lexists = os.path.lexists
-    monkeypatch.setattr(os.path, "lexists", lambda path: asked.append(path) or lexists(path))
+
+    def counted(path: Path) -> bool:
+        asked.append(path)
+        return lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", counted)
     assert watching.free_place(folder, Verdict.OK, "a.png") == "ok/a-5000.png"
     assert len(asked) < 50
 

@@ -19,6 +19,7 @@ from needs import need
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.disk import UNFINISHED
+from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import DataError
@@ -57,20 +58,21 @@ class Place:
             (root / name).write_text("mine")
 
     @staticmethod
-    def _contents(model: Path) -> tuple[bundle.Manifest, dict[str, bytes]]:
+    def _contents(model: Path) -> tuple[Manifest, dict[str, bytes]]:
         loaded = bundle.load(model)
         return loaded.manifest, {name: loaded.read(name) for name in loaded.manifest.files}
 
     def words(self, command: str) -> Words:
         model, group = self.root / "model", ["--group", r"part(\d+)"]
-        return {
+        words: dict[str, Words] = {
             "calibrate": ["calibrate", model, self.fresh, *group],
             "export": ["export", model, "--out", self.root / "export", "--overwrite"],
             "export zip": ["export", model, "--out", self.root / "part.zip", "--overwrite"],
             "train": ["train", "gauss", self.parts, "--out", model, "--overwrite", *SIZES, *group],
             "predict": ["predict", model, self.fresh, "--out", self.root / "out", "--overwrite", "--heatmaps"],
             "evaluate": ["evaluate", model, self.parts, "--out", self.root / "out", "--overwrite"],
-        }[command]
+        }
+        return words[command]
 
     def check(self) -> None:
         """Every model is whole, and nobody's file is gone."""
@@ -197,9 +199,8 @@ def test_watch_with_a_disk_that_is_full_from_the_nth_operation_on(model_path: Pa
         folder.mkdir()
         for name in ("a.png", "b.png"):
             save(folder / name, picture(2000))
-        with faults(act) as done:
-            with contextlib.suppress(OSError, DataError), Watcher(model, folder, settle=0.0) as one:
-                list(one.step())
+        with faults(act) as done, contextlib.suppress(OSError, DataError), Watcher(model, folder, settle=0.0) as one:
+            list(one.step())
         with Watcher(model, folder, settle=0.0) as one:
             list(one.step())
             list(one.step())
