@@ -15,6 +15,11 @@ def shown(text: str) -> str:
     return text if text.isprintable() else "".join(map(_shown, text))
 
 
+def visible(value: object) -> object:
+    """What a template puts into a page: text as `shown` has it; what is HTML already, and numbers, as they are."""
+    return shown(value) if type(value) is str else value
+
+
 def _shown(letter: str) -> str:
     if letter.isprintable() or unicodedata.category(letter) == "Zs":  # blanks of other scripts
         return letter

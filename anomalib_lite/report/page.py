@@ -16,7 +16,7 @@ from anomalib_lite.calibration.statement import percent_down, percent_up, remedy
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
-from anomalib_lite.edge.quoting import shown
+from anomalib_lite.edge.quoting import visible
 from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
@@ -90,7 +90,7 @@ def render(report: Report) -> bytes:
     environment = Environment(
         loader=PackageLoader("anomalib_lite.report"),
         autoescape=True,
-        finalize=lambda value: shown(value) if type(value) is str else value,  # and not what is HTML already
+        finalize=visible,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
