@@ -147,12 +147,13 @@ def _shown(name: str, found: Registry) -> bool:
             console.out(f"guards   {', '.join(reader.guards)}: what differs from the training is ERROR")
         if reader.config:
             console.out("")
-    console.out(f"options of {known}, which a model keeps")
+            console.out(f"options of {known}, which a model keeps")
             console.options(describe_options(reader.config, f"readers.{known}"))
     elif writer is not None:
         console.out(f"{writer.name}: {writer.summary}")
         console.out(f"package  {found.writer_providers[writer.name]}")
-        console.out(f"writes   {writer.suffix}\n")
+        console.out(f"writes   {writer.suffix}")
+        console.out("")
         console.out(f"# example: anomalib-lite predict MODEL INPUT --out FOLDER --write {writer.name}")
     return reader is not None or writer is not None
 
