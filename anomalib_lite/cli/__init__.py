@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 import traceback
+from collections.abc import Sequence
 from typing import Annotated, NoReturn, TypeAlias
 
 import typer
@@ -14,6 +15,7 @@ from anomalib_lite.cli import (
     bench,
     calibrate,
     compare,
+    console,
     data,
     demo,
     doctor,
@@ -29,9 +31,13 @@ from anomalib_lite.cli import (
 )
 from anomalib_lite.cli.help import SHARED, Command, Group
 from anomalib_lite.errors import AnomalibLiteError, ConfigError
+from anomalib_lite.output.standard import OutputError, standard_output
 from anomalib_lite.version import __version__
 
+FULL = 3  # a disk, or standard output, does not take what is written
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 BUG = 70
+READER_GONE = 141  # as the shell says of a program that SIGPIPE ended
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
@@ -48,6 +54,7 @@ Exit codes:
    4 model refused
    5 plugin
   70 bug
+ 141 whoever read standard output is gone
 
 Begin with `anomalib-lite demo`. The help of each command ends with examples:
 `anomalib-lite train --help`."""
@@ -72,7 +79,7 @@ app.add_typer(data.app, name="data", rich_help_panel=OTHERS)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"anomalib-lite {__version__}")
+        console.out(f"anomalib-lite {__version__}")
         raise typer.Exit
 
 
@@ -101,21 +108,47 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     common = [word for word in given if word in EVERYWHERE]
     try:
-        app(common + [word for word in given if word not in EVERYWHERE])
+        with standard_output():
+            _refuse_empty(given)
+            app(common + [word for word in given if word not in EVERYWHERE])
+    except OutputError as error:
+        if error.reader_is_gone:  # as `head` is once it has what it wants
+            sys.exit(READER_GONE)
+        _fail(f"error: standard output cannot be written ({error}). Lead it to where there is room.", FULL, debug=False)
     except AnomalibLiteError as error:
         _fail(f"error: {error}", error.exit_code, debug="--debug" in common)
     except Exception as error:  # noqa: BLE001 - told as what it is, with a code of its own
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # whichever option or argument it was
             said = f"error: {error.filename}: the name is too long for this system."
             _fail(said, ConfigError.exit_code, debug="--debug" in common)
+        if isinstance(error, OSError) and error.errno in NO_ROOM:  # whatever it was that was written
+            said = (
+                f"error: {error.filename or 'a file'} cannot be written ({error.strerror}). Make room and run it again."
+            )
+            _fail(said, FULL, debug="--debug" in common)
         what = f"{type(error).__name__}: {error}".rstrip(". :")
         said = f"This is a bug: {what}. Run again with --debug and report it."
         _fail(said, BUG, debug="--debug" in common)
 
 
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raise where a word is empty, as of a shell variable that is not set: as a path it would be the current folder.
+
+    Raises:
+        ConfigError: One is.
+    """
+    for place, word in enumerate(words):
+        option = word.removesuffix("=") if word.startswith("--") else ""
+        if not word or (option != word and option):
+            before = option or (words[place - 1] if place else "")
+            what = f"{before} has an empty value" if before.startswith("--") else f"argument {place + 1} is empty"
+            raise ConfigError(f"{what}: is a variable of your shell not set? Give it a value, or leave it out.")
+
+
 def _fail(message: str, code: int, *, debug: bool) -> NoReturn:
     """Say what went wrong, after its traceback where that is asked for, and exit."""
     if debug:
-        traceback.print_exc()
-    typer.secho(message, fg="red", err=True)
+        for line in traceback.format_exc().splitlines():
+            console.say(line)
+    console.fail(message)
     sys.exit(code)

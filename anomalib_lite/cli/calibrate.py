@@ -120,10 +120,9 @@ def _show(done: Trained, path: Path) -> None:
     """Print what the thresholds promise, and where the model is."""
     from anomalib_lite.cli import console
 
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     console.calibrated(done.calibration, done.errors)
-    typer.echo(f"model   {path}  ({done.bundle.model_id})")
+    console.out(f"model   {path}  ({done.bundle.model_id})")
 
 
 def _exclusions(files: list[str], because: str | None) -> list[Exclusion]:

@@ -76,6 +76,6 @@ def compare(
     done = run(asked, plugins=console.plugins(), say=console.say, track=console.track)
     console.table(COLUMNS, [line.cells() for line in done.lines])
     for name, reason in done.failed.items():
-        typer.echo(f"failed  {name}: {reason}")
-    typer.echo(done.advice)
-    typer.echo(f"report  {out / 'report.html'}")
+        console.out(f"failed  {name}: {reason}")
+    console.out(done.advice)
+    console.out(f"report  {out / 'report.html'}")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence, Sized
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
+
+from anomalib_lite.edge.quoting import shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,14 +23,37 @@ UNWRAPPED = 1000  # columns of a table that another program reads
 
 def say(message: str) -> None:
     """One line on standard error, where progress belongs; standard output is for results."""
-    typer.echo(message, err=True)
+    with suppress(OSError):  # that nobody can be told is no reason to stop
+        typer.echo(shown(message), err=True)
+
+
+def notes(lines: Iterable[str]) -> None:
+    """What is to be said of the inputs, each on a line."""
+    for line in lines:
+        say(line)
+
+
+def fail(message: str) -> None:
+    """What ends the program, on standard error."""
+    with suppress(OSError):
+        typer.secho(shown(message), fg="red", err=True)
+
+
+def out(line: str, file: TextIO | None = None) -> None:
+    """One line on standard output, whatever names are in it."""
+    typer.echo(shown(line), file=file)
+
+
+def text(lines: str) -> None:
+    """Several lines on standard output, of our own: JSON, an example."""
+    typer.echo(lines)
 
 
 def json(value: Any) -> None:
     """Print one JSON object."""
     from json import dumps
 
-    typer.echo(dumps(value, indent=1, allow_nan=False))
+    text(dumps(value, indent=1, allow_nan=False))
 
 
 def plugins(asked: str | None = None) -> Registry:
@@ -76,7 +102,7 @@ def options(described: Iterable[Option]) -> None:
     """Print options: name, default, type and limits on a line, the meaning below."""
     for one in described:
         kind = f"{one.kind}, {one.limits}" if one.limits else one.kind
-        typer.echo(f"  {one.name} = {one.default}    [{kind}]")
+        out(f"  {one.name} = {one.default}    [{kind}]")
         paragraph(one.meaning, indent=6)
 
 
@@ -99,12 +125,12 @@ def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
     """Print the statement of a calibration, and what could not be measured."""
     for sentence in calibration.statement:
-        paragraph(sentence)
+        paragraph(shown(sentence))
     for name, reason in errors:
-        paragraph(f"ERROR {name}: {reason}")
+        paragraph(shown(f"ERROR {name}: {reason}"))
 
 
-def paragraph(text: str, *, indent: int = 0) -> None:
+def paragraph(prose: str, *, indent: int = 0) -> None:
     """Print prose: wrapped between words on a terminal, on one line where another program reads it."""
     import shutil
     import sys
@@ -113,8 +139,8 @@ def paragraph(text: str, *, indent: int = 0) -> None:
     margin = " " * indent
     if sys.stdout.isatty():
         width = max(40, min(100, shutil.get_terminal_size().columns))
-        text = fill(text, width - indent, break_long_words=False, break_on_hyphens=False).replace("\n", f"\n{margin}")
-    typer.echo(margin + text)
+        prose = fill(prose, width - indent, break_long_words=False, break_on_hyphens=False).replace("\n", f"\n{margin}")
+    text(margin + prose)
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -126,7 +152,7 @@ def _plain(text: str) -> str:
     """Text that rich shows as it is, brackets included."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(shown(text))
 
 
 def _console() -> Console:

@@ -51,6 +51,6 @@ def check(
     )
     done = run(asked, plugins=console.plugins())
     for line in done.lines:
-        typer.echo(line)
+        console.out(line)
     if done.exit_code:
         raise typer.Exit(done.exit_code)

@@ -61,12 +61,12 @@ def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = 
     evaluated = evaluate(
         Model(request.out), parts, out=out / "evaluation", group=GROUP, overwrite=True, track=console.track
     )
-    typer.echo("")
+    console.out("")
     console.calibrated(trained.calibration, trained.errors)
-    typer.echo("")
+    console.out("")
     _show(evaluated, parts)
-    typer.echo(f"model   {request.out}")
-    typer.echo(f"report  {out / 'evaluation' / 'report.html'}")
+    console.out(f"model   {request.out}")
+    console.out(f"report  {out / 'evaluation' / 'report.html'}")
 
 
 def sample_parts(out: Path, say: Callable[[str], None]) -> Path:
@@ -138,4 +138,4 @@ def _show(evaluated: Evaluated, parts: Path) -> None:
     )
     evaluate.show(evaluated.metrics)
     auroc = evaluated.metrics["image_auroc"]
-    typer.echo(f"image AUROC {auroc:.3f}; the difference from the mean good image: {mean_image_auroc(parts):.3f}")
+    console.out(f"image AUROC {auroc:.3f}; the difference from the mean good image: {mean_image_auroc(parts):.3f}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typer
+from anomalib_lite.cli import console
 
 
 def doctor() -> None:
@@ -22,26 +22,26 @@ def doctor() -> None:
         except PackageNotFoundError:
             return "-"
 
-    typer.echo(f"anomalib-lite {__version__}, Python {platform.python_version()}, {platform.platform()}")
+    console.out(f"anomalib-lite {__version__}, Python {platform.python_version()}, {platform.platform()}")
     for title, packages, extra in (
         ("device", ("numpy", "pillow", "onnxruntime"), None),
         ("training", ("torch", "torchvision", "lightning", "onnx", "onnxscript", "safetensors"), "train"),
         ("reference images", ("opencv-python-headless",), "reference"),
         ("service", ("fastapi", "uvicorn"), "serve"),
     ):
-        typer.echo(f"{title:<18}" + "  ".join(f"{name} {installed(name)}" for name in packages))
+        console.out(f"{title:<18}" + "  ".join(f"{name} {installed(name)}" for name in packages))
         missing = [name for name in packages if installed(name) == "-"]
         if missing and extra:
-            typer.echo(f"{'':<18}missing {', '.join(missing)}: pip install 'anomalib-lite[{extra}]'")
-    typer.echo(f"{'providers':<18}{_providers()}")
+            console.out(f"{'':<18}missing {', '.join(missing)}: pip install 'anomalib-lite[{extra}]'")
+    console.out(f"{'providers':<18}{_providers()}")
     if installed("torch") != "-":
-        typer.echo(f"{'accelerator':<18}{_accelerator()}")
+        console.out(f"{'accelerator':<18}{_accelerator()}")
     found = registry.load()
-    typer.echo(f"{'detectors':<18}{', '.join(sorted(found.detectors)) or 'none'}")
-    typer.echo(f"{'readers':<18}{', '.join(sorted(found.readers)) or 'none'}")
+    console.out(f"{'detectors':<18}{', '.join(sorted(found.detectors)) or 'none'}")
+    console.out(f"{'readers':<18}{', '.join(sorted(found.readers)) or 'none'}")
     for title, remarks in (("problem", found.problems), ("note", found.notes)):
         for remark in remarks:
-            typer.echo(f"{title:<18}{remark}")
+            console.out(f"{title:<18}{remark}")
 
 
 def _providers() -> str:

@@ -67,8 +67,7 @@ def evaluate(
 
 def _tell(done: Evaluated, *, json: bool) -> None:
     """Print the metrics; on standard error, what must be known of them and where the report is."""
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     if json:
         console.json(done.metrics)
     elif done.measured:
@@ -91,4 +90,4 @@ def show(metrics: Mapping[str, Any]) -> None:
     said = metrics_table.rates(metrics) | {"Could not be measured": str(metrics["errors"]["count"])}
     width = max(map(len, said))
     for what, value in said.items():
-        typer.echo(f"{what[0].lower()}{what[1:]:<{width}} {value}")
+        console.out(f"{what[0].lower()}{what[1:]:<{width}} {value}")

@@ -91,10 +91,9 @@ def export(
         sign=sign,
         readers=console.plugins().readers,
     )
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     kept = ", float: int8 is not adopted" if int8 and not done.is_int8 else ""
-    typer.echo(f"model   {done.bundle.path}  ({done.bundle.model_id}{kept})")
+    console.out(f"model   {done.bundle.path}  ({done.bundle.model_id}{kept})")
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

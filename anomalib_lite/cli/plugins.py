@@ -50,17 +50,17 @@ def list_plugins(
         typer.echo(f"{name:<{width}}  ({found.providers[name]}{compares})")
         console.paragraph(info.summary, indent=width + 2)
     for suffix in sorted(found.readers):
-        typer.echo(f"reader   {suffix} ({found.readers[suffix].provider})")
+        console.out(f"reader   {suffix} ({found.readers[suffix].provider})")
     for name in sorted(found.writers):
-        typer.echo(f"writer   {name} ({found.writer_providers[name]})")
+        console.out(f"writer   {name} ({found.writer_providers[name]})")
     for problem in found.problems:
-        typer.echo(f"problem  {problem}")
+        console.out(f"problem  {problem}")
     for note in found.notes:
-        typer.echo(f"note     {note}")
+        console.out(f"note     {note}")
     if found.restriction is not None:
-        typer.echo(f"loaded   only what {registry.PLUGINS_VARIABLE} names: '{found.restriction}'")
+        console.out(f"loaded   only what {registry.PLUGINS_VARIABLE} names: '{found.restriction}'")
     if found.problems:
-        typer.echo("help     update or uninstall what has a problem; its traceback: plugins show NAME --debug")
+        console.out("help     update or uninstall what has a problem; its traceback: plugins show NAME --debug")
 
 
 def _listed(found: Registry) -> dict[str, Any]:
@@ -104,23 +104,26 @@ def show(name: Name, json_schema: JsonSchema = False) -> None:
     if json_schema:
         console.json(describing.json_schema(info))
         return
-    typer.echo(f"{info.name}: {info.summary}")
-    typer.echo(f"package  {found.providers[info.name]}")
-    typer.echo(f"inputs   {', '.join(info.inputs)}" + (", aligned" if info.align else ""))
-    typer.echo(f"paper    {info.paper or '-'}")
-    typer.echo(f"weights  {info.weights or 'none are pretrained'}")
+    console.out(f"{info.name}: {info.summary}")
+    console.out(f"package  {found.providers[info.name]}")
+    console.out(f"inputs   {', '.join(info.inputs)}" + (", aligned" if info.align else ""))
+    console.out(f"paper    {info.paper or '-'}")
+    console.out(f"weights  {info.weights or 'none are pretrained'}")
     if info.fit_on == "unlabelled":
-        typer.echo("fit      on a mixed lot: unlabelled images; thresholds rest on good ones")
+        console.out("fit      on a mixed lot: unlabelled images; thresholds rest on good ones")
     if info.positional:
-        typer.echo("places   the map depends on the place in the image: image.mode=tile is refused")
+        console.out("places   the map depends on the place in the image: image.mode=tile is refused")
     for key, value in info.defaults.items():
-        typer.echo(f"prefers  {key} = {value}")
-    typer.echo(f"\noptions of {info.name}")
+        console.out(f"prefers  {key} = {value}")
+    console.out("")
+    console.out(f"options of {info.name}")
     console.options(describing.options_of(info))
-    typer.echo("\noptions of the host")
+    console.out("")
+    console.out("options of the host")
     console.options(describing.options_of_host(info))
-    typer.echo(f"\n# example: anomalib-lite train {info.name} DATA --config FILE --out MODEL")
-    typer.echo(describing.example(info))
+    console.out("")
+    console.out(f"# example: anomalib-lite train {info.name} DATA --config FILE --out MODEL")
+    console.text(describing.example(info))
 
 
 def _shown(name: str, found: Registry) -> bool:
@@ -132,22 +135,24 @@ def _shown(name: str, found: Registry) -> bool:
     writer, reader = found.writers.get(name.strip().replace("-", "_")), found.reader(name)
     if reader is not None:
         known = reader_name(reader)
-        typer.echo(f"{known}: {reader.summary or 'reads further files'}")
-        typer.echo(f"package  {found.readers[reader.suffixes[0]].provider}")
+        console.out(f"{known}: {reader.summary or 'reads further files'}")
+        console.out(f"package  {found.readers[reader.suffixes[0]].provider}")
         also = ", and files whose names tell nothing" if reader.sniff else ""
-        typer.echo(f"reads    {', '.join((*reader.suffixes, *reader.content_types))}{also}")
+        console.out(f"reads    {', '.join((*reader.suffixes, *reader.content_types))}{also}")
         if reader.gather:
-            typer.echo("series   several files may be one image or one series")
+            console.out("series   several files may be one image or one series")
         if reader.guards:
-            typer.echo(f"guards   {', '.join(reader.guards)}: what differs from the training is ERROR")
+            console.out(f"guards   {', '.join(reader.guards)}: what differs from the training is ERROR")
         if reader.config:
-            typer.echo(f"\noptions of {known}, which a model keeps")
+            console.out("")
+            console.out(f"options of {known}, which a model keeps")
             console.options(describe_options(reader.config, f"readers.{known}"))
     elif writer is not None:
-        typer.echo(f"{writer.name}: {writer.summary}")
-        typer.echo(f"package  {found.writer_providers[writer.name]}")
-        typer.echo(f"writes   {writer.suffix}\n")
-        typer.echo(f"# example: anomalib-lite predict MODEL INPUT --out FOLDER --write {writer.name}")
+        console.out(f"{writer.name}: {writer.summary}")
+        console.out(f"package  {found.writer_providers[writer.name]}")
+        console.out(f"writes   {writer.suffix}")
+        console.out("")
+        console.out(f"# example: anomalib-lite predict MODEL INPUT --out FOLDER --write {writer.name}")
     return reader is not None or writer is not None
 
 

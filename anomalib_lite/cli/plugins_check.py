@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from anomalib_lite.cli import console
+
 if TYPE_CHECKING:
     from anomalib_lite.testing.outcome import Outcome
 
@@ -101,9 +103,9 @@ def _tell(name: str, told: Iterable[Outcome]) -> None:
 
     outcomes = []
     for outcome in told:
-        typer.echo(f"{'ok' if outcome.is_fine else 'FAILED':8}{outcome}")
+        console.out(f"{'ok' if outcome.is_fine else 'FAILED':8}{outcome}")
         outcomes.append(outcome)
     broken = [outcome.check for outcome in outcomes if not outcome.is_fine]
     if broken:
         raise PluginError(f"'{name}' breaks {len(broken)} of {len(outcomes)} rules: {', '.join(broken)}.")
-    typer.secho(f"'{name}' keeps all {len(outcomes)} rules", fg="green")
+    console.out(f"'{name}' keeps all {len(outcomes)} rules")

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
+from anomalib_lite.cli import console
 from anomalib_lite.cli.options import OUTPUT
 
 Name: TypeAlias = Annotated[
@@ -57,12 +58,12 @@ def new(
     kind: scaffold.Kind = "reference" if reference else "backbone" if backbone else "reader" if reader else "image"
     folder = scaffold.create(name, out, kind)
     detector = folder.name.replace("-", "_")
-    typer.echo(f"written  {folder}")
-    typer.echo("next")
+    console.out(f"written  {folder}")
+    console.out("next")
     for command in (
         f"cd {quote(str(folder))}",
         "python -m pip install -e '.[test]'",
         "python -m pytest",
         f"anomalib-lite plugins show {detector}",
     ):
-        typer.echo(f"  {command}")
+        console.out(f"  {command}")

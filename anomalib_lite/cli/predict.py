@@ -112,7 +112,7 @@ def predict(
             reference=options.golden_image(reference, loaded, "--reference"),
             columns=options.columns(column),
             overwrite=overwrite,
-            each=lambda result: typer.echo(_line(result, json=json), file=results),
+            each=lambda result: console.out(_line(result, json=json), file=results),
             track=console.track,
         )
     _tell(done)
@@ -133,8 +133,7 @@ def _tell(done: Predicted) -> None:
     """On standard error, how many images got which verdict, and where the results are."""
     from anomalib_lite.cli import console
 
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if done.out:
         console.say(f"results {done.out}")

@@ -62,7 +62,6 @@ def rescore(
         threads=threads,
     )
     done = run(asked, plugins=console.plugins(), track=console.track)
-    for note in done.notes:
-        console.say(note)
+    console.notes(done.notes)
     console.calibrated(done.calibration, done.errors)
-    typer.echo(f"model   {out or model}  ({done.bundle.model_id})")
+    console.out(f"model   {out or model}  ({done.bundle.model_id})")

@@ -186,5 +186,5 @@ def _show(trained: Trained, out: Path) -> None:
     from anomalib_lite.cli import console
 
     console.calibrated(trained.calibration, trained.errors)
-    typer.echo(f"model   {out}  ({trained.bundle.model_id})")
-    typer.echo(f"report  {out / 'report.html'}")
+    console.out(f"model   {out}  ({trained.bundle.model_id})")
+    console.out(f"report  {out / 'report.html'}")

@@ -52,11 +52,11 @@ def verify(
         ],
     )
     tol = loaded.thresholds.tol
-    typer.echo(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
+    console.out(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
     _refuse_failures(model, replayed, tol)
-    typer.echo(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
+    console.out(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
     if key is not None:
-        typer.echo(f"signed with the private key of {key}")
+        console.out(f"signed with the private key of {key}")
 
 
 def _refuse_failures(model: Path, replayed: Sequence[Replayed], tol: float) -> None:

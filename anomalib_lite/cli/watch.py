@@ -66,7 +66,7 @@ def watch(
     watched = watching.Watcher(loaded, folder, settle=settle, recursive=recursive, reference=reference)
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
-        watching.watch(watcher, stop, lambda row: typer.echo(json.dumps(row, allow_nan=False)), console.say)
+        watching.watch(watcher, stop, lambda row: console.text(json.dumps(row, allow_nan=False)), console.say)
 
 
 def _seconds(settle: float | None) -> float | None:

@@ -202,7 +202,8 @@ def to_judge(one: Path, opener: Opener = PLAIN) -> tuple[list[Path], list[str]]:
     if not names:
         raise DataError(_nothing(one, notes, opener))
     masks = [name for name in names if _is_ground_truth(one, name)]
-    images = [name for name in names if name not in set(masks)]
+    passed_over = set(masks)
+    images = [name for name in names if name not in passed_over]
     masks += Beside(one, images, opener).pairs(photographs=True)
     if masks:
         notes.append(f"{count(len(masks), 'mask')} passed over: {some(masks, 3)}")

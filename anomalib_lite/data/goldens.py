@@ -59,7 +59,8 @@ def carriage(carried: Sequence[Path], named: Sequence[Path]) -> list[str]:
         carried: The model will carry these.
         named: All that the data set names, for tests, too.
     """
-    left = [file.name for file in named if file not in set(carried)]
+    travelling = set(carried)
+    left = [file.name for file in named if file not in travelling]
     notes = [f"the model carries {count(len(carried), 'golden image')}: {some([one.name for one in carried])}"]
     if left:
         notes.append(

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.journal import JOURNAL
 from anomalib_lite.edge.writers import being_written
 
-JOURNAL = "results.jsonl"
 SETTLE = 0.5  # seconds for which a file that nobody writes must rest
 SETTLE_BLIND = 10.0  # the same where nobody can say whether one does, or the file holds no whole image
 LONG = 60.0  # seconds of waiting that are worth a word
@@ -25,6 +25,7 @@ OF_STORAGE = {"@eadir", "#recycle", "$recycle.bin", "system volume information",
 OURS = {*map(str.lower, Verdict), JOURNAL}
 
 Attempts = Callable[[str], int]  # name -> attempts at a file of this name that ended the program
+Judged = Callable[[str, str], bool]  # name, identity -> whether that file was judged and could not be moved
 
 
 def identity(path: Path) -> str | None:
@@ -43,7 +44,14 @@ class Arrivals:
     """The images of one folder that are to be judged, and what is to be said of the rest."""
 
     def __init__(
-        self, folder: Path, opener: Opener, attempts: Attempts, *, settle: float | None, recursive: bool
+        self,
+        folder: Path,
+        opener: Opener,
+        attempts: Attempts,
+        judged: Judged,
+        *,
+        settle: float | None,
+        recursive: bool,
     ) -> None:
         """Nothing is opened yet.
 
@@ -51,10 +59,12 @@ class Arrivals:
             folder: Where images arrive.
             opener: Tells which files are images.
             attempts: What ended the program before comes last, and holds up nothing.
+            judged: Tells which files are only to be moved.
             settle: Seconds for which a file must rest. Default: `SETTLE`, and `SETTLE_BLIND`.
             recursive: Whether they arrive in folders within it, too.
         """
-        self._folder, self._opener, self._attempts, self._recursive = folder, opener, attempts, recursive
+        self._folder, self._opener, self._recursive = folder, opener, recursive
+        self._attempts, self._judged = attempts, judged
         self._settle, self._blind = (SETTLE, SETTLE_BLIND) if settle is None else (settle, settle)
         self._seen: dict[str, tuple[str, float]] = {}  # name -> identity, since when
         self._incomplete: dict[str, str] = {}  # name -> identity of what held no whole image
@@ -71,7 +81,7 @@ class Arrivals:
                 self._remark(name, f"{name}: no image by its name or its content; it stays where it is.")
         for name in names:
             here, seconds = self._rest(name)
-            if here is not None and self._is_whole(name, here, seconds):
+            if here is not None and not self._judged(name, here) and self._is_whole(name, here, seconds):
                 yield name, here
 
     def may_be_incomplete(self, name: str, here: str) -> bool:

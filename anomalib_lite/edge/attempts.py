@@ -52,11 +52,10 @@ class Attempts:
 
     def _write(self) -> None:
         """Not synced: a process that ends does not take with it what the system has."""
+        self._path.unlink(missing_ok=True)
         if not self._begun:
-            self._path.unlink(missing_ok=True)
             return
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0)
-        descriptor = os.open(self._path, flags, 0o644)
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)  # no link that was planted
         try:
             os.write(descriptor, json.dumps(self._begun).encode())
         finally:

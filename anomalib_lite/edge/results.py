@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from anomalib_lite.edge import disk, drawing
+from anomalib_lite.edge import disk, drawing, quoting
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
@@ -29,7 +29,7 @@ COLUMNS = (
     "model_id", "ms", "error_code", "error", "note",
 )  # fmt: skip
 CSV, JSON_LINES = "results.csv", "results.jsonl"
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
 
 NOTEBOOK_SIDE = 320  # pixels
 
@@ -100,20 +100,22 @@ def json_line(result: Result) -> str:
 def csv_line(values: Iterable[Any]) -> str:
     r"""One row of CSV with its end. None is an empty cell, a list a cell of JSON.
 
-    Spreadsheets run a text that starts with one of `FORMULA_STARTS` as a formula, and file names come from anywhere:
-    such a text gets an apostrophe before it. results.jsonl has it as it is.
+    File names come from anywhere: what a spreadsheet would run as a formula gets an apostrophe before it, and what ends
+    a line stands in quotes. results.jsonl has them as they are.
     """
     cells: list[Any] = []
     for value in values:
         if isinstance(value, list):
             cells.append(json.dumps(value, allow_nan=False))
-        elif isinstance(value, str) and value.startswith(FORMULA_STARTS):
-            cells.append("'" + value)
         else:
-            cells.append(value)
+            cells.append(quoting.cell(value) if isinstance(value, str) else value)
     line = StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+    csv.writer(line, lineterminator="\r\n").writerow(cells)  # which quotes both
+    return line.getvalue().removesuffix("\r\n") + "\n"
+
+
+def _encoded(line: str) -> bytes:
+    return line.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
 
 
 class ResultWriter:
@@ -138,9 +140,9 @@ class ResultWriter:
             return self
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            for name in (CSV, JSON_LINES):
-                self._files.append(os.open(self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND))
-            self._append(self._files[0], csv_line(COLUMNS + self._also))
+            disk.write(self._folder / CSV, _encoded(csv_line(COLUMNS + self._also)), sync=False)
+            (self._folder / JSON_LINES).unlink(missing_ok=True)  # anew, as well: nothing is written through a link
+            self._files = [os.open(self._folder / name, FLAGS, 0o666) for name in (CSV, JSON_LINES)]
         except OSError as error:
             self._close()
             raise self._unwritable(error) from error
@@ -168,7 +170,7 @@ class ResultWriter:
         self._close()
 
     def _append(self, file: int, line: str) -> None:
-        disk.append(file, line.encode("utf-8", "backslashreplace"))  # file names need not be valid Unicode
+        disk.append(file, _encoded(line))
 
     def _close(self) -> None:
         for file in self._files:

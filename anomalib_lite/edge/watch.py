@@ -2,40 +2,34 @@
 
 The order is: look, write the row, move the file. A row says where its file goes, and which file it speaks of (inode,
 size and time, which a move keeps). So at most the file of the last row can still lie where it was: after a start it is
-moved, never inspected again. A row that was cut off is removed, and its file inspected. One process watches a folder.
+moved, never inspected again. A row that was cut off is removed, and its file inspected. A file that cannot be moved is
+kept in mind, and tried again: nothing waits behind it. One process watches a folder.
 """
 
 from __future__ import annotations
 
-import errno
-import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
-from typing import Any, Self
+from typing import Self
 
-from anomalib_lite.edge import disk
-from anomalib_lite.edge.arrivals import JOURNAL, Arrivals, identity
+from anomalib_lite.edge import disk, locks
+from anomalib_lite.edge.arrivals import Arrivals, identity
 from anomalib_lite.edge.attempts import TWICE, Attempts
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.intake import Source
+from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.writers import being_written
 from anomalib_lite.errors import DataError, ErrorCode
 
-try:
-    import fcntl
-except ImportError:  # not on Windows, which does not let two processes rename one file anyway
-    fcntl = None  # type: ignore[assignment]
-
 POLL = 0.1  # seconds between two looks at the folder
 PATIENCE = 2.0  # seconds after which what failed is tried again
-BLOCK = 65536
+LONGEST_NAME = 255  # bytes, where the system does not say
+LONGEST_SUFFIX = 32  # bytes of what is kept when a name is shortened
 NO_WHOLE_IMAGE = (ErrorCode.TRUNCATED, ErrorCode.EMPTY)
-NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
-
-JournalRow = dict[str, Any]
 
 
 class Watcher:
@@ -61,10 +55,14 @@ class Watcher:
             reference: The golden image, for models that compare.
         """
         self._model, self._folder, self._reference = model, folder, reference
-        self._attempts = Attempts(folder)
-        self._arrivals = Arrivals(folder, model.opener, self._attempts.number, settle=settle, recursive=recursive)
+        self._attempts, self._unmoved, self._journal = Attempts(folder), Unmoved(folder), Journal(folder)
+        self._arrivals = Arrivals(
+            folder, model.opener, self._attempts.number, self._unmoved.holds, settle=settle, recursive=recursive
+        )
+        self._lock = locks.FolderLock(folder)
         self._pending: JournalRow | None = None  # written, its file not yet moved
-        self._journal = -1
+        self._told: dict[tuple[str, int | None], str | None] = {}  # why files stay -> what is to be said, None once so
+        self._tried = 0.0  # when files were last tried that could not be moved
 
     def __enter__(self) -> Self:
         """Open the journal, drop a row that was cut off, and take up the last one.
@@ -74,11 +72,12 @@ class Watcher:
                 line of its journal is no row. The folder is free then.
         """
         try:
+            self._take()
             for verdict in Verdict:
-                (self._folder / verdict.lower()).mkdir(exist_ok=True)
-            self._journal = os.open(self._folder / JOURNAL, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-            self._lock()
-            self._pending = self._last_row()
+                place = self._folder / verdict.lower()
+                place.mkdir(exist_ok=True)
+                disk.sweep(place)
+            self._pending = self._journal.open()
         except OSError as error:
             self.__exit__()
             raise DataError(
@@ -90,24 +89,22 @@ class Watcher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._journal >= 0:
-            os.close(self._journal)  # releases the lock
-            self._journal = -1
+        self._journal.close()
+        self._lock.__exit__()
 
-    def _lock(self) -> None:
+    def _take(self) -> None:
         """Keep other processes from watching the folder.
 
         Raises:
             DataError: One does, or its file system has no locks.
+            OSError: It is not there.
         """
-        if fcntl is None:
-            return
         try:
-            fcntl.flock(self._journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock.__enter__()
         except BlockingIOError as error:
             raise DataError(f"{self._folder}: another process watches this folder already. Stop it first.") from error
         except OSError as error:
-            if error.errno not in NO_LOCKS:
+            if error.errno not in locks.UNSUPPORTED:
                 raise
             raise DataError(
                 f"{self._folder}: its file system has no locks ({error.strerror}), so nothing keeps a second process "
@@ -115,19 +112,26 @@ class Watcher:
             ) from error
 
     def remarks(self) -> list[str]:
-        """What is to be said of files that are not judged, each once."""
-        return self._arrivals.remarks()
+        """What is to be said of files that are not judged or not moved, each once."""
+        new = [said for said in self._told.values() if said]
+        self._told = dict.fromkeys(self._told)
+        return [*self._arrivals.remarks(), *new]
 
     def step(self) -> Iterator[JournalRow]:
-        """One look at the folder: the row of each file that was inspected and moved.
+        """One look at the folder: the row of each file that was inspected, once it was moved, or could not be.
 
         Raises:
-            OSError: The disk is full, or a folder cannot be written to. Nothing is lost: call again.
+            OSError: The disk is full, or the folder cannot be written to. Nothing is lost: call again.
+            DataError: Another folder has taken its place, and another process watches that.
         """
-        self._finish()
+        if not self._lock.is_held():
+            self._take()
+        if row := self._finish():  # of a process that was killed before it could move the file and tell of it
+            yield row
+        self._try_again()
         for name, here in self._arrivals.ready():
             if row := self._inspect(name, here):
-                self._append(row)
+                self._journal.append(row)
                 self._pending = row
                 self._finish()
                 yield row
@@ -147,51 +151,91 @@ class Watcher:
             return None
         if result.error_code in NO_WHOLE_IMAGE and self._arrivals.may_be_incomplete(name, here):
             return None
-        return result.row() | {"file": here, "moved_to": self._free_place(result.verdict, name)}
+        return result.row() | {"file": here, "moved_to": free_place(self._folder, result.verdict, name)}
 
-    def _free_place(self, verdict: Verdict, name: str) -> str:
-        """VERDICT/NAME, numbered where there is one of that name already."""
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path changes names such as "a..png"
-        place, number = f"{verdict.lower()}/{name}", 1
-        while os.path.lexists(self._folder / place):
-            number += 1
-            place = f"{verdict.lower()}/{stem}-{number}{suffix}"
-        return place
+    def _finish(self) -> JournalRow | None:
+        """Move the file that the last row speaks of, if it is still where it was; the row, then.
 
-    def _finish(self) -> None:
-        """Move the file that the last row speaks of, if it is still where it was."""
-        if self._pending is not None:
-            name = str(self._pending["image"])
-            if identity(self._folder / name) == self._pending["file"]:
-                place = str(self._pending["moved_to"])
-                if os.path.lexists(self._folder / place):  # put there by somebody else meanwhile
-                    place = self._free_place(Verdict(self._pending["verdict"]), name)
-                (self._folder / place).parent.mkdir(parents=True, exist_ok=True)
-                (self._folder / name).rename(self._folder / place)
-            self._pending = None
+        Raises:
+            OSError: It cannot be moved, and the disk does not take that this is so.
+        """
+        row = self._pending
+        if row is not None:
+            if identity(self._folder / row["image"]) != row["file"] or self._unmoved.holds(row["image"], row["file"]):
+                row = None
+            elif error := self._moved(row):
+                self._unmoved.add(row)
+                self._tell(row, error)
+        self._pending = None
+        return row
 
-    def _append(self, row: JournalRow) -> None:
-        """Write a whole row, or nothing of it."""
-        disk.append(self._journal, json.dumps(row, allow_nan=False).encode() + b"\n", sync=True)
-
-    def _last_row(self) -> JournalRow | None:
-        """The last whole row of the journal; what comes after it is removed."""
-        end = os.fstat(self._journal).st_size
-        tail, start = b"", end
-        while start > 0 and tail.count(b"\n") < 2:
-            start = max(0, start - BLOCK)
-            tail = os.pread(self._journal, end - start, start)
-        whole = tail[: tail.rfind(b"\n") + 1]
-        os.ftruncate(self._journal, start + len(whole))
-        if not whole:
-            return None
+    def _moved(self, row: JournalRow) -> OSError | None:
+        """Move a file to where its row says; what keeps it from there."""
+        place = str(row["moved_to"])
         try:
-            row: JournalRow = json.loads(whole[whole.rfind(b"\n", 0, -1) + 1 :])
-            return row if {"image", "file", "moved_to", "verdict"} <= row.keys() else None
-        except (ValueError, AttributeError) as error:
-            raise DataError(
-                f"{self._folder / JOURNAL}: its last line is no result row ({error}). Move the file away to start anew."
-            ) from error
+            if os.path.lexists(self._folder / place):  # put there by somebody else meanwhile
+                place = free_place(self._folder, Verdict(row["verdict"]), row["image"])
+            (self._folder / place).parent.mkdir(parents=True, exist_ok=True)
+            disk.move(self._folder / row["image"], self._folder / place)
+        except OSError as error:
+            return error
+        return None
+
+    def _try_again(self) -> None:
+        """Move what could not be moved before, where it now can be."""
+        if time.monotonic() - self._tried < PATIENCE:
+            return
+        for row in self._unmoved:
+            if identity(self._folder / row["image"]) != row["file"] or self._moved(row) is None:
+                self._unmoved.drop(row)
+        self._tried = time.monotonic()
+        if not list(self._unmoved):
+            self._told.clear()
+
+    def _tell(self, row: JournalRow, error: OSError) -> None:
+        self._told.setdefault(
+            (row["verdict"], error.errno),
+            f"{row['image']}: cannot be moved to {row['moved_to']}: {error.strerror}. Its row is "
+            "written; it and others of its kind stay where they are until they can be moved.",
+        )
+
+
+def free_place(folder: Path, verdict: Verdict, name: str) -> str:
+    """VERDICT/NAME, numbered where there is one of that name already, and cut where the system takes no such name."""
+    above, _, last = name.rpartition("/")
+    above = f"{verdict.lower()}/{above}/" if above else f"{verdict.lower()}/"
+    try:
+        longest = os.pathconf(folder / verdict.lower(), "PC_NAME_MAX")
+    except (OSError, ValueError, AttributeError):
+        longest = LONGEST_NAME
+
+    def numbered(number: int) -> str:
+        return above + _shortened(last, "" if number == 1 else f"-{number}", longest)
+
+    def taken(number: int) -> bool:
+        return os.path.lexists(folder / numbered(number))
+
+    low, high = 0, 1  # low is taken, or 0; whoever calls all files alike waits for no count of them
+    while taken(high):
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if taken(middle) else (low, middle)
+    return numbered(high)
+
+
+def _shortened(name: str, number: str, longest: int) -> str:
+    """A name with a number before its suffix, in at most so many bytes."""
+    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path changes names such as "a..png"
+    if len(os.fsencode(suffix)) > LONGEST_SUFFIX:
+        stem, suffix = name, ""
+    room = longest - len(os.fsencode(number + suffix))
+    encoded = os.fsencode(stem)
+    if len(encoded) > room:
+        while room > 0 and encoded[room] & 0xC0 == 0x80:  # no half letter at its end
+            room -= 1
+        stem = os.fsdecode(encoded[:room])
+    return stem + number + suffix
 
 
 def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say: Callable[[str], None]) -> None:
@@ -226,6 +270,6 @@ def _heard(row: JournalRow, each: Callable[[JournalRow], None], say: Callable[[s
     try:
         each(row)
     except OSError as error:
-        say(f"standard output is closed ({error.strerror}): rows go to {JOURNAL} alone from here on.")
+        say(f"standard output is closed ({error.strerror or error}): rows go to {JOURNAL} alone from here on.")
         return False
     return True

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.runtime import Feed
 from anomalib_lite.errors import MissingExtra
 from anomalib_lite.output.loggers import quiet_loggers
@@ -42,8 +41,8 @@ def quantise(graph: bytes, feeds: Sequence[Feed]) -> bytes:
         def get_next(self) -> Feed | None:
             return next(self._rest, None)
 
-    with tempfile.TemporaryDirectory() as folder, quiet_loggers():
-        source, target = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
+    with disk.scratch() as folder, quiet_loggers():
+        source, target = folder / "float.onnx", folder / "int8.onnx"
         source.write_bytes(graph)
         quantization.quantize_static(
             source, target, Reader(), quant_format=quantization.QuantFormat.QDQ, per_channel=True, reduce_range=True,

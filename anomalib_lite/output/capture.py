@@ -10,6 +10,8 @@ from io import StringIO
 from tempfile import TemporaryFile
 from typing import IO, Any, TextIO
 
+from anomalib_lite.output.standard import guarded
+
 STREAMS = (("stdout", 1, redirect_stdout), ("stderr", 2, redirect_stderr))
 _replaced: list[Any] = []  # never collected: a wrapper that is collected closes the stream that it wraps
 
@@ -56,15 +58,16 @@ def stdout_for_results() -> Iterator[TextIO]:
             yield out
         return
     out.flush()
-    errors = "backslashreplace" if out.errors == "strict" else out.errors
-    with os.fdopen(os.dup(1), "w", encoding=out.encoding, errors=errors) as results:
+    with guarded(os.dup(1), out, close=True) as results:
         os.dup2(2, 1)
         try:
             yield results
         finally:
-            out.flush()
-            results.flush()
-            os.dup2(results.fileno(), 1)
+            try:
+                out.flush()
+                results.flush()
+            finally:
+                os.dup2(results.fileno(), 1)
 
 
 def _held() -> IO[bytes]:

@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import cycle, islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, TypeAlias
 
 import numpy as np
 import onnxruntime
 
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.kept import NPY
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
@@ -151,8 +151,8 @@ def _start(model: Model, path: Path, contents: Sequence[Inputs]) -> dict[str, fl
     files = [one for one in contents[0] if one is not None]
     if any(model.opener.suffix(one.name) or one.name.endswith(NPY) for one in files):
         return None
-    with TemporaryDirectory() as folder:
-        paths = [Path(folder) / str(number) for number, _ in enumerate(files)]
+    with disk.scratch() as folder:
+        paths = [folder / str(number) for number, _ in enumerate(files)]
         for target, one in zip(paths, files, strict=True):
             target.write_bytes(one.content)
         command = [sys.executable, "-c", START, str(path), *map(str, paths)]

@@ -78,8 +78,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
     model = Model(asked.model, threads=asked.threads, readers=installed)
     manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
     rates = asked.rates(before)
-    if asked.out is not None:
-        bundle.refuse_existing(asked.out, overwrite=asked.overwrite)
+    bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
     earlier = Earlier.of(manifest, dataset) if asked.add else Earlier()
     scored, notes = _measured(model, dataset, earlier if asked.add else None, track)

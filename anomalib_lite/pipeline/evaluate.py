@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data import Folders, Sample, check_masks, evaluation_samples, find
+from anomalib_lite.data import DataSet, Folders, Sample, check_masks, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
 from anomalib_lite.data.masks import union
 from anomalib_lite.data.turning import drawn_unturned
@@ -75,16 +75,25 @@ def evaluate(
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
+    dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
+    with result_folder.taken(out, overwrite=overwrite):
+        return _measured(model, dataset, samples, unturned, out, track)
+
+
+def _measured(
+    model: Model, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None, track: Track
+) -> Evaluated:
+    """The metrics of these samples; rows, report and metrics are written."""
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
-    result_folder.clear(out)
-    with ResultWriter(out, ("label", "group")) as writer, reporting.Inspected(model, out, dataset) as report:
+    columns = (result_folder.LABEL, result_folder.GROUP)
+    with ResultWriter(out, columns) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
             result = (seen := _counted(evaluation, model, sample, unturned)).result
             hashes.append(result.sha256)
             errors += [(sample.name, result.error)] if result.error is not None else []
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, seen.pixels, sample)
-        notes = [*dataset.notes, *of_masks, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
+        notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
         metrics, notes = report.metrics, report.notes = _told(evaluation, model, notes, unturned)
     _write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)

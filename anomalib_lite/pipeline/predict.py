@@ -88,8 +88,8 @@ def predict(
     _refuse(out, heatmaps, writing, overwrite=overwrite)
     images, notes = chosen(inputs, model.opener, columns, compares=model.bundle.manifest.compares)
     done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
-    result_folder.clear(out)
-    with _rows(out, writing) as writer, reporting.Inspected(model, out) as report:
+    writer, report = _rows(out, writing), reporting.Inspected(model, out)
+    with result_folder.taken(out, overwrite=overwrite), writer, report:
         for one in track(images, "inspecting"):
             result, pixels = (seen := _inspected(model, one, reference)).result, seen.pixels
             done.counts[result.verdict] += 1
@@ -104,7 +104,7 @@ def predict(
 
 def _rows(out: Path | None, writing: Writing | None) -> ResultWriter:
     """What rows are written to, with a column for each kind of file that they name."""
-    return ResultWriter(out, ("heatmap", "written") if writing else ("heatmap",))
+    return ResultWriter(out, (result_folder.HEATMAP, "written") if writing else (result_folder.HEATMAP,))
 
 
 def _refuse(out: Path | None, heatmaps: Heatmaps | None, writing: Writing | None, *, overwrite: bool) -> None:

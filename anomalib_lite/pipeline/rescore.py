@@ -66,8 +66,7 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
         MissingExtra: torch is not installed.
     """
     installed = plugins or registry.load()
-    if asked.out is not None:
-        bundle.refuse_existing(asked.out, overwrite=asked.overwrite)
+    bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
     model = Model(asked.model, threads=asked.threads, readers=installed.readers)
     config = _changed(model.bundle.manifest, asked.settings)
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)

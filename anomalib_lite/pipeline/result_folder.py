@@ -6,15 +6,17 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data import absolute
 from anomalib_lite.edge.bundle import MANIFEST
+from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
 
 HEATMAPS, METRICS, REPORT = "heatmaps", "metrics.json", "report.html"
+HEATMAP, LABEL, GROUP = "heatmap", "label", "group"  # columns of `predict`, and of `evaluate`
 PICTURE = ".png"
 BEGINNING = ",".join(COLUMNS[:3]).encode()  # of a table of results, of every version
 LONGEST_NAME, LONGEST_PATH = 255, 4096 if os.name == "posix" else 260  # bytes, where the system does not say
@@ -32,32 +34,57 @@ def refuse_existing(folder: Path | None, *, overwrite: bool) -> None:
         return
     if (folder / MANIFEST).exists():
         raise DataError(f"{folder} holds a model, which results would damage: choose another --out.")
-    if is_result(folder):
-        if not overwrite:
-            raise ConfigError(
-                f"{folder} holds an earlier result. Choose another --out, or replace it with --overwrite."
-            )
-        return
+    if is_result(folder) and not overwrite:
+        raise ConfigError(f"{folder} holds an earlier result. Choose another --out, or replace it with --overwrite.")
+    own = _names(folder) if is_result(folder) else ()
     for name in (CSV, JSON_LINES, METRICS, REPORT):
-        if os.path.lexists(folder / name):
+        if name not in own and os.path.lexists(folder / name):
             raise ConfigError(
                 f"{folder / name}: is not of an earlier result, so nothing replaces it. Choose another --out."
             )
 
 
-def clear(folder: Path | None) -> None:
+@contextmanager
+def taken(folder: Path | None, *, overwrite: bool) -> Iterator[None]:
+    """Make the folder, keep other processes from writing results to it, and remove an earlier result.
+
+    Raises:
+        ConfigError: Another process writes there, or what `refuse_existing` says.
+        DataError: It is a model's, or cannot be written to.
+    """
+    if folder is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FolderLock(folder))
+        except BlockingIOError as error:
+            raise ConfigError(f"{folder}: another process writes to it. Choose another --out, or wait.") from error
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:  # a share without locks is written to all the same
+                raise DataError(
+                    f"{folder}: results cannot be written ({error.strerror}). Choose another folder."
+                ) from error
+        refuse_existing(folder, overwrite=overwrite)
+        _clear(folder)
+        yield
+
+
+def _clear(folder: Path) -> None:
     """Remove an earlier result, and of heat maps and written files those that its rows name; whatever else stays.
 
     Raises:
         DataError: It cannot be removed.
     """
-    if folder is None or not is_result(folder):
+    if not is_result(folder):
         return
+    own = _names(folder)
     try:
         for picture in _made(folder):
             picture.unlink(missing_ok=True)
             _remove_empty(picture.parent, folder)
-        for name in (METRICS, REPORT, JSON_LINES, CSV):  # last what tells that it is a result
+        for name in own:
             (folder / name).unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
@@ -68,12 +95,24 @@ def clear(folder: Path | None) -> None:
 
 def is_result(folder: Path) -> bool:
     """Whether a folder holds what `predict` or `evaluate` wrote."""
+    return _header(folder).startswith(BEGINNING)
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    """The files of the result in a folder, last what tells that it is one, and is there before any other.
+
+    `evaluate` alone writes metrics.
+    """
+    measured = (METRICS,) if b"," + LABEL.encode() in _header(folder) else ()
+    return (*measured, REPORT, JSON_LINES, CSV)
+
+
+def _header(folder: Path) -> bytes:
     try:
         with (folder / CSV).open("rb") as file:
-            header = file.readline(1000)
-        return header.startswith(BEGINNING) and (folder / JSON_LINES).is_file()
+            return file.readline(1000)
     except OSError:
-        return False
+        return b""
 
 
 def place(out: Path, image: Path, root: Path | None, *, folder: str = HEATMAPS, suffix: str = PICTURE) -> str:
@@ -118,17 +157,17 @@ def _most(folder: Path, what: str, otherwise: int) -> int:
 def _made(folder: Path) -> Iterator[Path]:
     """The heat maps, and what a writer wrote, that the rows of a result name, and that lie in folders of its own."""
     above = folder.resolve()
-    with (folder / JSON_LINES).open("rb") as file:
+    with suppress(FileNotFoundError), (folder / JSON_LINES).open("rb") as file:
         for line in file:
             try:
                 row = json.loads(line)
             except ValueError:  # a row that was cut off
                 continue
-            named = {key: row.get(key) for key in ("heatmap", "written")} if isinstance(row, dict) else {}
+            named = {key: row.get(key) for key in (HEATMAP, "written")} if isinstance(row, dict) else {}
             for key, name in named.items():
-                if not isinstance(name, str) or (key == "heatmap" and not name.endswith(PICTURE)):
+                if not isinstance(name, str) or (key == HEATMAP and not name.endswith(PICTURE)):
                     continue
-                inside = above / (HEATMAPS if key == "heatmap" else PurePosixPath(name).parts[0] if name else HEATMAPS)
+                inside = above / (HEATMAPS if key == HEATMAP else PurePosixPath(name).parts[0] if name else HEATMAPS)
                 with suppress(OSError, ValueError):
                     one = folder / name
                     if inside.parent == above and one.parent.resolve().is_relative_to(inside) and not one.is_dir():

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from anomalib_lite import registry
 from anomalib_lite.calibration import Calibration, calibrate
 from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.data import Sample, folds
-from anomalib_lite.edge import bundle
+from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.model import Model
@@ -68,24 +66,19 @@ def train(
         AnomalibLiteError: Anything the user can mend; nothing is written then, and an interrupted fit can be resumed.
     """
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
-    with TemporaryDirectory(prefix="anomalib-lite-") as scratch:  # holds simulated images, if any
-        plan = prepare(request, plugins or registry.load(), Path(scratch))
+    with disk.scratch() as scratch:  # holds simulated images, if any
+        plan = prepare(request, plugins or registry.load(), scratch)
         for line in (*plan.notes(), carried(plan.choice, plan.config, grouped=plan.dataset.grouped)):
             say(line)
         if request.resume and not partial.folder(request.out).exists():
             say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
-        place = partial.enter(plan)
-        try:
+        with partial.entered(plan) as place:
+            bundle.refuse_existing(request.out, overwrite=request.overwrite)  # another may have ended meanwhile
             fitted = _fitted(plan, plan.fit, place / "fit", say)
-        except Exception:
-            partial.leave(place)
-            raise
-        if fitted is None:
-            return None
-        _tell(fitted, say)
-        trained = _certified(plan, fitted, place, say, track)
-        shutil.rmtree(place, ignore_errors=True)
-        return trained
+            if fitted is None:
+                return None
+            _tell(fitted, say)
+            return _certified(plan, fitted, place, say, track)
 
 
 def _fitted(plan: Plan, samples: Sequence[Sample], folder: Path, say: Say) -> Fitted | None:

@@ -10,6 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalib_lite.edge import disk
+from anomalib_lite.edge.quoting import visible
 from anomalib_lite.metrics.ranking import Rank
 from anomalib_lite.version import __version__
 
@@ -67,7 +68,11 @@ def write(path: Path, data: str, lines: Sequence[Line], failed: Mapping[str, str
         OSError: The disk does not take it.
     """
     environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("anomalib_lite.report"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     page = environment.get_template("comparison.html").render(
         data=data,

@@ -41,7 +41,8 @@ def write_heatmap(model: Model, result: Result, pixels: Pixels, target: Path) ->
         picture = overlay(small, result.anomaly_map, low, high, regions, spec.white, spec.black)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(picture).save(target, "PNG")
+        with target.open("xb") as file:  # made anew: nothing is written through a link
+            Image.fromarray(picture).save(file, "PNG")
     except OSError as error:
         raise DataError(
             f"{target}: cannot be written ({error.strerror or error}). The rows before are complete; free some space, "

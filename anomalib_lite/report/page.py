@@ -16,6 +16,7 @@ from anomalib_lite.calibration.statement import percent_down, percent_up, remedy
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
+from anomalib_lite.edge.quoting import visible
 from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
@@ -87,7 +88,11 @@ def write(path: Path, report: Report) -> None:
 def render(report: Report) -> bytes:
     """The HTML file, in UTF-8. Names of files and kinds stand in it as text, whatever they contain."""
     environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+        loader=PackageLoader("anomalib_lite.report"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {

@@ -58,7 +58,7 @@ class Adapter(pl.LightningModule):
 
 
 def tensorboard(folder: Path, call: int) -> TensorBoardLogger | None:
-    """Where TensorBoard finds the values of a descent; None where it is not installed."""
-    if importlib.util.find_spec("tensorboard") is None:
+    """Where TensorBoard finds the values of a descent; None where it is not installed, or takes no such folder."""
+    if importlib.util.find_spec("tensorboard") is None or not str(folder).isprintable():  # such as a name without UTF-8
         return None
     return TensorBoardLogger(folder, name="tensorboard", version=f"minimise-{call}")

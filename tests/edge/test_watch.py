@@ -18,11 +18,14 @@ from typing import Any
 
 import pytest
 from conftest import picture, save
+from faults import Server
 from needs import need
 
 from anomalib_lite.edge import watch as watching
-from anomalib_lite.edge.arrivals import JOURNAL
+from anomalib_lite.edge.arrivals import identity
 from anomalib_lite.edge.attempts import Attempts
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.journal import JOURNAL
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import DataError
@@ -108,7 +111,7 @@ def test_a_file_whose_row_is_written_is_moved_not_inspected_again(model: Model, 
     save(folder / "a.png", picture(2000))
     run(model, folder)
     (folder / "ok/a.png").rename(folder / "a.png")  # as if killed between the row and the move
-    assert run(model, folder) == []
+    assert run(model, folder) == rows(folder), "nobody was told of it before"
     assert list(places(folder)) == ["ok/a.png"]
     assert len(rows(folder)) == 1
 
@@ -141,7 +144,7 @@ def test_a_long_journal_is_taken_up_at_its_end(model: Model, folder: Path) -> No
     whole = (folder / JOURNAL).read_text()
     (folder / JOURNAL).write_text(filler * 50 + whole + '{"image": "cut off' + "y" * 200_000)
     (folder / "ok/a.png").rename(folder / "a.png")
-    assert run(model, folder) == []
+    assert run(model, folder) == [json.loads(whole)]
     assert list(places(folder)) == ["ok/a.png"]
     assert (folder / JOURNAL).read_text() == filler * 50 + whole
 
@@ -244,7 +247,7 @@ def wait(condition: Any, seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
-        time.sleep(0.05)
+        time.sleep(0.005)
 
 
 def test_a_failing_move_is_tried_until_it_works_and_said_once(
@@ -356,53 +359,37 @@ def test_killed_around_each_step_nothing_is_lost_or_done_twice(
     assert [row["moved_to"] for row in rows(folder)] == ["ok/a.png"]
 
 
-CODE = """
-import sys
-from pathlib import Path
-from threading import Event
-from anomalib_lite.edge.attempts import Attempts
-from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.watch import Watcher, watch
-with Watcher(Model(sys.argv[1], threads=1), Path(sys.argv[2]), settle=0.0) as watcher:
-    print("watching", flush=True)
-    watch(watcher, Event(), lambda row: None, lambda line: print(line, file=sys.stderr))
-"""
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("kills", [10, pytest.param(100, marks=pytest.mark.benchmark)])
+@pytest.mark.parametrize("kills", [20, pytest.param(400, marks=pytest.mark.benchmark)])
 def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: Path, folder: Path, kills: int) -> None:
+    """Each process is killed while it works: once some of the files were moved, however fast that is."""
     chance = random.Random(0)
     good, bad = (save(folder.parent / f"{kind}.png", picture(2000, defect=kind == "bad")) for kind in ("good", "bad"))
-    arrived = 0
+    server = Server()
     killed_at_work = 0
 
-    def deliver(count: int) -> None:
-        nonlocal arrived
-        for _ in range(count):
+    def waiting() -> int:
+        return sum(name.endswith(".png") for name in os.listdir(folder))  # noqa: PTH208
+
+    arrived = 0
+    for _ in range(kills):
+        for _ in range(10):
             shutil.copy(chance.choice([good, bad]), folder / f".{arrived}")
             (folder / f".{arrived}").rename(folder / f"{arrived:05}.png")
             arrived += 1
-
-    def start() -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", CODE, str(model_path), str(folder)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-        assert process.stdout is not None
-        assert process.stdout.readline() == "watching\n"
-        return process
-
-    for _ in range(kills):
-        deliver(60)
-        process = start()
-        time.sleep(chance.uniform(0, 0.4))
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
-        killed_at_work += any(folder.glob("*.png"))
-    process = start()
-    wait(lambda: not any(folder.glob("*.png")), 120)
-    process.kill()
-    process.communicate()
-    assert killed_at_work > kills / 4, "the kills came too late to prove anything"
+        left = chance.randint(1, waiting())
+        process = server.start("watch", model_path, folder, "--settle", "0", "--threads", "1")
+        wait(lambda left=left: waiting() <= left)
+        time.sleep(chance.uniform(0, 0.005))
+        os.kill(process, signal.SIGKILL)
+        assert server.receive() == -signal.SIGKILL
+        killed_at_work += waiting() > 0
+    process = server.start("watch", model_path, folder, "--settle", "0")
+    wait(lambda: not waiting(), 120)
+    os.kill(process, signal.SIGTERM)
+    assert server.receive() == 0
+    server.close()
+    assert killed_at_work > kills / 2, "the kills came too late to prove anything"
     found = Counter(Path(place).name for place in places(folder))
     assert found == Counter(f"{number:05}.png" for number in range(arrived))
     assert Counter(row["image"] for row in rows(folder)) == found
@@ -454,7 +441,9 @@ def test_what_is_no_image_stays_and_is_told_of_once(model: Model, folder: Path) 
 KILLED = """
 import os, sys
 from pathlib import Path
+from anomalib_lite.edge.arrivals import identity
 from anomalib_lite.edge.attempts import Attempts
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
 model, inspect = Model(sys.argv[1]), Model.inspect
@@ -494,10 +483,10 @@ def test_attempts_are_counted_for_the_same_file_alone(tmp_path: Path) -> None:
     begun = attempts.counted("a.png", "1")
     begun.__enter__()
     left = (tmp_path / ".attempts.json").read_bytes()
-    for identity, number in (("1", 2), ("2", 1)):
+    for file, number in (("1", 2), ("2", 1)):
         (tmp_path / ".attempts.json").write_bytes(left)
         assert Attempts(tmp_path).number("a.png") == 1
-        with Attempts(tmp_path).counted("a.png", identity) as attempt:
+        with Attempts(tmp_path).counted("a.png", file) as attempt:
             assert attempt == number
     for damaged in (b"", b"[", b"[1]", b'{"a": 1}', b"\xff", b'{"a": ["x", []]}'):
         (tmp_path / ".attempts.json").write_bytes(damaged)
@@ -515,3 +504,227 @@ def test_a_disk_that_takes_no_attempt_is_no_attempt(tmp_path: Path, monkeypatch:
         with pytest.raises(OSError, match="No space"), attempts.counted("a.png", "1"):
             pass
         assert attempts.number("a.png") == 0
+
+
+# ---- one file, one folder or the journal stands in the way
+
+
+LONG = {
+    "plain": "x" * 251 + ".png",
+    "umlauts": "ä" * 125 + "x.png",
+    "no utf-8": os.fsdecode(b"\xff" * 251 + b".png"),
+    "no suffix": "x" * 255,
+}
+
+
+@pytest.mark.parametrize("name", LONG.values(), ids=LONG)
+def test_the_longest_name_may_come_again(name: str, model: Model, folder: Path) -> None:
+    for number in range(4):
+        save(folder / "new.png", picture(2000)).rename(folder / name)
+        save(folder / f"{number}.png", picture(2001))
+        assert len(run(model, folder)) == 2
+    found = rows(folder)
+    assert {row["moved_to"] for row in found} == set(places(folder))
+    assert len(set(places(folder))) == 8
+    longest = [place.removeprefix("ok/") for place in places(folder) if len(place) > 20]
+    assert all(len(os.fsencode(one)) <= 255 for one in longest)
+    if name.isprintable():
+        assert all(one.isprintable() for one in longest), "half a letter"
+
+
+def test_a_name_that_all_files_have_is_not_counted_from_one_each_time(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "ok").mkdir()
+    for number in range(5000):
+        (folder / f"ok/a-{number}.png").touch()
+    (folder / "ok/a.png").touch()
+    asked: list[object] = []
+    lexists = os.path.lexists
+
+    def counted(path: Path) -> bool:
+        asked.append(path)
+        return lexists(path)
+
+    monkeypatch.setattr(os.path, "lexists", counted)
+    assert watching.free_place(folder, Verdict.OK, "a.png") == "ok/a-5000.png"
+    assert len(asked) < 50
+
+
+def in_the_way(folder: Path) -> None:
+    (folder / "ok").rmdir()
+    (folder / "ok").write_text("a file")
+
+
+def removed(folder: Path) -> None:
+    (folder / "ok").rmdir()
+
+
+def test_a_folder_that_was_removed_is_made_again(model: Model, folder: Path) -> None:
+    with watcher(model, folder) as one:
+        removed(folder)
+        save(folder / "a.png", picture(2000))
+        assert [row["moved_to"] for row in one.step()] == ["ok/a.png"]
+    assert list(places(folder)) == ["ok/a.png"]
+
+
+@pytest.fixture
+def stuck(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names that cannot be moved, as those of another user in a folder with the sticky bit."""
+    names = {"stuck.png"}
+    rename = Path.rename
+
+    def refuse(self: Path, target: Path) -> Path:
+        if self.name in names:
+            raise PermissionError(1, "Operation not permitted", str(self), None, str(target))
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", refuse)
+    monkeypatch.setattr(watching, "PATIENCE", 0.0)
+    return names
+
+
+def test_nothing_waits_behind_a_file_that_cannot_be_moved(model: Model, folder: Path, stuck: set[str]) -> None:
+    for name in ("stuck.png", "a.png", "b.png"):
+        save(folder / name, picture(2000))
+    with watcher(model, folder) as one:
+        assert [row["image"] for row in one.step()] == ["stuck.png", "a.png", "b.png"]
+        (said,) = one.remarks()
+        assert said.startswith("stuck.png: cannot be moved to ok/stuck.png: Operation not permitted. Its row")
+        save(folder / "c.png", picture(2000))
+        assert [row["image"] for row in one.step()] == ["c.png"]
+        assert one.remarks() == []
+    with watcher(model, folder) as one:  # of another process
+        assert list(one.step()) == []
+        stuck.clear()
+        assert list(one.step()) == []
+    assert set(places(folder)) == {f"ok/{name}.png" for name in ("stuck", "a", "b", "c")}
+    assert Counter(row["image"] for row in rows(folder)) == Counter(["stuck.png", "a.png", "b.png", "c.png"])
+
+
+def test_another_file_of_the_name_of_one_that_cannot_be_moved_is_judged(
+    model: Model, folder: Path, stuck: set[str]
+) -> None:
+    save(folder / "stuck.png", picture(2000))
+    with watcher(model, folder) as one:
+        list(one.step())
+        (folder / "stuck.png").unlink()
+        save(folder / "stuck.png", picture(2000, defect=True))
+        assert [row["verdict"] for row in one.step()] == ["NG"]
+        stuck.clear()
+        list(one.step())
+    assert list(places(folder)) == ["ng/stuck.png"]
+
+
+def test_a_verdict_whose_folder_is_a_file_holds_up_no_other(
+    model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PATIENCE", 0.0)
+    with watcher(model, folder) as one:
+        in_the_way(folder)
+        save(folder / "a.png", picture(2000))
+        save(folder / "bad.png", picture(2000, defect=True))
+        assert {row["image"] for row in one.step()} == {"a.png", "bad.png"}
+        assert len(one.remarks()) == 1
+        assert set(places(folder)) == {"ok", "a.png", "ng/bad.png", ".unmoved.jsonl"}
+        (folder / "ok").unlink()
+        list(one.step())
+    assert set(places(folder)) == {"ok/a.png", "ng/bad.png"}
+
+
+def test_folders_of_verdicts_may_lie_on_another_disk(model: Model, folder: Path) -> None:
+    need(os.geteuid() == 0 and shutil.which("mount"), "mounting a small tmpfs takes root")
+    (folder / "ok").mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder / "ok")], capture_output=True)
+    need(done.returncode == 0, "this machine does not allow mounting a tmpfs")
+    try:
+        save(folder / "a.png", picture(2000))
+        assert [row["moved_to"] for row in run(model, folder)] == ["ok/a.png"]
+        assert [path.name for path in (folder / "ok").iterdir()] == ["a.png"]
+        assert not (folder / "a.png").exists()
+    finally:
+        subprocess.run(["umount", str(folder / "ok")], check=True)
+
+
+def deleted(journal: Path) -> None:
+    journal.unlink()
+
+
+def rotated(journal: Path) -> None:
+    journal.rename(journal.with_name("results.jsonl.1"))
+
+
+def rotated_anew(journal: Path) -> None:
+    rotated(journal)
+    journal.write_text("")
+
+
+def cut(journal: Path) -> None:
+    journal.write_text("")
+
+
+@pytest.mark.parametrize("happens", [deleted, rotated, rotated_anew, cut])
+def test_a_journal_that_is_taken_away_is_begun_anew(
+    happens: Callable[[Path], None], model: Model, folder: Path
+) -> None:
+    with watcher(model, folder) as one:
+        save(folder / "a.png", picture(2000))
+        list(one.step())
+        happens(folder / JOURNAL)
+        with pytest.raises(DataError, match="another process"):
+            watcher(model, folder).__enter__()
+        save(folder / "b.png", picture(2000))
+        assert [row["image"] for row in one.step()] == ["b.png"]
+        assert [row["image"] for row in rows(folder)] == ["b.png"]
+    if happens in (rotated, rotated_anew):
+        assert len((folder / "results.jsonl.1").read_text().splitlines()) == 1
+
+
+def test_a_folder_that_takes_the_place_of_the_watched_one_is_locked_anew(model: Model, folder: Path) -> None:
+    with watcher(model, folder) as one:
+        list(one.step())
+        folder.rename(folder.with_name("before"))
+        folder.mkdir()
+        save(folder / "a.png", picture(2000))
+        assert [row["moved_to"] for row in one.step()] == ["ok/a.png"]
+        with pytest.raises(DataError, match="another process"):
+            watcher(model, folder).__enter__()
+
+
+def test_nothing_is_written_through_a_link_that_somebody_planted(model: Model, folder: Path) -> None:
+    victim = folder.parent / "victim"
+    victim.write_text("mine\n")
+    (folder / ".unmoved.jsonl").symlink_to(victim)
+    (folder / ".attempts.json").symlink_to(victim)
+    save(folder / "a.png", picture(2000))
+    assert len(run(model, folder)) == 1
+    os.link(victim, folder / ".attempts.json")
+    save(folder / "a.png", picture(2000))
+    assert len(run(model, folder)) == 1
+    (folder / JOURNAL).unlink()
+    (folder / JOURNAL).symlink_to(victim)
+    with pytest.raises(DataError, match=r"results\.jsonl: is a link"):
+        watcher(model, folder).__enter__()
+    assert victim.read_text() == "mine\n"
+
+
+@pytest.mark.parametrize("place", ["../outside/a.png", "/tmp/a.png", "ok/../../a.png", "elsewhere/a.png", ""])
+@pytest.mark.parametrize("file", [JOURNAL, ".unmoved.jsonl"])
+def test_a_row_that_leads_out_of_the_folder_moves_nothing(file: str, place: str, model: Model, folder: Path) -> None:
+    save(folder / "a.png", picture(2000))
+    told = {"image": "a.png", "file": identity(folder / "a.png"), "verdict": "OK", "moved_to": place}
+    (folder / file).write_text(json.dumps(told) + "\n")
+    assert [row["moved_to"] for row in run(model, folder)] == ["ok/a.png"]
+
+
+def test_rows_that_a_killed_process_did_not_tell_are_told_by_the_next(model_path: Path, folder: Path) -> None:
+    save(folder / "a.png", picture(2000))
+    with watcher(Model(model_path), folder) as one:
+        list(one.step())
+    (folder / "ok/a.png").rename(folder / "a.png")
+    command = [sys.executable, "-m", "anomalib_lite", "watch", str(model_path), str(folder), "--settle", "0"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    wait(lambda: (folder / "ok/a.png").exists())
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=30)
+    assert [json.loads(line) for line in out.splitlines()] == rows(folder)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -316,6 +317,65 @@ def test_an_interrupted_training_is_not_trampled_on(train: Train, parts: Path, t
         train(parts, tmp_path / "model")
     train(parts, tmp_path / "model", overwrite=True)
     assert not (tmp_path / "model.partial").exists()
+
+
+def test_a_running_training_is_not_an_interrupted_one(
+    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither is its folder taken away, nor does a second one write the same model in the end."""
+    refused: list[str] = []
+    fit = Gauss.fit
+
+    def meanwhile(self: Gauss, *given: Any) -> None:
+        for option in ({}, {"resume": True}, {"overwrite": True}):
+            with pytest.raises(ConfigError, match=r"model\.partial: a training is at work there.*Wait for it") as error:
+                train(parts, tmp_path / "model", **option)
+            refused.append(str(error.value))
+        fit(self, *given)
+
+    monkeypatch.setattr(Gauss, "fit", meanwhile)
+    train(parts, tmp_path / "model")
+    assert len(refused) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_model_that_another_training_wrote_meanwhile_costs_no_fit(
+    train: Train, parts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both began when there was none."""
+    entered = partial.entered
+
+    def late(plan: Any) -> Any:
+        monkeypatch.undo()
+        train(parts, tmp_path / "model")
+        monkeypatch.setattr(Gauss, "fit", lambda *_: pytest.fail("it is fitted in vain"))
+        return entered(plan)
+
+    monkeypatch.setattr(partial, "entered", late)
+    with pytest.raises(ModelError, match="exists"):
+        train(parts, tmp_path / "model")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("theirs", ["notes.txt", "fit/notes.txt", "mine/fit/training.csv", "fold-1/deep/er"])
+def test_what_is_of_no_training_is_not_removed(theirs: str, train: Train, parts: Path, tmp_path: Path) -> None:
+    with pytest.raises(ParityFailed):
+        train(parts, tmp_path / "model", detector="broken")
+    mine = tmp_path / "model.partial" / theirs
+    mine.parent.mkdir(parents=True, exist_ok=True)
+    mine.write_text("mine")
+    with pytest.raises(ConfigError, match=f"holds what no training wrote, as {theirs}, so nothing removes it"):
+        train(parts, tmp_path / "model", overwrite=True)
+    with pytest.raises(ConfigError, match="another"):
+        train(parts, tmp_path / "model", resume=True)
+    assert mine.read_text() == "mine"
+
+
+def test_a_file_in_the_place_of_checkpoints_is_left_alone(train: Train, parts: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.partial").write_text("mine")
+    with pytest.raises(ConfigError, match=r"model\.partial is no folder"):
+        train(parts, tmp_path / "model", overwrite=True)
+    assert (tmp_path / "model.partial").read_text() == "mine"
 
 
 def test_a_training_that_fails_before_its_first_checkpoint_leaves_nothing(

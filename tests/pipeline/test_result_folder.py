@@ -14,6 +14,7 @@ from conftest import picture, save
 
 from anomalib_lite.cli import main
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.evaluate import evaluate
@@ -322,3 +323,60 @@ def test_limits_are_those_of_the_file_system(tmp_path: Path, monkeypatch: pytest
     name = result_folder.place(tmp_path, tmp_path / f"{'x' * 136}.png", tmp_path)
     assert len(Path(name).name) <= 143
     assert result_folder.place(tmp_path, tmp_path / "x.png", tmp_path) == "heatmaps/x.png.png"
+
+
+# ---- several processes, and files of others
+
+
+def test_two_processes_do_not_write_into_one_folder(
+    model: Model, model_path: Path, images: Path, parts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    codes: list[int] = []
+
+    def another(_: object) -> None:
+        for command, data in (("predict", images), ("evaluate", parts)):
+            codes.append(call(command, model_path, data, "--out", out, "--overwrite"))
+
+    predict(model, [images], out=out, each=another)
+    assert codes == [2] * 8
+    assert len(rows(out)) == 4
+    with (out / "results.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == 4
+    predict(model, [images / "bad.png"], out=out, overwrite=True)
+    assert len(rows(out)) == 1
+
+
+def test_a_folder_that_is_watched_gets_no_results(
+    model: Model, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "watched").mkdir()
+    with Watcher(model, tmp_path / "watched"), pytest.raises(ConfigError, match=r"another process|not of an earlier"):
+        predict(model, [images], out=tmp_path / "watched")
+
+
+def test_metrics_of_others_beside_rows_of_predict_are_not_touched(
+    model: Model, images: Path, parts: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(model, [images], out=out)
+    (out / "metrics.json").write_text("mine")
+    with pytest.raises(ConfigError, match=r"metrics\.json: is not of an earlier result"):
+        predict(model, [images], out=out, overwrite=True)
+    with pytest.raises(ConfigError, match=r"metrics\.json: is not of an earlier result"):
+        evaluate(model, parts, out=out, overwrite=True)
+    assert (out / "metrics.json").read_text() == "mine"
+    assert len(rows(out)) == 4
+
+
+def test_nothing_is_written_through_links(model: Model, images: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    out = tmp_path / "out"
+    predict(model, [images], out=out)
+    victim.write_bytes((out / "results.csv").read_bytes())
+    before = victim.read_bytes()
+    (out / "results.csv").unlink()
+    (out / "results.csv").symlink_to(victim)
+    predict(model, [images], out=out, overwrite=True)
+    assert victim.read_bytes() == before
+    assert not (out / "results.csv").is_symlink()

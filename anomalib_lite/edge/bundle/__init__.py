@@ -9,12 +9,11 @@ from anomalib_lite.edge.bundle.files import (
     graph_digest,
     load,
     metadata,
-    refuse_existing,
     to_json,
     with_metadata,
-    write,
 )
 from anomalib_lite.edge.bundle.signing import Key, Signer, signer
+from anomalib_lite.edge.bundle.writing import refuse_existing, write
 
 __all__ = [
     "GRAPH",

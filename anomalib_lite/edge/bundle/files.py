@@ -1,17 +1,17 @@
-"""A trained model as a folder or a zip: written whole or not at all, and refused when anything in it was changed."""
+"""A trained model as a folder or a zip: read, and refused when anything in it was changed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite.edge import disk
+from anomalib_lite.edge import quoting
 from anomalib_lite.edge.bundle import archive, protobuf, reading, signing
-from anomalib_lite.edge.bundle.signing import Key, Signer
+from anomalib_lite.edge.bundle.signing import Key
 from anomalib_lite.edge.manifest import FILE, SIGNATURE, Manifest, described, listed_files, strict
 from anomalib_lite.errors import ModelError
 
@@ -81,65 +81,10 @@ def load(path: Path, *, trust: Key | None = None) -> Bundle:
     return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], kept)
 
 
-def write(
-    path: Path,
-    manifest: Manifest,
-    files: Mapping[str, bytes],
-    *,
-    overwrite: bool = False,
-    sign: Signer | None = None,
-) -> Bundle:
-    """Write a bundle: to a temporary place beside it, synced, then renamed.
-
-    Args:
-        path: The folder to make, or the zip where the name ends so.
-        manifest: `files` and `graph_sha256` are set here.
-        files: Relative names to contents; `model.onnx` gets the manifest as its metadata.
-        overwrite: Replace an existing bundle. An old folder is renamed to `NAME.old` first and removed last.
-        sign: What signs its manifest, where it is signed.
-
-    Raises:
-        ModelError: `path` exists and `overwrite` is False, or the disk does not take it. Nothing is changed then.
-    """
-    refuse_existing(path, overwrite=overwrite)
-    manifest = replace(manifest, graph_sha256=graph_digest(files[GRAPH]), files={})
-    contents = {**files, GRAPH: with_metadata(files[GRAPH], described(manifest.to_json()))}
-    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(contents.items())}
-    contents[MANIFEST] = to_json(replace(manifest, files=hashes).to_json())
-    if sign is not None:
-        contents[SIGNATURE] = sign(contents[MANIFEST])
-    try:
-        if path.suffix == archive.SUFFIX:
-            disk.write(path, archive.pack(contents))
-        else:
-            disk.write_folder(path, contents)
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
-    return load(path)
-
-
-def refuse_existing(path: Path, *, overwrite: bool) -> None:
-    """Raise a ModelError if `path` exists and may not be replaced."""
-    if path.exists() and not overwrite:
-        raise ModelError(f"{path} exists. Choose another --out, or replace it with --overwrite.")
-    if path.exists() and not _is_bundle(path) and (not path.is_dir() or any(path.iterdir())):
-        raise ModelError(f"{path} is not a bundle, so --overwrite does not remove it. Choose another --out.")
-
-
-def _is_bundle(path: Path) -> bool:
-    if path.is_file():
-        try:
-            with archive.opened(path) as packed:
-                return packed.read(MANIFEST, strict.MAX_BYTES) is not None
-        except ModelError:  # no zip, or one that no bundle is
-            return False
-    return (path / MANIFEST).is_file()
-
-
 def to_json(data: Mapping[str, Any]) -> bytes:
     """Strict JSON with sorted keys, the same bytes for the same content."""
     text = json.dumps(data, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
-    return text.encode("utf-8", "backslashreplace") + b"\n"  # names that are no UTF-8, as JSON escapes them
+    return quoting.json_escaped(text).encode("utf-8", "backslashreplace") + b"\n"  # names that are no UTF-8 as well
 
 
 def graph_digest(graph: bytes) -> str:

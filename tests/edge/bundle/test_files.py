@@ -8,10 +8,12 @@ import re
 import shutil
 import subprocess
 import tracemalloc
+import zipfile
 from pathlib import Path
 
 import onnx
 import pytest
+from conftest import recalibrate
 from hypothesis import given
 from hypothesis import strategies as st
 from needs import need
@@ -119,19 +121,70 @@ def test_writing_again_gives_the_same_bytes_but_for_the_manifest(copy: Path, tmp
 def test_an_interrupted_replacement_leaves_the_old_bundle(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = contents(copy)
     manifest = bundle.load(copy).manifest
-    rename = Path.rename
 
-    def fail(self: Path, target: Path) -> Path:
-        if ".tmp" in self.name:
-            raise OSError(5, "Input/output error")
-        return rename(self, target)
+    def fail(*_: object) -> None:
+        raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(Path, "rename", fail)
+    monkeypatch.setattr("anomalib_lite.edge.disk._exchange", fail)
     with pytest.raises(ModelError, match="cannot be written"):
         bundle.write(copy, manifest, before, overwrite=True)
     monkeypatch.undo()
     assert contents(copy) == before
     assert [path.name for path in copy.parent.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("theirs", ["notes.txt", "selfcheck/mine.png", "mine/", "link", ".DS_Store", "deep/er/a.txt"])
+def test_what_a_bundle_does_not_list_stops_its_replacement(theirs: str, copy: Path) -> None:
+    before = bundle.load(copy)
+    place = copy / theirs
+    if theirs == "link":
+        place.symlink_to(copy.parent)
+    elif theirs.endswith("/"):
+        place.mkdir()
+    else:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_text("mine")
+    there = files(copy)
+    with pytest.raises(ModelError, match=rf"holds what its manifest does not list, {theirs}, so nothing replaces it"):
+        bundle.write(copy, before.manifest, contents(copy), overwrite=True)
+    with pytest.raises(ModelError, match="Move that elsewhere, or choose another --out"):
+        recalibrate(copy, copy.parent / "not even looked at")
+    assert files(copy) == there
+    assert os.path.lexists(place)
+
+
+def test_files_beside_a_bundle_are_nobody_s_but_their_owner_s(copy: Path) -> None:
+    """Whatever they are called: NAME.old is where an earlier version put the old bundle."""
+    before = bundle.load(copy)
+    for name in ("model.old/notes.txt", "model.tmp/notes.txt", "model.partial/notes.txt"):
+        (copy.parent / name).parent.mkdir()
+        (copy.parent / name).write_text("mine")
+    bundle.write(copy, before.manifest, contents(copy), overwrite=True)
+    assert {path.parent.name for path in copy.parent.rglob("notes.txt")} == {"model.old", "model.tmp", "model.partial"}
+    assert bundle.load(copy).model_id == before.model_id
+
+
+@pytest.mark.parametrize("manifest", [b"{}", b'{"name": "a web page", "icons": []}', b"[" * 100_000, b"\xff"])
+def test_a_folder_with_another_manifest_is_no_bundle(manifest: bytes, copy: Path) -> None:
+    before, kept = bundle.load(copy), contents(copy)
+    (copy / "manifest.json").write_bytes(manifest)
+    with pytest.raises(ModelError, match="is not a bundle, so nothing replaces it"):
+        bundle.write(copy, before.manifest, kept, overwrite=True)
+    assert (copy / "manifest.json").read_bytes() == manifest
+
+
+def test_a_zip_with_further_files_is_not_replaced(copy: Path, tmp_path: Path) -> None:
+    before = bundle.load(copy)
+    target = tmp_path / "part.zip"
+    bundle.write(target, before.manifest, contents(copy))
+    bundle.write(target, before.manifest, contents(copy), overwrite=True)
+    with zipfile.ZipFile(target, "a") as archive:
+        archive.writestr("notes.txt", "mine")
+    for content in (target.read_bytes(), b"no zip", b""):
+        target.write_bytes(content)
+        with pytest.raises(ModelError, match=r"notes\.txt, so nothing replaces it|is not a bundle"):
+            bundle.write(target, before.manifest, contents(copy), overwrite=True)
+        assert target.read_bytes() == content
 
 
 def test_a_full_disk_leaves_the_old_bundle(copy: Path, tmp_path: Path) -> None:

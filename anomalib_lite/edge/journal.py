@@ -1,0 +1,156 @@
+"""The rows of a watched folder: each written whole, into the file that has the name, whoever took away the one before.
+
+And of them those whose files could not be moved: these are tried again, nothing waits behind them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any, TypeAlias
+
+from anomalib_lite.edge import disk, locks
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.errors import DataError
+
+JOURNAL, UNMOVED = "results.jsonl", ".unmoved.jsonl"
+BLOCK = 65536
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # nobody makes it write elsewhere
+
+JournalRow: TypeAlias = dict[str, Any]
+
+
+class Journal:
+    """`results.jsonl` of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """Nothing is opened yet."""
+        self._path = folder / JOURNAL
+        self._descriptor = -1
+
+    def open(self) -> JournalRow | None:
+        """Open it, drop a row that was cut off, and give the last one; None where there is none.
+
+        Raises:
+            OSError: It cannot be written.
+            DataError: It is a link, or its last line is no row.
+        """
+        if self._path.is_symlink():
+            raise DataError(f"{self._path}: is a link, and rows are written to no other place. Remove it.")
+        self._reopen()
+        line = self._last_line()
+        try:
+            known = not line or isinstance(json.loads(line), dict)
+        except (ValueError, RecursionError):
+            known = False
+        if not known:
+            raise DataError(f"{self._path}: its last line is no result row. Move the file away to start anew.")
+        return parsed(line)
+
+    def append(self, row: JournalRow) -> None:
+        """Write a whole row, or nothing of it, to the file that is called so now: it may be rotated, or deleted.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        if not locks.is_at(self._descriptor, self._path):
+            self._reopen()
+        disk.append(self._descriptor, _line(row), sync=True)
+
+    def close(self) -> None:
+        """Close it."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _reopen(self) -> None:
+        self.close()
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | NO_LINK, 0o644)
+        size = os.lseek(self._descriptor, 0, os.SEEK_END)
+        end = self._line_break_before(size)
+        if end < size:  # a row that was cut off
+            os.ftruncate(self._descriptor, end)
+            os.fsync(self._descriptor)
+        disk.sync_folder(self._path.parent)
+
+    def _last_line(self) -> bytes:
+        end = os.lseek(self._descriptor, 0, os.SEEK_END)
+        start = self._line_break_before(end - 1) if end else 0
+        os.lseek(self._descriptor, start, os.SEEK_SET)
+        return os.read(self._descriptor, end - start)
+
+    def _line_break_before(self, end: int) -> int:
+        """The place behind the last line break before `end`; 0 where there is none."""
+        while end > 0:
+            start = max(0, end - BLOCK)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+            place = os.read(self._descriptor, end - start).rfind(b"\n")
+            if place >= 0:
+                return start + place + 1
+            end = start
+        return 0
+
+
+class Unmoved:
+    """Rows whose files lie where they were, since they could not be moved; kept on disk for the next process."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what an earlier process left; nothing where that cannot be read."""
+        self._path = folder / UNMOVED
+        self._rows: dict[str, JournalRow] = {}
+        try:
+            descriptor = os.open(self._path, os.O_RDONLY | NO_LINK | getattr(os, "O_NONBLOCK", 0))
+        except OSError:
+            return
+        with os.fdopen(descriptor, "rb") as file:
+            for line in file:
+                if row := parsed(line):
+                    self._rows[row["image"]] = row
+
+    def __iter__(self) -> Iterator[JournalRow]:
+        return iter(list(self._rows.values()))
+
+    def holds(self, name: str, identity: str) -> bool:
+        """Whether this very file was judged."""
+        return name in self._rows and self._rows[name]["file"] == identity
+
+    def add(self, row: JournalRow) -> None:
+        """Keep one.
+
+        Raises:
+            OSError: The disk does not take it.
+        """
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | NO_LINK, 0o644)
+        try:
+            disk.append(descriptor, _line(row), sync=True)
+        finally:
+            os.close(descriptor)
+        self._rows[row["image"]] = row
+
+    def drop(self, row: JournalRow) -> None:
+        """One whose file was moved, or is gone: such rows mean nothing, and go from the disk with the last one.
+
+        Raises:
+            OSError: The file cannot be removed.
+        """
+        self._rows.pop(row["image"], None)
+        if not self._rows:
+            self._path.unlink(missing_ok=True)
+
+
+def parsed(line: bytes) -> JournalRow | None:
+    """A row of a watched folder; None where it is none, or leads out of the folder."""
+    try:
+        row = json.loads(line)
+        name, place = PurePosixPath(row["image"]), PurePosixPath(row["moved_to"])
+        inside = not any(path.is_absolute() or ".." in path.parts for path in (name, place))
+        known = place.parts[0] == Verdict(row["verdict"]).lower() and isinstance(row["file"], str)
+        return row if inside and known else None
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError):
+        return None
+
+
+def _line(row: JournalRow) -> bytes:
+    return json.dumps(row, allow_nan=False).encode() + b"\n"
