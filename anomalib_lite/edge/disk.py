@@ -62,13 +62,13 @@ def _replacing(path: Path, *, sync: bool) -> Iterator[BinaryIO]:
         sync_folder(path.parent)
 
 
-def write(path: Path, content: bytes, *, sync: bool = True) -> None:
+def write(path: Path, content: bytes) -> None:
     """Write a file, replacing what is there.
 
     Raises:
         OSError: As `replacing`.
     """
-    with replacing(path, sync=sync) as file:
+    with replacing(path) as file:
         file.write(content)
 
 

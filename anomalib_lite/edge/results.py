@@ -140,7 +140,8 @@ class ResultWriter:
             return self
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            disk.write(self._folder / CSV, _encoded(csv_line(COLUMNS + self._also)), sync=False)
+            with disk.replacing(self._folder / CSV, sync=False) as file:
+                file.write(_encoded(csv_line(COLUMNS + self._also)))
             (self._folder / JSON_LINES).unlink(missing_ok=True)  # anew, as well: nothing is written through a link
             self._files = [os.open(self._folder / name, FLAGS, 0o666) for name in (CSV, JSON_LINES)]
         except OSError as error:
