@@ -47,7 +47,7 @@ def list_plugins(
     width = max(map(len, found.detectors), default=0)
     for name, info in sorted(found.detectors.items()):
         compares = ", compares with a golden image" if "reference" in info.inputs else ""
-        typer.echo(f"{name:<{width}}  ({found.providers[name]}{compares})")
+        console.out(f"{name:<{width}}  ({found.providers[name]}{compares})")
         console.paragraph(info.summary, indent=width + 2)
     for suffix in sorted(found.readers):
         console.out(f"reader   {suffix} ({found.readers[suffix].provider})")
