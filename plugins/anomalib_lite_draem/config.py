@@ -83,7 +83,8 @@ class DraemConfig(DetectorConfig):
     """The authors' checkpoint of the autoencoder, with that of the U-Net (`_seg`) beside it; size large. Nothing is
     trained then."""
     steps: int | None = Field(None, ge=1)
-    """Optimiser steps when neither steps nor minutes are asked for. Default: 3000; 700 epochs for large."""
+    """Optimiser steps when neither steps nor minutes are asked for. Default: 3000; 1000 for features; 700 epochs
+    for large."""
 
     @property
     def varied(self) -> bool:

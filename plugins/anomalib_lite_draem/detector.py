@@ -17,6 +17,7 @@ from anomalib_lite_draem.outline import Outline
 from anomalib_lite_draem.published import read_published
 
 _STEPS = 3000
+_STEPS_ON_FEATURES = 1000
 _PUBLISHED_EPOCHS = 700
 _RECONSTRUCTION, _RECALL, _PRESENCE = 0.1, 0.3, 0.3  # weights of the terms where they are not the paper's
 _HIGHEST = 2e-4  # share of the pixels that stands for the image's score
@@ -54,11 +55,12 @@ class Draem(Detector):
         anomalies = Anomalies(self.config.mix.model_dump(), textures=textures)
         trainer = Averaged(self.networks.to(memory_format=torch.channels_last))
         large = self.config.size == "large"
+        steps = {"features": _STEPS_ON_FEATURES, "large": _PUBLISHED_EPOCHS * len(batches)}
         run.minimise(
             lambda batch: self._loss(trainer, anomalies, batch, run),
             trainer,
             batches,
-            steps=self.config.steps or (_PUBLISHED_EPOCHS * len(batches) if large else _STEPS),
+            steps=self.config.steps or steps.get(self.config.size, _STEPS),
             optimiser=lambda weights: (
                 torch.optim.Adam(weights, lr=1e-4) if large else torch.optim.AdamW(weights, lr=2e-3)
             ),
@@ -114,9 +116,8 @@ class Draem(Detector):
         outline, planted = focal(margin, mask, gamma), mask.to(margin.dtype)
         terms = {"outline": _average(outline, counted)}
         if reconstructed is not None:
-            found, target = reconstructed.found.float(), reconstructed.target
-            terms["l2"] = weight * _average((found - target).square(), counted)
-            terms["ssim"] = weight * _average(dissimilarity(found, target), counted)
+            terms["l2"] = weight * _average((reconstructed.found - reconstructed.target).square(), counted)
+            terms["ssim"] = weight * _average(dissimilarity(*reconstructed), counted)
         if not published:
             highest = torch.where(counted, margin, torch.full_like(margin, -_FAR))
             terms["recall"] = _RECALL * recall(outline, planted).mean()
@@ -139,7 +140,7 @@ def _judged(
         return networks(image), None
     gain, offset = networks.units(image)
     reconstruction, margin = networks(gain * image + offset)
-    return margin, None if good is None else Reconstructed(reconstruction, gain * good + offset)
+    return margin, None if good is None else Reconstructed(reconstruction.float(), gain * good + offset)
 
 
 def _average(values: Tensor, counted: Tensor) -> Tensor:

@@ -51,7 +51,7 @@ class Outline(nn.Module):
         sums: list[Tensor] = []  # (3, C) for each layer: of ones, of values, of squares
         for batch in batches:
             for view in (batch.image, batch.image.flip(3)):
-                maps = [one.double() for one in self.backbone(self._padded(view))]
+                maps = self.backbone(self._padded(view))
                 new = [torch.stack([m.pow(power).sum((0, 2, 3)) for power in range(3)]) for m in maps]
                 sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         for standard, (count, total, squares) in zip(self.standard, sums, strict=True):

@@ -14,7 +14,7 @@ import pytest
 import torch
 from anomalib_lite_draem.config import DraemConfig, Mix
 from anomalib_lite_draem.contrast import LocalContrast
-from anomalib_lite_draem.detector import Draem, published_schedule
+from anomalib_lite_draem.detector import Draem, Reconstructed, published_schedule
 from anomalib_lite_draem.losses import dissimilarity, focal
 from anomalib_lite_draem.networks import Averaged
 from plain_run import PlainRun, map_of
@@ -67,7 +67,7 @@ def test_the_published_loss_is_the_sum_of_its_three_terms(channels: int) -> None
     target, found = (torch.rand(2, channels, 32, 32, dtype=torch.float64, generator=generator) for _ in range(2))
     margin = torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
     mask = torch.rand(2, 1, 32, 32, generator=generator) > 0.9
-    terms = made._terms(found, margin, target, mask, None)
+    terms = made._terms(margin, mask, Reconstructed(found, target), None)
     assert set(terms) == {"l2", "ssim", "outline"}
     assert terms["l2"].item() == pytest.approx(((found - target) ** 2).mean().item(), abs=1e-6)
     assert terms["ssim"].item() == pytest.approx(dissimilarity(found, target).mean().item(), abs=1e-6)
@@ -84,7 +84,7 @@ def test_the_small_networks_learn_the_outline_by_cross_entropy(size: Literal["ti
     margin = torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
     mask = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
     mask[0, :, :4, :4] = True
-    terms = made._terms(image, margin, image, mask, None)
+    terms = made._terms(margin, mask, Reconstructed(image, image), None)
     wrong = -torch.sigmoid(torch.where(mask, margin, -margin)).log()
     assert terms["outline"].item() == pytest.approx(wrong.mean().item(), abs=1e-6)
     assert terms["recall"].item() == pytest.approx(0.3 * wrong[mask].mean().item() / 2, abs=1e-6)  # one of two images
@@ -187,8 +187,7 @@ def flops(made: Draem, channels: int) -> float:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_fits_an_edge_device(channels: int) -> None:
-    made = detector(256, 256, channels, DraemConfig())
-    assert made.config.size == "small"
+    made = detector(256, 256, channels, DraemConfig(size="small"))
     assert flops(made, channels) < 5e9
     assert sum(value.nbytes for value in made.state_dict().values()) < 12e6
 
