@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from itertools import islice
 from typing import NamedTuple
 
 import torch
@@ -21,6 +22,7 @@ _STEPS_ON_FEATURES = 1000
 _PUBLISHED_EPOCHS = 700
 _RECONSTRUCTION, _RECALL, _PRESENCE = 0.1, 0.3, 0.3  # weights of the terms where they are not the paper's
 _HIGHEST = 2e-4  # share of the pixels that stands for the image's score
+_LOOKED_AT = 64  # batches, at most, from which the spread of the features is learnt
 _FAR = 50.0  # a margin that tells nothing
 _FEW = 8  # good images below which what is learnt is mostly those images by heart
 
@@ -50,7 +52,7 @@ class Draem(Detector):
         if self.config.falls_back:
             warnings.warn(f"Training 'draem' {FALLBACK}", stacklevel=2)
         if isinstance(self.networks, Outline):
-            self.networks.prepare(run.progress(batches, "features"))
+            self.networks.prepare(run.progress(islice(batches, _LOOKED_AT), "features"))
         textures = procedural_textures if self.config.textures is None else TextureFolder(self.config.textures)
         anomalies = Anomalies(self.config.mix.model_dump(), textures=textures)
         trainer = Averaged(self.networks.to(memory_format=torch.channels_last))

@@ -10,7 +10,6 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, ImageSpec
-from anomalib_lite.features import backbone
 from anomalib_lite_draem.compact import CompactNet
 from anomalib_lite_draem.contrast import SIGMAS, LocalContrast, units
 
@@ -27,9 +26,14 @@ class Outline(nn.Module):
     Args:
         image: What it will see.
         weights: Of the backbone, as `anomalib_lite.features.backbone` takes them.
+
+    Raises:
+        MissingExtra: timm is not installed.
     """
 
     def __init__(self, image: ImageSpec, weights: str) -> None:
+        from anomalib_lite.features import backbone  # here: the other sizes need no timm
+
         super().__init__()
         height, width = (max(_LEAST, side + -side % 32) for side in (image.height, image.width))
         self.padding = (0, width - image.width, 0, height - image.height)

