@@ -59,6 +59,7 @@ class Outline(nn.Module):
                 new = [torch.stack([m.pow(power).sum((0, 2, 3)) for power in range(3)]) for m in maps]
                 sums = [a + b for a, b in zip(sums, new, strict=True)] if sums else new
         for standard, (count, total, squares) in zip(self.standard, sums, strict=True):
+            assert isinstance(standard, _Standard)
             mean = total / count
             standard.mean.copy_(mean.view(1, -1, 1, 1))
             standard.scale.copy_((squares / count - mean.square()).clamp_min(0).add(_FLOOR).rsqrt().view(1, -1, 1, 1))

@@ -16,7 +16,7 @@ from anomalib_lite_draem.config import DraemConfig, Mix
 from anomalib_lite_draem.contrast import LocalContrast
 from anomalib_lite_draem.detector import Draem, Reconstructed, published_schedule
 from anomalib_lite_draem.losses import dissimilarity, focal
-from anomalib_lite_draem.networks import Averaged
+from anomalib_lite_draem.networks import Averaged, Networks
 from plain_run import PlainRun, map_of
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -106,6 +106,7 @@ def test_pixels_outside_the_region_do_not_train() -> None:
 
 def test_the_segmentation_loss_reaches_the_autoencoder() -> None:
     networks = detector().networks
+    assert isinstance(networks, Networks)
     _, margin = networks(torch.rand(2, 1, 64, 64))
     focal(margin, torch.rand(2, 1, 64, 64) > 0.5, 0.0).mean().backward()
     gradients = [one.grad for one in networks.reconstruction.parameters()]
@@ -196,6 +197,7 @@ def test_small_fits_an_edge_device(channels: int) -> None:
 def test_large_is_as_large_as_published() -> None:
     made = detector(256, 256, 3, DraemConfig(size="large"))
     assert flops(made, 3) == pytest.approx(396e9, rel=0.01)
+    assert isinstance(made.networks, Networks)
     reconstruction, segmentation = (
         sum(one.numel() for one in part.parameters()) / 1e6
         for part in (made.networks.reconstruction, made.networks.segmentation)
@@ -209,8 +211,8 @@ def test_large_is_as_large_as_published() -> None:
 
 def test_the_average_is_that_of_the_weights_so_far() -> None:
     trainer = Averaged(detector().networks)
-    weight = trainer.live.reconstruction.get_parameter("out.weight")
-    kept = trainer.average.reconstruction.get_parameter("out.weight")
+    weight = trainer.live.get_parameter("reconstruction.out.weight")
+    kept = trainer.average.get_parameter("reconstruction.out.weight")
     expected = 0.0
     for step in range(1, 200):
         with torch.no_grad():
