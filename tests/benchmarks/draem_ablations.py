@@ -1,4 +1,4 @@
-"""What each part of `draem` is worth: one setting changed at a time, the same steps and seeds for all; run by hand.
+"""What each part of `draem`, size `small`, is worth: one setting changed at a time, the same steps and seeds; by hand.
 
     python tests/benchmarks/draem_ablations.py magnetic_tile/samples.csv --config configs/magnetic_tile_draem.yaml \\
         --steps 1000 --seeds 0 --results FILE [--names default "size tiny" ...]
@@ -59,7 +59,7 @@ def measured(settings: tuple[str, ...], options: argparse.Namespace, seed: int) 
             out=out / "model",
             config=options.config,
             overrides=asked,
-            settings=settings,
+            settings=("options.size=small", *settings),
         )
         run_training(request)
         evaluated = evaluate(Model(out / "model"), options.data, out=out / "measured")

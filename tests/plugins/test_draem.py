@@ -14,9 +14,9 @@ import pytest
 import torch
 from anomalib_lite_draem.config import DraemConfig, Mix
 from anomalib_lite_draem.contrast import LocalContrast
-from anomalib_lite_draem.detector import Draem, published_schedule
+from anomalib_lite_draem.detector import Draem, Reconstructed, published_schedule
 from anomalib_lite_draem.losses import dissimilarity, focal
-from anomalib_lite_draem.networks import Averaged
+from anomalib_lite_draem.networks import Averaged, Networks
 from plain_run import PlainRun, map_of
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -67,7 +67,7 @@ def test_the_published_loss_is_the_sum_of_its_three_terms(channels: int) -> None
     target, found = (torch.rand(2, channels, 32, 32, dtype=torch.float64, generator=generator) for _ in range(2))
     margin = torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
     mask = torch.rand(2, 1, 32, 32, generator=generator) > 0.9
-    terms = made._terms(found, margin, target, mask, None)
+    terms = made._terms(margin, mask, Reconstructed(found, target), None)
     assert set(terms) == {"l2", "ssim", "outline"}
     assert terms["l2"].item() == pytest.approx(((found - target) ** 2).mean().item(), abs=1e-6)
     assert terms["ssim"].item() == pytest.approx(dissimilarity(found, target).mean().item(), abs=1e-6)
@@ -84,7 +84,7 @@ def test_the_small_networks_learn_the_outline_by_cross_entropy(size: Literal["ti
     margin = torch.randn(2, 1, 32, 32, dtype=torch.float64, generator=generator)
     mask = torch.zeros(2, 1, 32, 32, dtype=torch.bool)
     mask[0, :, :4, :4] = True
-    terms = made._terms(image, margin, image, mask, None)
+    terms = made._terms(margin, mask, Reconstructed(image, image), None)
     wrong = -torch.sigmoid(torch.where(mask, margin, -margin)).log()
     assert terms["outline"].item() == pytest.approx(wrong.mean().item(), abs=1e-6)
     assert terms["recall"].item() == pytest.approx(0.3 * wrong[mask].mean().item() / 2, abs=1e-6)  # one of two images
@@ -106,6 +106,7 @@ def test_pixels_outside_the_region_do_not_train() -> None:
 
 def test_the_segmentation_loss_reaches_the_autoencoder() -> None:
     networks = detector().networks
+    assert isinstance(networks, Networks)
     _, margin = networks(torch.rand(2, 1, 64, 64))
     focal(margin, torch.rand(2, 1, 64, 64) > 0.5, 0.0).mean().backward()
     gradients = [one.grad for one in networks.reconstruction.parameters()]
@@ -187,8 +188,7 @@ def flops(made: Draem, channels: int) -> float:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_small_fits_an_edge_device(channels: int) -> None:
-    made = detector(256, 256, channels, DraemConfig())
-    assert made.config.size == "small"
+    made = detector(256, 256, channels, DraemConfig(size="small"))
     assert flops(made, channels) < 5e9
     assert sum(value.nbytes for value in made.state_dict().values()) < 12e6
 
@@ -197,6 +197,7 @@ def test_small_fits_an_edge_device(channels: int) -> None:
 def test_large_is_as_large_as_published() -> None:
     made = detector(256, 256, 3, DraemConfig(size="large"))
     assert flops(made, 3) == pytest.approx(396e9, rel=0.01)
+    assert isinstance(made.networks, Networks)
     reconstruction, segmentation = (
         sum(one.numel() for one in part.parameters()) / 1e6
         for part in (made.networks.reconstruction, made.networks.segmentation)
@@ -210,8 +211,8 @@ def test_large_is_as_large_as_published() -> None:
 
 def test_the_average_is_that_of_the_weights_so_far() -> None:
     trainer = Averaged(detector().networks)
-    weight = trainer.live.reconstruction.get_parameter("out.weight")
-    kept = trainer.average.reconstruction.get_parameter("out.weight")
+    weight = trainer.live.get_parameter("reconstruction.out.weight")
+    kept = trainer.average.get_parameter("reconstruction.out.weight")
     expected = 0.0
     for step in range(1, 200):
         with torch.no_grad():
