@@ -29,7 +29,7 @@ Detector: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="DETECTOR",
-        help="Train this detector. Default: one that learns in two minutes.",
+        help="Train this detector. Default: neighbours, which takes a minute.",
         rich_help_panel=TRAINING,
     ),
 ]
@@ -46,7 +46,7 @@ Steps: TypeAlias = Annotated[
 def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = None, steps: Steps = None) -> None:
     """Train, certify and evaluate on rendered parts, offline.
 
-    Takes a few minutes on a processor, and ends with a report to look at.
+    Takes a minute or two on a processor, and ends with a report to look at.
     """
     from anomalib_lite.edge.model import Model
     from anomalib_lite.pipeline.evaluate import evaluate

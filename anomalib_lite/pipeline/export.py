@@ -68,12 +68,12 @@ def export(
 
     Args:
         model: The bundle.
-        out: A zip where the name ends so, otherwise a folder. 'int8' in its name becomes 'float' where it is not kept.
+        out: A zip where the name ends so, or a folder. 'int8' in its name becomes 'float' where it is not kept.
         source_size: (height, width) of a camera's images: the graph then takes these, and resizes them itself.
         int8: The data that it was trained with, to try an int8 graph; it is kept only where it is worth it.
-        group: For `int8`: regular expression for the physical part, as at the training.
-        columns: For `int8`: renamed CSV columns.
-        folders: For `int8`: which folders hold good images, as at the training.
+        group: Of that data: regular expression for the physical part, as at the training.
+        columns: Of that data: renamed CSV columns.
+        folders: Of that data: which folders hold good images, as at the training.
         overwrite: Replace `out`.
         threads: That one image is measured with; 0 leaves it to onnxruntime.
         sign: A private Ed25519 key, to sign what is written.
@@ -87,18 +87,29 @@ def export(
     bundle.refuse_existing(out, overwrite=overwrite)
     signer = None if sign is None else bundle.signer(sign)
     loaded = Model(model, threads=threads, readers=readers)
-    draft, notes = _for_device(loaded, out), []
+    attempt = None
     if int8 is not None:
         attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders)
-        loaded, draft, said = _tried(loaded, draft, attempt)
+    draft, notes = _drafted(loaded, out, attempt, source_size)
+    bundle.refuse_existing(draft.path, overwrite=overwrite)
+    return Exported(_write(draft, overwrite=overwrite, sign=signer), notes)
+
+
+def _drafted(model: Model, out: Path, int8: Int8 | None, size: tuple[int, int] | None) -> tuple[Bundle, list[str]]:
+    """What will be written, and what is to be said of it."""
+    draft, notes = _for_device(model, out), []
+    if int8 is not None:
+        model, draft, said = _tried(model, draft, int8)
         notes.append(said)
-        out = draft.path
-        bundle.refuse_existing(out, overwrite=overwrite)
-    if source_size is not None:
-        draft, said = _resizing(loaded, draft, source_size)
+    if size is not None:
+        draft, said = _resizing(model, draft, size)
         notes.append(said)
-    manifest = without_names(draft.manifest)
-    return Exported(bundle.write(out, manifest, draft.kept, overwrite=overwrite, sign=signer), notes)
+    return draft, notes
+
+
+def _write(draft: Bundle, *, overwrite: bool, sign: bundle.Signer | None) -> Bundle:
+    """Write a bundle without the names of images and parts."""
+    return bundle.write(draft.path, without_names(draft.manifest), draft.kept, overwrite=overwrite, sign=sign)
 
 
 def _tried(model: Model, draft: Bundle, attempt: Int8) -> tuple[Model, Bundle, str]:

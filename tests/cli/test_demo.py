@@ -23,7 +23,7 @@ def test_the_choices_are_a_configuration_of_their_detector() -> None:
     chosen = yaml.safe_load(demo.CHOICES.read_text(encoding="utf-8"))
     assert info.name == chosen["detector"]
     assert options.model_dump(mode="json").items() >= chosen["options"].items()
-    assert (configured.image.height, configured.image.width) == (128, 128)
+    assert (configured.image.height, configured.image.width) == (256, 256)
     assert configured.training.minutes == chosen["training"]["minutes"]
 
 
@@ -32,7 +32,7 @@ def test_another_detector_keeps_its_own_options() -> None:
     info, options, configured = configure(request, registry.load())
     assert info.name == "gauss"
     assert options == info.config()
-    assert configured.image.height == 128
+    assert configured.image.height == 256
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_budget_replaces_that_of_the_choices(
 
 
 def test_the_ready_configuration_of_the_parts_is_that_of_the_demo() -> None:
-    ready = config.load(ROOT / "configs" / "sample_parts_inpainting.yaml")
+    ready = config.load(ROOT / "configs" / "sample_parts_neighbours.yaml")
     chosen = config.load(demo.CHOICES)
     assert {key: ready[key] for key in ("detector", "options", "image")} == {
         key: chosen[key] for key in ("detector", "options", "image")
