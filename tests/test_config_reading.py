@@ -62,7 +62,7 @@ def test_aliases_and_merges_in_moderation_are_read(tmp_path: Path) -> None:
         ("--confidence", "0.9999999999999999"), ("--confidence", "inf"), ("--review", "0"), ("--holdout", "1e-300"),
         ("--minutes", "nan"), ("--minutes", "inf"), ("--set", "training.minutes=.inf"),
         ("--set", "calibration.max_false_reject=1e-300"), ("--set", "score.sigma=.nan"), ("--set", "image.white=.inf"),
-        ("--set", "calibration.confidence=0.9999999999999999"), ("--set", "options.floor=.inf"),
+        ("--set", "calibration.confidence=0.9999999999999999"),
     ],
 )  # fmt: skip
 def test_numbers_that_make_no_sense_are_refused_before_the_training(

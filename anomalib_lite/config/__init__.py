@@ -49,6 +49,8 @@ class DetectorConfig(_Section):
     Every option has a default, checked as any other value.
     """
 
+    model_config = ConfigDict(allow_inf_nan=True)  # an option without a limit may be infinite, where its author lets it
+
     def describe(self, info: Any) -> Any:
         """The detector's `DetectorInfo` with these options: `dataclasses.replace(info, positional=True)` and the like.
 
