@@ -101,7 +101,7 @@ def calibrate(
     asked = Recalibration(
         model=options.named(model),
         data=data,
-        out=options.folder(out) if out else None,
+        out=options.folder(out, zipped=True) if out else None,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"),
         review=options.rate(review, "--review"),

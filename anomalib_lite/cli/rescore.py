@@ -54,7 +54,7 @@ def rescore(
         model=options.named(model),
         data=data,
         settings=settings or (),
-        out=options.folder(out) if out else None,
+        out=options.folder(out, zipped=True) if out else None,
         group=group,
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),

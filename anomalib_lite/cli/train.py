@@ -152,10 +152,10 @@ def train(
     rates = {"max_false_reject": max_false_reject, "review": review, "confidence": confidence, "holdout": holdout}
     overrides = options.overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck})
     _run(
-        detector=detector, data=data, out=options.folder(out), config=config, settings=set_ or [], overrides=overrides,
-        group=group, columns=options.columns(column), folders=options.folders(good, defective, all_good),
-        golden=golden or [], carry=options.one_of(carry, ("training", "all"), "--carry"),
-        golden_pattern=golden_pattern, simulate=simulate, resume=resume, overwrite=overwrite, threads=threads,
+        detector=detector, data=data, out=options.folder(out, zipped=True), config=config, settings=set_ or [],
+        overrides=overrides, group=group, columns=options.columns(column), golden_pattern=golden_pattern,
+        folders=options.folders(good, defective, all_good), golden=golden or [], simulate=simulate, resume=resume,
+        carry=options.one_of(carry, ("training", "all"), "--carry"), overwrite=overwrite, threads=threads,
     )  # fmt: skip
 
 
