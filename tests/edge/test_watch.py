@@ -243,7 +243,7 @@ def watched(
     return stop, thread
 
 
-def wait(condition: Any, seconds: float = 30) -> None:
+def wait(condition: Any, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "waited in vain"
