@@ -346,7 +346,7 @@ def test_a_declared_content_type_names_the_reader(model: Path, scans: Path) -> N
 
     from anomalib_lite.pipeline.serve import application
 
-    service = TestClient(application(Model(model, readers=registry.load().readers)))
+    service = TestClient(application(Model(model, readers=registry.load().readers)), "http://127.0.0.1")
     body = (scans / "bad/3.dcm").read_bytes()
     for query, kind in (("?name=x.dcm%233", "application/octet-stream"), ("?name=x%233", "application/dicom"),
                         ("?name=IM7%233", "image/x"), ("?name=x.dcm%233", "application/dicom")):  # fmt: skip
