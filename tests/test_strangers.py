@@ -59,7 +59,7 @@ def slice_(
 def installed() -> Iterator[None]:
     """Both packages, for this process."""
     there = loading._entry_points
-    points = [EntryPoint(name, name, PROJECT) for name in ("acme_dicom", "acme_findings")]
+    points = [EntryPoint(name, name, PROJECT) for name in ("acme_dicom", "acme_findings", "acme_fusion")]
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(STRANGERS))
         patch.setattr(loading, "_entry_points", lambda: [*there(), *points])
@@ -357,3 +357,31 @@ def test_a_declared_content_type_names_the_reader(model: Path, scans: Path) -> N
     assert "application/dicom" in refused.text
     several = service.post("/inspect", content=body, headers={"content-type": "application/dicom"})
     assert several.json()["error_code"] == "several_frames"
+
+
+def test_two_detectors_are_one_in_few_lines(parts: Path, tmp_path: Path) -> None:
+    """The four packages that API 2 was made for: this one, nearest neighbours (`plugins new --backbone`), and these."""
+    lines = [line for file in (STRANGERS / "acme_fusion").glob("*.py") for line in file.read_text().splitlines()]
+    assert len(lines) <= 70
+    asked: tuple[str | Path, ...] = (
+        "train",
+        "acme-fusion",
+        parts,
+        "--group",
+        r"part(\d+)",
+        *SIZE,
+        "--max-false-reject",
+        "30%",
+    )
+    members = ("--set", "options.members=[placed, contrast]")  # of the tests
+    assert call(*asked, *members, "--out", tmp_path / "model") == 0
+    known = json.loads((tmp_path / "model/manifest.json").read_text())["detector"]
+    assert [one["name"] for one in known["members"]] == ["placed", "contrast"]
+    assert not any(one.flipped or one.error for one in replay(Model(tmp_path / "model")))
+
+
+@pytest.mark.slow
+def test_it_keeps_the_rules() -> None:
+    from anomalib_lite.testing import check_detector
+
+    check_detector("acme_fusion", options={"members": ["placed", "contrast"]})
