@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from anomalib_lite.graph.exporter import check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry.building import construct
+from anomalib_lite.training import unseen
 from anomalib_lite.training.batches import FrameBatches
 from anomalib_lite.training.files import KeptFit
 from anomalib_lite.training.frames import TrainingFrames
@@ -99,7 +101,8 @@ def _exported(plan: Plan, inspector: Inspector, frames: TrainingFrames, folder: 
     try:
         graph = to_onnx(inspector)
         runtime = Runtime(graph, plan.intake.framing, inspector.inputs, threads=plan.request.threads)
-        return graph, runtime, check_parity(inspector, runtime, _feeds(frames, inspector.inputs))
+        others = unseen.feeds(runtime, plan.intake, plan.held_out, PARITY_FRAMES)
+        return graph, runtime, check_parity(inspector, runtime, chain(_feeds(frames, inspector.inputs), others))
     except ExportError as error:
         raise type(error)(
             f"{error} Nothing was written, and the fit is kept in {folder}: mend the detector, and go on with --resume."
