@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,15 @@ from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Manifest, Parity
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Feed
 from anomalib_lite.edge.selfcheck import FOLDER
-from anomalib_lite.errors import ConfigError, MissingExtra, ModelError
+from anomalib_lite.errors import ConfigError, ImageError, MissingExtra, ModelError
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import readers_of
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
-from anomalib_lite.training import unseen
 
 if TYPE_CHECKING:
     from anomalib_lite.training.rebuilding import Rebuilt
@@ -109,8 +109,19 @@ def _rebuilt(model: Model, config: Config, plugins: Registry, samples: Sequence[
         from anomalib_lite.training.rebuilding import rebuilt
     except ImportError as error:
         raise MissingExtra(error.name or "torch", "train", "rescore") from error
-    images = unseen.feeds(model.runtime, model.intake, samples, PARITY_IMAGES)
+    images = _feeds(model, samples[:: -(-len(samples) // PARITY_IMAGES)])
     return rebuilt(model, config, plugins.detector(model.bundle.manifest.detector.name), images, WEIGHTS)
+
+
+def _feeds(model: Model, samples: Sequence[Sample]) -> Iterator[tuple[str, Feed]]:
+    """Names and inputs of images; what cannot be measured is counted where it is."""
+    for sample in samples:
+        try:
+            pixels = model.intake.read(sample.path).pixels
+            for feed in model.runtime.feeds(pixels, model.intake.candidates(sample.name, sample.reference)):
+                yield sample.name, feed
+        except ImageError:
+            continue
 
 
 def _written(
