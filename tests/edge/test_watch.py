@@ -384,6 +384,8 @@ def test_killed_at_any_moment_every_file_has_one_place_and_one_row(model_path: P
         os.kill(process, signal.SIGKILL)
         assert server.receive() == -signal.SIGKILL
         killed_at_work += waiting() > 0
+    shutil.copy(good, folder / f"{arrived:05}.png")  # what is gone before the process listens ends it by the signal
+    arrived += 1
     process = server.start("watch", model_path, folder, "--settle", "0")
     wait(lambda: not waiting(), 120)
     os.kill(process, signal.SIGTERM)
