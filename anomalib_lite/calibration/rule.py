@@ -8,7 +8,8 @@ with the number of parts missing for what was asked.
 
 One value per part, because images of one part are not independent: see `units`. The stored threshold is s_(n-r) + tol
 (`edge.decision.tolerance`): raising it keeps the guarantee. `reject` bounds how often a good part is NG; `review` how
-often it is not OK, so it includes NG. The thresholds of the anomaly map follow the same rule on the largest pixel.
+often it is not OK, so it includes NG; where too few parts are held out for both, it is a row of the menu. The
+thresholds of the anomaly map follow the same rule on the largest pixel.
 
 An image that the gate refused has an infinite score: "NG or refused" is what the bound counts. Where so many are
 refused that s_(n-r) is infinite, the first row of the menu that is finite is taken, with the bound of that row.
@@ -48,6 +49,7 @@ from anomalib_lite.edge.manifest import (
 from anomalib_lite.errors import ConfigError, DataError
 
 NAMED = 3  # images that an error names
+FEWEST_REVIEWED = 3  # the lowest row that makes a band of REVIEW: fewer parts above it are not worth a person's look
 
 
 class Facts(TypedDict, total=False):
@@ -96,17 +98,13 @@ def calibrate(
     counted = _Counted(used, _score, per, seed, rates.confidence)
     peaks = replace(counted, value=_map_peak)
     calibration = Calibration(
-        confidence=rates.confidence,
-        unit="group" if grouped else "image",
-        images=len(used),
-        images_per_unit=_images_per_unit(used),
+        confidence=rates.confidence, unit="group" if grouped else "image",
+        images=len(used), images_per_unit=_images_per_unit(used),
         errors=Unmeasured(errors, errors / (errors + len(used))),
         thresholds=CertifiedThresholds(*counted.thresholds(rates, row), *peaks.thresholds(rates, row)),
         scores=tuple(filter(math.isfinite, counted.values)),
-        exclusions=tuple(exclusions), per=per, row=row,
         refused=counted.values.count(math.inf),
-        menu=tuple(counted.rows()),
-        **facts,
+        menu=tuple(counted.rows()), exclusions=tuple(exclusions), per=per, row=row, **facts,
     )  # fmt: skip
     return replace(calibration, statement=tuple(sentences(calibration)))
 
@@ -215,9 +213,19 @@ class _Counted:
         return reject, self._review(rates, reject)
 
     def _review(self, rates: Rates, reject: Certified) -> Certified:
-        """The threshold of REVIEW: never above that of NG."""
-        review = self._by_rule(rates.review_rate)
-        return review if review.value <= reject.value else replace(reject, asked=rates.review_rate)
+        """The threshold of REVIEW: where none below that of NG is certified for its rate, a row of the menu.
+
+        Of the rows from `FEWEST_REVIEWED` on the first below reject; reject itself where there is none, or where as
+        much is asked of review as of reject: no band is wanted then.
+        """
+        asked = rates.review_rate
+        review = self._by_rule(asked)
+        if review.value < reject.value:
+            return review
+        below = [point for point in self.rows() if point.rank >= FEWEST_REVIEWED and point.value < reject.value]
+        if below and asked > rates.max_false_reject:
+            return replace(self._of(below[0], asked), missing=review.missing)
+        return review if review.value == reject.value else replace(reject, asked=asked)
 
     def rows(self) -> Iterator[OperatingPoint]:
         """The menu: every row whose threshold is finite."""

@@ -190,9 +190,12 @@ def _review(calibration: Calibration) -> str:
         else "Each of the two statements holds at its confidence, not both jointly."
     )
     refused = "REVIEW, NG or refused" if calibration.gated or calibration.refused else "REVIEW or NG"
+    one = f"the threshold for {percent_up(review.asked)} would not lie below that of NG"
+    why = f": row {review.allowed} of the menu, since {one}"
     return (
         f"At most {percent_up(review.bound)} of {_subject(calibration)} are not OK, that is {refused} "
-        f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}. {jointly}"
+        f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}"
+        f"{why if review.simultaneous else ''}. {jointly}"
     )
 
 

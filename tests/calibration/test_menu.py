@@ -96,7 +96,8 @@ def test_a_row_that_is_chosen_has_the_bound_of_its_row() -> None:
     assert reject.set_by == ("a32",)
     assert reject.without == pytest.approx(32 * 1.0001)
     assert made.thresholds.map_reject.base == 66.0
-    assert made.review.value <= reject.value
+    assert (made.review.allowed, made.review.simultaneous) == (3, True)
+    assert made.statement[3].endswith("Both are rows of the menu and hold jointly.")
     assert made.statement[0] == (
         "At most 19.7 % of good parts are rejected (confidence 95 %), from 35 held-out parts, 2 of them allowed above "
         "the threshold."
