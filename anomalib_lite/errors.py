@@ -52,6 +52,7 @@ class ErrorCode(StrEnum):
     NO_READER = "no_reader"
     READER_FAILED = "reader_failed"
     NOT_FINITE = "not_finite"
+    INCOMPLETE_PART = "incomplete_part"
     INTERNAL = "internal"
 
 

@@ -32,7 +32,7 @@ from typing import Any, TypedDict, Unpack
 from anomalib_lite.calibration import menu
 from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed
 from anomalib_lite.calibration.statement import sentences
-from anomalib_lite.calibration.units import ScoredImage, Value, decided_on, joined
+from anomalib_lite.calibration.units import ScoredImage, Value, decided_on, joined, refuse_unknown_parts
 from anomalib_lite.config import Rates
 from anomalib_lite.data import count
 from anomalib_lite.edge.decision import tolerance
@@ -111,11 +111,7 @@ def calibrate(
 
 def _each_for_itself(used: Sequence[ScoredImage], per: Per) -> list[ScoredImage]:
     """Images whose parts are not known, each taken for one."""
-    if per in ("part-median", "part-mean"):
-        raise DataError(
-            f"Calibration: --per {per} decides once for a part, and nothing says which photographs show one part. Give "
-            "--group REGEX or a column 'group', or leave --per out."
-        )
+    refuse_unknown_parts(per, grouped=False)
     return [replace(image, group=image.image) for image in used]
 
 

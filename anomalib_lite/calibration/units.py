@@ -9,13 +9,14 @@ Their median or mean: one decision for the part.
 from __future__ import annotations
 
 import math
-import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from types import MappingProxyType
 
+from anomalib_lite.edge import parts as edge_parts
 from anomalib_lite.edge.manifest import HeldOut, Per
+from anomalib_lite.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,15 +38,33 @@ class ScoredImage:
 
 
 Value = Callable[[ScoredImage], float]
-JOINED: Mapping[Per, Callable[[Sequence[float]], float]] = MappingProxyType(
-    {"part": max, "photograph": max, "part-median": statistics.median, "part-mean": statistics.fmean}
-)
 
 
 def remembered(record: HeldOut, group: str) -> ScoredImage:
     """An image of which a manifest says what was measured, of a part of this name."""
     score, peak = (math.inf if value is None else value for value in (record.score, record.map_peak))
     return ScoredImage(record.image, group, score, peak)
+
+
+def unit_of(asked: Per | None, images: Iterable[ScoredImage], *, grouped: bool) -> Per:
+    """What a line decides on where nobody says it: photographs, where parts have several of them."""
+    if asked is not None:
+        return asked
+    several = grouped and any(number > 1 for number in Counter(image.group for image in images).values())
+    return "photograph" if several else "part"
+
+
+def refuse_unknown_parts(per: Per | None, *, grouped: bool) -> None:
+    """Raise where parts are to be decided on, and are not known.
+
+    Raises:
+        DataError: So it is.
+    """
+    if per in ("part-median", "part-mean") and not grouped:
+        raise DataError(
+            f"Calibration: --per {per} decides once for a part, and nothing says which photographs show one part. Give "
+            "--group REGEX or a column 'group', or leave --per out."
+        )
 
 
 def decided_on(images: Iterable[ScoredImage], per: Per, seed: int) -> list[list[ScoredImage]]:
@@ -67,4 +86,4 @@ def _lot(name: str, seed: int) -> bytes:
 
 def joined(part: Sequence[ScoredImage], value: Value, per: Per) -> float:
     """The one value of a part."""
-    return float(JOINED[per](list(map(value, part))))
+    return edge_parts.joined(list(map(value, part)), per)

@@ -93,6 +93,7 @@ def calibrate(
     defective: options.Defective = None,
     all_good: options.AllGood = False,
     max_false_reject: MaxFalseReject = None,
+    per: operating.Per = None,
     row: operating.Row = None,
     review: Review = None,
     confidence: Confidence = None,
@@ -112,7 +113,8 @@ def calibrate(
 
     operating.refuse_row_and_rate(row, max_false_reject)
     asked = Recalibration(
-        model=options.named(model), data=data, out=options.folder(out, zipped=True) if out else None, row=row,
+        model=options.named(model), data=data, out=options.folder(out, zipped=True) if out else None,
+        per=operating.unit(per), row=row,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"), review=options.rate(review, "--review"),
         exclusions=_exclusions(exclude or [], because), group=group, columns=options.columns(column),

@@ -7,8 +7,20 @@ from typing import Annotated, TypeAlias
 import typer
 
 from anomalib_lite.cli import options
+from anomalib_lite.edge.manifest import PER
+from anomalib_lite.edge.manifest import Per as Per_
 from anomalib_lite.errors import ConfigError
 
+Per: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNIT",
+        help="What the line decides on, and the bound is about: 'photograph', each for itself; 'part', by any of its "
+        "photographs; 'part-median' or 'part-mean', once by all of them (`predict --group`, `inspect_part`). Default: "
+        "photograph where parts have several, else part; in `calibrate` as in the last calibration.",
+        rich_help_panel=options.RATES,
+    ),
+]
 Row: TypeAlias = Annotated[
     int | None,
     typer.Option(
@@ -19,6 +31,16 @@ Row: TypeAlias = Annotated[
         rich_help_panel=options.RATES,
     ),
 ]
+
+
+def unit(text: str | None) -> Per_ | None:
+    """One of the units, or None.
+
+    Raises:
+        ConfigError: It is none of them.
+    """
+    found: Per_ | None = None if text is None else options.one_of(text, PER, "--per")
+    return found
 
 
 def refuse_row_and_rate(row: int | None, max_false_reject: str | None) -> None:

@@ -10,6 +10,7 @@ import typer
 from anomalib_lite.cli import options
 
 if TYPE_CHECKING:
+    from anomalib_lite.edge.parts import PartResult
     from anomalib_lite.edge.results import Result
     from anomalib_lite.pipeline.predict import Predicted
 
@@ -81,6 +82,7 @@ def predict(
     json: Json = False,
     heatmaps: Heatmaps = None,
     write: Write = None,
+    group: options.Group = None,
     column: options.Column = None,
     reference: Reference = None,
     strict: options.Strict = False,
@@ -111,8 +113,10 @@ def predict(
             writing=Writing.of(plugins.writer(write)) if write else None,
             reference=options.golden_image(reference, loaded, "--reference"),
             columns=options.columns(column),
+            group=group,
             overwrite=overwrite,
             each=lambda result: console.out(_line(result, json=json), file=results),
+            each_part=lambda result: console.out(_part_line(result, json=json), file=results),
             track=console.track,
         )
     _tell(done)
@@ -125,7 +129,7 @@ def _exit(done: Predicted, *, strict: bool, fail_on_ng: bool) -> None:
     from anomalib_lite.edge.decision import Verdict
 
     console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
-    if fail_on_ng and done.counts[Verdict.NG]:
+    if fail_on_ng and done.decided.get(Verdict.NG):
         raise typer.Exit(1)
 
 
@@ -135,8 +139,21 @@ def _tell(done: Predicted) -> None:
 
     console.notes(done.notes)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
+    if done.parts is not None:
+        console.say("parts: " + "  ".join(f"{verdict} {done.parts.get(verdict, 0)}" for verdict in done.counts))
     if done.out:
         console.say(f"results {done.out}")
+
+
+def _part_line(result: PartResult, *, json: bool) -> str:
+    """What is printed of one part."""
+    if json:
+        from json import dumps
+
+        return dumps(result.row(), allow_nan=False)
+    score = "-" if result.score is None else f"{result.score:.6g}"
+    told = f"  ({result.error or result.note})" if result.error or result.note else ""
+    return f"{result.verdict:<7}{score:>12}  part {result.part}, {len(result.photographs)} images{told}"
 
 
 def _which(text: str) -> str:

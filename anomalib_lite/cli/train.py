@@ -126,6 +126,7 @@ def train(
     all_good: options.AllGood = False,
     max_false_reject: options.MaxFalseReject = None,
     review: Review = None,
+    per: operating.Per = None,
     row: operating.Row = None,
     confidence: options.Confidence = None,
     holdout: options.Holdout = None,
@@ -148,7 +149,8 @@ def train(
     training = {"minutes": minutes, "steps": steps, "seed": seed, "device": device, "devices": devices, "nodes": nodes}
     rates = {"max_false_reject": max_false_reject, "review": review, "confidence": confidence, "holdout": holdout}
     operating.refuse_row_and_rate(row, max_false_reject)
-    overrides = options.overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck, "row": row})
+    others = {"crossfit": crossfit, "selfcheck": selfcheck, "per": operating.unit(per), "row": row}
+    overrides = options.overrides(training, rates, others)
     _run(
         detector=detector, data=data, out=options.folder(out, zipped=True), config=config, settings=set_ or [],
         overrides=overrides, group=group, columns=options.columns(column), golden_pattern=golden_pattern,

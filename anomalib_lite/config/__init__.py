@@ -189,6 +189,9 @@ class CalibrationConfig(Rates):
     """Share of the good groups that is kept from fitting, for calibration; rows with split=calibrate come first."""
     crossfit: int | None = Field(None, ge=2, le=20)
     """For small sets: fit K sibling models and calibrate on every good image. The bound is approximate."""
+    per: Literal["photograph", "part", "part-median", "part-mean"] | None = None
+    """What the line decides on, and the bound is about: each photograph; a part, by any of its photographs; or a part
+    once, by the median or the mean of their scores. Default: photograph where parts have several, else part."""
     row: int | None = Field(None, ge=0)
     """Row of the menu of operating points to take, instead of what max_false_reject allows. Default: none."""
     selfcheck: Literal["images", "rendered", "none"] = "images"

@@ -60,7 +60,7 @@ def find(
         ConfigError: `group` is no regular expression with a capture, a column has no meaning, or a folder that is named
             holds no image.
     """
-    pattern, folders = _compile(group), folders or Folders()
+    pattern, folders = part_pattern(group), folders or Folders()
     if is_table(path):
         dataset = _unfolded(read_table(path, columns or {}, folders), opener)
     elif path.is_dir():
@@ -92,7 +92,12 @@ def _nothing(path: Path, notes: list[str], opener: Opener) -> str:
     return f"{path}: no images found{seen}. Expected files ending in {suffixes}: give the folder that holds them."
 
 
-def _compile(group: str | None) -> re.Pattern[str] | None:
+def part_pattern(group: str | None) -> re.Pattern[str] | None:
+    """What finds the part in the name of an image, as its first capture.
+
+    Raises:
+        ConfigError: It is no regular expression, or captures nothing.
+    """
     if group is None:
         return None
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge import bundle, decision, libraries, regions
+from anomalib_lite.edge import bundle, decision, libraries, parts, regions
 from anomalib_lite.edge.bundle import Bundle, Key
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.framing import Framing
@@ -22,6 +23,7 @@ from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.intake import Intake, Source
+from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Measurement, Runtime
@@ -139,6 +141,24 @@ class Model:
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
             result = replace(result, error_code=ErrorCode.INTERNAL, error=f"{type(error).__name__}: {error}")
         return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), picture)
+
+    def inspect_part(
+        self, images: Sequence[Source], *, part: str = "part", reference: Source | None = None
+    ) -> PartResult:
+        """Judge a part once, by the largest score of its photographs, the median or the mean, as it was calibrated.
+
+        Args:
+            images: Its photographs, each as `inspect` takes it.
+            part: What the result calls the part.
+            reference: As of `inspect`.
+
+        Raises:
+            ConfigError: The model decides on single photographs: its bound is not about parts.
+        """
+        calibration = self.bundle.manifest.calibration
+        parts.refuse_photographs(calibration)
+        results = [self.inspect(image, reference=reference) for image in images]
+        return parts.judged(part, results, calibration, self.model_id)
 
     def refuse(self, name: str, reason: str) -> Result:
         """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""

@@ -22,6 +22,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.parts import refuse_single
 from anomalib_lite.edge.writers import being_written
 from anomalib_lite.errors import DataError, ErrorCode
 
@@ -53,7 +54,11 @@ class Watcher:
                 `Arrivals` has it.
             recursive: Whether images arrive in folders within it, too. They keep these in the folder of their verdict.
             reference: The golden image, for models that compare.
+
+        Raises:
+            ConfigError: The model decides once for a part, by all its photographs.
         """
+        refuse_single(model.bundle.manifest.calibration, "watch")
         self._model, self._folder, self._reference = model, folder, reference
         self._attempts, self._unmoved, self._journal = Attempts(folder), Unmoved(folder), Journal(folder)
         self._arrivals = Arrivals(

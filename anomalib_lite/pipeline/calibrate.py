@@ -24,7 +24,7 @@ from anomalib_lite.data.independence import admission
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict, decide
-from anomalib_lite.edge.manifest import HeldOut, Manifest
+from anomalib_lite.edge.manifest import HeldOut, Manifest, Per
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.errors import ConfigError, DataError
@@ -46,6 +46,7 @@ class Recalibration:
     model: Path
     data: Path | None  # good images; None where another row is taken and nothing else
     out: Path | None = None  # the new bundle; default: the same place
+    per: Per | None = None  # what the line decides on; default: as in the last calibration
     row: int | None = None  # of the menu, instead of a rate
     max_false_reject: float | None = None  # default: as in the last calibration
     confidence: float | None = None  # default: as in the last calibration
@@ -109,12 +110,12 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
 
 
 def _certified(asked: Recalibration, manifest: Manifest, images: Sequence[HeldOut], **facts: Any) -> Calibration:
-    """A calibration on these images, of the same unit as the one before."""
+    """A calibration on these images."""
     before = manifest.calibration
     return calibrate_scores(
         [remembered(one, manifest.data.alias(one.group)) for one in images],
         asked.rates(before),
-        per=before.per,
+        per=asked.per or before.per,
         seed=manifest.seed,
         row=asked.row,
         gated=before.gated,
@@ -132,10 +133,10 @@ def _another_row(asked: Recalibration, model: Model) -> Trained:
             "DATA is missing: give a folder of good images to calibrate on. Only another row of the menu, --row N, "
             "needs none."
         )
-    if asked.confidence is not None or asked.exclusions or asked.add:
+    if asked.confidence is not None or asked.per is not None or asked.exclusions or asked.add:
         raise ConfigError(
-            "--row takes a row of the last calibration, as it is: leave out --confidence, --exclude and --add, or give "
-            "the images of a new calibration."
+            "--row takes a row of the last calibration, as it is: leave out --per, --confidence, --exclude and --add, "
+            "or give the images of a new calibration."
         )
     facts = {"grouped": before.unit == "group", "errors": before.errors.count, "exclusions": before.exclusions}
     facts |= {name: getattr(before, name) for name in ("approximate", "simulated", "history")}

@@ -9,6 +9,7 @@ from typing import Any
 
 from anomalib_lite import config as configuration
 from anomalib_lite.calibration.forecast import forecast
+from anomalib_lite.calibration.units import refuse_unknown_parts
 from anomalib_lite.config import Config
 from anomalib_lite.data import (
     TEST,
@@ -132,7 +133,13 @@ def _divided(good: DataSet, usable: Sequence[Sample], config: Config) -> list[st
 
 
 def carried(choice: Choice, config: Config, *, grouped: bool) -> str:
-    """What the images that are held out can certify, in words."""
+    """What the images that are held out can certify, in words.
+
+    Raises:
+        ConfigError: A row that the menu will not have.
+        DataError: Parts are to be decided on, and are not known.
+    """
+    refuse_unknown_parts(config.calibration.per, grouped=grouped)
     n = len(groups(choice.held_out or choice.fit))
     unit, share = "part" if grouped else "image", held_out_share(config, choice)
     row, approximate = config.calibration.row, not choice.held_out

@@ -18,6 +18,7 @@ from anomalib_lite.data.turning import drawn_unturned
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.parts import ONCE
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation, PixelMetrics
@@ -139,8 +140,19 @@ def _told(
 ) -> tuple[dict[str, Any], list[str]]:
     """The metrics, and all that must be known to read them."""
     metrics = evaluation.metrics()
-    told = [*notes, *unturned.notes(metrics)]
+    told = [*notes, *unturned.notes(metrics), *_of_photographs(model)]
     return metrics | _circumstances(model, told), told
+
+
+def _of_photographs(model: Model) -> list[str]:
+    """What must be known where the model decides on parts, and the figures are of single photographs."""
+    per = model.bundle.manifest.calibration.per
+    if per not in ONCE:
+        return []
+    return [
+        f"{WARNING}the model decides once for a part, by the {per.removeprefix('part-')} of its photographs: these "
+        "figures count each photograph by itself, and are not what the bound is about; `predict --group` judges parts"
+    ]
 
 
 def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:
@@ -152,6 +164,7 @@ def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:
         "thresholds": {name: getattr(limits, name) for name in ("reject", "review", "map_reject", "map_review")},
         "bound": bounds
         | {"confidence": calibration.confidence, "n": calibration.n, "unit": calibration.unit}
+        | {"per": calibration.per}
         | {"statement": list(calibration.statement)},
         "warnings": [note.removeprefix(WARNING) for note in notes if note.startswith(WARNING)],
         "notes": [note for note in notes if not note.startswith(WARNING)],

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anomalib_lite.data import absolute, to_judge
-from anomalib_lite.data.samples import Sample
+from anomalib_lite.data.finding import part_pattern
+from anomalib_lite.data.samples import Sample, normal
 from anomalib_lite.data.table import is_table, read_table
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import ConfigError, DataError
@@ -23,10 +25,16 @@ class Chosen:
     name: str  # within the folder or the table that it was found in; of a file, its own
     root: Path  # the folder that the name is relative to, or the image's own
     reference: Path | None = None  # the golden image that a table names
+    part: str | None = None  # that it shows, where that is known
 
 
 def chosen(
-    inputs: Sequence[Path], opener: Opener, columns: Mapping[str, str] | None = None, *, compares: bool = True
+    inputs: Sequence[Path],
+    opener: Opener,
+    columns: Mapping[str, str] | None = None,
+    *,
+    group: str | None = None,
+    compares: bool = True,
 ) -> tuple[list[Chosen], list[str]]:
     """The images of all inputs, each once, and what is to be said of them.
 
@@ -35,12 +43,15 @@ def chosen(
             none, as on Windows, hands them on.
         opener: Tells by their names which files are images.
         columns: Names of columns that a CSV file calls differently.
+        group: A regular expression that finds the part in a name; it takes the place of a column `group`.
         compares: Whether golden images that a table names are of use.
 
     Raises:
-        DataError: An input holds no image, a pattern matches nothing, or a table cannot be read.
-        ConfigError: Columns are named, and no input is a table.
+        DataError: An input holds no image, a pattern matches nothing, a table cannot be read, or no part is found in a
+            name.
+        ConfigError: Columns are named, and no input is a table; or `group` captures nothing.
     """
+    pattern = part_pattern(group)
     given = [path for one in inputs for path in expanded(one)]
     if columns and not any(map(is_table, given)):
         raise ConfigError("--column names columns of a CSV file, and INPUT is none: leave it out, or give the table.")
@@ -54,7 +65,19 @@ def chosen(
             found.setdefault(absolute(one.path), one)
     if not compares and any(one.reference for one in found.values()):
         notes.append("column not read: reference, since the model compares with nothing")
-    return list(found.values()), notes
+    return [_with_part(one, pattern) for one in found.values()], notes
+
+
+def _with_part(one: Chosen, pattern: re.Pattern[str] | None) -> Chosen:
+    """The image with the part that its name gives, where a pattern finds parts in names."""
+    if pattern is None:
+        return one
+    if not (match := pattern.search(normal(one.name))) or not match[1]:
+        raise DataError(
+            f"{one.path}: --group '{pattern.pattern}' finds no part in '{one.name}'. Change the expression so that it "
+            "matches every name."
+        )
+    return replace(one, part=match[1])
 
 
 def _in_series(given: Sequence[Path], opener: Opener) -> list[Path]:
@@ -88,12 +111,13 @@ def expanded(one: Path) -> list[Path]:
 def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> tuple[list[Chosen], list[str]]:
     """The images of one input, and notes on what is passed over."""
     if is_table(one):
-        return [_of_table(one.parent, sample) for sample in read_table(one, columns).samples], []
+        table = read_table(one, columns)
+        return [_of_table(one.parent, sample, grouped=table.grouped) for sample in table.samples], []
     root = one if one.is_dir() else one.parent
     images, notes = to_judge(one, opener)
     return [Chosen(path, path.relative_to(root).as_posix(), root) for path in images], notes
 
 
-def _of_table(folder: Path, sample: Sample) -> Chosen:
+def _of_table(folder: Path, sample: Sample, *, grouped: bool) -> Chosen:
     root = folder if sample.path.is_relative_to(folder) else sample.path.parent
-    return Chosen(sample.path, sample.name, root, sample.reference)
+    return Chosen(sample.path, sample.name, root, sample.reference, sample.group if grouped else None)

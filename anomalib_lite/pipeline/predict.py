@@ -11,9 +11,10 @@ from typing import Any
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.pipeline import result_folder
+from anomalib_lite.pipeline import parts, result_folder
 from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report import writing as reporting
@@ -48,6 +49,12 @@ class Predicted:
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     out: Path | None = None
     notes: list[str] = field(default_factory=list)
+    parts: Mapping[str, int] | None = None  # verdict -> number of parts, where these are judged
+
+    @property
+    def decided(self) -> Mapping[str, int]:
+        """How many got which verdict of what the line decides on: parts where they are judged, else images."""
+        return self.counts if self.parts is None else self.parts
 
     @property
     def measured(self) -> int:
@@ -63,9 +70,11 @@ def predict(
     heatmaps: Heatmaps | None = None,
     reference: Path | None = None,
     columns: Mapping[str, str] | None = None,
+    group: str | None = None,
     writing: Writing | None = None,
     overwrite: bool = False,
     each: Callable[[Result], None] = lambda result: None,
+    each_part: Callable[[PartResult], None] = lambda result: None,
     track: Track = untracked,
 ) -> Predicted:
     """Judge files and folders, one image after the other.
@@ -77,34 +86,41 @@ def predict(
         heatmaps: Write pictures of these to OUT/heatmaps; a row names its own.
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed CSV columns.
+        group: A regular expression that finds the part in a name: there is a verdict for each part, too, in parts.csv.
         writing: Writes results in a format of the field to OUT/NAME; a row names its own file.
         overwrite: Replace an earlier result in `out`.
         each: Called with every result.
+        each_part: Called with the result of every part, after all images.
         track: Shows progress.
 
     Raises:
         AnomalibLiteError: `out` holds an earlier result, or is needed and not given; nothing was found.
     """
     _refuse(out, heatmaps, writing, overwrite=overwrite)
-    images, notes = chosen(inputs, model.opener, columns, compares=model.bundle.manifest.compares)
+    images, notes = chosen(inputs, model.opener, columns, group=group, compares=model.bundle.manifest.compares)
+    by_parts, collected = parts.refuse(model, images, group), parts.Collected(model)
     done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
-    writer, report = _rows(out, writing), reporting.Inspected(model, out)
+    writer, report = _rows(out, writing, by_parts=by_parts), reporting.Inspected(model, out)
     with result_folder.taken(out, overwrite=overwrite), writer, report:
         for one in track(images, "inspecting"):
             result, pixels = (seen := _inspected(model, one, reference)).result, seen.pixels
             done.counts[result.verdict] += 1
             picture = result_folder.place(out, one.path, root) if out and result.verdict in shown else None
-            writer.write(result, picture, *([writing(seen, one.path, root, out)] if writing and out else []))
+            more = [writing(seen, one.path, root, out) if out else None] if writing else []
+            writer.write(result, picture, *more, *([one.part] if by_parts else []))
+            collected.add(one.part if by_parts else None, result)
             report.add(result, pixels)
             if out and picture and pixels is not None:
                 write_heatmap(model, result, pixels, out / picture)
             each(result)
+        done.parts = collected.judged(out, each_part)
     return done
 
 
-def _rows(out: Path | None, writing: Writing | None) -> ResultWriter:
-    """What rows are written to, with a column for each kind of file that they name."""
-    return ResultWriter(out, (result_folder.HEATMAP, "written") if writing else (result_folder.HEATMAP,))
+def _rows(out: Path | None, writing: Writing | None, *, by_parts: bool) -> ResultWriter:
+    """What rows are written to, with a column for each kind of file that they name, and for the part."""
+    more = ["written"] if writing else []
+    return ResultWriter(out, (result_folder.HEATMAP, *more, *([result_folder.PART] if by_parts else [])))
 
 
 def _refuse(out: Path | None, heatmaps: Heatmaps | None, writing: Writing | None, *, overwrite: bool) -> None:

@@ -15,8 +15,8 @@ from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
 
-HEATMAPS, METRICS, REPORT = "heatmaps", "metrics.json", "report.html"
-HEATMAP, LABEL, GROUP = "heatmap", "label", "group"  # columns of `predict`, and of `evaluate`
+HEATMAPS, METRICS, REPORT, PARTS = "heatmaps", "metrics.json", "report.html", "parts.csv"
+HEATMAP, PART, LABEL, GROUP = "heatmap", "part", "label", "group"  # columns of `predict`, and of `evaluate`
 PICTURE = ".png"
 BEGINNING = ",".join(COLUMNS[:3]).encode()  # of a table of results, of every version
 LONGEST_NAME, LONGEST_PATH = 255, 4096 if os.name == "posix" else 260  # bytes, where the system does not say
@@ -37,7 +37,7 @@ def refuse_existing(folder: Path | None, *, overwrite: bool) -> None:
     if is_result(folder) and not overwrite:
         raise ConfigError(f"{folder} holds an earlier result. Choose another --out, or replace it with --overwrite.")
     own = _names(folder) if is_result(folder) else ()
-    for name in (CSV, JSON_LINES, METRICS, REPORT):
+    for name in (CSV, JSON_LINES, METRICS, PARTS, REPORT):
         if name not in own and os.path.lexists(folder / name):
             raise ConfigError(
                 f"{folder / name}: is not of an earlier result, so nothing replaces it. Choose another --out."
@@ -101,10 +101,12 @@ def is_result(folder: Path) -> bool:
 def _names(folder: Path) -> tuple[str, ...]:
     """The files of the result in a folder, last what tells that it is one, and is there before any other.
 
-    `evaluate` alone writes metrics.
+    `evaluate` alone writes metrics, `predict` verdicts on parts where it is told of them.
     """
-    measured = (METRICS,) if b"," + LABEL.encode() in _header(folder) else ()
-    return (*measured, REPORT, JSON_LINES, CSV)
+    header = _header(folder)
+    measured = (METRICS,) if b"," + LABEL.encode() in header else ()
+    judged = (PARTS,) if b"," + PART.encode() in header else ()
+    return (*measured, *judged, REPORT, JSON_LINES, CSV)
 
 
 def _header(folder: Path) -> bytes:

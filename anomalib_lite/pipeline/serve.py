@@ -19,6 +19,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.parts import refuse_single
 from anomalib_lite.edge.results import Result
 from anomalib_lite.pipeline import door
 from anomalib_lite.pipeline.budget import BODIES, Budget, Full
@@ -156,7 +157,11 @@ def application(
         body_seconds: For an image to arrive.
         budget: The memory of all requests together; default: that of `budget`.
         allowed: Names that the service answers to; see `door.names`.
+
+    Raises:
+        ConfigError: The model decides once for a part, by all its photographs.
     """
+    refuse_single(model.bundle.manifest.calibration, "serve")
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
     budget = budget or Budget(max(BODIES, 2 * max_body))
     metrics, unready = Metrics(model.model_id), _unready(model)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from anomalib_lite import registry
 from anomalib_lite.calibration import Calibration, calibrate
 from anomalib_lite.calibration.scoring import Scored, score
+from anomalib_lite.calibration.units import unit_of
 from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
@@ -112,6 +113,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         scored.images,
         plan.config.calibration,
         grouped=plan.dataset.grouped,
+        per=unit_of(plan.config.calibration.per, scored.images, grouped=plan.dataset.grouped),
         seed=plan.config.training.seed,
         row=plan.config.calibration.row,
         errors=len(scored.errors),

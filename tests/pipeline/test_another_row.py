@@ -55,9 +55,9 @@ def test_rows_that_do_not_exist_and_what_a_row_excludes_are_refused(
     assert call("calibrate", ten, *out) == 2
     assert "DATA is missing" in capsys.readouterr().err
     assert call("calibrate", ten, "--row", 1, "--max-false-reject", "5%", *out) == 2
-    with pytest.raises(ConfigError, match="leave out --confidence"):
+    with pytest.raises(ConfigError, match="leave out --per, --confidence"):
         recalibrate(ten, None, row=1, confidence=0.9, out=tmp_path / "model")
-    with pytest.raises(ConfigError, match="leave out --confidence"):
+    with pytest.raises(ConfigError, match="leave out --per, --confidence"):
         recalibrate(ten, None, row=1, exclusions=[Exclusion("a", "b")], out=tmp_path / "model")
     assert not (tmp_path / "model").exists()
 

@@ -29,7 +29,7 @@ from anomalib_lite.edge.manifest.sections import (
 )
 from anomalib_lite.errors import ModelError
 
-SCHEMA_VERSION = 2  # of models that older versions must refuse, since these would not heed options and guards
+SCHEMA_VERSION = 2  # of models that older versions must refuse: they would not heed options, guards and parts
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
@@ -192,10 +192,14 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
 
 
 def _is_strict(document: Mapping[str, Any]) -> bool:
-    """Whether a manifest, as JSON, has guards or options of readers: what a later version may add is not known here."""
-    readers = document.get("readers")
+    """Whether a manifest, as JSON, has guards or options of readers, or decides once for a part.
+
+    What a later version may add is not known here.
+    """
+    calibration, readers = document.get("calibration"), document.get("readers")
+    once = isinstance(calibration, Mapping) and calibration.get("per") in ("part-median", "part-mean")
     options = isinstance(readers, list) and any(isinstance(one, dict) and "options" in one for one in readers)
-    return bool(document.get("guards")) or options
+    return bool(document.get("guards")) or options or once
 
 
 def _is_inside(name: str) -> bool:

@@ -1,0 +1,130 @@
+"""One verdict for a part that is photographed several times, by the rule that its model was calibrated with."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from anomalib_lite.edge import decision
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.manifest import Calibration, Per
+from anomalib_lite.edge.results import Result
+from anomalib_lite.errors import ConfigError, ErrorCode
+
+COLUMNS = (
+    "part", "verdict", "score", "p_value", "photographs", "reject_threshold", "review_threshold", "model_id",
+    "error_code", "error", "note",
+)  # fmt: skip
+JOINED: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType(
+    {"photograph": max, "part": max, "part-median": statistics.median, "part-mean": statistics.fmean}
+)  # of a photograph, its only score
+ONCE = ("part-median", "part-mean")  # where no photograph alone decides
+
+
+@dataclass(frozen=True)
+class PartResult:
+    """The verdict on a part, and those on its photographs. Nothing that was not measured has a value."""
+
+    part: str
+    verdict: Verdict
+    photographs: tuple[Result, ...]
+    reject_threshold: float
+    review_threshold: float
+    model_id: str
+    score: float | None = None  # the largest, the median or the mean of its photographs; None where it is ERROR
+    p_value: float | None = None
+    error_code: str | None = None  # those of `ImageError`, or incomplete_part
+    error: str | None = None
+    note: str = ""  # where the bound is not about a part that was photographed so often
+
+    def row(self) -> dict[str, Any]:
+        """The values of `COLUMNS`, as JSON has them."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        return values | {"verdict": self.verdict.value, "photographs": len(self.photographs)}
+
+
+def joined(scores: Sequence[float], per: Per) -> float:
+    """The one score that is compared with the thresholds."""
+    return float(JOINED[per](scores))
+
+
+def refuse_photographs(calibration: Calibration) -> None:
+    """Raise where a model decides on photographs, and one verdict for a part has no bound.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if calibration.per == "photograph":
+        raise ConfigError(
+            "this model decides on each photograph, and its bound is about photographs: leave out --group, or call "
+            "`inspect`. For a verdict on parts, calibrate it with `calibrate MODEL DATA --per part`."
+        )
+
+
+def refuse_single(calibration: Calibration, what: str) -> None:
+    """Raise where a model decides once for a part, and photographs come one by one.
+
+    Args:
+        calibration: Of the model.
+        what: What the photographs would be given to.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if calibration.per in ONCE:
+        how = calibration.per.removeprefix("part-")
+        raise ConfigError(
+            f"this model decides once for a part, by the {how} of its photographs, and {what} judges photographs one "
+            "by one. Use `predict --group REGEX`, `Model.inspect_part` in a program, or calibrate the model with "
+            "`calibrate MODEL DATA --per photograph`."
+        )
+
+
+def judged(part: str, photographs: Sequence[Result], calibration: Calibration, model_id: str) -> PartResult:
+    """The verdict on a part.
+
+    A photograph that could not be measured makes the part ERROR: with it, a median may lie anywhere. Only where any
+    photograph decides, one that is NG makes the part NG whatever the others are.
+
+    Args:
+        part: What the result calls it.
+        photographs: The results of `Model.inspect`, at least one.
+        calibration: Of the model that gave them.
+        model_id: Of that model.
+
+    Raises:
+        ConfigError: The model decides on photographs.
+    """
+    refuse_photographs(calibration)
+    limits = calibration.limits
+    result = PartResult(part, Verdict.ERROR, tuple(photographs), limits.reject, limits.review, model_id)
+    if not photographs:
+        said = f"{part}: no photograph of the part was given."
+        return replace(result, error_code=ErrorCode.INCOMPLETE_PART, error=said)
+    failed = [one for one in photographs if one.score is None]
+    scores = [one.score for one in photographs if one.score is not None]
+    certain = calibration.per == "part" and any(one.verdict is Verdict.NG for one in photographs)
+    if failed and not certain:
+        said = f"{len(failed)} of {len(photographs)} photographs could not be measured: {failed[0].error}"
+        return replace(result, error_code=failed[0].error_code, error=said)
+    score = joined(scores, calibration.per)
+    return replace(
+        result,
+        verdict=decision.decide(score, limits),
+        score=score,
+        p_value=decision.p_value(score, np.array(calibration.scores, np.float64), calibration.refused),
+        note=_unlike(len(photographs), calibration),
+    )
+
+
+def _unlike(number: int, calibration: Calibration) -> str:
+    """What is to be said where a part was photographed otherwise than those of the calibration."""
+    fewest, most = calibration.images_per_unit.min or 1, calibration.images_per_unit.max
+    fits = number <= most and (calibration.per == "part" or number >= fewest)
+    times = f"{most}" if fewest == most else f"{fewest} to {most}"
+    return "" if fits else f"{number} photographs, the bound is about parts with {times}"

@@ -1,0 +1,172 @@
+"""One verdict for a part: by its largest score, its median or its mean; ERROR where it cannot be told."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import call
+
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge import parts as edge_parts
+from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.manifest import ImagesPerUnit, Manifest, Per
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import Result
+from anomalib_lite.edge.watch import Watcher
+from anomalib_lite.errors import ConfigError, ErrorCode, ModelError
+
+GROUP = r"part(\d+)"
+
+
+def of(model_path: Path, per: Per) -> Model:
+    """The tests' model, as if it were calibrated on such units."""
+    loaded = bundle.load(model_path)
+    calibration = replace(loaded.manifest.calibration, per=per, images_per_unit=ImagesPerUnit(2, 2, 2))
+    manifest = replace(loaded.manifest, calibration=calibration)
+    model = Model(loaded)
+    return Model.around(Bundle(loaded.path, manifest, loaded.model_id, {}), model.intake, model.runtime)
+
+
+def seen(model: Model, *scores: float | None) -> list[Result]:
+    """Results with these scores; None could not be measured."""
+    limits = model.thresholds
+    verdicts = [
+        Verdict.ERROR
+        if s is None
+        else Verdict.NG
+        if s > limits.reject
+        else Verdict.REVIEW
+        if s > limits.review
+        else Verdict.OK
+        for s in scores
+    ]
+    return [
+        replace(model.refuse(f"{number}.png", "torn"), verdict=verdict, score=score)
+        for number, (score, verdict) in enumerate(zip(scores, verdicts, strict=True))
+    ]
+
+
+def judged(model: Model, *scores: float | None) -> edge_parts.PartResult:
+    return edge_parts.judged("7", seen(model, *scores), model.bundle.manifest.calibration, model.model_id)
+
+
+def test_the_rule_of_the_calibration_decides(model_path: Path) -> None:
+    high, low = Model(model_path).thresholds.reject + 1.0, 0.0
+    any_, median, mean = (of(model_path, per) for per in ("part", "part-median", "part-mean"))
+    assert judged(any_, low, low, high).verdict == "NG"
+    assert judged(median, low, low, high).verdict == "OK"
+    assert judged(median, low, high, high).verdict == "NG"
+    assert judged(mean, low, 4 * high).score == 2 * high
+    found = judged(median, low, high)
+    assert (found.score, found.p_value) == (high / 2, edge_parts.decision.p_value(high / 2, sorted(any_._scores)))
+    assert found.row()["photographs"] == 2
+
+
+def test_what_could_not_be_measured_makes_a_part_an_error_unless_another_photograph_is_ng(model_path: Path) -> None:
+    high = Model(model_path).thresholds.reject + 1.0
+    any_, median = of(model_path, "part"), of(model_path, "part-median")
+    assert judged(any_, 0.0, None).verdict == "ERROR"
+    assert judged(any_, high, None).verdict == "NG", "whatever the other one shows"
+    found = judged(median, high, high, None)
+    assert (found.verdict, found.score, found.error_code) == ("ERROR", None, ErrorCode.INTERNAL)
+    assert found.error == "1 of 3 photographs could not be measured: 2.png: torn"
+    nothing = any_.inspect_part([], part="9")
+    assert (nothing.verdict, nothing.error_code, nothing.part) == ("ERROR", "incomplete_part", "9")
+
+
+def test_other_numbers_of_photographs_are_said(model_path: Path) -> None:
+    any_, median = of(model_path, "part"), of(model_path, "part-median")
+    assert judged(any_, 0.0).note == judged(median, 0.0, 0.0).note == ""
+    assert judged(median, 0.0).note == "1 photographs, the bound is about parts with 2"
+    assert judged(any_, 0.0, 0.0, 0.0).note == "3 photographs, the bound is about parts with 2"
+
+
+def test_a_part_is_inspected_once(model_path: Path, parts: Path) -> None:
+    median = of(model_path, "part-median")
+    shots = sorted((parts / "train/good").glob("part03_*.png"))
+    found = median.inspect_part(shots, part="03")
+    assert found.score == statistics.median(one.score or 0.0 for one in found.photographs)
+    assert [one.image for one in found.photographs] == [str(shot) for shot in shots]
+    with pytest.raises(ConfigError, match="calibrate MODEL DATA --per part"):
+        of(model_path, "photograph").inspect_part(shots)
+
+
+def test_what_judges_photographs_one_by_one_refuses_a_model_that_decides_once(model_path: Path, tmp_path: Path) -> None:
+    from anomalib_lite.pipeline.serve import application
+
+    for per in ("part-median", "part-mean"):
+        with pytest.raises(ConfigError, match=r"watch judges photographs one by one\. Use `predict --group REGEX`"):
+            Watcher(of(model_path, per), tmp_path)
+        with pytest.raises(ConfigError, match="serve judges photographs one by one"):
+            application(of(model_path, per))
+    Watcher(of(model_path, "part"), tmp_path)
+
+
+def test_older_versions_refuse_a_model_that_decides_once(model_path: Path) -> None:
+    document = of(model_path, "part-median").bundle.manifest.to_json()
+    assert document["schema_version"] == 2
+    assert Manifest.from_json(document, model_path).calibration.per == "part-median"
+    document["calibration"]["per"] = "part"
+    with pytest.raises(ModelError, match="schema 2 is newer"):
+        Manifest.from_json(document, model_path)
+
+
+@pytest.fixture(scope="module")
+def median_path(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tests' model, written as one that decides by the median."""
+    path, loaded = tmp_path_factory.mktemp("median") / "model", bundle.load(model_path)
+    files = {name: loaded.read(name) for name in loaded.manifest.files}
+    bundle.write(path, of(model_path, "part-median").bundle.manifest, files, overwrite=False)
+    return path
+
+
+def test_predict_has_a_row_for_each_part(
+    median_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words: list[Any] = ["predict", median_path, parts / "train/good", "--group", GROUP, "--out", tmp_path / "out"]
+    assert call(*words, "--json") == 0
+    printed = capsys.readouterr()
+    rows = [json.loads(line) for line in printed.out.splitlines()]
+    assert (sum("image" in row for row in rows), sum("part" in row for row in rows)) == (40, 20)
+    lines = (tmp_path / "out/parts.csv").read_text().splitlines()
+    assert lines[0] == ",".join(edge_parts.COLUMNS)
+    assert len(lines) == 21
+    assert lines[1].startswith("00,")
+    assert (tmp_path / "out/results.csv").read_text().splitlines()[0].endswith(",heatmap,part")
+    assert "parts: " in printed.err
+    assert call(*words) == 2, "an earlier result"
+    assert call(*words[:3], "--out", tmp_path / "out", "--overwrite") == 2, "parts are not named"
+    assert "say which images show one part" in capsys.readouterr().err
+    assert call("predict", median_path, parts / "test", "--group", GROUP, "--fail-on-ng") == 1
+    assert call("predict", median_path, parts / "test", "--group", r"lot(\d+)") == 3
+    assert "finds no part in" in capsys.readouterr().err
+
+
+def test_predict_on_a_table_takes_its_parts(median_path: Path, parts: Path, tmp_path: Path) -> None:
+    images = sorted((parts / "train/good").glob("part0[01]_*.png"))
+    rows = "".join(f"{image},{image.stem[:6]}\n" for image in images)
+    (tmp_path / "table.csv").write_text(f"image,group\n{rows}")
+    assert call("predict", median_path, tmp_path / "table.csv", "--out", tmp_path / "out") == 0
+    assert [line.split(",")[0] for line in (tmp_path / "out/parts.csv").read_text().splitlines()] == [
+        "part",
+        "part00",
+        "part01",
+    ]
+    assert (
+        call("predict", median_path, parts / "test/good", "--group", GROUP, "--out", tmp_path / "out", "--overwrite")
+        == 0
+    )
+    assert len((tmp_path / "out/parts.csv").read_text().splitlines()) == 11
+
+
+def test_a_model_that_decides_on_photographs_gives_no_verdict_on_parts(
+    model_path: Path, parts: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("predict", model_path, parts / "test/good", "--group", GROUP) == 2
+    assert "its bound is about photographs: leave out --group" in capsys.readouterr().err
