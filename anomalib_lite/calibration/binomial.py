@@ -10,6 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+SUREST = 1e-12  # a smaller probability of failing is beyond the numbers here
+
 
 def binomial_tails(k: int, n: int, p: float) -> tuple[float, float]:
     """(P(X <= k), P(X > k)) for X ~ Bin(n, p). The smaller of the two is exact to 1e-8 of itself, however small."""
@@ -72,6 +74,14 @@ def needed(rate: float, confidence: float) -> int:
     """Smallest n whose largest score certifies `rate` (Wilks): 59 for 5 % at 95 %, 299 for 1 %."""
     n = max(1, math.ceil(math.log1p(-confidence) / math.log1p(-rate)) - 1)
     return n if largest_allowed(n, rate, confidence) is not None else n + 1
+
+
+def paid(confidence: float, repetition: int) -> float:
+    """The confidence that the k-th repetition of a calibration is held to: it may fail with delta / 2^k.
+
+    All repetitions together then fail with delta at most, with the first, which is held to delta itself, with 2 delta.
+    """
+    return 1 - max((1 - confidence) / 2**repetition, SUREST)
 
 
 def in_all(held_out: int, holdout: float) -> int:

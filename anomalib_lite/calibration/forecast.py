@@ -38,4 +38,5 @@ def forecast(
     if not missing:
         return said
     asked = percent_up(rates.max_false_reject)
-    return f"{said}; for {asked}, {ways(n, missing, unit, holdout, approximate=approximate)}"
+    remedies = ways(n, unit, rates.max_false_reject, rates.confidence, holdout=holdout, approximate=approximate)
+    return f"{said}; for {asked}, {remedies}"

@@ -11,6 +11,9 @@ One value per part, because images of one part are not independent: see `units`.
 often it is not OK, so it includes NG; where too few parts are held out for both, it is a row of the menu. The
 thresholds of the anomaly map follow the same rule on the largest pixel.
 
+Calibrating again until it passes would break the bound: the k-th repetition of a calibration is held to a confidence
+of 1 - delta / 2^k, so that all of them hold together (a union bound over the model's history).
+
 An image that the gate refused has an infinite score: "NG or refused" is what the bound counts. Where so many are
 refused that s_(n-r) is infinite, the first row of the menu that is finite is taken, with the bound of that row.
 
@@ -30,7 +33,7 @@ from functools import cached_property
 from typing import Any, TypedDict, Unpack
 
 from anomalib_lite.calibration import menu
-from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed
+from anomalib_lite.calibration.binomial import bound_of_maximum, largest_allowed, needed, paid
 from anomalib_lite.calibration.statement import sentences
 from anomalib_lite.calibration.units import ScoredImage, Value, decided_on, joined, refuse_unknown_parts
 from anomalib_lite.config import Rates
@@ -59,6 +62,7 @@ class Facts(TypedDict, total=False):
     simulated: bool
     gated: bool
     unlabelled: int
+    retrained: int
     holdout: float | None
     history: tuple[Mapping[str, Any], ...]
 
@@ -95,7 +99,7 @@ def calibrate(
     """
     used = _select(scores, exclusions, errors)
     used = used if grouped else _each_for_itself(used, per)
-    counted = _Counted(used, _score, per, seed, rates.confidence)
+    counted = _Counted(used, _score, per, seed, paid(rates.confidence, len(facts.get("history", ()))))
     peaks = replace(counted, value=_map_peak)
     calibration = Calibration(
         confidence=rates.confidence, unit="group" if grouped else "image",

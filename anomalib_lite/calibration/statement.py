@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from anomalib_lite.calibration.binomial import in_all
+from anomalib_lite.calibration.binomial import in_all, needed, paid
 from anomalib_lite.edge.manifest import Calibration, Certified
 
 NAMED = 3  # images named in a sentence; all of them are in the manifest
@@ -56,9 +56,7 @@ def sentences(calibration: Calibration) -> list[str]:
         said.append(f"Excluded: {exclusion.image}, because {exclusion.because}.")
     if calibration.exclusions:
         said.append("The bound holds if the excluded are confirmed not good.")
-    if calibration.history:
-        said.append(f"Calibrated {_count(len(calibration.history), 'time')} before: see the history in the manifest.")
-    return said
+    return [*said, *_repeated(calibration)]
 
 
 def _bound(calibration: Calibration) -> str:
@@ -122,39 +120,65 @@ def _counted(calibration: Calibration) -> list[str]:
 
 
 def remedy(calibration: Calibration) -> str:
-    """How many parts are missing for the rate that was asked for, by either way of adding them."""
+    """How many parts are needed for the rate that was asked for, by either way of adding them."""
     return ways(
         calibration.n,
-        calibration.reject.missing,
         _unit(calibration),
-        calibration.holdout,
+        calibration.reject.asked,
+        calibration.confidence,
+        repetition=len(calibration.history),
+        holdout=calibration.holdout,
         approximate=calibration.approximate,
         simulated=calibration.simulated,
     )
 
 
 def ways(
-    n: int, missing: int, unit: str, holdout: float | None, *, approximate: bool = False, simulated: bool = False
-) -> str:
+    n: int, unit: str, asked: float, confidence: float, *, repetition: int = 0, holdout: float | None = None,
+    approximate: bool = False, simulated: bool = False,
+) -> str:  # fmt: skip
     """How parts that are missing may be added, with their numbers.
 
     Args:
         n: Parts that are held out.
-        missing: Parts that are missing beside them.
         unit: "part", or "image" where parts are not known.
+        asked: The rate to certify.
+        confidence: Of a first calibration.
+        repetition: Calibrations of this model before the one at hand; one more needs more parts.
         holdout: Share of the parts that a training holds out; None where it is not by a share.
         approximate: Whether every part is held out once, by cross-fitting.
         simulated: Whether the images are simulated, so that photographs cannot be added to them.
     """
+    first, again = needed(asked, confidence), needed(asked, paid(confidence, repetition + 1))
     if approximate:
-        return f"{missing:,} more good {unit}s are needed, {n + missing:,} in all"
-    held_out = f"{n + missing:,} held-out {unit}s are needed, {missing:,} more"
-    if holdout is None:
-        return held_out if simulated else f"{held_out}: give {missing:,} new ones to `calibrate --add`"
-    whole, share = in_all(n + missing, holdout), percent_down(holdout)
-    training = f"train again with {whole:,} good {unit}s in all, of which {share} are held out"
-    adding = "" if simulated else f"give {missing:,} new ones to `calibrate --add`, or "
-    return f"{held_out}: {adding}{training}"
+        return f"{first - n:,} more good {unit}s are needed, {first:,} in all"
+    ways = []
+    if holdout is not None:
+        whole, share = in_all(first, holdout), percent_down(holdout)
+        ways.append(f"train again with {whole:,} good {unit}s in all, of which {share} are held out")
+    if not simulated:
+        ways.append(f"give {again - n:,} new ones to `calibrate --add` (a repeated calibration needs {again:,})")
+    return f"{first:,} held-out {unit}s are needed" + (f": {', or '.join(ways)}" if ways else f", {first - n:,} more")
+
+
+def _repeated(calibration: Calibration) -> list[str]:
+    """What was calibrated or trained before on the way to this one, and how that is paid for."""
+    said, times = [], len(calibration.history)
+    if times:
+        level = percent_down(paid(calibration.confidence, times))
+        said.append(f"Calibrated {_count(times, 'time')} before: to pay for that, this one is held to {level}.")
+        if all("menu" in earlier for earlier in calibration.history[1:]):  # older versions did not pay
+            failing = round(1 - calibration.confidence, 12)
+            said[0] += (
+                f" All repetitions together break a bound in at most {percent_up(failing)} of cases, with the first "
+                f"calibration in at most {percent_up(2 * failing)}."
+            )
+    if calibration.retrained:
+        said.append(
+            f"Trained {_count(calibration.retrained, 'time')} before and calibrated on some of the same images: the "
+            "bound is about each training, not about the best of them."
+        )
+    return said
 
 
 def _scope(calibration: Calibration) -> str:

@@ -17,7 +17,7 @@ from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.errors import MissingExtra
+from anomalib_lite.errors import AnomalibLiteError, MissingExtra
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.check import carried
 from anomalib_lite.pipeline.predict import Track, untracked
@@ -120,6 +120,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         approximate=not plan.held_out,
         simulated=plan.simulated,
         unlabelled=plan.unlabelled,
+        retrained=_retrained(plan, scored),
         holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
@@ -132,6 +133,18 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
     return Trained(written, calibration, scored.errors)
+
+
+def _retrained(plan: Plan, scored: Scored) -> int:
+    """How many trainings this one replaces that were calibrated on some of the same images."""
+    if not plan.request.overwrite:
+        return 0
+    try:
+        before = bundle.load(plan.request.out).manifest
+    except AnomalibLiteError:  # nothing is there, or no model
+        return 0
+    same = before.data.calibrated.keys() & scored.hashes.keys()
+    return before.calibration.retrained + 1 if same else 0
 
 
 def _scored(plan: Plan, runtime: Runtime, track: Track, samples: Sequence[Sample] | None = None) -> Scored:

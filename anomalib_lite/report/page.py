@@ -174,7 +174,9 @@ def _flags(calibration: Calibration) -> list[str]:
     if calibration.simulated:
         flags.append("Simulated bound: not about photographs of parts")
     if calibration.reject.missing:
-        flags.append(f"{calibration.reject.missing:,} more good {_unit(calibration)} needed: {remedy(calibration)}")
+        flags.append(
+            f"Fewer {_unit(calibration)} than {percent_up(calibration.reject.asked)} takes: {remedy(calibration)}"
+        )
     if not calibration.has_review_band:
         flags.append("No review band")
     if calibration.unit == "image":

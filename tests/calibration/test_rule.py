@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from anomalib_lite.calibration import Calibration, Exclusion, ScoredImage, calibrate
+from anomalib_lite.calibration.binomial import needed
 from anomalib_lite.calibration.statement import percent_down, percent_up, sentences
 from anomalib_lite.config import Rates
 from anomalib_lite.edge.decision import Verdict, decide
@@ -230,7 +231,8 @@ def test_the_statement_for_few_parts() -> None:
     said = calibrate(images(scores, per_part=4), ONE_PERCENT, grouped=True, errors=2).statement
     assert list(said) == [
         "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
-        "; asked for 1 %: 299 held-out parts are needed, 264 more: give 264 new ones to `calibrate --add`.",
+        "; asked for 1 %: 299 held-out parts are needed: give 333 new ones to `calibrate --add` (a repeated calibration "
+        "needs 368).",
         "Counted per part: it is rejected where any of its photographs is.",
         "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
         "void the bound.",
@@ -347,3 +349,45 @@ def test_scores_that_are_all_the_same_certify_nothing() -> None:
         calibrate(same, Rates(), grouped=True)
     calibrate(same[:1], Rates(), grouped=True)
     calibrate([*same, ScoredImage("other.png", "other", 3.6, 1.0)], Rates(), grouped=True)
+
+
+def test_a_repeated_calibration_is_paid_for() -> None:
+    """The k-th is held to delta / 2^k: parts for 1 % grow from 299 to 368, 437, 505."""
+    scores = [float(i) for i in range(35)]
+    last = calibrate(images(scores), ONE_PERCENT, grouped=True, holdout=0.3)
+    for k, parts in enumerate((299, 368, 437, 505)):
+        assert last.reject.bound == pytest.approx(1 - (0.05 / 2**k) ** (1 / 35))
+        assert last.reject.missing == parts - 35
+        more = needed(0.01, 1 - 0.05 / 2 ** (k + 1))
+        assert (
+            f"give {more - 35} new ones to `calibrate --add` (a repeated calibration needs {more})" in last.statement[0]
+        )
+        assert "train again with 997 good parts in all" in last.statement[0], "which is a first calibration"
+        last = calibrate(images(scores), ONE_PERCENT, grouped=True, holdout=0.3, history=last.as_history())
+    assert last.statement[-1] == (
+        "Calibrated 4 times before: to pay for that, this one is held to 99.68 %. All repetitions together break a "
+        "bound in at most 5 % of cases, with the first calibration in at most 10 %."
+    )
+    assert last.menu[0].bound > calibrate(images(scores), ONE_PERCENT, grouped=True).menu[0].bound
+
+
+def test_a_history_of_twelve_calibrations() -> None:
+    last = calibrate(images([1.0, 2.0]), Rates.of(0.01, 1 - 1e-6), grouped=True)
+    for _ in range(60):
+        last = calibrate(images([1.0, 2.0]), Rates.of(0.01, 1 - 1e-6), grouped=True, history=last.as_history())
+        assert 0 < last.reject.bound < 1
+    assert len(last.history) == 60
+
+
+def test_a_history_of_older_versions_was_not_paid_for_and_nothing_joint_is_said() -> None:
+    last = calibrate(images([1.0, 2.0]), ONE_PERCENT, grouped=True)
+    for _ in range(2):
+        last = calibrate(images([1.0, 2.0]), ONE_PERCENT, grouped=True, history=last.as_history())
+    older = tuple({key: value for key, value in one.items() if key != "menu"} for one in last.history)
+    said = sentences(dataclasses.replace(last, history=older))[-1]
+    assert said == "Calibrated 2 times before: to pay for that, this one is held to 98.7 %."
+
+
+def test_trainings_on_the_same_images_are_recorded() -> None:
+    said = calibrate(images([1.0, 2.0]), ONE_PERCENT, grouped=True, retrained=2).statement[-1]
+    assert said.startswith("Trained 2 times before and calibrated on some of the same images: the bound is about each")

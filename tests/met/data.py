@@ -191,7 +191,7 @@ CASES = [
     Case(14, "made smaller", large, CHECK, 0, ("1,000 x 1,000 are made smaller, to 256 x 256", "becomes 2.6 x 2.6")),
     Case(14, "a group that is no part", few, (*CHECK, "--group", r"lot(\d+)"), 0, ("60 images in 3 parts: 0, 1, 2",)),
     Case(15, "parts that are missing", good, (*TRAIN, *GROUP), 0,
-         ("299 held-out parts are needed, 297 more", "calibrate --add", "997 good parts in all")),
+         ("299 held-out parts are needed", "997 good parts in all", "366 new ones to `calibrate --add`")),
     Case(19, "calibrate on defects", lambda root: bad(root, ""), CALIBRATE, 3, ("4 of 4 parts NG", "--all-good")),
     Case(19, "told that they are good", lambda root: bad(root, ""), (*CALIBRATE, "--all-good"), 0,
          ("4 of 4 parts NG",)),

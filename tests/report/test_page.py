@@ -146,7 +146,7 @@ def test_says_what_limits_the_bound() -> None:
     for sentence in calibrated.statement:
         assert " ".join(sentence.split()) in text
     assert "Approximate bound: cross-fitted" in text
-    assert f"{calibrated.reject.missing} more good parts needed" in text
+    assert "Fewer parts than 5 % takes: 49 more good parts are needed, 59 in all" in text
     assert "No review band" in text
     assert "3 images overlap with the fit" in text
     assert "The slider stops at the rows of the menu." in text

@@ -155,6 +155,7 @@ class Calibration:
     approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
     simulated: the good images were simulated from golden ones, so the bound is one on simulations.
     unlabelled: images that the model was fitted on and that nobody called good: it takes a mixed lot.
+    retrained: trainings that this one replaced, and that were calibrated on some of the same images.
     holdout: the share of the parts that a training like this one holds out; None where it is not by a share.
     statement: all that has to be said of it, the bound first.
     history: earlier calibrations of the same model as JSON, oldest first.
@@ -172,6 +173,7 @@ class Calibration:
     approximate: bool = False
     simulated: bool = False
     unlabelled: int = 0
+    retrained: int = field(default=0, metadata=NEWER)
     holdout: float | None = None
     exclusions: tuple[Exclusion, ...] = ()
     statement: tuple[str, ...] = ()
@@ -234,6 +236,7 @@ class Calibration:
         yield Rule("images", self.images, self.images >= self.n, "at least as many as there are scores")
         held_out = self.holdout is None or 0 < self.holdout < 1
         yield Rule("holdout", self.holdout, held_out, "a share above 0 and below 1")
+        yield Rule("retrained", self.retrained, self.retrained >= 0, "a whole number from 0 on")
         yield Rule("refused", self.refused, self.refused >= 0, "a whole number from 0 on")
         ranks = [point.rank for point in self.menu]
         sorted_rows = all(a < b for a, b in pairwise(ranks)) and all(rank < self.n for rank in ranks)
