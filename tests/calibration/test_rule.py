@@ -230,9 +230,9 @@ def test_the_statement_for_few_parts() -> None:
     scores = [float(i) for i in range(1, 141)]
     said = calibrate(images(scores, per_part=4), ONE_PERCENT, grouped=True, errors=2).statement
     assert list(said) == [
-        "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
-        "; asked for 1 %: 299 held-out parts are needed: give 333 new ones to `calibrate --add` (a repeated calibration "
-        "needs 368).",
+        "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the "
+        "threshold; asked for 1 %: 299 held-out parts are needed: give 333 new ones to `calibrate --add` (a repeated "
+        "calibration needs 368).",
         "Counted per part: it is rejected where any of its photographs is.",
         "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
         "void the bound.",
@@ -359,9 +359,8 @@ def test_a_repeated_calibration_is_paid_for() -> None:
         assert last.reject.bound == pytest.approx(1 - (0.05 / 2**k) ** (1 / 35))
         assert last.reject.missing == parts - 35
         more = needed(0.01, 1 - 0.05 / 2 ** (k + 1))
-        assert (
-            f"give {more - 35} new ones to `calibrate --add` (a repeated calibration needs {more})" in last.statement[0]
-        )
+        adding = f"give {more - 35} new ones to `calibrate --add` (a repeated calibration needs {more})"
+        assert adding in last.statement[0]
         assert "train again with 997 good parts in all" in last.statement[0], "which is a first calibration"
         last = calibrate(images(scores), ONE_PERCENT, grouped=True, holdout=0.3, history=last.as_history())
     assert last.statement[-1] == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from conftest import Once, call, recalibrate
@@ -14,6 +15,7 @@ from anomalib_lite.edge.manifest import without_names
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.selfcheck import judged_again
+from anomalib_lite.pipeline.train import _retrained
 
 GROUP = r"part(\d+)"
 
@@ -89,3 +91,15 @@ def test_a_training_refuses_a_row_before_the_fit(
     assert "row 3 is not on the menu: 6 good parts carry the rows 0." in capsys.readouterr().err
     assert call("data", "check", parts, "--group", GROUP, "--set", "calibration.row=3") == 2
     assert call("data", "check", parts, "--group", GROUP, "--set", "calibration.row=0") == 0
+
+
+def test_a_training_that_replaces_one_on_the_same_images_is_recorded(ten: Path, model_path: Path) -> None:
+    def before(out: Path, images: dict[str, str], *, overwrite: bool = True) -> int:
+        request = SimpleNamespace(overwrite=overwrite, out=out)
+        return _retrained(SimpleNamespace(request=request), SimpleNamespace(hashes=images))  # type: ignore[arg-type]
+
+    same = dict(bundle.load(ten).manifest.data.calibrated)
+    assert before(ten, same) == 1
+    assert before(ten, dict(list(same.items())[:1])) == 1, "of one part, too"
+    assert before(ten, same, overwrite=False) == 0
+    assert before(model_path, same) == before(ten.parent / "nothing", same) == 0
