@@ -273,7 +273,7 @@ def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fit
     for part in (
         "Approximate: thresholds come from sibling models",
         "At most 1 % of good images are rejected if images are independent (confidence 95 %), from 473 held-out images"
-        ", 1 of them allowed above the threshold.\n",
+        ", none above the threshold.\n",
         "At most 5 % of good images are not OK, that is REVIEW or NG (confidence 95 %)",
         "not both jointly",
         "Excluded: a473, because it is scratched.",

@@ -172,8 +172,8 @@ def test_it_plans_with_this_holdout(tmp_path: Path) -> None:
     assert divided.endswith("folder, 30 images of 30 parts to fit, 10 images of 10 parts to calibrate")
     assert certified == (
         "10 held-out parts can certify at most 25.9 % at 95 % confidence, none above the threshold; for 2 %, 149 "
-        "held-out parts are needed: train again with 596 good parts in all, of which 25 % are held out, or give 173 new "
-        "ones to `calibrate --add` (a repeated calibration needs 183)"
+        "held-out parts are needed: train again with 596 good parts in all, of which 25 % are held out, or give 173 "
+        "new ones to `calibrate --add` (a repeated calibration needs 183)"
     )
 
 
