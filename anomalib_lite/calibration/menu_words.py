@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
 from anomalib_lite.calibration.statement import percent_down, percent_up
-from anomalib_lite.edge.manifest import Calibration
+from anomalib_lite.edge.manifest import Calibration, HeldOut
 
 
 def cells(calibration: Calibration) -> list[tuple[str, str, str, str]]:
@@ -17,6 +20,24 @@ def cells(calibration: Calibration) -> list[tuple[str, str, str, str]]:
         )
         for point in calibration.menu
     ]
+
+
+def suspects(held_out: Iterable[HeldOut], most: int = 5) -> str:
+    """The good images with the highest scores, and what to do with them; empty where nothing is recorded.
+
+    Whether one is left out must not depend on how high it is: all are to be looked at, and only confirmed defects are
+    removed. Bashari, Sesia, Romano, arXiv 2502.04807.
+    """
+    scored = [(math.inf if one.score is None else one.score, one.image) for one in held_out]
+    highest = sorted(scored, reverse=True)[:most]
+    named = ", ".join(f"{name} ({'refused' if math.isinf(score) else f'{score:.6g}'})" for score, name in highest)
+    if not named:
+        return ""
+    return (
+        f"The highest of the good images: {named}. Look at all of them, for a defect among them hides others like it. "
+        "Leave out only what is confirmed to be defective (calibrate MODEL DATA --exclude FILE --because TEXT): "
+        "without a good one the bound is void."
+    )
 
 
 def advice(calibration: Calibration) -> str:

@@ -129,6 +129,7 @@ def _show(done: Trained, path: Path) -> None:
 
     console.notes(done.notes)
     console.calibrated(done.calibration, done.errors)
+    console.suspects(done.bundle.manifest)
     console.out(f"model   {path}  ({done.bundle.model_id})")
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from anomalib_lite.calibration import Calibration
+    from anomalib_lite.edge.manifest import Manifest
     from anomalib_lite.registry import Registry
     from anomalib_lite.registry.describing import Option
 
@@ -129,6 +130,14 @@ def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> N
     for name, reason in errors:
         paragraph(shown(f"ERROR {name}: {reason}"))
     _menu(calibration)
+
+
+def suspects(manifest: Manifest) -> None:
+    """Print which of the good images are to be looked at."""
+    from anomalib_lite.calibration import menu_words
+
+    if said := menu_words.suspects(manifest.data.held_out):
+        paragraph(shown(said))
 
 
 def _menu(calibration: Calibration) -> None:

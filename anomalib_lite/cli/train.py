@@ -186,5 +186,6 @@ def _show(trained: Trained, out: Path) -> None:
     from anomalib_lite.cli import console
 
     console.calibrated(trained.calibration, trained.errors)
+    console.suspects(trained.bundle.manifest)
     console.out(f"model   {out}  ({trained.bundle.model_id})")
     console.out(f"report  {out / 'report.html'}")

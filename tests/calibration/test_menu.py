@@ -15,6 +15,7 @@ from anomalib_lite.calibration import Calibration, Exclusion, ScoredImage, calib
 from anomalib_lite.calibration.binomial import bound_at, exact_interval, largest_allowed
 from anomalib_lite.config import Rates
 from anomalib_lite.edge.decision import p_value
+from anomalib_lite.edge.manifest import HeldOut
 from anomalib_lite.edge.manifest.parsing import parsed, plain
 from anomalib_lite.errors import ConfigError, DataError
 
@@ -151,3 +152,11 @@ def test_more_refused_parts_than_may_lie_above_certify_nothing() -> None:
     assert calibrate(refused, ONE_PERCENT, grouped=True, exclusions=left_out).reject.allowed == 3
     with pytest.raises(DataError, match="refused 3 of 3 good images"):
         calibrate(parts([math.inf] * 3), ONE_PERCENT, grouped=True)
+
+
+def test_the_highest_good_images_are_named_with_what_to_do() -> None:
+    held_out = [HeldOut(f"a{i}", f"part{i}", "0", None if i == 3 else float(i), 0.0) for i in range(9)]
+    said = menu_words.suspects(held_out, 3)
+    assert said.startswith("The highest of the good images: a3 (refused), a8 (8), a7 (7). Look at all of them")
+    assert "only what is confirmed to be defective" in said
+    assert menu_words.suspects([]) == ""
