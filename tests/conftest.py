@@ -161,7 +161,8 @@ def train() -> Callable[..., Trained]:
 @pytest.fixture(scope="session")
 def model_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
     """A bundle of the tests' detector on `parts`. Not to be changed: copy it."""
-    return once("gauss", lambda folder: train(parts, folder / "model")) / "model"
+    per_part = {"calibration.per": "part"}
+    return once("gauss", lambda folder: train(parts, folder / "model", per_part)) / "model"
 
 
 @pytest.fixture(scope="session")

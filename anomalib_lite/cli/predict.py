@@ -106,19 +106,14 @@ def predict(
     loaded = Model(model, provider=provider, threads=threads, readers=plugins.readers)
     with stdout_for_results() as results:
         done = run(
-            loaded,
-            inputs,
-            out=options.folder(out) if out else None,
-            heatmaps=shown,
+            loaded, inputs, out=options.folder(out) if out else None, heatmaps=shown, overwrite=overwrite,
             writing=Writing.of(plugins.writer(write)) if write else None,
             reference=options.golden_image(reference, loaded, "--reference"),
-            columns=options.columns(column),
-            group=group,
-            overwrite=overwrite,
+            columns=options.columns(column), group=group,
             each=lambda result: console.out(_line(result, json=json), file=results),
             each_part=lambda result: console.out(_part_line(result, json=json), file=results),
             track=console.track,
-        )
+        )  # fmt: skip
     _tell(done)
     _exit(done, strict=strict, fail_on_ng=fail_on_ng)
 

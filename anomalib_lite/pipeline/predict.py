@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images.picture import Pixels
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
@@ -66,17 +67,13 @@ def predict(
     model: Model,
     inputs: Sequence[Path],
     *,
-    out: Path | None = None,
-    heatmaps: Heatmaps | None = None,
-    reference: Path | None = None,
-    columns: Mapping[str, str] | None = None,
-    group: str | None = None,
-    writing: Writing | None = None,
-    overwrite: bool = False,
+    out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
+    columns: Mapping[str, str] | None = None, group: str | None = None,
+    writing: Writing | None = None, overwrite: bool = False,
     each: Callable[[Result], None] = lambda result: None,
     each_part: Callable[[PartResult], None] = lambda result: None,
     track: Track = untracked,
-) -> Predicted:
+) -> Predicted:  # fmt: skip
     """Judge files and folders, one image after the other.
 
     Args:
@@ -109,12 +106,19 @@ def predict(
             more = [writing(seen, one.path, root, out) if out else None] if writing else []
             writer.write(result, picture, *more, *([one.part] if by_parts else []))
             collected.add(one.part if by_parts else None, result)
-            report.add(result, pixels)
-            if out and picture and pixels is not None:
-                write_heatmap(model, result, pixels, out / picture)
+            _show(model, result, pixels, out / picture if out and picture else None, report)
             each(result)
         done.parts = collected.judged(out, each_part)
     return done
+
+
+def _show(
+    model: Model, result: Result, pixels: Pixels | None, picture: Path | None, report: reporting.Inspected
+) -> None:
+    """A result in the report, and its heat map where it gets one."""
+    report.add(result, pixels)
+    if picture and pixels is not None:
+        write_heatmap(model, result, pixels, picture)
 
 
 def _rows(out: Path | None, writing: Writing | None, *, by_parts: bool) -> ResultWriter:

@@ -157,11 +157,7 @@ def application(
         body_seconds: For an image to arrive.
         budget: The memory of all requests together; default: that of `budget`.
         allowed: Names that the service answers to; see `door.names`.
-
-    Raises:
-        ConfigError: The model decides once for a part, by all its photographs.
     """
-    refuse_single(model.bundle.manifest.calibration, "serve")
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
     budget = budget or Budget(max(BODIES, 2 * max_body))
     metrics, unready = Metrics(model.model_id), _unready(model)
@@ -228,7 +224,12 @@ BODY: dict[str, Any] = {
 
 
 def _unready(model: Model) -> str:
-    """Why the model must not be used on this machine; empty where it may."""
+    """Why the model must not be used on this machine; empty where it may.
+
+    Raises:
+        ConfigError: The model decides once for a part, by all its photographs: it cannot be served anywhere.
+    """
+    refuse_single(model.bundle.manifest.calibration, "serve")
     if not model.bundle.manifest.selfcheck:
         return ""
     flipped = [one.expected.file for one in selfcheck.replay(model) if one.flipped]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -238,9 +239,7 @@ def test_an_export_names_no_image_and_no_part(model_path: Path, parts: Path, tmp
     export(tmp_path / "model", tmp_path / "device")
     written = (tmp_path / "device/manifest.json").read_text()
     document = json.loads(written)
-    assert "part" not in json.dumps([document["data"], document["calibration"]]).replace("part ", "").replace(
-        "parts", ""
-    )
+    assert not re.search(r"part\d", json.dumps([document["data"], document["calibration"]]))
     assert b"part5" not in (tmp_path / "device/model.onnx").read_bytes()
     exported = manifest(tmp_path / "device")
     named = [one.image for one in exported.data.held_out]
