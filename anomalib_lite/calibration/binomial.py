@@ -81,7 +81,7 @@ def paid(confidence: float, repetition: int) -> float:
 
     All repetitions together then fail with delta at most, with the first, which is held to delta itself, with 2 delta.
     """
-    return 1 - max((1 - confidence) / 2**repetition, SUREST)
+    return 1.0 - max((1.0 - confidence) * 0.5**repetition, SUREST)
 
 
 def in_all(held_out: int, holdout: float) -> int:

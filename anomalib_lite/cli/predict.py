@@ -124,7 +124,7 @@ def _exit(done: Predicted, *, strict: bool, fail_on_ng: bool) -> None:
     from anomalib_lite.edge.decision import Verdict
 
     console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
-    if fail_on_ng and done.decided.get(Verdict.NG):
+    if fail_on_ng and done.decided[Verdict.NG]:
         raise typer.Exit(1)
 
 
@@ -135,7 +135,7 @@ def _tell(done: Predicted) -> None:
     console.notes(done.notes)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if done.parts is not None:
-        console.say("parts: " + "  ".join(f"{verdict} {done.parts.get(verdict, 0)}" for verdict in done.counts))
+        console.say("parts: " + "  ".join(f"{verdict} {done.parts[verdict]}" for verdict in done.counts))
     if done.out:
         console.say(f"results {done.out}")
 

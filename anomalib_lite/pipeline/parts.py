@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anomalib_lite.edge import disk, parts
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, csv_line
@@ -29,7 +30,7 @@ class Collected:
             light = replace(result, anomaly_map=None, valid=None, comparison=None, regions=())
             self.results.setdefault(part, []).append(light)
 
-    def judged(self, out: Path | None, each: Callable[[PartResult], None]) -> Counter[str] | None:
+    def judged(self, out: Path | None, each: Callable[[PartResult], None]) -> Counter[Verdict] | None:
         """How many parts got which verdict, told one by one and written to OUT/parts.csv; None where there is none.
 
         Raises:
@@ -49,7 +50,7 @@ class Collected:
                 raise DataError(
                     f"{out / PARTS}: cannot be written ({error.strerror}). Make room or choose another --out."
                 ) from error
-        return Counter(one.verdict.value for one in found)
+        return Counter(one.verdict for one in found)
 
 
 def refuse(model: Model, images: Sequence[Chosen], group: str | None) -> bool:

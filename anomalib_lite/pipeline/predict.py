@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -50,10 +51,10 @@ class Predicted:
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
     out: Path | None = None
     notes: list[str] = field(default_factory=list)
-    parts: Mapping[str, int] | None = None  # verdict -> number of parts, where these are judged
+    parts: Counter[Verdict] | None = None  # verdict -> number of parts, where these are judged
 
     @property
-    def decided(self) -> Mapping[str, int]:
+    def decided(self) -> Mapping[Verdict, int]:
         """How many got which verdict of what the line decides on: parts where they are judged, else images."""
         return self.counts if self.parts is None else self.parts
 
@@ -64,9 +65,7 @@ class Predicted:
 
 
 def predict(
-    model: Model,
-    inputs: Sequence[Path],
-    *,
+    model: Model, inputs: Sequence[Path], *,
     out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
     columns: Mapping[str, str] | None = None, group: str | None = None,
     writing: Writing | None = None, overwrite: bool = False,

@@ -14,7 +14,7 @@ from conftest import call
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge import parts as edge_parts
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.decision import Verdict, p_value
 from anomalib_lite.edge.manifest import ImagesPerUnit, Manifest, Per
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
@@ -65,7 +65,7 @@ def test_the_rule_of_the_calibration_decides(model_path: Path) -> None:
     assert judged(median, low, high, high).verdict == "NG"
     assert judged(mean, low, 4 * high).score == 2 * high
     found = judged(median, low, high)
-    assert (found.score, found.p_value) == (high / 2, edge_parts.decision.p_value(high / 2, sorted(any_._scores)))
+    assert (found.score, found.p_value) == (high / 2, p_value(high / 2, sorted(any_._scores)))
     assert found.row()["photographs"] == 2
 
 

@@ -33,7 +33,7 @@ def ten(model_path: Path, parts: Path, once: Once) -> Path:
 
 def test_another_row_is_taken_without_images(ten: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = bundle.load(ten).manifest
-    assert call("calibrate", ten, "--row", 1, "--out", tmp_path / "model") == 0
+    assert call("calibrate", ten, "--row", "1", "--out", tmp_path / "model") == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "At most 43 % of good parts are rejected" in printed
     assert "Row 1 of the menu was chosen" in printed
@@ -51,12 +51,12 @@ def test_another_row_is_taken_without_images(ten: Path, tmp_path: Path, capsys: 
 def test_rows_that_do_not_exist_and_what_a_row_excludes_are_refused(
     ten: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    out = ["--out", tmp_path / "model"]
-    assert call("calibrate", ten, "--row", 7, *out) == 2
+    out: list[str | Path] = ["--out", tmp_path / "model"]
+    assert call("calibrate", ten, "--row", "7", *out) == 2
     assert "row 7 is not on the menu: 10 good parts carry the rows 0, 1." in capsys.readouterr().err
     assert call("calibrate", ten, *out) == 2
     assert "DATA is missing" in capsys.readouterr().err
-    assert call("calibrate", ten, "--row", 1, "--max-false-reject", "5%", *out) == 2
+    assert call("calibrate", ten, "--row", "1", "--max-false-reject", "5%", *out) == 2
     with pytest.raises(ConfigError, match="leave out --per, --confidence"):
         recalibrate(ten, None, row=1, confidence=0.9, out=tmp_path / "model")
     with pytest.raises(ConfigError, match="leave out --per, --confidence"):
@@ -86,7 +86,7 @@ def test_a_model_that_does_not_record_its_images_says_what_to_do(ten: Path, tmp_
 def test_a_training_refuses_a_row_before_the_fit(
     parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["train", "gauss", parts, "--out", tmp_path / "model", "--group", GROUP, "--row", 3]
+    words: list[str | Path] = ["train", "gauss", parts, "--out", tmp_path / "model", "--group", GROUP, "--row", "3"]
     assert call(*words) == 2
     assert "row 3 is not on the menu: 6 good parts carry the rows 0." in capsys.readouterr().err
     assert call("data", "check", parts, "--group", GROUP, "--set", "calibration.row=3") == 2
