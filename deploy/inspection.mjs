@@ -37,10 +37,11 @@ export class Inspection {
 
   constructor(parts, manifest, session, modelId) {
     Object.assign(this, parts, { manifest, session, modelId });
-    const { thresholds, scores } = manifest.calibration;
+    const { thresholds, scores, refused = 0 } = manifest.calibration;
     this.reject = thresholds.reject.value;
     this.review = thresholds.review.value;
     this.scores = scores;
+    this.refused = refused;
     if (!(Number.isFinite(this.reject) && this.reject >= this.review)) throw new Error("the thresholds make no sense");
   }
 
@@ -56,7 +57,8 @@ export class Inspection {
       const score = await this.score(await this.decoded(bytes));
       row.verdict = score > this.reject ? "NG" : score > this.review ? "REVIEW" : "OK";
       row.score = score;
-      row.p_value = (1 + this.scores.filter((one) => one >= score).length) / (this.scores.length + 1);
+      const least = this.scores.filter((one) => one >= score).length + this.refused;
+      row.p_value = (1 + least) / (this.scores.length + this.refused + 1);
     } catch (error) {
       row.error_code = error instanceof Refused ? error.code : "internal";
       row.error = String(error.message ?? error);

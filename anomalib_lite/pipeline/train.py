@@ -112,6 +112,8 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         scored.images,
         plan.config.calibration,
         grouped=plan.dataset.grouped,
+        seed=plan.config.training.seed,
+        row=plan.config.calibration.row,
         errors=len(scored.errors),
         approximate=not plan.held_out,
         simulated=plan.simulated,

@@ -196,7 +196,7 @@ def test_impossible_requests_are_refused(arguments: tuple[float, ...]) -> None:
 def test_scores_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(DataError, match=r"no good image is left.*3 could not be measured.*--holdout"):
         calibrate([], ONE_PERCENT, grouped=True, errors=3)
-    for broken in (math.nan, math.inf):
+    for broken in (math.nan, -math.inf):
         with pytest.raises(DataError, match="'a1' has the score"):
             calibrate(images([1.0, broken]), ONE_PERCENT, grouped=True)
     with pytest.raises(DataError, match="'a0' is given more than once"):
@@ -213,6 +213,7 @@ def test_the_statement_for_few_parts() -> None:
     assert list(said) == [
         "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
         "; asked for 1 %: 299 held-out parts are needed, 264 more: give 264 new ones to `calibrate --add`.",
+        "Counted per part: it is rejected where any of its photographs is.",
         "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
         "void the bound.",
         "No review band: with 35 parts the review threshold is the reject threshold.",
@@ -226,12 +227,12 @@ def test_the_statement_for_few_parts() -> None:
 def test_parts_of_uneven_numbers_of_images_are_covered_as_a_mixture_alone() -> None:
     uneven = [*images([float(i) for i in range(30)]), ScoredImage("more", "part0", 0.5, 1.0)]
     known = calibrate(uneven, ONE_PERCENT, grouped=True)
-    assert known.statement[1] == (
+    assert known.statement[2] == (
         "For parts made and photographed like these, in the same proportions (1 to 2 images each, median 1); safe is "
         "at most 1 image each."
     )
     older = dataclasses.replace(known, images_per_unit=ImagesPerUnit(1, 2))
-    assert sentences(older)[1].endswith("in the same proportions (up to 2 images each, median 1).")
+    assert sentences(older)[2].endswith("in the same proportions (up to 2 images each, median 1).")
 
 
 def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fitted() -> None:
