@@ -16,7 +16,7 @@ Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 
 _OPTIONS = {
     "unet": ("widths", "grain", "regions", "members", "learning_rate"),
-    "features": ("backbone", "weights", "layers"),
+    "features": ("backbone", "weights", "layers", "units"),
 }  # those that mean nothing to the other method
 
 
@@ -48,13 +48,18 @@ class DteConfig(DetectorConfig):
     weights: Literal["packaged", "none"] | Path | str = "packaged"
     """features: of the backbone: packaged, the file of a state dict, timm's name of pretrained weights, or none:
     random."""
-    layers: tuple[str, ...] = Field(("blocks.2", "blocks.4"), min_length=1, max_length=4)
+    layers: tuple[str, ...] = Field(("blocks.4",), min_length=1, max_length=4)
     """features: layers of the backbone whose maps describe a place, from fine to coarse; the first sets the grid."""
+    units: bool = True
+    """features: tell each place in units of what good images show there. For parts that lie alike. Refused with
+    tiles."""
 
     def describe(self, info: DetectorInfo) -> DetectorInfo:
-        """The weights that are used; and with `position` the map depends on the place."""
-        weights = weights_of(self.weights) if self.method == "features" else None
-        return replace(info, positional=self.position, weights=None if weights is None else str(weights))
+        """The weights that are used; and with `position` or `units` the map depends on the place."""
+        features = self.method == "features"
+        weights = weights_of(self.weights) if features else None
+        positional = self.position or (features and self.units)
+        return replace(info, positional=positional, weights=None if weights is None else str(weights))
 
     @field_validator("method", mode="before")
     @classmethod

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite.errors import DataError
-from anomalib_lite.features import backbone
+from anomalib_lite.features import backbone, cells_that_count, on_one_grid, place_units
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, principal_components, variances
 
@@ -31,6 +31,8 @@ class FeatureMap(nn.Module):
     variance: Tensor  # (400,) of the noise at each time
     mean: Tensor  # (d, 1, 1) of the features of good images
     projection: Tensor  # (64, d, 1, 1): onto whitened principal components
+    median: Tensor  # (1, 1, h, w) of the log odds of good images
+    spread: Tensor  # (1, 1, h, w), above 0
     place: Tensor  # (1, 0 or 2, h, w): row and column of each cell, of mean 0 and spread about 1
 
     def __init__(self, config: DteConfig, image: ImageSpec) -> None:
@@ -46,6 +48,8 @@ class FeatureMap(nn.Module):
         rows, columns = (torch.linspace(-1, 1, cells) * 3**0.5 for cells in self.grid)
         place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[: 2 * config.position]
         self.register_buffer("place", place.unsqueeze(0), persistent=False)
+        self.register_buffer("median", torch.zeros(1, 1, *self.grid))
+        self.register_buffer("spread", torch.ones(1, 1, *self.grid))
         self.head = _head(len(self.projection) + len(place))
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
@@ -64,6 +68,8 @@ class FeatureMap(nn.Module):
             at_most=self.config.steps,
             optimiser=lambda parameters: torch.optim.AdamW(parameters, lr=1e-3),
         )
+        if self.config.units:
+            self.median, self.spread = self._units(batches, run)
 
     def forward(self, image: Tensor) -> Tensor:
         """Tell how long each place seems to have diffused.
@@ -72,20 +78,15 @@ class FeatureMap(nn.Module):
             image: (B, C, H, W) in [0, 1].
 
         Returns:
-            (B, 1, h, w) in nats, a cell for each stride of the first layer: `log_odds` of the time.
+            (B, 1, h, w), a cell for each stride of the first layer: `log_odds` of the time. With `units`, 0 where they
+            are as in the median of the good images, 1 where they are one standard deviation higher.
         """
-        return log_odds(self.head(self._cells(image)))
+        return (log_odds(self.head(self._cells(image))) - self.median) / self.spread
 
     def _cells(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, k, h, w): whitened features of each cell, and its place where that is wanted."""
-        white = F.conv2d(self._features(image) - self.mean, self.projection)
+        white = F.conv2d(on_one_grid(self.backbone(image)) - self.mean, self.projection)
         return torch.cat([white, self.place.expand(image.shape[0], -1, -1, -1)], 1)
-
-    def _features(self, image: Tensor) -> Tensor:
-        """(B, C, H, W) to (B, d, h, w): the mean of 3 x 3 cells of each map, all on the grid of the first."""
-        pooled = [F.avg_pool2d(one, 3, 1, 1, count_include_pad=False) for one in self.backbone(image)]
-        others = [F.interpolate(one, self.grid, mode="bilinear", align_corners=False) for one in pooled[1:]]
-        return torch.cat([pooled[0], *others], 1)
 
     @torch.no_grad()
     def _whiten(self, batches: Batches, run: TrainingRun) -> None:
@@ -93,7 +94,11 @@ class FeatureMap(nn.Module):
         count = 0
         first = second = torch.zeros((), device=run.device, dtype=torch.float64)
         for batch in run.progress(batches, "components"):
-            vectors = self._features(batch.image).movedim(1, -1)[self._counted(batch)].double()
+            vectors = (
+                on_one_grid(self.backbone(batch.image))
+                .movedim(1, -1)[cells_that_count(batch.image, batch.valid, self.grid)]
+                .double()
+            )
             first, second, count = first + vectors.sum(0), second + vectors.T @ vectors, count + len(vectors)
         if not count:
             raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")
@@ -103,22 +108,25 @@ class FeatureMap(nn.Module):
         self.projection.zero_()
         self.projection[: whitening.projection.shape[1], :, 0, 0] = whitening.projection.T.to(self.projection)
 
+    @torch.no_grad()
+    def _units(self, batches: Batches, run: TrainingRun) -> tuple[Tensor, Tensor]:
+        """Median and spread of the map at each place over good images."""
+        maps, counted = [], []
+        for batch in run.progress(batches, "units"):
+            maps.append(self(batch.image))
+            counted.append(cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1))
+        return place_units(torch.cat(maps), torch.cat(counted))
+
     def _surprise(self, batch: Batch, run: TrainingRun) -> Tensor:
         """Cross-entropy of the bin of each cell's time, over the cells that count."""
         with torch.no_grad():
             cells = self._cells(batch.image)
-        counted = self._counted(batch)
+        counted = cells_that_count(batch.image, batch.valid, self.grid)
         time = torch.randint(STEPS, counted.shape).to(cells.device)
         noise = torch.randn(cells.shape).to(cells.device) * self.variance[time].sqrt().unsqueeze(1)
         logits, bins = self.head(cells + noise), time * BINS // STEPS
         run.log("right_bin", (logits.detach().argmax(1) == bins)[counted].float().mean())
         return (F.cross_entropy(logits, bins, reduction="none") * counted).sum() / counted.sum().clamp_min(1)
-
-    def _counted(self, batch: Batch) -> Tensor:
-        """(B, h, w) bool: cells with a pixel that is valid."""
-        if batch.valid is None:
-            return torch.ones(len(batch.image), *self.grid, dtype=torch.bool, device=batch.image.device)
-        return F.adaptive_max_pool2d(batch.valid.to(batch.image.dtype), self.grid).squeeze(1) > 0
 
 
 def _head(inputs: int) -> nn.Sequential:

@@ -20,10 +20,11 @@ from anomalib_lite import testing
 from anomalib_lite.config import validate
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.features import on_one_grid
 
 (INFO,) = register_detectors()
 SPEC = ImageSpec(height=64, width=96, channels=1, dtype="uint8", white=255)
-RANDOM: dict[str, Any] = {"method": "features", "weights": "none", "steps": 5}  # strides 8 and 16: 8 x 12 places
+RANDOM: dict[str, Any] = {"method": "features", "weights": "none", "steps": 5, "layers": ("blocks.2", "blocks.4")}
 
 
 def images(number: int, seed: int = 0) -> Tensor:
@@ -42,10 +43,10 @@ def fitted(batches: list[Batch], **options: Any) -> FeatureMap:
 def test_cells_are_whitened_principal_components() -> None:
     seen, new = images(24), images(2, 9)
     made = fitted([Batch(part) for part in seen.split(8)])
-    features = made._features(seen).movedim(1, -1).flatten(0, 2).double().numpy()
+    features = on_one_grid(made.backbone(seen)).movedim(1, -1).flatten(0, 2).double().numpy()
     expected = PCA(64, whiten=True, svd_solver="full").fit(features)
     found = made._cells(new).movedim(1, -1).flatten(0, 2).double().numpy()
-    wanted = expected.transform(made._features(new).movedim(1, -1).flatten(0, 2).double().numpy())
+    wanted = expected.transform(on_one_grid(made.backbone(new)).movedim(1, -1).flatten(0, 2).double().numpy())
     np.testing.assert_allclose(np.abs(found[:, :8]), np.abs(wanted[:, :8]), rtol=0.02, atol=0.02)  # sign is free
     of_seen = made._cells(seen).movedim(1, -1).flatten(0, 2)
     torch.testing.assert_close(of_seen.var(0)[:32], torch.ones(32), rtol=0.02, atol=0.02)
@@ -68,14 +69,14 @@ def test_what_lies_farther_from_the_good_has_diffused_longer() -> None:
         float(made.head(cells + spread * noise).softmax(1).mul(torch.arange(7).view(1, 7, 1, 1)).sum(1).mean())
         for spread in (0.0, 0.5, 0.9)
     ]
-    assert means[0] < means[1] - 0.2 < means[2] - 0.4
+    assert means[0] + 0.1 < means[1] < means[2] - 0.1, means
 
 
 def test_what_does_not_count_does_not_train() -> None:
     seen, valid = images(6), torch.zeros(6, 1, SPEC.height, SPEC.width, dtype=torch.bool)
     valid[..., :48] = True
     half = fitted([Batch(seen, valid=valid)])
-    left = half._features(seen)[..., :6]
+    left = on_one_grid(half.backbone(seen))[..., :6]
     torch.testing.assert_close(half.mean[:, 0, 0], left.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
     with pytest.raises(DataError, match=r"no pixel.*image.roi"):
         fitted([Batch(seen, valid=torch.zeros_like(valid))])
@@ -100,10 +101,22 @@ def test_weights_are_told_where_they_are_used() -> None:
     assert DteConfig().describe(INFO).weights is None
 
 
+def test_each_place_is_told_in_units_of_the_good_images_there() -> None:
+    seen = images(9)
+    seen[..., 40:] = seen[..., 40:].round()  # not all places are alike
+    made = fitted([Batch(seen)])
+    of_good = made(seen)
+    assert of_good.median(0).values.abs().mean() < 0.5, "smoothed over 3 x 3 cells"
+    assert DteConfig(method="features").describe(INFO).positional
+    assert not DteConfig(method="features", units=False).describe(INFO).positional
+    plain = fitted([Batch(seen)], units=False)
+    torch.testing.assert_close(of_good, (plain(seen) - made.median) / made.spread)
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        ({"method": "unet", "layers": ["blocks.4"]}, "layers means nothing to method unet"),
+        ({"method": "unet", "layers": ["blocks.2"]}, "layers means nothing to method unet"),
         ({"method": "features", "grain": 8}, "grain means nothing to method features"),
     ],
 )
