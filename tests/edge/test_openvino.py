@@ -19,9 +19,9 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed, Runtime
 
 try:
-    import openvino
+    import openvino  # type: ignore[import-untyped]
 except ImportError:
-    openvino = None  # type: ignore[assignment]
+    openvino = None
 
 
 @pytest.fixture(autouse=True)
