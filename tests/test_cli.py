@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -376,3 +377,15 @@ def test_a_golden_image_that_cannot_be_read_stops_at_once(
     said = capsys.readouterr().err
     assert option in said
     assert "no.png" in said
+
+
+def test_warnings_of_detectors_are_told_without_their_place_in_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    def warn(*_: Any, **__: Any) -> None:
+        told = [warnings.formatwarning("few images", kind, "detector.py", 51) for kind in (UserWarning, RuntimeWarning)]
+        assert told[0] == "warning: few images\n"
+        assert "detector.py:51" in told[1]
+
+    before = warnings.formatwarning
+    monkeypatch.setattr("anomalib_lite.cli.app", warn)
+    assert call("doctor") == 0
+    assert warnings.formatwarning is before

@@ -6,8 +6,10 @@ import errno
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from typing import Annotated, NoReturn, TypeAlias
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn, TypeAlias
 
 import typer
 
@@ -108,7 +110,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = sys.argv[1:] if arguments is None else arguments
     common = [word for word in given if word in EVERYWHERE]
     try:
-        with standard_output():
+        with standard_output(), _plain_warnings():
             _refuse_empty(given)
             app(common + [word for word in given if word not in EVERYWHERE])
     except OutputError as error:
@@ -129,6 +131,21 @@ def main(arguments: list[str] | None = None) -> None:
         what = f"{type(error).__name__}: {error}".rstrip(". :")
         said = f"This is a bug: {what}. Run again with --debug and report it."
         _fail(said, BUG, debug="--debug" in common)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """What a detector warns the user of, without the place in its code."""
+    before = warnings.formatwarning
+
+    def plain(message: Any, category: type[Warning], *place: Any, **line: Any) -> str:
+        return f"warning: {message}\n" if category is UserWarning else before(message, category, *place, **line)
+
+    warnings.formatwarning = plain  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        warnings.formatwarning = before
 
 
 def _refuse_empty(words: Sequence[str]) -> None:

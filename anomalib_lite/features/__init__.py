@@ -17,7 +17,8 @@
 `backbone` builds the layers and touches nothing else; the weights come with `load_pretrained`, in `fit`, and lie in the
 state of the detector from then on. Architectures and the names of their layers are those of timm. For DetectorInfo,
 `str(weights_of("packaged"))` says which weights, whence, and their licence; it imports no torch. `farthest_first`
-chooses the vectors to keep of many. Needs the extra `train`.
+chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps. Needs the
+extra `train`.
 """
 
 from __future__ import annotations
@@ -32,12 +33,29 @@ from anomalib_lite.features.weights import WeightsInfo, weights_of
 if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone, backbone
     from anomalib_lite.features.coreset import farthest_first
+    from anomalib_lite.features.places import cells_that_count, on_one_grid, place_units
 
-__all__ = ["Backbone", "WeightsInfo", "backbone", "farthest_first", "weights_of"]
+__all__ = [
+    "Backbone",
+    "WeightsInfo",
+    "backbone",
+    "cells_that_count",
+    "farthest_first",
+    "on_one_grid",
+    "place_units",
+    "weights_of",
+]
 
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before timm is imported: its downloads would be reported
 
-_HOME = {"Backbone": "backbones", "backbone": "backbones", "farthest_first": "coreset"}
+_HOME = {
+    "Backbone": "backbones",
+    "backbone": "backbones",
+    "cells_that_count": "places",
+    "farthest_first": "coreset",
+    "on_one_grid": "places",
+    "place_units": "places",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -15,7 +15,5 @@ def register_detectors() -> list[DetectorInfo]:
             config=DteConfig,
             api=2,
             paper="Livernoche, Jain, Hezaveh, Ravanbakhsh: On diffusion modeling for anomaly detection, ICLR 2024",
-            weights="none; with method=neighbours and weights=imagenet ResNets of torchvision (BSD-3-Clause), trained "
-            "on ImageNet, whose images are for non-commercial research",
         )
     ]

@@ -6,25 +6,26 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from anomalib_lite import DetectorInfo
 from anomalib_lite.config import DetectorConfig
+from anomalib_lite.features import weights_of
 
 Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 
 _OPTIONS = {
-    "unet": ("widths", "grain", "regions", "members", "learning_rate", "steps"),
-    "neighbours": ("backbone", "weights", "gallery"),
+    "unet": ("widths", "grain", "regions", "members", "learning_rate"),
+    "features": ("backbone", "weights", "layers", "units"),
 }  # those that mean nothing to the other method
 
 
 class DteConfig(DetectorConfig):
     """How the time is estimated, and from what."""
 
-    method: Literal["unet", "neighbours"] = "unet"
-    """unet learns from noise, without pretrained weights; neighbours measures how far features of a pretrained backbone
-    are from those of good images."""
+    method: Literal["unet", "features"] = "unet"
+    """unet gives noise to pixels and needs no pretrained weights; features gives it to what a frozen pretrained network
+    sees at each place."""
     position: bool = False
     """Tell the method the place. For parts that always lie alike: what is good in one place may be wrong in another.
     Refused with tiles."""
@@ -41,19 +42,31 @@ class DteConfig(DetectorConfig):
     learning_rate: float = Field(1e-2, gt=0, le=0.1)
     """unet: of AdamW, at its highest; rises shortly and falls to 0 as a cosine."""
     steps: int = Field(500, ge=1)
-    """unet: optimiser steps unless the host is asked for others; no more than these however many minutes there are."""
-    backbone: Literal["resnet18", "wide_resnet50_2"] = "resnet18"
-    """neighbours: the network of torchvision whose second and third layers give the features."""
-    weights: Literal["imagenet", "none"] | Path = "none"
-    """neighbours: of the backbone. imagenet downloads torchvision's, unless they are there already; a path is a file of
-    a state dict with torchvision's names; none leaves them random, which is for trying things out."""
-    gallery: int = Field(2000, ge=8, le=16384)
-    """neighbours: good feature vectors that are kept, at most. They travel in the graph: about 260 bytes each, and
-    4 bytes of memory for each of them and each 8 x 8 pixels of an image."""
+    """Optimiser steps unless the host is asked for others; no more than these however many minutes there are."""
+    backbone: str = "tf_efficientnet_lite0"
+    """features: architecture of timm, frozen."""
+    weights: Literal["packaged", "none"] | Path | str = "packaged"
+    """features: of the backbone: packaged, the file of a state dict, timm's name of pretrained weights, or none:
+    random."""
+    layers: tuple[str, ...] = Field(("blocks.4",), min_length=1, max_length=4)
+    """features: layers of the backbone whose maps describe a place, from fine to coarse; the first sets the grid."""
+    units: bool = True
+    """features: tell each place in units of what good images show there. For parts that lie alike. Refused with
+    tiles."""
 
     def describe(self, info: DetectorInfo) -> DetectorInfo:
-        """With `position` the map depends on the place."""
-        return replace(info, positional=self.position)
+        """The weights that are used; and with `position` or `units` the map depends on the place."""
+        features = self.method == "features"
+        weights = weights_of(self.weights) if features else None
+        positional = self.position or (features and self.units)
+        return replace(info, positional=positional, weights=None if weights is None else str(weights))
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _is_known(cls, value: object) -> object:
+        if value == "neighbours":
+            raise ValueError("neighbours is a detector of its own now: train the detector neighbours")
+        return value
 
     @model_validator(mode="after")
     def _every_option_means_something(self) -> Self:

@@ -1,8 +1,8 @@
 """Diffusion time estimation on images: how long good images would have to diffuse to look like this, place by place.
 
 After Livernoche, Jain, Hezaveh, Ravanbakhsh: On diffusion modeling for anomaly detection, ICLR 2024, which estimates
-one time per vector. Two of its estimators have a dense form here: the classifier, DTE-C (`unet_map`), and the closed
-form, DTE-NP (`neighbour_map`).
+one time per vector. Its classifier, DTE-C, has two dense forms here: on pixels (`unet_map`) and on features of a
+frozen backbone (`feature_map`).
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.unet_map import UNetMap
 
 if TYPE_CHECKING:
-    from anomalib_lite_dte.neighbour_map import NeighbourMap
+    from anomalib_lite_dte.feature_map import FeatureMap
 
 
 class DiffusionTime(Detector):
     """Fits the method of the options, and asks it for the map.
 
     Raises:
-        ConfigError: The images are too small for the backbone, or too large for the gallery.
+        ConfigError: The backbone does not suit the images.
     """
 
     def __init__(self, config: DteConfig, image: ImageSpec) -> None:
@@ -48,9 +48,9 @@ class DiffusionTime(Detector):
         return anomaly_map
 
 
-def _method(config: DteConfig, image: ImageSpec) -> UNetMap | NeighbourMap:
+def _method(config: DteConfig, image: ImageSpec) -> UNetMap | FeatureMap:
     if config.method == "unet":
         return UNetMap(config, image)
-    from anomalib_lite_dte.neighbour_map import NeighbourMap  # torchvision: the other method does without
+    from anomalib_lite_dte.feature_map import FeatureMap  # timm: the other method does without
 
-    return NeighbourMap(config, image)
+    return FeatureMap(config, image)

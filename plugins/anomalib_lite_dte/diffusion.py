@@ -29,6 +29,22 @@ def variances(steps: int) -> Tensor:
     return 1 - (1 - betas).cumprod(0)
 
 
+def log_odds(logits: Tensor) -> Tensor:
+    """The log odds that the time is beyond a border between bins, mean of the six borders.
+
+    It orders as the expected bin does, but has no upper limit to tie at.
+
+    Args:
+        logits: (B, 7, h, w) of the bins.
+
+    Returns:
+        (B, 1, h, w) in nats.
+    """
+    beyond = [logits[:, k:].logsumexp(1, keepdim=True) for k in range(1, BINS)]
+    before = [logits[:, :k].logsumexp(1, keepdim=True) for k in range(1, BINS)]
+    return (torch.cat(beyond, 1) - torch.cat(before, 1)).mean(1, keepdim=True)
+
+
 class Whitening(NamedTuple):
     """An affine map, learnt from good data: (x - mean) @ projection."""
 

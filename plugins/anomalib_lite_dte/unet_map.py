@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import BINS, STEPS, principal_components, variances
+from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, principal_components, variances
 
 BLOCK = 4  # pixels
 
@@ -70,7 +70,7 @@ class UNetMap(nn.Module):
             and of the networks. It orders as the expected bin does, but has no upper limit to tie at.
         """
         blocks = self._blocks(_standardise(image))
-        odds = torch.stack([_log_odds(member(blocks)) for member in self.members]).mean(0)
+        odds = torch.stack([log_odds(member(blocks)) for member in self.members]).mean(0)
         odds = F.interpolate(odds, scale_factor=float(BLOCK), mode="bilinear", align_corners=False)
         return odds[:, :, : self.image.height, : self.image.width]
 
@@ -115,13 +115,6 @@ class UNetMap(nn.Module):
         surprise = F.cross_entropy(logits, bins, reduction="none")
         right = (logits.detach().argmax(1) == bins) * counted
         return (surprise * counted).sum() / total, right.sum() / total
-
-
-def _log_odds(logits: Tensor) -> Tensor:
-    """(B, 7, h, w) to (B, 1, h, w): log odds of the times beyond each border between bins, mean of the borders."""
-    beyond = [logits[:, k:].logsumexp(1, keepdim=True) for k in range(1, BINS)]
-    before = [logits[:, :k].logsumexp(1, keepdim=True) for k in range(1, BINS)]
-    return (torch.cat(beyond, 1) - torch.cat(before, 1)).mean(1, keepdim=True)
 
 
 def _standardise(image: Tensor) -> Tensor:

@@ -11,19 +11,16 @@ from itertools import islice
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F  # noqa: N812
 
 from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.features import backbone, farthest_first
+from anomalib_lite.features import backbone, cells_that_count, farthest_first, on_one_grid, place_units
 from anomalib_lite_neighbours.config import NeighboursConfig
 
 POOL = 20_000  # good patches of which the gallery is chosen
 SKETCH = 48  # dimensions of the random projection in which it is chosen
 DISTANCES = 1 << 26  # of one image to the gallery: 256 MiB
-LEAST = 0.1  # of the mean spread of all places: by so much that of each is increased
 FLOOR = 1e-4  # of the median squared distance, below the root: near 0 float32 is inexact
-NORMAL = 1.4826  # of the median absolute deviation to the standard deviation, where differences are normal
 
 
 class Neighbours(Detector):
@@ -69,7 +66,7 @@ class Neighbours(Detector):
         self.halved = pool[chosen].square().sum(1) / 2
         squares, counted = self._of_good_images(batches, run, owners[chosen])
         self.floor = FLOOR * squares[counted].median()
-        self.median, self.spread = _units((squares + self.floor).sqrt(), counted, each=self.config.place)
+        self.median, self.spread = place_units((squares + self.floor).sqrt(), counted, each=self.config.place)
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
         """Tell how far each place is from what is good there.
@@ -87,9 +84,7 @@ class Neighbours(Detector):
 
     def _patches(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, h, w, d): the mean of 3 x 3 cells of each map, all on the grid of the first."""
-        pooled = [F.avg_pool2d(one, 3, 1, 1, count_include_pad=False) for one in self.backbone(image)]
-        others = [F.interpolate(one, self.grid, mode="bilinear", align_corners=False) for one in pooled[1:]]
-        return torch.cat([pooled[0], *others], 1).movedim(1, -1)
+        return on_one_grid(self.backbone(image)).movedim(1, -1)
 
     def _squares(self, patches: Tensor, foreign: Tensor | None = None) -> Tensor:
         """Squared distances (B, 1, h, w) of patches to the nearest of the gallery; of those that are `foreign`, if any.
@@ -108,7 +103,7 @@ class Neighbours(Detector):
         most = max(1, POOL // len(batches))
         pool, owners = [], []
         for batch in run.progress(batches, "features"):
-            counted = self._counted(batch)
+            counted = cells_that_count(batch.image, batch.valid, self.grid)
             found, of = self._patches(batch.image)[counted], _parts(batch)[:, None, None].expand_as(counted)[counted]
             some = torch.randperm(len(found))[:most].to(found.device)
             pool.append(found[some])
@@ -124,34 +119,14 @@ class Neighbours(Detector):
             foreign = _parts(batch)[:, None] != owners
             foreign |= ~foreign.any(1, keepdim=True)  # all is of one part: its own patches are all there is
             squares.append(self._squares(self._patches(batch.image), foreign).clamp_min(0))
-            counted.append(self._counted(batch).unsqueeze(1))
+            counted.append(cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1))
         return torch.cat(squares), torch.cat(counted)
-
-    def _counted(self, batch: Batch) -> Tensor:
-        """(B, h, w) bool: cells with a pixel that is valid."""
-        if batch.valid is None:
-            return torch.ones(len(batch.image), *self.grid, dtype=torch.bool, device=batch.image.device)
-        return F.adaptive_max_pool2d(batch.valid.to(batch.image.dtype), self.grid).squeeze(1) > 0
 
 
 def _parts(batch: Batch) -> Tensor:
     """(B,): the part of each image; each its own where nobody knows."""
     unknown = torch.arange(len(batch.image), device=batch.image.device)
     return unknown if batch.parts is None else batch.parts.to(batch.image.device)
-
-
-def _units(distances: Tensor, counted: Tensor, *, each: bool) -> tuple[Tensor, Tensor]:
-    """Median and spread (1, 1, h, w) of distances (N, 1, h, w) that count, at each place or the same for all."""
-    known = torch.where(counted, distances, torch.nan)
-    if not each:
-        known = known.flatten()[:, None, None, None]
-    median = known.nanmedian(0, keepdim=True).values
-    deviation = NORMAL * (known - median).abs().nanmedian(0, keepdim=True).values
-    spread = deviation + LEAST * deviation.nanmean() + 1e-6
-    middle, widest = median.nanmean(), spread.nan_to_num(0).amax()
-    median, spread = (torch.where(one.isnan(), other, one) for one, other in ((median, middle), (spread, widest)))
-    smooth = [F.avg_pool2d(one, 3, 1, 1, count_include_pad=False) for one in (median, spread)]
-    return (smooth[0], smooth[1]) if each else (median.expand_as(distances[:1]), spread.expand_as(distances[:1]))
 
 
 def _check_size(image: ImageSpec, cells: int, gallery: int) -> None:
