@@ -55,6 +55,7 @@ class Facts(TypedDict, total=False):
 
     approximate: bool
     simulated: bool
+    gated: bool
     unlabelled: int
     holdout: float | None
 

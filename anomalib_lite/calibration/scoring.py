@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
@@ -23,6 +24,7 @@ class Measured(ScoredImage):
     sample: Sample
     sha256: str  # of its file
     file: FileBytes | None = field(default=None, repr=False)  # where there was room to keep it
+    refused: str | None = None  # why it looks like none of the training: its score and its peak are infinite then
 
     @property
     def source(self) -> Source:
@@ -83,14 +85,15 @@ def score(
             picture = intake.read(sample.path)
             if admit is not None and not admit(picture.sha256, sample):
                 continue
-            candidates = intake.candidates(sample.name, sample.reference)
-            measured = runtime.measure(picture.pixels, candidates, picture.valid)
+            objection = intake.objection(sample.path, picture)
+            if objection is None:
+                candidates = intake.candidates(sample.name, sample.reference)
+                measured = runtime.measure(picture.pixels, candidates, picture.valid)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))
             continue
         file = picture.file if picture.file is not None and len(picture.file.content) <= room else None
         room -= len(file.content) if file else 0
-        scored.images.append(
-            Measured(sample.name, sample.group, measured.score, measured.peak, sample, picture.sha256, file)
-        )
+        values = (math.inf, math.inf) if objection else (measured.score, measured.peak)
+        scored.images.append(Measured(sample.name, sample.group, *values, sample, picture.sha256, file, objection))
     return scored

@@ -90,6 +90,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         rates,
         grouped=dataset.grouped,
         errors=len(scored.errors),
+        gated=model.intake.gate is not None and model.intake.gate.record.enabled,
         holdout=before.holdout,
         unlabelled=before.unlabelled,
         exclusions=list({one.image: one for one in (*earlier.exclusions, *asked.exclusions)}.values()),

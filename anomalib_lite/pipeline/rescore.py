@@ -135,6 +135,7 @@ def _written(
         Rates.of(before.reject.asked, before.confidence, before.review.asked),
         grouped=dataset.grouped,
         errors=len(scored.errors),
+        gated=model.intake.gate is not None and model.intake.gate.record.enabled,
         holdout=before.holdout,
         unlabelled=before.unlabelled,
         history=(*history, {**last, "score": dict(manifest.score)}),

@@ -135,6 +135,7 @@ class Calibration:
     scores: tuple[float, ...] = field(metadata={"expected": "a list of at least one finite number"})
     approximate: bool = False
     simulated: bool = False
+    gated: bool = field(default=False, metadata={"absent": True})
     unlabelled: int = 0
     holdout: float | None = None
     exclusions: tuple[Exclusion, ...] = ()
