@@ -191,15 +191,15 @@ function bands(pixels, height, width, channels) {
   return { plane, count, columns, sums };
 }
 
-// Mean differences of neighbours, from column to column, and from row to row within bands of `rows` rows.
-function differences(plane, rows, columns) {
-  let [across, down] = [0, 0];
-  for (let index = 0; index < plane.length; index++) {
-    if (index % columns) across += Math.abs(plane[index] - plane[index - 1]);
-    if (Math.floor(index / columns) % rows) down += Math.abs(plane[index] - plane[index - columns]);
-  }
-  const lines = plane.length / columns;
-  return [across / Math.max(lines * (columns - 1), 1), down / Math.max((lines / rows) * (rows - 1) * columns, 1)];
+// Mean of |of(index)| over two thirds of the bands of `rows` rows, those with the smallest; of places that are not in
+// the first `down` rows of a band, and not in the first `across` columns. 0 where there are none.
+function typical(plane, rows, columns, down, across, of) {
+  const sums = new Float64Array(plane.length / columns / rows);
+  for (let index = 0; index < plane.length; index++)
+    if (index % columns >= across && Math.floor(index / columns) % rows >= down)
+      sums[Math.floor(index / columns / rows)] += Math.abs(of(index));
+  const kept = sums.sort().slice(0, Math.ceil((2 * sums.length) / 3));
+  return kept.reduce((a, b) => a + b) / Math.max(kept.length * (rows - down) * (columns - across), 1);
 }
 
 // Sums of 2 x 2.
@@ -211,17 +211,15 @@ function halved(plane, columns) {
 }
 
 function structure(plane, columns) {
-  let [block, rows, wide, across, grain] = [plane, SIDE, columns, 0, 0];
+  let [block, rows, wide, across] = [plane, SIDE, columns, 0];
   const steps = [1, 2, 4, 8].map((size) => {
     if (size > 1) [block, rows, wide] = [halved(block, wide), rows / 2, wide / 2];
-    const [sideways, down] = differences(block, rows, wide);
-    if (size === 4) across = sideways / size ** 2;
-    return sideways / size ** 2 + down / size ** 2;
+    const sideways = typical(block, rows, wide, 0, 1, (at) => block[at] - block[at - 1]) / size ** 2;
+    if (size === 4) across = sideways;
+    return sideways + typical(block, rows, wide, 1, 0, (at) => block[at] - block[at - wide]) / size ** 2;
   });
-  for (let index = columns; index < plane.length; index++)
-    if (index % columns && Math.floor(index / columns) % SIDE)
-      grain += Math.abs(plane[index] - plane[index - 1] - plane[index - columns] + plane[index - columns - 1]);
-  return { steps, across, grain: grain / ((plane.length / columns / SIDE) * (SIDE - 1) * (columns - 1)) };
+  const square = (at) => plane[at] - plane[at - 1] - plane[at - columns] + plane[at - columns - 1];
+  return { steps, across, grain: typical(plane, SIDE, columns, 1, 1, square) };
 }
 
 function levels(plane) {
@@ -248,11 +246,10 @@ function appearance(pixels, height, width, channels) {
   const mean = cells.reduce(add) / total;
   const coarse = cells.map((one) => one / (total / SIDE ** 2));
   const within = squares.map((one, cell) => Math.sqrt(Math.max(one / (total / SIDE ** 2) - coarse[cell] ** 2, 0)));
-  const spread = Math.sqrt(Math.max(squares.reduce(add) / total - mean ** 2, 0));
   const [red, green, blue] = sums.map((one) => one / total);
   const colour = { red: red - green, blue: blue - green };
   const rest = { ...structure(plane, columns), ...levels(plane), ...colour };
-  return { height, width, mean, spread, coarse, quiet: within.sort()[16], ...rest };
+  return { height, width, mean, coarse, quiet: within.sort()[16], ...rest };
 }
 
 function likeness(own, mean, unit) {
@@ -268,19 +265,19 @@ function statistics(found, { black = 0, white }, coarse) {
   const sum = (chosen) => found.coarse.reduce((total, value, cell) => total + (chosen(cell) ? value : 0), 0);
   const [upper, lower] = [sum((cell) => cell < 32), sum((cell) => cell >= 32)];
   const [left, right] = [sum((cell) => cell % SIDE < 4), sum((cell) => cell % SIDE >= 4)];
-  const [spread, light] = [found.spread + 2 * unit, Math.max(found.mean - black, 0) + 5 * unit];
+  const [span, light] = [found.bright - found.dark + 2 * unit, Math.max(found.mean - black, 0) + 5 * unit];
   const { width, height, dark, bright, darkest, brightest, quiet } = found;
   return {
     width, height, dark, bright, darkest, brightest, quiet,
     brightness: Math.max(found.mean, black),
-    middle: (found.middle - dark + unit) / (bright - dark + 2 * unit),
+    middle: (found.middle - dark + unit) / span,
     detail: one,
     blur: (two + 0.05 * unit) / (one + 0.05 * unit),
     coarseness: (eight + 0.05 * unit) / (four + 0.05 * unit),
     grain: (found.grain + 0.05 * unit) / (one + 0.05 * unit),
     direction: (found.across + 0.5 * unit) / (four - found.across + 0.5 * unit),
-    upper_lower: (lower - upper) / 32 / spread,
-    left_right: (right - left) / 32 / spread,
+    upper_lower: (lower - upper) / 32 / span,
+    left_right: (right - left) / 32 / span,
     likeness: coarse.length ? likeness(found.coarse, coarse, unit) : 0,
     red: found.red / light,
     blue: found.blue / light,

@@ -62,7 +62,7 @@ def statistics(found: Appearance, spec: ImageSpec, coarse: tuple[float, ...]) ->
     unit, (one, two, four, eight) = (spec.white - spec.black) / 255, found.steps
     upper, lower = float(found.coarse[:4].sum()), float(found.coarse[4:].sum())
     left, right = float(found.coarse[:, :4].sum()), float(found.coarse[:, 4:].sum())
-    spread, light = found.spread + 2 * unit, max(found.mean - spec.black, 0) + 5 * unit
+    span, light = found.bright - found.dark + 2 * unit, max(found.mean - spec.black, 0) + 5 * unit
     return {
         "width": float(found.width),
         "height": float(found.height),
@@ -71,15 +71,15 @@ def statistics(found: Appearance, spec: ImageSpec, coarse: tuple[float, ...]) ->
         "bright": found.bright,
         "darkest": found.darkest,
         "brightest": found.brightest,
-        "middle": (found.middle - found.dark + unit) / (found.bright - found.dark + 2 * unit),
+        "middle": (found.middle - found.dark + unit) / span,
         "detail": one,
         "blur": (two + 0.05 * unit) / (one + 0.05 * unit),
         "coarseness": (eight + 0.05 * unit) / (four + 0.05 * unit),
         "grain": (found.grain + 0.05 * unit) / (one + 0.05 * unit),
         "direction": (found.across + 0.5 * unit) / (four - found.across + 0.5 * unit),
         "quiet": found.quiet,
-        "upper_lower": (lower - upper) / 32 / spread,
-        "left_right": (right - left) / 32 / spread,
+        "upper_lower": (lower - upper) / 32 / span,
+        "left_right": (right - left) / 32 / span,
         "likeness": likeness(found, coarse, unit) if coarse else 0.0,
         "red": found.red / light,
         "blue": found.blue / light,

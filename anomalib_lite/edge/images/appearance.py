@@ -6,7 +6,6 @@ images are seen in bands of 8 rows, evenly over their height, so that it costs a
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,20 +23,22 @@ WHOLE = {"uint8": np.int16, "uint16": np.int32, "int16": np.int32}  # that hold 
 
 @dataclass(frozen=True, slots=True)
 class Appearance:
-    """One image (H, W, C). Levels and differences in units of its pixels, of the grey of a coloured one."""
+    """One image (H, W, C). Levels and differences in units of its pixels, of the grey of a coloured one.
+
+    Of differences, the mean over the two thirds of the bands with the smallest ones: a defect is in few bands.
+    """
 
     height: int
     width: int
     mean: float
-    spread: float  # standard deviation
     dark: float  # level that 5 % of the pixels do not exceed
     middle: float  # likewise 50 %
     bright: float  # likewise 95 %
     darkest: float  # share of the pixels that have the lowest level of all: clipped ones, mostly
     brightest: float  # likewise the highest
-    steps: tuple[float, float, float, float]  # mean difference of neighbours: pixels, then blocks of 2, 4 and 8
-    across: float  # of `steps[2]`, what lies from column to column
-    grain: float  # mean difference of differences within 2 x 2 pixels
+    steps: tuple[float, float, float, float]  # difference of neighbours: pixels, then blocks of 2, 4 and 8
+    across: float  # likewise of blocks of 4, from column to column alone
+    grain: float  # difference of differences within 2 x 2 pixels
     quiet: float  # standard deviation within the cell that a quarter of the cells are more even than
     red: float  # mean of red less mean of green; 0 without three channels
     blue: float  # likewise blue
@@ -54,13 +55,13 @@ def appearance(pixels: Pixels) -> Appearance:
     coarse = sums / cell
     within = np.sort(np.sqrt(np.maximum(squares / cell - coarse**2, 0)), axis=None)
     steps, across = _steps(plane)
+    grain = _typical(np.abs(np.diff(np.diff(plane, axis=2), axis=1)))
     dark, middle, bright, darkest, brightest = _levels(plane)
     red, green, blue = (_mean(seen[..., one]) for one in range(3)) if seen.shape[3] == 3 else (0.0, 0.0, 0.0)
     return Appearance(
         height=pixels.shape[0], width=pixels.shape[1],
-        mean=mean, spread=math.sqrt(max(float(squares.sum()) / count - mean**2, 0.0)),
-        dark=dark, middle=middle, bright=bright, darkest=darkest, brightest=brightest,
-        steps=steps, across=across, grain=_grain(plane), quiet=float(within[QUIET]),
+        mean=mean, dark=dark, middle=middle, bright=bright, darkest=darkest, brightest=brightest,
+        steps=steps, across=across, grain=grain, quiet=float(within[QUIET]),
         red=red - green, blue=blue - green, coarse=coarse,
     )  # fmt: skip
 
@@ -92,20 +93,23 @@ def _cells(plane: Pixels) -> NDArray[np.float64]:
 
 
 def _steps(plane: Pixels) -> tuple[tuple[float, float, float, float], float]:
-    """Mean differences of neighbours at four sizes, and at the third what lies across columns."""
+    """Differences of neighbours at four sizes, and at the third from column to column alone."""
     found, block, across = [], plane, 0.0
     for size in (1, 2, 4, 8):
         if size > 1:
             rows, columns = block.shape[1] // 2, block.shape[2] // 2
             block = block.reshape(len(block), rows, 2, columns, 2).sum(axis=(2, 4), dtype=block.dtype)
-        sideways, down = (_mean(np.abs(np.diff(block, axis=axis))) / size**2 for axis in (2, 1))
+        sideways = _typical(np.abs(np.diff(block, axis=2))) / size**2
         across = sideways if size == 4 else across
-        found.append(sideways + down)  # of blocks of 8, a band has one row
+        found.append(sideways + _typical(np.abs(np.diff(block, axis=1))) / size**2)  # blocks of 8: one row a band
     return (found[0], found[1], found[2], found[3]), across
 
 
-def _grain(plane: Pixels) -> float:
-    return _mean(np.abs(np.diff(np.diff(plane, axis=2), axis=1)))
+def _typical(differences: Pixels) -> float:
+    """Mean over two thirds of the bands (n, rows, columns), those with the smallest; 0 where they have no columns."""
+    sums = np.sort(differences.sum(axis=(1, 2), dtype=_wide(differences)))
+    kept = sums[: -(-2 * len(sums) // 3)]
+    return float(kept.sum()) / max(len(kept) * differences.shape[1] * differences.shape[2], 1)
 
 
 def _levels(plane: Pixels) -> tuple[float, float, float, float, float]:
