@@ -42,11 +42,11 @@ export class Inspection {
 
   constructor(parts, manifest, session, modelId) {
     Object.assign(this, parts, { manifest, session, modelId });
-    const { thresholds, scores } = manifest.calibration;
+    const { thresholds, scores, refused = 0 } = manifest.calibration;
     this.reject = thresholds.reject.value;
     this.review = thresholds.review.value;
     this.scores = scores;
-    this.refused = manifest.calibration.refused ?? 0; // good parts beside these, which count as the highest
+    this.refused = refused;
     this.gate = manifest.gate ?? null;
     if (!(Number.isFinite(this.reject) && this.reject >= this.review)) throw new Error("the thresholds make no sense");
   }
@@ -67,8 +67,8 @@ export class Inspection {
       row.verdict = score > this.reject ? "NG" : score > this.review || objection ? "REVIEW" : "OK";
       row.note = objection ?? row.note;
       row.score = score;
-      const higher = this.scores.filter((one) => one >= score).length + this.refused;
-      row.p_value = (1 + higher) / (this.scores.length + this.refused + 1);
+      const least = this.scores.filter((one) => one >= score).length + this.refused;
+      row.p_value = (1 + least) / (this.scores.length + this.refused + 1);
     } catch (error) {
       row.error_code = error instanceof Refused ? error.code : "internal";
       row.error = String(error.message ?? error);

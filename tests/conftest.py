@@ -61,7 +61,7 @@ def edited(loaded: Bundle, key: str, value: Any) -> Manifest:
     return Manifest.from_json(document, loaded.path)
 
 
-def recalibrate(model: Path, data: Path, **asked: Any) -> Trained:
+def recalibrate(model: Path, data: Path | None, **asked: Any) -> Trained:
     """What the command `calibrate` does."""
     return calibrate(Recalibration(model=model, data=data, **asked))
 

@@ -61,6 +61,13 @@ def bound_of_maximum(n: int, confidence: float) -> float:
     return -math.expm1(math.log1p(-confidence) / n)
 
 
+def bound_at(allowed: int, n: int, failing: float) -> float:
+    """The rate that s_(n - allowed) certifies, failing with the given probability: a quantile of Beta(r + 1, n - r)."""
+    if allowed == 0:
+        return bound_of_maximum(n, 1 - failing)
+    return _first(lambda p: binomial_tails(allowed, n, p)[0] <= failing)
+
+
 def needed(rate: float, confidence: float) -> int:
     """Smallest n whose largest score certifies `rate` (Wilks): 59 for 5 % at 95 %, 299 for 1 %."""
     n = max(1, math.ceil(math.log1p(-confidence) / math.log1p(-rate)) - 1)

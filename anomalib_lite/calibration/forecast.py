@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from anomalib_lite.calibration.rule import certifiable
+from anomalib_lite.calibration import menu
+from anomalib_lite.calibration.rule import certifiable, row_missing
 from anomalib_lite.calibration.statement import above, percent_down, percent_up, ways
 from anomalib_lite.config import Rates
 
 
-def forecast(n: int, unit: str, rates: Rates, holdout: float | None, *, approximate: bool = False) -> str:
+def forecast(
+    n: int, unit: str, rates: Rates, holdout: float | None, *, row: int | None = None, approximate: bool = False
+) -> str:
     """The bound that n held-out good parts carry, and where it is less than asked for, how many are missing.
 
     Args:
@@ -15,9 +18,19 @@ def forecast(n: int, unit: str, rates: Rates, holdout: float | None, *, approxim
         unit: "part", or "image" where parts are not known.
         rates: What is asked.
         holdout: Share of the parts that a training holds out; None where it is not by a share.
+        row: The row of the menu that is asked for instead of a rate.
         approximate: Whether every part is held out once, by cross-fitting.
+
+    Raises:
+        ConfigError: The menu does not have that row.
     """
-    allowed, bound, missing = certifiable(n, rates.max_false_reject, rates.confidence)
+    if row is None:
+        allowed, bound, missing = certifiable(n, rates.max_false_reject, rates.confidence)
+    else:
+        rows = dict(zip(menu.ranks(n), menu.bounds(n, rates.confidence), strict=True))
+        if row not in rows:
+            raise row_missing(row, n, rows)
+        allowed, bound, missing = row, rows[row], 0
     held_out = "cross-fitted" if approximate else "held-out"
     certain = f"at {percent_down(rates.confidence)} confidence"
     parts = f"{n:,} {held_out} {unit}" if n == 1 else f"{n:,} {held_out} {unit}s"

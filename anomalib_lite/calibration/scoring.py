@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from anomalib_lite.calibration.rule import ScoredImage
+from anomalib_lite.calibration.units import ScoredImage
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Intake, Source
@@ -51,16 +51,28 @@ class Scored:
     @property
     def record(self) -> tuple[HeldOut, ...]:
         """What a model remembers of them."""
-        return tuple(HeldOut(one.image, one.group, one.sha256, one.score, one.map_peak) for one in self.images)
+        return tuple(
+            HeldOut(one.image, one.group, one.sha256, _finite(one.score), _finite(one.map_peak)) for one in self.images
+        )
 
     @property
     def ranked(self) -> list[Measured]:
-        """The images, the lowest score first."""
-        return sorted(self.images, key=lambda image: image.score)
+        """The images, the lowest score first; without those that the gate refused."""
+        return sorted((image for image in self.images if not image.is_refused), key=lambda image: image.score)
+
+    @property
+    def unjudged(self) -> list[tuple[str, str]]:
+        """Names and reasons: of what could not be measured, and of what the gate refused, which counts as rejected."""
+        refused = [(one.image, f"counted as rejected: {one.refused}") for one in self.images if one.refused]
+        return self.errors + refused
 
     def without(self, names: Collection[str]) -> Scored:
         """All but the images of these names."""
         return replace(self, images=[image for image in self.images if image.image not in names])
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
 
 
 def score(

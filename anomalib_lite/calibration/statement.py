@@ -31,7 +31,8 @@ def _percent(rate: float, rounding: str) -> str:
 
 def sentences(calibration: Calibration) -> list[str]:
     """All that has to be said of a calibration, most important first; one sentence or two per entry."""
-    said = [_bound(calibration), _scope(calibration), _review(calibration)]
+    said = [_bound(calibration), *_chosen(calibration), *_counted(calibration), _scope(calibration)]
+    said.append(_review(calibration))
     if calibration.approximate:
         said.insert(0, "Approximate: thresholds come from sibling models, so the bound is not exact.")
     if calibration.unlabelled:
@@ -63,12 +64,61 @@ def sentences(calibration: Calibration) -> list[str]:
 def _bound(calibration: Calibration) -> str:
     reject, unit = calibration.reject, _unit(calibration)
     condition = "" if calibration.unit == "group" else " if images are independent"
+    one_each = ", one photograph of each" if calibration.per == "photograph" and calibration.unit == "group" else ""
     text = (
-        f"At most {percent_up(reject.bound)} of good {unit}s are rejected{condition} "
-        f"(confidence {percent_down(calibration.confidence)}), from {_count(calibration.n, f'held-out {unit}')}, "
-        f"{_allowed(reject)}"
+        f"At most {percent_up(reject.bound)} of {_subject(calibration)} are {_rejected(calibration)}{condition} "
+        f"(confidence {percent_down(calibration.confidence)}), from {_count(calibration.n, f'held-out {unit}')}"
+        f"{one_each}, {_allowed(reject)}"
     )
     return f"{text}; asked for {percent_up(reject.asked)}: {remedy(calibration)}." if reject.missing else f"{text}."
+
+
+def _rejected(calibration: Calibration) -> str:
+    return "rejected, or refused by the gate," if calibration.gated or calibration.refused else "rejected"
+
+
+def _subject(calibration: Calibration) -> str:
+    """What the bounds count."""
+    if calibration.unit == "image":
+        return "good images"
+    return "photographs of good parts" if calibration.per == "photograph" else "good parts"
+
+
+def _chosen(calibration: Calibration) -> list[str]:
+    """Which row of the menu was taken, and why that may be done after looking."""
+    refused = _count(calibration.refused, f"good {_unit(calibration)}")
+    together = "its bound holds together with those of all other rows"
+    if calibration.row is not None:
+        taken = [f"Row {calibration.row} of the menu was chosen; {together}, so it may be chosen after looking."]
+    elif calibration.reject.simultaneous:
+        taken = [
+            f"Row {calibration.reject.allowed} of the menu is taken, the first with a finite threshold; {together}."
+        ]
+    else:
+        taken = []
+    if calibration.refused:
+        taken.append(
+            f"The gate refused {refused} of the {calibration.n:,}: counted as rejected, above every threshold."
+        )
+    return taken
+
+
+def _counted(calibration: Calibration) -> list[str]:
+    """What is decided on once, where parts have several photographs."""
+    if calibration.unit == "image" or (calibration.per == "part" and calibration.images_per_unit.max == 1):
+        return []
+    if calibration.per == "photograph":
+        return [
+            "Counted per photograph: of each held-out part one was drawn by the seed. A part that is photographed "
+            "several times has one among them that is NG at least as often: `--per part` bounds that."
+        ]
+    if calibration.per == "part":
+        return ["Counted per part: it is rejected where any of its photographs is."]
+    how = calibration.per.removeprefix("part-")
+    return [
+        f"Counted per part, decided once by the {how} of the scores of its photographs (`inspect_part`, `predict "
+        "--group`): the verdict on one photograph alone has no bound."
+    ]
 
 
 def remedy(calibration: Calibration) -> str:
@@ -108,29 +158,44 @@ def ways(
 
 
 def _scope(calibration: Calibration) -> str:
-    if calibration.unit == "image":
-        return "For parts made and photographed like these."
+    like = "For parts made and photographed like these"
     fewest, most = calibration.images_per_unit.min, calibration.images_per_unit.max
+    if calibration.unit == "image":
+        return f"{like}."
+    if calibration.per == "photograph":
+        return f"{like}, each part counting once, however often it is photographed."
+    once = calibration.per != "part"  # a median or a mean of fewer is not on the safe side
     if fewest == most:
-        return (
-            f"For parts made and photographed like these, {_count(most, 'image')} each: fewer images per part are on "
-            "the safe side, more void the bound."
+        other = (
+            "with other numbers there is no bound"
+            if once
+            else "fewer images per part are on the safe side, more void the bound"
         )
-    safe = "" if fewest is None else f"; safe is at most {_count(fewest, 'image')} each"
+        return f"{like}, {_count(most, 'image')} each: {other}."
+    safe = "" if fewest is None or once else f"; safe is at most {_count(fewest, 'image')} each"
     return (
-        f"For parts made and photographed like these, in the same proportions ({'up' if fewest is None else fewest} "
-        f"to {most} images each, median {calibration.images_per_unit.median:g}){safe}."
+        f"{like}, in the same proportions ({'up' if fewest is None else fewest} to {most} images each, median "
+        f"{calibration.images_per_unit.median:g}){safe}."
     )
 
 
 def _review(calibration: Calibration) -> str:
-    review, unit = calibration.review, _unit(calibration)
+    review = calibration.review
     if not calibration.has_review_band:
-        return f"No review band: with {_count(calibration.n, unit)} the review threshold is the reject threshold."
+        unit = _count(calibration.n, _unit(calibration))
+        return f"No review band: with {unit} the review threshold is the reject threshold."
+    jointly = (
+        "Both are rows of the menu and hold jointly."
+        if review.simultaneous and calibration.reject.simultaneous
+        else "Each of the two statements holds at its confidence, not both jointly."
+    )
+    refused = "REVIEW, NG or refused" if calibration.gated or calibration.refused else "REVIEW or NG"
+    one = f"the threshold for {percent_up(review.asked)} would not lie below that of NG"
+    why = f": row {review.allowed} of the menu, since {one}"
     return (
-        f"At most {percent_up(review.bound)} of good {unit}s are not OK, that is REVIEW or NG "
-        f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}. "
-        "Each of the two statements holds at its confidence, not both jointly."
+        f"At most {percent_up(review.bound)} of {_subject(calibration)} are not OK, that is {refused} "
+        f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}"
+        f"{why if review.simultaneous else ''}. {jointly}"
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import options
+from anomalib_lite.cli import operating, options
 
 if TYPE_CHECKING:
     from anomalib_lite.calibration import Exclusion
@@ -71,9 +71,20 @@ Because: TypeAlias = Annotated[
 ]
 
 
+Images: TypeAlias = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="DATA",
+        help="Good images that the model has not seen, as a folder or a CSV file. Without it, --row takes another row "
+        "of the last calibration: nothing is measured again.",
+        show_default=False,
+    ),
+]
+
+
 def calibrate(
     model: options.Model,
-    data: options.Data,
+    data: Images = None,
     out: Out = None,
     overwrite: options.Overwrite = False,
     group: options.Group = None,
@@ -82,6 +93,7 @@ def calibrate(
     defective: options.Defective = None,
     all_good: options.AllGood = False,
     max_false_reject: MaxFalseReject = None,
+    row: operating.Row = None,
     review: Review = None,
     confidence: Confidence = None,
     add: Add = False,
@@ -98,21 +110,14 @@ def calibrate(
     from anomalib_lite.pipeline.calibrate import Recalibration
     from anomalib_lite.pipeline.calibrate import calibrate as run
 
+    operating.refuse_row_and_rate(row, max_false_reject)
     asked = Recalibration(
-        model=options.named(model),
-        data=data,
-        out=options.folder(out, zipped=True) if out else None,
+        model=options.named(model), data=data, out=options.folder(out, zipped=True) if out else None, row=row,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
-        confidence=options.rate(confidence, "--confidence"),
-        review=options.rate(review, "--review"),
-        exclusions=_exclusions(exclude or [], because),
-        group=group,
-        columns=options.columns(column),
-        folders=options.folders(good, defective, all_good),
-        add=add,
-        overwrite=overwrite,
-        threads=threads,
-    )
+        confidence=options.rate(confidence, "--confidence"), review=options.rate(review, "--review"),
+        exclusions=_exclusions(exclude or [], because), group=group, columns=options.columns(column),
+        folders=options.folders(good, defective, all_good), add=add, overwrite=overwrite, threads=threads,
+    )  # fmt: skip
     _show(run(asked, plugins=console.plugins(), track=console.track), out or model)
 
 

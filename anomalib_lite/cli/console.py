@@ -123,11 +123,21 @@ def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
 
 
 def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
-    """Print the statement of a calibration, and what could not be measured."""
+    """Print the statement of a calibration, what could not be measured, and what else may be chosen."""
     for sentence in calibration.statement:
         paragraph(shown(sentence))
     for name, reason in errors:
         paragraph(shown(f"ERROR {name}: {reason}"))
+    _menu(calibration)
+
+
+def _menu(calibration: Calibration) -> None:
+    """Print the rows that may be chosen; nothing where there is no choice."""
+    from anomalib_lite.calibration import menu_words
+
+    if len(calibration.menu) > 1:
+        table(("row", "threshold", "at most", "on average"), menu_words.cells(calibration), "Menu")
+        paragraph(menu_words.advice(calibration))
 
 
 def paragraph(prose: str, *, indent: int = 0) -> None:

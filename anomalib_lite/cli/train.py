@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import options
+from anomalib_lite.cli import operating, options
 
 if TYPE_CHECKING:
     from anomalib_lite.pipeline.train import Trained
@@ -126,6 +126,7 @@ def train(
     all_good: options.AllGood = False,
     max_false_reject: options.MaxFalseReject = None,
     review: Review = None,
+    row: operating.Row = None,
     confidence: options.Confidence = None,
     holdout: options.Holdout = None,
     crossfit: options.Crossfit = None,
@@ -133,16 +134,12 @@ def train(
     golden_pattern: GoldenPattern = None,
     carry: Carry = "training",
     simulate: Simulate = None,
-    minutes: Minutes = None,
-    steps: Steps = None,
-    seed: Seed = None,
-    device: Device = None,
-    devices: Devices = None,
-    nodes: Nodes = None,
+    minutes: Minutes = None, steps: Steps = None, seed: Seed = None,
+    device: Device = None, devices: Devices = None, nodes: Nodes = None,
     threads: options.Threads = 0,
     config: options.ConfigFile = None,
     set_: options.Settings = None,
-) -> None:
+) -> None:  # fmt: skip
     """Learn from good images and certify the thresholds.
 
     The thresholds come from good parts that are held out, with a bound on the share of good parts that are rejected.
@@ -150,7 +147,8 @@ def train(
     """
     training = {"minutes": minutes, "steps": steps, "seed": seed, "device": device, "devices": devices, "nodes": nodes}
     rates = {"max_false_reject": max_false_reject, "review": review, "confidence": confidence, "holdout": holdout}
-    overrides = options.overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck})
+    operating.refuse_row_and_rate(row, max_false_reject)
+    overrides = options.overrides(training, rates, {"crossfit": crossfit, "selfcheck": selfcheck, "row": row})
     _run(
         detector=detector, data=data, out=options.folder(out, zipped=True), config=config, settings=set_ or [],
         overrides=overrides, group=group, columns=options.columns(column), golden_pattern=golden_pattern,

@@ -189,6 +189,8 @@ class CalibrationConfig(Rates):
     """Share of the good groups that is kept from fitting, for calibration; rows with split=calibrate come first."""
     crossfit: int | None = Field(None, ge=2, le=20)
     """For small sets: fit K sibling models and calibrate on every good image. The bound is approximate."""
+    row: int | None = Field(None, ge=0)
+    """Row of the menu of operating points to take, instead of what max_false_reject allows. Default: none."""
     selfcheck: Literal["images", "rendered", "none"] = "images"
     """What `verify` replays: held-out images, rendered stand-ins where images must not travel, or nothing."""
 

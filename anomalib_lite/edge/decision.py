@@ -51,17 +51,20 @@ def above(anomaly_map: npt.NDArray[np.floating[Any]], threshold: float) -> npt.N
     return np.asarray(anomaly_map > limit)
 
 
-def p_value(score: float, calibration_scores: Sequence[float] | npt.NDArray[np.floating[Any]]) -> float:
+def p_value(
+    score: float, calibration_scores: Sequence[float] | npt.NDArray[np.floating[Any]], refused: int = 0
+) -> float:
     """Conformal p-value (1 + #{s_i >= s}) / (n + 1), in [1 / (n + 1), 1].
 
-    Bates et al. 2023, equation 2. `calibration_scores` are those of good parts, ascending.
+    Bates et al. 2023, equation 2. `calibration_scores` are those of good parts, ascending; `refused` is how many
+    further ones the gate refused, which count as higher than any score.
 
     Raises:
         ValueError: the score is NaN; there is no p-value for an ERROR.
     """
     if math.isnan(score):
         raise ValueError("a score that is not a number has no p-value")
-    n = len(calibration_scores)
+    n = len(calibration_scores) + refused
     at_least = n - int(np.searchsorted(calibration_scores, score, side="left"))
     return (1 + at_least) / (n + 1)
 

@@ -176,7 +176,7 @@ class Model:
             verdict=verdict,
             note=_noted(result.note, objection),
             score=measurement.score,
-            p_value=decision.p_value(measurement.score, self._scores),
+            p_value=decision.p_value(measurement.score, self._scores, self.bundle.manifest.calibration.refused),
             regions=self._regions(verdict, measurement.anomaly_map, shape),
             anomaly_map=measurement.anomaly_map,
             valid=measurement.valid,

@@ -1,10 +1,15 @@
-"""Certifies new thresholds for a trained model, from good images that it has not seen. The graph is not touched."""
+"""Certifies new thresholds for a trained model, from good images that it has not seen. The graph is not touched.
+
+Without images, another row of the menu that the last calibration gave: its bounds hold together, so nothing has to be
+measured and nothing is paid for.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from anomalib_lite import registry
 from anomalib_lite.calibration import Calibration, Exclusion, ScoredImage
@@ -12,16 +17,17 @@ from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.calibration.binomial import binomial_tails
 from anomalib_lite.calibration.scoring import Measured, Scored, score
 from anomalib_lite.calibration.statement import percent_up
+from anomalib_lite.calibration.units import decided_on, joined, remembered
 from anomalib_lite.config import Rates
 from anomalib_lite.data import DataSet, Folders, Sample, check_masks, count, find, some, training_samples
 from anomalib_lite.data.independence import admission
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.decision import decide
-from anomalib_lite.edge.manifest import Manifest
+from anomalib_lite.edge.decision import Verdict, decide
+from anomalib_lite.edge.manifest import HeldOut, Manifest
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import FOLDER
-from anomalib_lite.errors import DataError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.addition import Earlier
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import readers_of
@@ -38,8 +44,9 @@ class Recalibration:
     """What `calibrate` is asked, as the command line gives it."""
 
     model: Path
-    data: Path  # good images
+    data: Path | None  # good images; None where another row is taken and nothing else
     out: Path | None = None  # the new bundle; default: the same place
+    row: int | None = None  # of the menu, instead of a rate
     max_false_reject: float | None = None  # default: as in the last calibration
     confidence: float | None = None  # default: as in the last calibration
     review: float | None = None  # default: that of `config.Rates`
@@ -72,30 +79,25 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
     Raises:
         DataError: The model was fitted on some of these images or parts, their parts are not known while those of the
             training are, an image is there twice, none is usable, or many are NG by the threshold of before.
-        ConfigError: Rates that make no sense, or nothing can be added to the calibration of before.
+        ConfigError: Rates that make no sense, a row that is not on the menu, or nothing can be added to the calibration
+            of before.
     """
     installed = (plugins or registry.load()).readers
     model = Model(asked.model, threads=asked.threads, readers=installed)
     manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
-    rates = asked.rates(before)
+    asked.rates(before)  # refuses what makes no sense before anything is measured
     bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
+    if asked.data is None:
+        return _another_row(asked, model)
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
     earlier = Earlier.of(manifest, dataset) if asked.add else Earlier()
     scored, notes = _measured(model, dataset, earlier if asked.add else None, track)
-    notes += _refuse_defects(scored, asked, before)
+    notes += _refuse_defects(scored, asked, manifest)
     earlier = earlier.beside([image.image for image in scored.images], manifest.data.root)
     measured = [*earlier.images, *scored.record]
-    calibration = calibrate_scores(
-        [ScoredImage(one.image, manifest.data.alias(one.group), one.score, one.map_peak) for one in measured],
-        rates,
-        grouped=dataset.grouped,
-        errors=len(scored.errors),
-        gated=model.intake.gate is not None and model.intake.gate.record.enabled,
-        holdout=before.holdout,
-        unlabelled=before.unlabelled,
-        exclusions=list({one.image: one for one in (*earlier.exclusions, *asked.exclusions)}.values()),
-        history=before.as_history(),
-    )
+    facts = {"grouped": dataset.grouped, "errors": len(scored.errors), "history": before.as_history()}
+    exclusions = {one.image: one for one in (*earlier.exclusions, *asked.exclusions)}
+    calibration = _certified(asked, manifest, measured, exclusions=list(exclusions.values()), **facts)
     manifest = manifest.recalibrated(
         calibration,
         held_out=measured,
@@ -103,7 +105,52 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         readers=readers_of([image.sample for image in scored.images], model.opener),
     )
     written = _write(model, manifest, earlier, scored, asked.out or asked.model)
-    return Trained(written, calibration, scored.errors, notes)
+    return Trained(written, calibration, scored.unjudged, notes)
+
+
+def _certified(asked: Recalibration, manifest: Manifest, images: Sequence[HeldOut], **facts: Any) -> Calibration:
+    """A calibration on these images, of the same unit as the one before."""
+    before = manifest.calibration
+    return calibrate_scores(
+        [remembered(one, manifest.data.alias(one.group)) for one in images],
+        asked.rates(before),
+        per=before.per,
+        seed=manifest.seed,
+        row=asked.row,
+        gated=before.gated,
+        holdout=before.holdout,
+        unlabelled=before.unlabelled,
+        **facts,
+    )
+
+
+def _another_row(asked: Recalibration, model: Model) -> Trained:
+    """The last calibration, with another row of its menu."""
+    manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
+    if asked.row is None:
+        raise ConfigError(
+            "DATA is missing: give a folder of good images to calibrate on. Only another row of the menu, --row N, "
+            "needs none."
+        )
+    if asked.confidence is not None or asked.exclusions or asked.add:
+        raise ConfigError(
+            "--row takes a row of the last calibration, as it is: leave out --confidence, --exclude and --add, or give "
+            "the images of a new calibration."
+        )
+    facts = {"grouped": before.unit == "group", "errors": before.errors.count, "exclusions": before.exclusions}
+    facts |= {name: getattr(before, name) for name in ("approximate", "simulated", "history")}
+    images = manifest.data.held_out
+    again = _certified(asked, manifest, images, **facts) if images else None
+    if again is None or again.scores != before.scores:
+        raise DataError(
+            f"{asked.model}: does not record what its calibration rests on, as models of older versions and exports "
+            "without names. Take the row in the model that it was exported from, or calibrate on images: calibrate "
+            f"MODEL DATA --row {asked.row}."
+        )
+    checks = judged_again(manifest.selfcheck, again.limits)
+    manifest = manifest.recalibrated(again, held_out=images, selfcheck=checks)
+    earlier = Earlier(images, before.exclusions)
+    return Trained(_write(model, manifest, earlier, Scored(), asked.out or asked.model), again, [])
 
 
 def _measured(model: Model, dataset: DataSet, earlier: Earlier | None, track: Track) -> tuple[Scored, list[str]]:
@@ -132,16 +179,22 @@ def _measured(model: Model, dataset: DataSet, earlier: Earlier | None, track: Tr
     return scored, earlier.notes(model.bundle.manifest, dataset, scored, fitted, again)
 
 
-def _refuse_defects(scored: Scored, asked: Recalibration, before: Calibration) -> list[str]:
+def _refuse_defects(scored: Scored, asked: Recalibration, manifest: Manifest) -> list[str]:
     """Raise where so many parts are NG by the threshold of before that they can hardly be like those it came from."""
+    before = manifest.calibration
     images = scored.without({one.image for one in asked.exclusions}).images
-    parts = {_part(image, before) for image in images}
-    rejected = {_part(image, before): image.image for image in images if decide(image.score, before.limits) == "NG"}
+    named = [ScoredImage(one.image, _part(one, before), one.score, one.map_peak) for one in images]
+    parts = decided_on(named, before.per, manifest.seed)
+    rejected = sorted(
+        max(part, key=lambda image: image.score).image
+        for part in parts
+        if decide(joined(part, lambda image: image.score, before.per), before.limits) in (Verdict.NG, Verdict.ERROR)
+    )  # ERROR: the gate refused it, and its score is infinite
     k, n, bound = len(rejected), len(parts), before.reject.bound
     if not k:
         return []
     unit = "part" if before.unit == "group" else "image"
-    said = f"{k:,} of {count(n, unit)} NG by the threshold of before, as {some(sorted(rejected.values()), 3)}"
+    said = f"{k:,} of {count(n, unit)} NG by the threshold of before, as {some(rejected, 3)}"
     about_these = not (before.simulated or before.approximate)
     unlikely = about_these and binomial_tails(k - 1, n, bound)[1] < UNLIKELY
     if asked.folders.all_good or not (unlikely or 2 * k > n):

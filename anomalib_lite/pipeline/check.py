@@ -135,7 +135,8 @@ def carried(choice: Choice, config: Config, *, grouped: bool) -> str:
     """What the images that are held out can certify, in words."""
     n = len(groups(choice.held_out or choice.fit))
     unit, share = "part" if grouped else "image", held_out_share(config, choice)
-    return forecast(n, unit, config.calibration, share, approximate=not choice.held_out)
+    row, approximate = config.calibration.row, not choice.held_out
+    return forecast(n, unit, config.calibration, share, row=row, approximate=approximate)
 
 
 def _framing(looked: Looked, found: Survey, config: Config) -> Framing:

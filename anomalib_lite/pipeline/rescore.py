@@ -77,7 +77,7 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
     scored = score(made.runtime, track(samples, "measuring"), model.intake, admit=admit)
     written = _written(model, made, scored, dataset, config, asked.out or asked.model, installed)
     notes = [f"{count(len(fitted), 'image')} passed over, which the model was fitted on"] if fitted else []
-    return Trained(written, written.manifest.calibration, scored.errors, notes)
+    return Trained(written, written.manifest.calibration, scored.unjudged, notes)
 
 
 def _changed(manifest: Manifest, settings: Sequence[str]) -> Config:
@@ -134,8 +134,11 @@ def _written(
         scored.images,
         Rates.of(before.reject.asked, before.confidence, before.review.asked),
         grouped=dataset.grouped,
+        per=before.per,
+        seed=manifest.seed,
+        row=before.row,
+        gated=before.gated,
         errors=len(scored.errors),
-        gated=model.intake.gate is not None and model.intake.gate.record.enabled,
         holdout=before.holdout,
         unlabelled=before.unlabelled,
         history=(*history, {**last, "score": dict(manifest.score)}),

@@ -120,6 +120,8 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         scored.images,
         plan.config.calibration,
         grouped=plan.dataset.grouped,
+        seed=plan.config.training.seed,
+        row=plan.config.calibration.row,
         errors=len(scored.errors),
         approximate=not plan.held_out,
         simulated=plan.simulated,
@@ -136,7 +138,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
-    return Trained(written, calibration, scored.errors)
+    return Trained(written, calibration, scored.unjudged)
 
 
 def _gate(plan: Plan, samples: Sequence[Sample]) -> GateRecord:

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from anomalib_lite.calibration import menu_words
 from anomalib_lite.calibration.statement import percent_down, percent_up, remedy
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
@@ -21,6 +22,7 @@ from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.metrics_table import NONE, metrics_table, share
+from anomalib_lite.report.slider import slider_stops
 from anomalib_lite.version import __version__
 
 __all__ = ["Gallery", "Report", "ScoredRow", "render", "write"]
@@ -114,6 +116,8 @@ def _context(report: Report) -> dict[str, Any]:
         "version": __version__,
         "unit": _unit(report.calibration),
         "flags": _flags(report.calibration),
+        "menu": menu_words.cells(report.calibration),
+        "menu_advice": menu_words.advice(report.calibration),
         "tiles": _tiles(report),
         "plot": _plot(report),
         "verdict_names": list(Verdict),
@@ -188,7 +192,9 @@ def _plot(report: Report) -> dict[str, Any] | None:
     if not measured:
         return None
     reject, review = report.calibration.reject.value, report.calibration.review.value
-    axis = charts.Axis.over(np.array([*(row.score for row in measured), reject, review], np.float64))
+    stops = slider_stops(report.calibration)
+    shown = [*(row.score for row in measured), reject, review, *(stop["threshold"] for stop in stops)]
+    axis = charts.Axis.over(np.array(shown, np.float64))
     panels = []
     for name, tone, chosen in (
         ("Good images", "good", [row.score for row in measured if row.label == "good"]),
@@ -204,7 +210,8 @@ def _plot(report: Report) -> dict[str, Any] | None:
         "review": axis.percent(review),
         "reject_value": reject,
         "review_value": review,
-        "data": {"low": axis.low, "high": axis.high, "log": axis.log, "certified": reject, "counts": _counts(measured)},
+        "data": {"low": axis.low, "high": axis.high, "log": axis.log, "certified": reject, "counts": _counts(measured)}
+        | {"stops": stops},
     }
 
 

@@ -39,10 +39,28 @@ def test_the_largest_good_score_is_the_threshold_where_parts_are_missing() -> No
     assert reject.set_by == ("a34",)
     assert reject.without == pytest.approx(34 * 1.0001)
     assert result.thresholds.map_reject.base == 70.0
+    review, peaks = result.review, result.thresholds
+    assert (review.base, review.allowed, review.simultaneous) == (32.0, 3, True)
+    assert (review.asked, review.missing) == (0.05, 24)
+    assert peaks.map_review.base == 64.0
     assert result.limits == Thresholds(
-        reject.value, reject.value, result.thresholds.map_reject.value, result.thresholds.map_reject.value, reject.tol
+        reject.value, review.value, peaks.map_reject.value, peaks.map_review.value, review.tol
     )
+
+
+@pytest.mark.parametrize(("n", "review"), [(29, None), (35, 0.01)], ids=["too few for row 3", "no band is wanted"])
+def test_without_a_review_band_both_thresholds_are_one(n: int, review: float | None) -> None:
+    result = calibrate(images([float(i) for i in range(n)]), Rates.of(0.01, review=review), grouped=True)
     assert not result.has_review_band
+    assert result.review.value == result.reject.value
+    assert result.statement[2] == f"No review band: with {n} parts the review threshold is the reject threshold."
+
+
+def test_rows_that_tie_with_the_reject_threshold_make_no_band() -> None:
+    scores = [float(min(i, 31)) for i in range(40)]  # the ten highest are one
+    assert not calibrate(images(scores), ONE_PERCENT, grouped=True).has_review_band
+    scores = [float(min(i, 37)) for i in range(40)]
+    assert calibrate(images(scores), ONE_PERCENT, grouped=True).review.base == 36.0
 
 
 def test_two_thresholds_from_enough_parts() -> None:
@@ -196,7 +214,7 @@ def test_impossible_requests_are_refused(arguments: tuple[float, ...]) -> None:
 def test_scores_that_cannot_be_used_are_refused() -> None:
     with pytest.raises(DataError, match=r"no good image is left.*3 could not be measured.*--holdout"):
         calibrate([], ONE_PERCENT, grouped=True, errors=3)
-    for broken in (math.nan, math.inf):
+    for broken in (math.nan, -math.inf):
         with pytest.raises(DataError, match="'a1' has the score"):
             calibrate(images([1.0, broken]), ONE_PERCENT, grouped=True)
     with pytest.raises(DataError, match="'a0' is given more than once"):
@@ -213,11 +231,16 @@ def test_the_statement_for_few_parts() -> None:
     assert list(said) == [
         "At most 8.21 % of good parts are rejected (confidence 95 %), from 35 held-out parts, none above the threshold"
         "; asked for 1 %: 299 held-out parts are needed, 264 more: give 264 new ones to `calibrate --add`.",
+        "Counted per part: it is rejected where any of its photographs is.",
         "For parts made and photographed like these, 4 images each: fewer images per part are on the safe side, more "
         "void the bound.",
-        "No review band: with 35 parts the review threshold is the reject threshold.",
+        "At most 23.7 % of good parts are not OK, that is REVIEW or NG (confidence 95 %), 3 of them allowed above the "
+        "threshold: row 3 of the menu, since the threshold for 5 % would not lie below that of NG. Each of the two "
+        "statements holds at its confidence, not both jointly.",
         "The reject threshold 140.014 is set by a139; without it it would be 139.014.",
+        "The review threshold 128.013 is set by a127; without it it would be 127.013.",
         "The map reject threshold 280.028 is set by a139; without it it would be 278.028.",
+        "The map review threshold 256.026 is set by a127; without it it would be 254.025.",
         "2 further images could not be measured (ERROR, 1.41 % of all): the bound is about images that could be "
         "measured.",
     ]
@@ -226,12 +249,12 @@ def test_the_statement_for_few_parts() -> None:
 def test_parts_of_uneven_numbers_of_images_are_covered_as_a_mixture_alone() -> None:
     uneven = [*images([float(i) for i in range(30)]), ScoredImage("more", "part0", 0.5, 1.0)]
     known = calibrate(uneven, ONE_PERCENT, grouped=True)
-    assert known.statement[1] == (
+    assert known.statement[2] == (
         "For parts made and photographed like these, in the same proportions (1 to 2 images each, median 1); safe is "
         "at most 1 image each."
     )
     older = dataclasses.replace(known, images_per_unit=ImagesPerUnit(1, 2))
-    assert sentences(older)[1].endswith("in the same proportions (up to 2 images each, median 1).")
+    assert sentences(older)[2].endswith("in the same proportions (up to 2 images each, median 1).")
 
 
 def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fitted() -> None:

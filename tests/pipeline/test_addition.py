@@ -131,7 +131,7 @@ def test_a_folder_that_grew_may_be_given_whole(model_path: Path, parts: Path, tm
     assert passed_over.startswith("29 images passed over, since the model was fitted on them or on their parts: part")
     assert again.startswith("12 images held out before, not measured again: part")
     report = (tmp_path / "model/report.html").read_text()
-    highest = max(manifest(model_path).data.held_out, key=lambda one: one.score)
+    highest = max(manifest(model_path).data.held_out, key=lambda one: one.score or 0.0)
     assert report.count(highest.image) >= 2, "in the statement, and among the images of the calibration"
 
 

@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
 from pathlib import Path
@@ -148,7 +149,10 @@ def test_says_what_limits_the_bound() -> None:
     assert f"{calibrated.reject.missing} more good parts needed" in text
     assert "No review band" in text
     assert "3 images overlap with the fit" in text
-    assert "A moved threshold is not certified." in text
+    assert "The slider stops at the rows of the menu." in text
+    assert "A moved threshold is not certified." in words(
+        reports.report(replace(calibrated, menu=()), reports.rows(calibrated))
+    )
 
 
 def test_a_bound_on_simulations_is_marked_at_the_top() -> None:

@@ -14,12 +14,14 @@ import reports
 from needs import need
 
 from anomalib_lite.calibration import Calibration
+from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.edge import decision
 from anomalib_lite.report.page import Report, ScoredRow, write
 
 pytestmark = pytest.mark.slow
 
 BASE = reports.calibration()
+OLD = replace(BASE, menu=())  # as of a version that had none
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1200,900"
@@ -118,7 +120,7 @@ def test_counts_agree_with_python_at_the_certified_threshold(browser: Browser) -
 @pytest.mark.parametrize("scale", [1.0, 0.1], ids=["linear", "logarithmic"])
 def test_moving_the_slider_counts_as_python_would(browser: Browser, scale: float) -> None:
     rows = [*reports.rows(BASE), reports.row("far.png", "crack", 6.0 / scale, BASE)]
-    browser.open(reports.report(BASE, rows))
+    browser.open(reports.report(OLD, rows))
     plot, certified = browser.plot(), browser.counts()
     assert plot["log"] == (scale < 1)
     low, high = (math.log(plot[end]) if plot["log"] else plot[end] for end in ("low", "high"))
@@ -139,7 +141,7 @@ def test_keyboard_moves_the_slider_and_tells_what_it_counts(browser: Browser) ->
     from selenium.webdriver.common.keys import Keys
 
     rows = reports.rows(BASE)
-    browser.open(reports.report(BASE, rows))
+    browser.open(reports.report(OLD, rows))
     certified = browser.counts()
     browser.keys(Keys.END)
     good, parts, escapes, *_ = browser.counts()
@@ -157,6 +159,21 @@ def test_keyboard_moves_the_slider_and_tells_what_it_counts(browser: Browser) ->
     browser.keys(Keys.ARROW_LEFT)
     assert browser.state().startswith("At the certified threshold")
     assert browser.counts() == certified
+
+
+def test_the_slider_stops_at_the_rows_of_the_menu_and_says_their_bounds(browser: Browser) -> None:
+    rows = reports.rows(BASE)
+    browser.open(reports.report(BASE, rows))
+    ascending = list(reversed(BASE.menu))
+    assert browser.run("document.getElementById('slider').max") == str(len(ascending) - 1)
+    for position, point in enumerate(ascending):
+        browser.move(position)
+        assert browser.counts() == decided(rows, BASE, point.value)
+        if point.rank != BASE.reject.allowed:
+            assert f"Row {point.rank}: at most {percent_up(point.bound)}, together" in browser.state()
+            assert "--row" in browser.state()
+    browser.run("document.getElementById('reset').click()")
+    assert browser.state().startswith("At the certified threshold")
 
 
 def test_page_says_so_if_its_counts_differ_from_the_verdicts(browser: Browser) -> None:

@@ -1,11 +1,14 @@
 """The manifest of a bundle, parsed once into types: the one place that knows its keys, and those of older versions."""
 
 from anomalib_lite.edge.manifest.certificate import (
+    PER,
     Calibration,
     Certified,
     CertifiedThresholds,
     Exclusion,
     ImagesPerUnit,
+    OperatingPoint,
+    Per,
     Thresholds,
     Unmeasured,
 )
@@ -43,6 +46,7 @@ __all__ = [
     "CHANNELS",
     "DTYPES",
     "FILE",
+    "PER",
     "SCHEMA_VERSION",
     "SIGNATURE",
     "Calibration",
@@ -62,7 +66,9 @@ __all__ = [
     "ImagesPerUnit",
     "Manifest",
     "Mode",
+    "OperatingPoint",
     "Parity",
+    "Per",
     "ReaderRecord",
     "Thresholds",
     "TrainingRecord",

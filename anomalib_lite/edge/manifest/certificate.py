@@ -6,9 +6,14 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 from anomalib_lite.edge.manifest.parsing import Rule, finite, plain
+
+NEWER = {"absent": True}
+Per: TypeAlias = Literal["photograph", "part", "part-median", "part-mean"]
+PER: tuple[Per, ...] = get_args(Per)
+"""What a line decides on: each photograph, a part by any of its photographs, or a part once, by all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,7 @@ class Certified:
     asked, bound: the rate asked for and the one certified, equal unless parts are missing.
     allowed: r, the parts that may lie above.          missing: parts still needed for what was asked, 0 if none.
     set_by: the images whose value is `base`.          without: the value without these images, None if none are left.
+    simultaneous: the bound is that of a row of the menu: it holds together with those of all others.
     """
 
     value: float
@@ -59,6 +65,7 @@ class Certified:
     missing: int
     set_by: tuple[str, ...]
     without: float | None
+    simultaneous: bool = field(default=False, metadata=NEWER)
 
     def rules(self) -> Iterator[Rule]:
         """What a threshold rests on."""
@@ -79,6 +86,30 @@ class CertifiedThresholds:
     review: Certified
     map_reject: Certified
     map_review: Certified
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A row of the menu: a threshold that may be chosen after looking, since the bounds of all rows hold together.
+
+    rank: r, the parts that may lie above.             value: what would be stored, `base` + `tol`.
+    bound: certified, with all other rows.             expected: (r + 1) / (n + 1), the rate on average.
+    """
+
+    rank: int
+    value: float
+    base: float
+    tol: float
+    bound: float
+    expected: float
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be chosen."""
+        yield Rule("rank", self.rank, self.rank >= 0, "a whole number from 0 on")
+        as_stored = math.isclose(self.value, self.base + self.tol, rel_tol=1e-9)
+        yield Rule("value", self.value, as_stored, f"base + tol, {self.base + self.tol:.12g}")
+        for name, rate in (("bound", self.bound), ("expected", self.expected)):
+            yield Rule(name, rate, 0 < rate < 1, "a share above 0 and below 1")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +145,12 @@ class Calibration:
     """Thresholds of score and map, the statement they carry, and the data behind them.
 
     unit: "group" (physical parts are known) or "image" (each image counts as its own part).
-    scores: one per part (its largest), ascending; what p-values are computed from.
+    per: what the line decides on, see `PER`; each part has one value: that of one photograph, the largest, ...
+    scores: one per part, ascending; what p-values are computed from.
+    gated: a gate stands before the verdict, and what it refuses counts as rejected.
+    refused: parts beside these that no finite score stands for, since the gate refused them; they count as highest.
+    menu: operating points whose bounds hold together, the lowest rank first; those that are not finite are left out.
+    row: the row that a person chose; None where the rule chose.
     images: number of images measured.                 errors: those that could not be measured, counted apart.
     approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
     simulated: the good images were simulated from golden ones, so the bound is one on simulations.
@@ -135,17 +171,21 @@ class Calibration:
     scores: tuple[float, ...] = field(metadata={"expected": "a list of at least one finite number"})
     approximate: bool = False
     simulated: bool = False
-    gated: bool = field(default=False, metadata={"absent": True})
     unlabelled: int = 0
     holdout: float | None = None
     exclusions: tuple[Exclusion, ...] = ()
     statement: tuple[str, ...] = ()
     history: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    per: Per = "part"
+    gated: bool = field(default=False, metadata=NEWER)
+    refused: int = field(default=0, metadata=NEWER)
+    menu: tuple[OperatingPoint, ...] = ()
+    row: int | None = None
 
     @property
     def n(self) -> int:
         """Number of parts (images where parts are not known) behind the thresholds."""
-        return len(self.scores)
+        return len(self.scores) + self.refused
 
     @property
     def reject(self) -> Certified:
@@ -194,6 +234,12 @@ class Calibration:
         yield Rule("images", self.images, self.images >= self.n, "at least as many as there are scores")
         held_out = self.holdout is None or 0 < self.holdout < 1
         yield Rule("holdout", self.holdout, held_out, "a share above 0 and below 1")
+        yield Rule("refused", self.refused, self.refused >= 0, "a whole number from 0 on")
+        ranks = [point.rank for point in self.menu]
+        sorted_rows = all(a < b for a, b in pairwise(ranks)) and all(rank < self.n for rank in ranks)
+        yield Rule("menu", ranks, sorted_rows, f"rows of ascending rank below the {self.n} parts")
+        known = self.row is None or self.row in ranks
+        yield Rule("row", self.row, known, "a row of the menu")
         readable = all(map(_is_earlier, self.history))
         yield Rule("history", len(self.history), readable, "calibrations as they were written")
 

@@ -12,11 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Self
 
-from anomalib_lite.edge.manifest.certificate import Calibration
+from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
 from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
 from anomalib_lite.edge.manifest.sections import (
-    NEWER,
     DataRecord,
     DetectorRecord,
     Expected,
@@ -136,6 +135,13 @@ class Manifest:
         """The detector's own options."""
         found: Mapping[str, Any] = self.config.get("options", {})
         return found
+
+    @property
+    def seed(self) -> int:
+        """Of the training: it draws the photographs that a calibration counts."""
+        training = self.config.get("training")
+        seed = training.get("seed") if isinstance(training, Mapping) else None
+        return seed if isinstance(seed, int) else 0
 
     @property
     def score(self) -> Mapping[str, Any]:

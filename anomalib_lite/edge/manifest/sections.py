@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias, TypeVar
 
+from anomalib_lite.edge.manifest.certificate import NEWER
 from anomalib_lite.edge.manifest.parsing import Rule, finite
 
 ALIAS = re.compile(r"name-[0-9a-f]{16}")
@@ -16,7 +17,6 @@ MAX_PIXELS = 4_000_000_000  # that an image may be allowed
 Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
 DTYPES = ("uint8", "uint16", "int16", "float32")
 CHANNELS = range(1, 17)
-NEWER = {"absent": True}
 T = TypeVar("T")
 
 
@@ -148,18 +148,13 @@ class TrainingRecord:
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """A good image that the thresholds rest on, and what the graph says of it (raw units)."""
+    """A good image that the thresholds rest on, and what the graph says of it, raw; None where the gate refused it."""
 
     image: str
     group: str
     sha256: str
-    score: float
-    map_peak: float
-
-    def rules(self) -> Iterator[Rule]:
-        """What can be calibrated on."""
-        yield Rule("score", self.score, finite(self.score), "a finite number")
-        yield Rule("map_peak", self.map_peak, finite(self.map_peak), "a finite number")
+    score: float | None
+    map_peak: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,13 @@
   const back = plot.log ? Math.exp : (value) => value;
   const low = map(plot.low), high = map(plot.high), last = Number(slider.max);
   const fraction = (score) => (map(score) - low) / (high - low);
-  const home = Math.round(fraction(plot.certified) * last);
-  const thresholdAt = (position) => position === home ? plot.certified : back(low + (high - low) * position / last);
+  const stops = plot.stops; // the rows of the menu; without them every position is one
+  if (stops.length) slider.max = String(stops.length - 1);
+  const home = stops.length ? stops.findIndex((stop) => stop.threshold === plot.certified) : Math.round(fraction(plot.certified) * last);
+  const thresholdAt = (position) => {
+    if (stops.length) return stops[position].threshold;
+    return position === home ? plot.certified : back(low + (high - low) * position / last);
+  };
 
   function above(sorted, threshold) {           // how many of the ascending scores are strictly greater
     let from = 0, to = sorted.length;
@@ -43,10 +48,12 @@
       cell.classList.toggle("changed", now !== line.certified);
       if (index < 4) spoken.push(`${line.name} ${now} of ${line.scores.length}`);
     });
-    state.textContent = moved ? `Threshold moved to ${digits(threshold)}: NOT certified. No bound holds here.` : `At the certified threshold ${digits(threshold)}.`;
+    const said = stops.length ? `${stops[position].said} To take it: calibrate MODEL --row N.` : "NOT certified. No bound holds here.";
+    state.textContent = moved ? `Threshold moved to ${digits(threshold)}: ${said}` : `At the certified threshold ${digits(threshold)}.`;
     state.classList.toggle("moved", moved);
     reset.disabled = !moved;
-    slider.setAttribute("aria-valuetext", `${digits(threshold)}, ${moved ? "not certified" : "certified"}. ${spoken.join(", ")}`);
+    const standing = !moved ? "certified" : stops.length ? stops[position].said : "not certified";
+    slider.setAttribute("aria-valuetext", `${digits(threshold)}, ${standing}. ${spoken.join(", ")}`);
   }
 
   function goHome() {

@@ -21,7 +21,8 @@ KEPT = ROOT / "tests/schema1/model.zip"
 OPTIONAL = {  # keys that models of older versions lack
     "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.holdout",
     "calibration.images_per_unit.min", "calibration.n", "calibration.simulated", "calibration.statement",
-    "calibration.unlabelled", "data.calibrated", "data.held_out", "data.salt", "data.simulated", "data.unreadable",
+    "calibration.unlabelled", "calibration.menu", "calibration.per", "calibration.row", "data.calibrated",
+    "data.held_out", "data.salt", "data.simulated", "data.unreadable",
     "detector.members", "detector.paper", "detector.weights", "exported", "exported.int8", "framing.align",
     "framing.max_pixels", "framing.roi", "framing.source", "graph.parity", "graph_sha256", "readers", "reference",
     "selfcheck",

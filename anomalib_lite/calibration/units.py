@@ -1,0 +1,70 @@
+"""What a line decides on once: a photograph, or a part by its photographs; one value of it counts.
+
+Any fixed function of the photographs of a part keeps the guarantee, since parts are independent and photographs of one
+part are not: Dunn, Wasserman, Ramdas, "Distribution-free prediction sets for two-layer hierarchical models",
+arXiv 1809.07441. Their largest: "any photograph". One of them, drawn by the seed: "a photograph of a new good part".
+Their median or mean: one decision for the part.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from types import MappingProxyType
+
+from anomalib_lite.edge.manifest import HeldOut, Per
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredImage:
+    """A good image: its name, its part, its score, and the largest pixel of its anomaly map (raw units).
+
+    Both are infinite where the gate refused it: no threshold lets it pass, and it is a false reject.
+    """
+
+    image: str
+    group: str
+    score: float
+    map_peak: float
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the gate refused it."""
+        return math.inf in (self.score, self.map_peak)
+
+
+Value = Callable[[ScoredImage], float]
+JOINED: Mapping[Per, Callable[[Sequence[float]], float]] = MappingProxyType(
+    {"part": max, "photograph": max, "part-median": statistics.median, "part-mean": statistics.fmean}
+)
+
+
+def remembered(record: HeldOut, group: str) -> ScoredImage:
+    """An image of which a manifest says what was measured, of a part of this name."""
+    score, peak = (math.inf if value is None else value for value in (record.score, record.map_peak))
+    return ScoredImage(record.image, group, score, peak)
+
+
+def decided_on(images: Iterable[ScoredImage], per: Per, seed: int) -> list[list[ScoredImage]]:
+    """The images of each part that count: all of them, or the one that is drawn.
+
+    The draw of a part depends on the seed and the names of its images alone, so that it stays where parts are added.
+    """
+    parts: dict[str, list[ScoredImage]] = {}
+    for image in images:
+        parts.setdefault(image.group, []).append(image)
+    if per != "photograph":
+        return list(parts.values())
+    return [[min(part, key=lambda image: _lot(image.image, seed))] for part in parts.values()]
+
+
+def _lot(name: str, seed: int) -> bytes:
+    return sha256(f"{seed}/{name}".encode("utf-8", "surrogatepass")).digest()
+
+
+def joined(part: Sequence[ScoredImage], value: Value, per: Per) -> float:
+    """The one value of a part."""
+    return float(JOINED[per](list(map(value, part))))
