@@ -234,7 +234,7 @@ function levels(plane) {
   return { dark, middle, bright, darkest: share(sorted[0]), brightest: share(sorted.at(-1)) };
 }
 
-function appearance(pixels, height, width, channels) {
+export function appearance(pixels, height, width, channels) {
   const { plane, count, columns, sums } = bands(pixels, height, width, channels);
   const [cells, squares, total] = [new Float64Array(SIDE ** 2), new Float64Array(SIDE ** 2), plane.length];
   for (let index = 0; index < total; index++) {
@@ -259,7 +259,7 @@ function likeness(own, mean, unit) {
   return product(a, b) / Math.sqrt((product(a, a) + flat) * (product(b, b) + flat));
 }
 
-function statistics(found, { black = 0, white }, coarse) {
+export function statistics(found, { black = 0, white }, coarse) {
   const unit = (white - black) / 255;
   const [one, two, four, eight] = found.steps;
   const sum = (chosen) => found.coarse.reduce((total, value, cell) => total + (chosen(cell) ? value : 0), 0);

@@ -82,11 +82,13 @@ class Intake:
         """Why a picture that was read from `source` looks like none of the training; None where it does, or no gate is.
 
         Raises:
-            ImageError: Its depth or its channels are not the model's.
+            ImageError: Its depth, its channels or its size are not the model's.
         """
         if self.gate is None or isinstance(source, Kept):  # which is the bundle's own
             return None
-        return self.gate.objection(imaging.conform(picture.pixels, self.framing.spec, convert=self.framing.convert))
+        pixels = imaging.conform(picture.pixels, self.framing.spec, convert=self.framing.convert)
+        self.framing.check(pixels)
+        return self.gate.objection(pixels)
 
     @staticmethod
     def _check(key: str, value: object, known: Sequence[Any], name: str) -> None:

@@ -64,7 +64,7 @@ def learnt(
             focus and noise alone have limits.
     """
     if not asked.enabled:
-        return GateRecord(enabled=False)
+        return GateRecord.off()
     seen = [survey.facts[sample.path].appearance for sample in samples]
     coarse = () if compares else tuple(np.mean([one.coarse for one in seen], axis=0).ravel().tolist())
     found = [statistics(one, framing.spec, coarse) for one in seen]

@@ -188,7 +188,10 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
         said = f"expected a schema_version from 1 to {SCHEMA_VERSION}, and files with their SHA-256"
         raise ModelError(f"{path / FILE}: is not a manifest: {said}. Restore the bundle from its origin.")
     if version > (known := _needed(data)):
-        raise ModelError(f"{path}: manifest schema {version} is newer than {known}: upgrade anomalib-lite.")
+        raise ModelError(
+            f"{path}: manifest schema {version} is newer than {known}, for nothing that is known here makes it so "
+            "(guards, options of readers, gate.enabled): upgrade anomalib-lite."
+        )
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
     return files

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Self
 
 from anomalib_lite.edge.manifest.parsing import Rule
 
@@ -25,11 +25,16 @@ class GateRecord:
     """
 
     enabled: bool
-    verdict: Literal["error", "review"] = "error"
-    images: int = 0
-    parts: int = 0
-    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    coarse: tuple[float, ...] = field(default=(), repr=False)
+    verdict: Literal["error", "review"]
+    images: int
+    parts: int
+    limits: Mapping[str, tuple[float, float]]
+    coarse: tuple[float, ...] = field(repr=False)
+
+    @classmethod
+    def off(cls) -> Self:
+        """That of a model that judges every image."""
+        return cls(False, "error", 0, 0, {}, ())
 
     def rules(self) -> Iterator[Rule]:
         """What can be compared with."""
