@@ -20,6 +20,7 @@ from anomalib_lite.errors import ModelError
 KEPT = ROOT / "tests/schema1/model.zip"
 OPTIONAL = {  # keys that models of older versions lack
     "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.holdout",
+    "calibration.gated",
     "calibration.images_per_unit.min", "calibration.n", "calibration.simulated", "calibration.statement",
     "calibration.unlabelled", "calibration.menu", "calibration.per", "calibration.row", "data.calibrated",
     "data.held_out", "data.salt", "data.simulated", "data.unreadable",
@@ -170,7 +171,9 @@ def test_an_image_specification_is_checked() -> None:
 def test_nobody_else_knows_the_keys(model_path: Path) -> None:
     """No module but those of edge/manifest subscripts a manifest, or anything by the name of one of its keys."""
     schema = {key.rpartition(".")[2] for key in keys(today(model_path))}
-    shared = "image reference score n images count rate unit value median min max errors confidence scores training verdict"
+    shared = (
+        "image reference score n images count rate unit value median min max errors confidence scores training verdict"
+    )
     telling = schema - set(shared.split())
     for path in sorted((ROOT / "anomalib_lite").rglob("*.py")):
         if path.parent == ROOT / "anomalib_lite/edge/manifest":
