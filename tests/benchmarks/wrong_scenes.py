@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from scenes import fitted, lit, slice_of_a_head, wrong_scenes  # noqa: E402
 
 from anomalib_lite import registry  # noqa: E402
-from anomalib_lite.data import find  # noqa: E402
+from anomalib_lite.data import TEST, find  # noqa: E402
 from anomalib_lite.edge.gate import Gate  # noqa: E402
 from anomalib_lite.edge.images import imaging  # noqa: E402
 from anomalib_lite.edge.manifest import HeldOut  # noqa: E402
@@ -55,12 +55,13 @@ def trained(detector: str, asked: argparse.Namespace, out: Path) -> Path:
 
 
 def good(model: Model, asked: argparse.Namespace) -> tuple[list[Any], int, int]:
-    """Up to as many good images of held-out parts as asked for; and of all of these, how many the gate refuses."""
+    """As many good images of parts that were not fitted as asked for; and of those held out, how many are refused."""
     held_out: tuple[HeldOut, ...] = model.bundle.manifest.data.held_out
     refused = [one for one in held_out if one.score is None]
     dataset = find(asked.data, group=asked.group)
     names = {one.image for one in held_out}
     paths = [sample.path for sample in dataset.samples if sample.name in names]
+    paths += [sample.path for sample in dataset.samples if sample.split == TEST and sample.is_good]
     return [imaging.read(path).pixels for path in paths[: asked.images]], len(refused), len(held_out)
 
 
