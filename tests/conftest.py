@@ -166,6 +166,12 @@ def model_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def ungated_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
+    """The same without a gate, for what takes images of other sizes. Not to be changed: copy it."""
+    return once("ungated", lambda folder: train(parts, folder / "model", {"gate.enabled": False})) / "model"
+
+
+@pytest.fixture(scope="session")
 def inpainting_words(parts: Path) -> list[str]:
     """A command line, but for --out, that trains a small network by gradient descent."""
     small = ("image.height=48", "image.width=48", "options.widths=[8, 8]", "options.cells=[8]")

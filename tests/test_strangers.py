@@ -163,7 +163,7 @@ def test_manifest_keeps_options_and_guards_and_older_hosts_refuse_it(model: Path
     manifest = json.loads((model / "manifest.json").read_text())
     assert manifest["guards"] == {"modality": ["CT"]}
     assert [one["options"] for one in manifest["readers"]] == [{"rescale": True}]
-    assert manifest["schema_version"] == 2
+    assert manifest["schema_version"] == 3  # it has a gate, too
     assert manifest["image"]["black"] == -160
 
 

@@ -24,6 +24,7 @@ class Measured(ScoredImage):
     sample: Sample
     sha256: str  # of its file
     file: FileBytes | None = field(default=None, repr=False)  # where there was room to keep it
+    refused: str | None = None  # why it looks like none of the training: its score and its peak are infinite then
 
     @property
     def source(self) -> Source:
@@ -59,6 +60,12 @@ class Scored:
         """The images, the lowest score first; without those that the gate refused."""
         return sorted((image for image in self.images if not image.is_refused), key=lambda image: image.score)
 
+    @property
+    def unjudged(self) -> list[tuple[str, str]]:
+        """Names and reasons: of what could not be measured, and of what the gate refused, which counts as rejected."""
+        refused = [(one.image, f"counted as rejected: {one.refused}") for one in self.images if one.refused]
+        return self.errors + refused
+
     def without(self, names: Collection[str]) -> Scored:
         """All but the images of these names."""
         return replace(self, images=[image for image in self.images if image.image not in names])
@@ -90,14 +97,15 @@ def score(
             picture = intake.read(sample.path)
             if admit is not None and not admit(picture.sha256, sample):
                 continue
-            candidates = intake.candidates(sample.name, sample.reference)
-            measured = runtime.measure(picture.pixels, candidates, picture.valid)
+            objection = intake.objection(sample.path, picture)
+            if objection is None:
+                candidates = intake.candidates(sample.name, sample.reference)
+                measured = runtime.measure(picture.pixels, candidates, picture.valid)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))
             continue
         file = picture.file if picture.file is not None and len(picture.file.content) <= room else None
         room -= len(file.content) if file else 0
-        scored.images.append(
-            Measured(sample.name, sample.group, measured.score, measured.peak, sample, picture.sha256, file)
-        )
+        values = (math.inf, math.inf) if objection else (measured.score, measured.peak)
+        scored.images.append(Measured(sample.name, sample.group, *values, sample, picture.sha256, file, objection))
     return scored

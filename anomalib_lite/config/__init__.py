@@ -198,6 +198,15 @@ class CalibrationConfig(Rates):
     """What `verify` replays: held-out images, rendered stand-ins where images must not travel, or nothing."""
 
 
+class GateConfig(_Section):
+    """What becomes of images that look like none of the training: without light, out of focus, of another product."""
+
+    enabled: bool = True
+    """Whether they are told from others before they are judged. Without, they are judged; every result says so."""
+    verdict: Literal["error", "review"] = "error"
+    """error: they are not judged, ERROR with the code not_alike; review: they are judged, and REVIEW at least."""
+
+
 class Config(_Section):
     """Everything that decides what a model becomes."""
 
@@ -211,6 +220,7 @@ class Config(_Section):
     score: ScoreConfig = ScoreConfig()
     training: TrainingConfig = TrainingConfig()
     calibration: CalibrationConfig = CalibrationConfig()
+    gate: GateConfig = GateConfig()
 
     @model_validator(mode="after")
     def _sibling_models_train_in_one_process(self) -> Self:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.data.copies import copied, near_copies_hint, thumbnail
 from anomalib_lite.data.samples import Sample, count, some
+from anomalib_lite.edge.images.appearance import Appearance, appearance
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
@@ -33,6 +34,7 @@ class Facts:
     sha256: str
     orientation: int  # EXIF: see `anomalib_lite.data.turning`
     thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
+    appearance: Appearance = field(compare=False, repr=False)  # what the gate learns from
     masked: bool = False  # whether it says what of it is to be inspected
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what its file says of it
 
@@ -123,7 +125,8 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
         return str(error)
     height, width, channels = picture.pixels.shape
     dtype, maximum = str(picture.pixels.dtype), picture.pixels.max().item()
-    seen = dtype, maximum, picture.sha256, picture.orientation, thumbnail(picture.pixels), picture.valid is not None
+    looks = thumbnail(picture.pixels), appearance(picture.pixels)
+    seen = dtype, maximum, picture.sha256, picture.orientation, *looks, picture.valid is not None
     return Facts(height, width, channels, *seen, picture.meta)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.bundle import Bundle
+from anomalib_lite.edge.gate import Gate
 from anomalib_lite.edge.golden.goldens import Goldens
 from anomalib_lite.edge.golden.pairing import Pair, closest
 from anomalib_lite.edge.golden.views import View
@@ -39,6 +40,7 @@ class Intake:
     goldens: Goldens = field(default_factory=lambda: Goldens({}))  # those that the model carries
     compares: bool = False  # whether the graph has the input `reference`
     guards: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # key of `Picture.meta` -> values of the training
+    gate: Gate | None = None
 
     @classmethod
     def of(cls, bundle: Bundle, readers: Readers) -> Self:
@@ -61,7 +63,8 @@ class Intake:
             roi=region_of_interest(bundle.read(ROI)) if record.roi else None,
             align=record.align,
         )
-        return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards)
+        gate = None if manifest.gate is None else Gate(manifest.gate, manifest.image)
+        return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards, gate)
 
     def read(self, source: Source) -> Opened:
         """One image, as it is.
@@ -74,6 +77,18 @@ class Intake:
             for key, known in self.guards.items():
                 self._check(key, picture.meta.get(key), known, imaging.named(source))
         return picture
+
+    def objection(self, source: Source, picture: Opened) -> str | None:
+        """Why a picture that was read from `source` looks like none of the training; None where it does, or no gate is.
+
+        Raises:
+            ImageError: Its depth, its channels or its size are not the model's.
+        """
+        if self.gate is None or isinstance(source, Kept):  # which is the bundle's own
+            return None
+        pixels = imaging.conform(picture.pixels, self.framing.spec, convert=self.framing.convert)
+        self.framing.check(pixels)
+        return self.gate.objection(pixels)
 
     @staticmethod
     def _check(key: str, value: object, known: Sequence[Any], name: str) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from anomalib_lite.edge import bundle, decision, libraries, parts, regions
 from anomalib_lite.edge.bundle import Bundle, Key
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.gate import OFF
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
@@ -89,6 +90,8 @@ class Model:
     def _hold(self, loaded: Bundle, intake: Intake, runtime: Runtime) -> None:
         self.bundle, self.intake, self.runtime = loaded, intake, runtime
         self.thresholds = loaded.manifest.calibration.limits
+        gate = loaded.manifest.gate
+        self._off = OFF if gate is not None and not gate.enabled else ""
         self._scores = np.array(loaded.manifest.calibration.scores, np.float64)
 
     @property
@@ -132,10 +135,13 @@ class Model:
             result = replace(result, image=name or _name(image))
             picture = self.intake.read(image)
             height, width = picture.pixels.shape[:2]
-            result = replace(result, sha256=picture.sha256, note=picture.note, shape=(height, width))
+            result = replace(result, sha256=picture.sha256, note=_noted(self._off, picture.note), shape=(height, width))
+            objection = self.intake.objection(image, picture)
+            if objection and self.intake.gate is not None and self.intake.gate.refuses:
+                raise ImageError(objection, ErrorCode.NOT_ALIKE)
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
             measurement = self.runtime.measure(picture.pixels, self.intake.candidates(named, reference), picture.valid)
-            result = self._judged(result, measurement, (height, width))
+            result = self._judged(result, measurement, (height, width), objection)
         except ImageError as error:
             result = replace(result, error_code=error.code, error=str(error))
         except Exception as error:  # noqa: BLE001 - a line must not pass a part because of a fault of ours
@@ -174,14 +180,21 @@ class Model:
             review_threshold=self.thresholds.review,
             model_id=self.model_id,
             ms=0.0,
+            note=self._off,
             map_thresholds=(self.thresholds.map_review, self.thresholds.map_reject),
         )
 
-    def _judged(self, result: Result, measurement: Measurement, shape: tuple[int, int]) -> Result:
+    def _judged(
+        self, result: Result, measurement: Measurement, shape: tuple[int, int], objection: str | None
+    ) -> Result:
+        """The verdict on a measured image: at least REVIEW where it looks like none of the training."""
         verdict = decision.decide(measurement.score, self.thresholds)
+        if objection and verdict is Verdict.OK:
+            verdict = Verdict.REVIEW
         return replace(
             result,
             verdict=verdict,
+            note=_noted(result.note, objection),
             score=measurement.score,
             p_value=decision.p_value(measurement.score, self._scores, self.bundle.manifest.calibration.refused),
             regions=self._regions(verdict, measurement.anomaly_map, shape),
@@ -209,3 +222,7 @@ def _name(image: Source) -> str:
     if isinstance(image, (str, os.PathLike)):
         return os.fspath(image)
     return "bytes" if isinstance(image, bytes) else "array"
+
+
+def _noted(*notes: str | None) -> str:
+    return "; ".join(filter(None, notes))

@@ -106,7 +106,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         readers=readers_of([image.sample for image in scored.images], model.opener),
     )
     written = _write(model, manifest, earlier, scored, asked.out or asked.model)
-    return Trained(written, calibration, scored.errors, notes)
+    return Trained(written, calibration, scored.unjudged, notes)
 
 
 def _certified(asked: Recalibration, manifest: Manifest, images: Sequence[HeldOut], **facts: Any) -> Calibration:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from anomalib_lite.data import Folders
 from anomalib_lite.edge import bundle, decision
 from anomalib_lite.edge.bundle import GRAPH, Bundle
-from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images import imaging, kept
 from anomalib_lite.edge.images.kept import encode
-from anomalib_lite.edge.images.picture import Pixels
+from anomalib_lite.edge.images.picture import Picture, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import Expected, without_names
 from anomalib_lite.edge.model import Model
@@ -207,11 +207,20 @@ def _refuse_unsuitable(model: Model, size: tuple[int, int]) -> None:
         raise ConfigError("--source-size: a model that compares with a golden image takes images of its size already.")
     if min(size) < 1 or size[0] * size[1] > model.opener.limits.pixels:
         raise ConfigError(f"--source-size {size[0]}x{size[1]}: expected HEIGHTxWIDTH of the camera, such as 2048x2448.")
+    limits = {} if model.bundle.manifest.gate is None else model.bundle.manifest.gate.limits
+    for side, name in zip(size, ("height", "width"), strict=True):
+        low, high = limits.get(name, (side, side))
+        if not low <= side <= high:
+            raise ConfigError(
+                f"--source-size {size[0]}x{size[1]}: the gate of this model lets no image of that {name} pass, its "
+                f"limits are {low:.0f} to {high:.0f}: train on images of this camera, or with gate.enabled=false."
+            )
 
 
 def _compared(model: Model, embedded: Model, name: str, pixels: Pixels) -> tuple[Calibrated, float]:
     """What the calibrated graph says of an image of the camera's size; and how far the embedded one's score is off."""
-    calibrated, here = model.inspect(pixels), embedded.inspect(pixels)
+    image = kept.of(Picture(pixels), name)  # which no gate stands before
+    calibrated, here = model.inspect(image), embedded.inspect(image)
     if calibrated.score is None or here.score is None:
         raise ExportError(f"{name}: cannot be measured at that size ({calibrated.error or here.error}).")
     difference = abs(here.score - calibrated.score)

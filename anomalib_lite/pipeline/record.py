@@ -18,6 +18,7 @@ from anomalib_lite.edge.manifest import (
     DetectorRecord,
     Expected,
     FramingRecord,
+    GateRecord,
     GoldenRecord,
     GraphRecord,
     Manifest,
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def describe(
-    plan: Plan, fitted: Fitted, scored: Scored, calibration: Calibration, selfcheck: Sequence[Expected]
+    plan: Plan,
+    fitted: Fitted,
+    scored: Scored,
+    calibration: Calibration,
+    selfcheck: Sequence[Expected],
+    gate: GateRecord,
 ) -> Manifest:
     """The manifest of a newly trained model.
 
@@ -45,6 +51,7 @@ def describe(
         scored: What the thresholds rest on.
         calibration: The thresholds.
         selfcheck: The images for `verify`.
+        gate: What is not judged.
     """
     config = plan.config.model_dump(mode="json")
     config["options"] = plan.options.model_dump(mode="json")
@@ -68,6 +75,7 @@ def describe(
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.intake.opener, goldens.names if goldens else ())),
         guards=_guards(plan),
+        gate=gate,
     )
 
 

@@ -77,7 +77,7 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
     scored = score(made.runtime, track(samples, "measuring"), model.intake, admit=admit)
     written = _written(model, made, scored, dataset, config, asked.out or asked.model, installed)
     notes = [f"{count(len(fitted), 'image')} passed over, which the model was fitted on"] if fitted else []
-    return Trained(written, written.manifest.calibration, scored.errors, notes)
+    return Trained(written, written.manifest.calibration, scored.unjudged, notes)
 
 
 def _changed(manifest: Manifest, settings: Sequence[str]) -> Config:

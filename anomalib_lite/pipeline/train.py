@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,9 +14,10 @@ from anomalib_lite.calibration.units import unit_of
 from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.intake import ROI
+from anomalib_lite.edge.gate import Gate
+from anomalib_lite.edge.intake import ROI, Intake
+from anomalib_lite.edge.manifest import GateRecord
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, MissingExtra
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.check import carried
@@ -26,6 +27,7 @@ from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.training import partial
 from anomalib_lite.training.choice import held_out_share
+from anomalib_lite.training.gating import learnt, told
 from anomalib_lite.training.plan import Plan, prepare
 from anomalib_lite.training.request import Request
 
@@ -107,8 +109,14 @@ def _tell(fitted: Fitted, say: Say) -> None:
 
 def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) -> Trained:
     """Calibrate what was fitted, and write the bundle."""
-    intake, runtime, out = plan.intake, fitted.runtime, plan.request.out
-    scored = _scored(plan, runtime, track) if plan.held_out else _crossfitted(plan, place, say, track)
+    gate = _gate(plan, plan.fit)
+    for line in told(gate):
+        say(line)
+    intake, runtime, out = _gated(plan, gate), fitted.runtime, plan.request.out
+    if plan.held_out:
+        scored = score(runtime, track(plan.held_out, "measuring"), intake)
+    else:
+        scored = _crossfitted(plan, place, say, track)
     calibration = calibrate(
         scored.images,
         plan.config.calibration,
@@ -119,12 +127,13 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         errors=len(scored.errors),
         approximate=not plan.held_out,
         simulated=plan.simulated,
+        gated=gate.enabled,
         unlabelled=plan.unlabelled,
         retrained=_retrained(plan, scored),
         holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
-    manifest = describe(plan, fitted, scored, calibration, check.expected)
+    manifest = describe(plan, fitted, scored, calibration, check.expected, gate)
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.region.png} if plan.region else {}
@@ -132,7 +141,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
-    return Trained(written, calibration, scored.errors)
+    return Trained(written, calibration, scored.unjudged)
 
 
 def _retrained(plan: Plan, scored: Scored) -> int:
@@ -147,9 +156,14 @@ def _retrained(plan: Plan, scored: Scored) -> int:
     return before.calibration.retrained + 1 if same else 0
 
 
-def _scored(plan: Plan, runtime: Runtime, track: Track, samples: Sequence[Sample] | None = None) -> Scored:
-    """Scores of these good images; of the held-out ones where none are given."""
-    return score(runtime, track(plan.held_out if samples is None else samples, "measuring"), plan.intake)
+def _gate(plan: Plan, samples: Sequence[Sample]) -> GateRecord:
+    """What images like these are told from others by."""
+    return learnt(plan.config.gate, samples, plan.survey, plan.intake.framing, compares=plan.intake.compares)
+
+
+def _gated(plan: Plan, gate: GateRecord) -> Intake:
+    """The plan's intake behind a gate."""
+    return replace(plan.intake, gate=Gate(gate, plan.intake.framing.spec))
 
 
 def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Scored:
@@ -159,5 +173,5 @@ def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Scored:
         say(f"sibling model {fold} of {number}")
         sibling = _fitted(plan, others, place / f"fold-{fold}", say)
         if sibling is not None:
-            scored += _scored(plan, sibling.runtime, track, held_out)
+            scored += score(sibling.runtime, track(held_out, "measuring"), _gated(plan, _gate(plan, others)))
     return scored

@@ -13,7 +13,7 @@ from anomalib_lite.calibration.scoring import Measured, Scored
 from anomalib_lite.data.samples import GOOD, DataSet, Sample, groups
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.images.imaging import Pixels
-from anomalib_lite.edge.manifest import DataRecord, HeldOut
+from anomalib_lite.edge.manifest import DataRecord, GateRecord, HeldOut
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.report.gallery import Gallery
@@ -104,7 +104,8 @@ def _gallery(model: Model) -> Gallery:
 def _row(model: Model, one: HeldOut | Measured, score: float | None) -> ScoredRow:
     """A good image that the thresholds rest on."""
     if score is None or math.isinf(score):
-        return ScoredRow(one.image, GOOD, one.group, "ERROR", None, "refused by the gate; counted as rejected")
+        why = one.refused if isinstance(one, Measured) else None
+        return ScoredRow(one.image, GOOD, one.group, "ERROR", None, f"counted as rejected: {why or 'refused'}")
     return ScoredRow(one.image, GOOD, one.group, decide(score, model.thresholds).value, score)
 
 
@@ -143,8 +144,17 @@ def _identity(model: Model) -> dict[str, str]:
         "fitted on": f"{training.images:,} images, {training.steps:,} steps, on {training.device}",
         "options": ", ".join(f"{key} {value}" for key, value in manifest.options.items()),
         "score": ", ".join(f"{key} {value}" for key, value in manifest.score.items()),
+        "gate": _gate(manifest.gate),
         "graph": manifest.graph_sha256[:12] or "see manifest.json",
     }
+
+
+def _gate(gate: GateRecord | None) -> str:
+    """What is not judged, in words."""
+    if gate is None or not gate.enabled:
+        return "off: images that look like none of the training are judged" if gate else "none"
+    verdict = "ERROR" if gate.verdict == "error" else "REVIEW at least"
+    return f"{verdict} beyond {len(gate.limits)} limits, from {gate.images:,} images of {gate.parts:,} parts"
 
 
 def _data(data: DataRecord) -> dict[str, str]:

@@ -6,10 +6,11 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,9 @@ from needs import need
 from PIL import Image
 from serving import is_installed, start
 
+from anomalib_lite.edge.gate import statistics
+from anomalib_lite.edge.images.appearance import appearance
+from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.pipeline.export import export
@@ -37,10 +41,38 @@ FLAGS = (
 )
 
 
+def recorded(seed: int, *, defect: bool = False) -> np.ndarray:
+    """What a camera of 90 x 70 pixels sees."""
+    return np.ascontiguousarray(picture(seed, defect=defect, size=WIDTH)[:HEIGHT])
+
+
 @pytest.fixture(scope="module")
-def camera(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def camera(train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An export for images of 90 x 70 pixels, as a folder."""
-    return export(model_path, tmp_path_factory.mktemp("camera") / "model", source_size=(HEIGHT, WIDTH)).bundle.path
+    folder = tmp_path_factory.mktemp("camera")
+    for part in range(30):
+        save(folder / f"good/part{part:02}_0.png", recorded(100 * part))
+    train(folder / "good", folder / "trained")
+    return export(folder / "trained", folder / "model", source_size=(HEIGHT, WIDTH)).bundle.path
+
+
+def wrong(folder: Path) -> Iterator[Path]:
+    """What looks like none of the training, coarsely and hardly."""
+    good, random = recorded(7), np.random.default_rng(0)
+    half = good.copy()
+    half[HEIGHT // 2 :] = 0
+    scenes = {
+        "no-light": good // 40,
+        "inverted": 255 - good,
+        "half": half,
+        "noise": random.integers(0, 256, good.shape),
+    }
+    scenes |= {"flat": np.full_like(good, 120), "turned": good[::-1, ::-1], "black": good * 0}
+    scenes |= {
+        f"light{percent:03}": good * (percent / 100) for percent in range(40, 220, 5)
+    }  # one of them is at the limit
+    for name, pixels in scenes.items():
+        yield save(folder / f"wrong-{name}.png", np.ascontiguousarray(pixels.clip(0, 255)).astype(np.uint8))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +81,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     folder = tmp_path_factory.mktemp("images")
     paths = []
     for seed in range(12):
-        pixels = np.ascontiguousarray(picture(seed, defect=seed % 3 == 0, size=WIDTH)[:HEIGHT])
+        pixels = recorded(seed, defect=seed % 3 == 0)
         if seed % 3 == 1:
             pixels[20:40, 30:50] -= np.uint8(seed)
         paths.append(save(folder / f"{seed:02}.png", pixels))
@@ -57,6 +89,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     paths.append(save(folder / "colour.png", picture(1, channels=3, size=WIDTH)[:HEIGHT]))
     rgba = np.zeros((HEIGHT, WIDTH, 4), np.uint8)
     Image.fromarray(rgba).save(folder / "transparent.png")
+    paths += wrong(folder)
     (folder / "text.png").write_text("this is no image")
     (folder / "truncated.png").write_bytes(paths[0].read_bytes()[:900])
     return [*paths, *(folder / f"{name}.png" for name in ("transparent", "text", "truncated"))]
@@ -67,6 +100,8 @@ def expected(camera: Path, images: list[Path]) -> dict[str, dict[str, Any]]:
     model = Model(camera)
     rows = {path.name: model.inspect(path, name=path.name).row() for path in images}
     assert {row["verdict"] for row in rows.values()} >= {"OK", "NG", "ERROR"}
+    refused = [row["error_code"] == "not_alike" for name, row in rows.items() if name.startswith("wrong-light")]
+    assert 0 < sum(refused) < len(refused)
     return rows
 
 
@@ -80,6 +115,9 @@ def agree(found: dict[str, dict[str, Any]], expected: dict[str, dict[str, Any]])
             if row["verdict"] != "ERROR" or key != "sha256":  # of what could not be read there is no hash
                 assert row[key] == wanted[key], (name, key)
         assert (row["score"] is None) == (wanted["score"] is None), name
+        assert (row["error_code"] == "not_alike") == (wanted["error_code"] == "not_alike"), name
+        if row["error_code"] == "not_alike":  # figures in the words may be rounded to another last digit
+            assert re.sub(r"[-\d.e+]+", "#", row["error"]) == re.sub(r"[-\d.e+]+", "#", wanted["error"]), name
         if row["score"] is not None:
             assert row["score"] == pytest.approx(wanted["score"], rel=1e-4), name
 
@@ -143,6 +181,40 @@ def test_node_refuses_what_it_cannot_run(javascript: Path, camera: Path, model_p
     with (tmp_path / "changed/model.onnx").open("ab") as file:
         file.write(b"\x72\x00")
     assert "SHA-256" in node(javascript, tmp_path / "changed", image).stderr
+
+
+def test_javascript_sees_in_whole_images_what_python_sees(tmp_path: Path) -> None:
+    """Statistics to 12 digits, of grey and colour, of 8 and 16 bits, of images smaller and larger than a band."""
+    need(shutil.which("node"), "node: apt-get install nodejs")
+    random, asked, wanted = np.random.default_rng(3), [], []
+    for size in ((1, 1), (5, 19), (8, 8), (70, 90), (303, 517), (1100, 900)):
+        for dtype, channels in ((np.uint8, 1), (np.uint8, 3), (np.uint16, 1)):
+            white = float(np.iinfo(dtype).max)
+            pixels = random.random((*size, channels)) ** 2 * np.linspace(0.1, 1.2, size[1])[None, :, None] * white
+            pixels = pixels.clip(0, white).astype(dtype)
+            coarse = tuple((random.random(64) * white).tolist())
+            found = statistics(appearance(pixels), ImageSpec(*size, channels, pixels.dtype.name, white), coarse)
+            name = f"{len(asked)}.raw"
+            (tmp_path / name).write_bytes(pixels.tobytes())
+            asked.append([name, *size, channels, pixels.dtype.name, white, coarse])
+            wanted.append(found)
+    (tmp_path / "asked.json").write_text(json.dumps(asked))
+    script = f"""
+        import {{ readFileSync }} from "node:fs";
+        import {{ appearance, statistics }} from "{(DEPLOY / "inspection.mjs").as_uri()}";
+        const types = {{ uint8: Uint8Array, uint16: Uint16Array }};
+        const found = JSON.parse(readFileSync("asked.json")).map((asked) => {{
+          const [name, height, width, channels, dtype, white, coarse] = asked;
+          const pixels = new types[dtype](new Uint8Array(readFileSync(name)).buffer);
+          return statistics(appearance(pixels, height, width, channels), {{ white }}, coarse);
+        }});
+        console.log(JSON.stringify(found));
+    """
+    done = subprocess.run(
+        ["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    for found, expected in zip(json.loads(done.stdout), wanted, strict=True):
+        assert found == pytest.approx(expected, rel=1e-12, abs=1e-12)
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +305,9 @@ def test_no_script_of_ours_names_another_host() -> None:
         ({"image": {"dtype": "int16", "channels": 1}}, "int16 with 1 channels"),
         ({"image": {"dtype": "float32", "channels": 1}}, "float32 with 1 channels"),
         ({"image": {"dtype": "uint8", "channels": 4}}, "uint8 with 4 channels"),
-        ({"schema_version": 2}, "expected 1"),
+        ({"schema_version": 2}, "expected 3"),
+        ({"gate": None}, "expected 1"),
+        ({"gate": {"enabled": True, "limits": {"smell": [0, 1]}, "coarse": []}}, "'smell'"),
     ],
 )
 def test_javascript_refuses_models_that_it_would_not_heed(

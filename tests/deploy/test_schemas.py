@@ -22,9 +22,9 @@ def test_a_schema_is_one(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
 
 
-def test_manifests_fit(model_path: Path, parts: Path, train: Any, tmp_path: Path) -> None:
+def test_manifests_fit(model_path: Path, ungated_path: Path, parts: Path, train: Any, tmp_path: Path) -> None:
     train(parts, tmp_path / "tiles", {"image.mode": "tile", "image.overlap": 8}, detector="contrast")
-    camera = export(model_path, tmp_path / "camera", source_size=(70, 90)).bundle.path
+    camera = export(ungated_path, tmp_path / "camera", source_size=(70, 90)).bundle.path
     for path in (model_path, tmp_path / "tiles", camera):
         jsonschema.validate(json.loads((path / "manifest.json").read_text()), SCHEMAS["manifest"])
 

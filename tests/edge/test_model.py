@@ -99,7 +99,8 @@ def test_eight_threads_get_what_one_gets(model: Model) -> None:
         assert (result.score, result.verdict, result.regions) == (expected.score, expected.verdict, expected.regions)
 
 
-def test_an_image_of_any_size_gets_regions_in_its_own_pixels(model: Model) -> None:
+def test_an_image_of_any_size_gets_regions_in_its_own_pixels(ungated_path: Path) -> None:
+    model = Model(ungated_path)
     small = picture(3, defect=True)
     large = small.repeat(5, axis=0).repeat(3, axis=1)
     one, other = model.inspect(small).regions[0], model.inspect(large).regions[0]

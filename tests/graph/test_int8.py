@@ -126,7 +126,7 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
     """The limits are lifted, since no machine promises a speed; with the resize of a camera on top."""
     for name, value in (("MIN_SPEEDUP", 0.0), ("MAX_CHANGED", 1.0), ("MAX_AUROC_LOSS", 1.0)):
         monkeypatch.setattr(int8, name, value)
-    done = export(inpainting_path, tmp_path / "part.zip", int8=parts, group=GROUP, source_size=(60, 80))
+    done = export(inpainting_path, tmp_path / "part.zip", int8=parts, group=GROUP, source_size=(44, 54))
     assert "int8 is adopted" in done.notes[0]
     manifest, before = done.bundle.manifest, bundle.load(inpainting_path).manifest
     assert manifest.calibration.n == before.calibration.n  # the same held-out parts
@@ -140,7 +140,7 @@ def test_where_it_is_adopted_thresholds_and_self_check_are_its_own(
     replayed = replay(model)
     assert replayed
     assert not any(one.flipped for one in replayed)
-    assert model.inspect(np.ascontiguousarray(picture(1, size=80)[:60])).verdict is not Verdict.ERROR
+    assert model.inspect(np.ascontiguousarray(picture(1, size=54)[:44])).verdict is not Verdict.ERROR
 
 
 @pytest.mark.slow

@@ -121,7 +121,7 @@ def rezipped(zipped: Path, out: Path, change: Callable[[dict[str, bytes]], Any])
         (lambda files: files.update({"manifest.json": b"{"}), "not a manifest"),
         (
             lambda files: files.update(
-                {"manifest.json": files["manifest.json"].replace(b'"schema_version": 1', b'"schema_version": 2')}
+                {"manifest.json": files["manifest.json"].replace(b'"schema_version": 3', b'"schema_version": 4')}
             ),
             "upgrade",
         ),
@@ -179,7 +179,7 @@ def test_the_graph_of_another_bundle_is_refused(zipped: Path, parts: Path, train
 
 
 def test_a_bundle_without_self_check_says_so(parts: Path, train: Any, tmp_path: Path, capsys: Any) -> None:
-    train(parts, tmp_path / "model", {"calibration.selfcheck": "none"})
+    train(parts, tmp_path / "model", {"calibration.selfcheck": "none", "gate.enabled": False})
     assert call("export", tmp_path / "model", "--out", tmp_path / "part.zip", "--source-size", "90x70") == 0
     assert call("verify", tmp_path / "part.zip") == 4
     assert "carries no self-check images" in capsys.readouterr().err
@@ -196,13 +196,13 @@ def test_an_unwritable_target_is_said(model_path: Path, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def camera(model_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
+def camera(ungated_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Model:
     """An export for a camera of 130 x 100 pixels."""
-    return Model(export(model_path, tmp_path_factory.mktemp("camera") / "part.zip", source_size=(100, 130)).bundle)
+    return Model(export(ungated_path, tmp_path_factory.mktemp("camera") / "part.zip", source_size=(100, 130)).bundle)
 
 
-def test_a_camera_export_takes_its_images_and_gives_the_same_scores(model_path: Path, camera: Model) -> None:
-    calibrated = Model(model_path)
+def test_a_camera_export_takes_its_images_and_gives_the_same_scores(ungated_path: Path, camera: Model) -> None:
+    calibrated = Model(ungated_path)
     for seed in range(8):
         pixels = np.ascontiguousarray(picture(seed, defect=seed % 2 == 0, size=130)[:100])
         one, other = camera.inspect(pixels), calibrated.inspect(pixels)
@@ -219,11 +219,19 @@ def test_a_camera_export_refuses_other_sizes(camera: Model) -> None:
     assert "130 x 100" in str(result.error)
 
 
+def test_no_export_is_made_for_a_camera_of_which_the_gate_lets_no_image_pass(model_path: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"100x130: .* no image of that height .* 41 to 56.*gate.enabled=false"):
+        export(model_path, tmp_path / "x.zip", source_size=(100, 130))
+    assert not (tmp_path / "x.zip").exists()
+    near = Model(export(model_path, tmp_path / "near.zip", source_size=(44, 54)).bundle)
+    assert not any(one.flipped for one in selfcheck.replay(near))
+
+
 def test_a_camera_export_keeps_the_region_of_interest(parts: Path, train: Any, tmp_path: Path) -> None:
     mask = np.ones((48, 48, 1), np.uint8)
     mask[:, :24] = 0
     roi = save(tmp_path / "roi.png", mask * 255)
-    train(parts, tmp_path / "model", {"image.roi": str(roi)})
+    train(parts, tmp_path / "model", {"image.roi": str(roi), "gate.enabled": False})
     calibrated = Model(tmp_path / "model")
     here = Model(export(tmp_path / "model", tmp_path / "part.zip", source_size=(96, 144)).bundle)
     pixels = np.full((96, 144, 1), 120, np.uint8)
@@ -251,7 +259,7 @@ def test_only_a_stretching_model_can_embed_its_resize(parts: Path, train: Any, c
 
 
 def test_a_resize_that_changes_scores_is_not_exported(
-    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ungated_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from anomalib_lite.graph import resize
 
@@ -262,7 +270,7 @@ def test_a_resize_that_changes_scores_is_not_exported(
 
     monkeypatch.setattr(resize, "weights", shifted)
     with pytest.raises(ExportError, match="Nothing was written"):
-        export(model_path, tmp_path / "x.zip", source_size=(100, 100))
+        export(ungated_path, tmp_path / "x.zip", source_size=(100, 100))
     assert not (tmp_path / "x.zip").exists()
 
 
@@ -271,7 +279,7 @@ def test_without_self_check_rendered_images_are_compared(
 ) -> None:
     from anomalib_lite.graph import resize
 
-    train(parts, tmp_path / "model", {"calibration.selfcheck": "none"})
+    train(parts, tmp_path / "model", {"calibration.selfcheck": "none", "gate.enabled": False})
     done = export(tmp_path / "model", tmp_path / "part.zip", source_size=(100, 130))
     assert "of the score of a rendered image" in done.notes[0]
     assert done.bundle.manifest.selfcheck == ()

@@ -57,6 +57,16 @@ class Framing:
             return self._tiles(pixels)
         return [self._letterbox(pixels) if self.mode == "letterbox" else self._stretch(pixels)]
 
+    def check(self, pixels: NDArray[np.generic]) -> None:
+        """Raise where the size of an image (H, W, C) is not `source`.
+
+        Raises:
+            ImageError: It is not (`wrong_size`).
+        """
+        if self.source not in (None, pixels.shape[:2]):
+            found, taken = (f"{size[1]} x {size[0]}" for size in (pixels.shape, self.source))
+            raise ImageError(f"the image is {found} pixels, this export takes {taken} alone", ErrorCode.WRONG_SIZE)
+
     def count(self, height: int, width: int) -> int:
         """How many frames an image of this size becomes."""
         if self.mode != "tile":
@@ -116,9 +126,7 @@ class Framing:
 
     def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
         height, width = self.spec.height, self.spec.width
-        if self.source not in (None, pixels.shape[:2]):
-            found, taken = (f"{size[1]} x {size[0]}" for size in (pixels.shape, self.source))
-            raise ImageError(f"the image is {found} pixels, this export takes {taken} alone", ErrorCode.WRONG_SIZE)
+        self.check(pixels)
         whole = (slice(0, height), slice(0, width))
         region = self.region(height, width)
         image = pixels if self.source else imaging.resize(pixels, height, width)

@@ -21,6 +21,7 @@ from anomalib_lite.edge.manifest.document import (
     listed_files,
     now,
 )
+from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
     CHANNELS,
@@ -57,6 +58,7 @@ __all__ = [
     "Expected",
     "ExportRecord",
     "FramingRecord",
+    "GateRecord",
     "GoldenRecord",
     "GraphRecord",
     "HeldOut",

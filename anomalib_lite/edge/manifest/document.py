@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Self
 
 from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
+from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
 from anomalib_lite.edge.manifest.sections import (
     DataRecord,
@@ -29,7 +30,8 @@ from anomalib_lite.edge.manifest.sections import (
 )
 from anomalib_lite.errors import ModelError
 
-SCHEMA_VERSION = 2  # of models that older versions must refuse: they would not heed options, guards and parts
+SCHEMA_VERSION = 3  # of models that older versions must refuse, since these would judge what the gate refuses
+STRICT_VERSION = 2  # likewise, since these would not heed options, guards and parts
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
@@ -55,6 +57,7 @@ class Manifest:
     reference: GoldenRecord | None = None  # where the detector compares
     readers: tuple[ReaderRecord, ...] = ()
     guards: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata=NEWER)  # meta key -> values
+    gate: GateRecord | None = field(default=None, metadata=NEWER)  # None in models of older versions
     calibrated: str | None = None  # when, where that was after the training
     exported: ExportRecord | None = None
     graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written
@@ -85,7 +88,7 @@ class Manifest:
         """As a JSON object."""
         absent = {name for name in ABSENT_IF_NONE if getattr(self, name) is None}
         document = {key: value for key, value in plain(self).items() if key not in absent}
-        return document | {"schema_version": SCHEMA_VERSION if _is_strict(document) else PLAIN_VERSION}
+        return document | {"schema_version": _needed(document)}
 
     def recalibrated(
         self,
@@ -184,11 +187,22 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
     ):
         said = f"expected a schema_version from 1 to {SCHEMA_VERSION}, and files with their SHA-256"
         raise ModelError(f"{path / FILE}: is not a manifest: {said}. Restore the bundle from its origin.")
-    if version > SCHEMA_VERSION or (version > PLAIN_VERSION and not _is_strict(data)):
-        raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
+    if version > (known := _needed(data)):
+        raise ModelError(
+            f"{path}: manifest schema {version} is newer than {known}, for nothing that is known here makes it so "
+            "(guards, options of readers, gate.enabled): upgrade anomalib-lite."
+        )
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
     return files
+
+
+def _needed(document: Mapping[str, Any]) -> int:
+    """The version that a manifest, as JSON, needs by what is known here: a later one may have added what is not."""
+    gate = document.get("gate")
+    if isinstance(gate, dict) and gate.get("enabled"):
+        return SCHEMA_VERSION
+    return STRICT_VERSION if _is_strict(document) else PLAIN_VERSION
 
 
 def _is_strict(document: Mapping[str, Any]) -> bool:

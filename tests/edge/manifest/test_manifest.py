@@ -20,6 +20,7 @@ from anomalib_lite.errors import ModelError
 KEPT = ROOT / "tests/schema1/model.zip"
 OPTIONAL = {  # keys that models of older versions lack
     "calibration.approximate", "calibration.exclusions", "calibration.history", "calibration.holdout",
+    "calibration.gated",
     "calibration.images_per_unit.min", "calibration.n", "calibration.simulated", "calibration.statement",
     "calibration.unlabelled", "calibration.menu", "calibration.per", "calibration.row", "data.calibrated",
     "data.held_out", "data.salt", "data.simulated", "data.unreadable",
@@ -27,6 +28,10 @@ OPTIONAL = {  # keys that models of older versions lack
     "framing.max_pixels", "framing.roi", "framing.source", "graph.parity", "graph_sha256", "readers", "reference",
     "selfcheck",
 }  # fmt: skip
+
+
+GATING = ("gate", "gate.enabled")  # without, nothing that is known here makes it a model of its version
+FREE = ("config", "files", "data.fit", "data.calibrated", "gate.limits")
 
 
 def first_release() -> dict[str, Any]:
@@ -43,7 +48,7 @@ def keys(node: dict[str, Any], before: str = "") -> Iterator[str]:
     """Every key of the schema, dotted: not those of free mappings."""
     for name, value in node.items():
         yield before + name
-        if isinstance(value, dict) and before + name not in ("config", "files", "data.fit", "data.calibrated"):
+        if isinstance(value, dict) and before + name not in FREE:
             yield from keys(value, f"{before}{name}.")
 
 
@@ -94,13 +99,16 @@ def test_a_key_that_is_missing_is_named(document: dict[str, Any]) -> None:
         elif key in ("schema_version", "files"):
             with pytest.raises(ModelError, match="is not a manifest"):
                 Manifest.from_json(less, Path("model"))
+        elif key in GATING:
+            with pytest.raises(ModelError, match="upgrade"):
+                Manifest.from_json(less, Path("model"))
         else:
             with pytest.raises(ModelError, match=rf"incomplete, it lacks {key}\b"):
                 Manifest.from_json(less, Path("model"))
 
 
 def test_a_key_in_the_wrong_place_is_named(document: dict[str, Any]) -> None:
-    for key in (one for one in keys(document) if one not in OPTIONAL and one != "schema_version" and "." in one):
+    for key in (one for one in keys(document) if one not in OPTIONAL and one not in GATING and "." in one):
         less, value = without(document, key)
         less[key.rpartition(".")[2] + "_"] = value
         less.setdefault("misplaced", {})[key.rpartition(".")[2]] = value
@@ -163,7 +171,9 @@ def test_an_image_specification_is_checked() -> None:
 def test_nobody_else_knows_the_keys(model_path: Path) -> None:
     """No module but those of edge/manifest subscripts a manifest, or anything by the name of one of its keys."""
     schema = {key.rpartition(".")[2] for key in keys(today(model_path))}
-    shared = "image reference score n images count rate unit value median min max errors confidence scores training"
+    shared = (
+        "image reference score n images count rate unit value median min max errors confidence scores training verdict"
+    )
     telling = schema - set(shared.split())
     for path in sorted((ROOT / "anomalib_lite").rglob("*.py")):
         if path.parent == ROOT / "anomalib_lite/edge/manifest":
