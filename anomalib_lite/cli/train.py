@@ -184,5 +184,6 @@ def _show(trained: Trained, out: Path) -> None:
     from anomalib_lite.cli import console
 
     console.calibrated(trained.calibration, trained.errors)
+    console.evidence(trained.evidence, trained.calibration)
     console.out(f"model   {out}  ({trained.bundle.model_id})")
     console.out(f"report  {out / 'report.html'}")

@@ -16,6 +16,7 @@ from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.manifest import (
     DataRecord,
     DetectorRecord,
+    EvidenceRecord,
     Expected,
     FramingRecord,
     GoldenRecord,
@@ -35,7 +36,12 @@ if TYPE_CHECKING:
 
 
 def describe(
-    plan: Plan, fitted: Fitted, scored: Scored, calibration: Calibration, selfcheck: Sequence[Expected]
+    plan: Plan,
+    fitted: Fitted,
+    scored: Scored,
+    calibration: Calibration,
+    selfcheck: Sequence[Expected],
+    evidence: EvidenceRecord,
 ) -> Manifest:
     """The manifest of a newly trained model.
 
@@ -45,6 +51,7 @@ def describe(
         scored: What the thresholds rest on.
         calibration: The thresholds.
         selfcheck: The images for `verify`.
+        evidence: What it finds of planted defects.
     """
     config = plan.config.model_dump(mode="json")
     config["options"] = plan.options.model_dump(mode="json")
@@ -63,6 +70,7 @@ def describe(
         calibration=calibration,
         data=_data(plan, scored),
         selfcheck=tuple(selfcheck),
+        evidence=evidence,
         reference=None
         if goldens is None
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +15,11 @@ from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.intake import ROI
+from anomalib_lite.edge.manifest import EvidenceRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import MissingExtra
-from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline import evidence, selfcheck
 from anomalib_lite.pipeline.check import carried
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import describe
@@ -46,6 +48,11 @@ class Trained:
     calibration: Calibration
     errors: list[tuple[str, str]]  # held-out images that could not be measured: name, reason
     notes: list[str] = field(default_factory=list)  # what was counted otherwise than asked
+
+    @property
+    def evidence(self) -> EvidenceRecord | None:
+        """Of detection."""
+        return self.bundle.manifest.evidence
 
 
 def train(
@@ -121,15 +128,38 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
-    manifest = describe(plan, fitted, scored, calibration, check.expected)
+    found = _evidence(plan, runtime, scored, calibration, say, track)
+    manifest = describe(plan, fitted, scored, calibration, check.expected, found.record)
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.region.png} if plan.region else {}
     say("writing the model and its report")
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
-    files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
+    files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes(), shown=found.pictures)
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
     return Trained(written, calibration, scored.errors)
+
+
+def _evidence(
+    plan: Plan, runtime: Runtime, scored: Scored, calibration: Calibration, say: Say, track: Track
+) -> evidence.Evidence:
+    """What the model finds of defects that are planted, and of those that are known."""
+    begun = time.monotonic()
+    infos = [plan.info, *(info for info, _ in plan.members)]
+    taking = evidence.Taking(
+        plan.intake,
+        runtime,
+        calibration,
+        plan.config.training.seed,
+        plants=tuple({kind for info in infos for kind in info.plants}),
+        finds=plan.info.finds,
+        known=evidence.known(plan.dataset, [*plan.fit, *plan.held_out]),
+        track=track,
+    )
+    found = evidence.take(taking, scored)
+    planted = sum(len(one.scores) for one in found.record.planted)
+    say(f"planted {planted:,} defects into held-out good images in {time.monotonic() - begun:.0f} s")
+    return found
 
 
 def _scored(plan: Plan, runtime: Runtime, track: Track, samples: Sequence[Sample] | None = None) -> Scored:
