@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anomalib_lite.calibration import Calibration
+from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.edge.decision import Verdict, above, decide
 from anomalib_lite.edge.manifest import EvidenceRecord, Known, Planted
 from anomalib_lite.evidence.detection import Curve, curve
@@ -33,7 +34,8 @@ class KindFound:
 
 def thresholds(calibration: Calibration) -> list[tuple[str, float]]:
     """What a score may be compared with: a name and the threshold, the one that is taken first."""
-    return [("taken", calibration.reject.value)]
+    menu = [(f"row {row.rank} (≤ {percent_up(row.bound)})", row.value) for row in getattr(calibration, "menu", ())]
+    return [("taken", calibration.reject.value), *menu]
 
 
 def reference(kind: str) -> float:
@@ -66,7 +68,9 @@ def found(scores: Sequence[float], threshold: float) -> tuple[bool, ...]:
 def judged(record: EvidenceRecord, calibration: Calibration) -> EvidenceRecord:
     """The same evidence with what is said of it at the thresholds of a calibration, and whether the model is blind."""
     kinds = kinds_found(record, calibration)
-    return replace(record, said=tuple(_said(record, kinds)), blind=tuple(_blind(record, kinds, calibration)))
+    return replace(
+        record, said=tuple(_said(record, kinds, calibration)), blind=tuple(_blind(record, kinds, calibration))
+    )
 
 
 def known_found(record: EvidenceRecord, calibration: Calibration) -> str:
@@ -83,7 +87,7 @@ def _known(one: Known, threshold: float) -> str:
     return f"{what} {above_it:,} of {len(one.scores):,}{failed}"
 
 
-def _said(record: EvidenceRecord, kinds: Sequence[KindFound]) -> Iterator[str]:
+def _said(record: EvidenceRecord, kinds: Sequence[KindFound], calibration: Calibration) -> Iterator[str]:
     counted = [one for one in kinds if one.planted]
     if not counted:
         yield "No evidence of detection: no defect could be planted into the held-out images so that it is seen."
@@ -95,6 +99,10 @@ def _said(record: EvidenceRecord, kinds: Sequence[KindFound]) -> Iterator[str]:
             f"{found_:,} are found at this threshold ({listed}). Real defects may be harder to find."
         )
         yield from _sizes(counted)
+        if others := thresholds(calibration)[1:]:
+            totals = [sum(one.at_rows[place] for one in counted) for place in range(1, len(others) + 1)]
+            told = [f"{name} {round(100 * n / planted)} %" for (name, _), n in zip(others, totals, strict=True)]
+            yield f"Found of all planted, at each row of the menu: {', '.join(told)}."
     if record.trained_on:
         yield f"Not planted, since this detector learns from such: {', '.join(record.trained_on)}."
     if record.invisible:

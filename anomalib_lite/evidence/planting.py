@@ -85,6 +85,16 @@ class Ground:
                 return copy
         return None
 
+    def nearest(self, middle: tuple[float, float], side: float) -> tuple[float, float]:
+        """The place closest to a given one around which a square of this side is inspected, in pixels of the image."""
+        scale = [small / of for small, of in zip(self.places.shape, self.pixels.shape, strict=False)]
+        radius = max(0, round(side * max(scale) / 2))
+        whole = _smoothed(self.places[..., None].astype(np.float32), radius)[..., 0] if radius else self.places
+        rows, columns = np.nonzero(whole >= min(1.0, float(whole.max())) - 1e-3)
+        y, x = (rows + 0.5) / scale[0], (columns + 0.5) / scale[1]
+        index = int(np.hypot(y - middle[0], x - middle[1]).argmin())
+        return float(y[index]), float(x[index])
+
     def _middle(self, place: int, radius: float, random: Random) -> tuple[float, float]:
         """A place of the map in pixels of the image, so that a circle around it does not leave the image."""
         found = []

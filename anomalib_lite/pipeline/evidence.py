@@ -121,7 +121,7 @@ class _Grounds:
             chosen.append((seen[image.group], image))
             seen[image.group] += 1
         self.images = [image for _, image in sorted(chosen, key=lambda one: one[0])]
-        self._open = lru_cache(maxsize=1)(self._opened)
+        self._open = lru_cache(maxsize=1)(lambda place: self._read(self.images[place]))
 
     def of(self, turn: int) -> Measured:
         """The image of a turn."""
@@ -135,9 +135,9 @@ class _Grounds:
         """
         return self._open(turn % len(self.images))
 
-    def _opened(self, place: int) -> tuple[Picture, Ground]:
+    def _read(self, image: Measured) -> tuple[Picture, Ground]:
         intake, spec = self._taking.intake, self._taking.intake.framing.spec
-        picture = intake.read(self.images[place].source)
+        picture = intake.read(image.source)
         height, width = picture.pixels.shape[:2]
         framing = intake.framing if intake.framing.align else intake.framing.of(picture.valid)
         everywhere = np.ones((height, width), bool)
@@ -163,8 +163,10 @@ class _Grounds:
         """Of the median image with a dark patch; None where it cannot be measured."""
         median, spec = scored.ranked[len(scored.images) // 2], self._taking.intake.framing.spec
         try:
-            picture = self._taking.intake.read(median.source)
-            pixels = patched(picture.pixels, spec.white, spec.black, dark=True, share=PATCH)
+            picture, ground = self._read(median)
+            height, width = picture.pixels.shape[:2]
+            where = ground.nearest((height / 2, width / 2), min(height, width) / PATCH)
+            pixels = patched(picture.pixels, spec.white, spec.black, dark=True, share=PATCH, middle=where)
             return self.score(replace(picture, pixels=pixels), median)
         except ImageError:
             return None

@@ -90,9 +90,8 @@ def export(
     signer = None if sign is None else bundle.signer(sign)
     loaded = Model(model, threads=threads, readers=readers)
     notes = _sighted(loaded, blind=blind)
-    attempt = None
-    if int8 is not None:
-        attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders)
+    columns = columns or {}
+    attempt = None if int8 is None else quantised(loaded, int8, group=group, columns=columns, folders=folders)
     draft, said = _drafted(loaded, out, attempt, source_size)
     bundle.refuse_existing(draft.path, overwrite=overwrite)
     return Exported(_write(draft, overwrite=overwrite, sign=signer), [*notes, *said])
