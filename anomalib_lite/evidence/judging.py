@@ -34,7 +34,7 @@ class KindFound:
 
 def thresholds(calibration: Calibration) -> list[tuple[str, float]]:
     """What a score may be compared with: a name and the threshold, the one that is taken first."""
-    menu = [(f"row {row.rank} (≤ {percent_up(row.bound)})", row.value) for row in getattr(calibration, "menu", ())]
+    menu = [(f"row {row.rank} (≤ {percent_up(row.bound)})", row.value) for row in calibration.menu]
     return [("taken", calibration.reject.value), *menu]
 
 

@@ -161,7 +161,9 @@ class _Grounds:
 
     def patch_score(self, scored: Scored) -> float | None:
         """Of the median image with a dark patch; None where it cannot be measured."""
-        median, spec = scored.ranked[len(scored.images) // 2], self._taking.intake.framing.spec
+        if not scored.ranked:
+            return None
+        median, spec = scored.ranked[len(scored.ranked) // 2], self._taking.intake.framing.spec
         try:
             picture, ground = self._read(median)
             height, width = picture.pixels.shape[:2]
@@ -263,4 +265,4 @@ def _known(taking: Taking) -> Iterator[Known]:
     for kind in sorted({one.label or "" for one in taking.known}):
         mine = [one for one in taking.known if one.label == kind]
         scored = score(taking.runtime, taking.track(mine, f"test images: {kind}"), taking.intake)
-        yield Known(kind, tuple(sorted(one.score for one in scored.images)), len(scored.errors))
+        yield Known(kind, tuple(one.score for one in scored.ranked), len(mine) - len(scored.ranked))

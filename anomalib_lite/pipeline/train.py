@@ -14,7 +14,7 @@ from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
-from anomalib_lite.edge.intake import ROI
+from anomalib_lite.edge.intake import ROI, Intake
 from anomalib_lite.edge.manifest import EvidenceRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Runtime
@@ -128,7 +128,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
-    found = _evidence(plan, runtime, scored, calibration, say, track)
+    found = _evidence(plan, intake, runtime, scored, calibration, say, track)
     manifest = describe(plan, fitted, scored, calibration, check.expected, found.record)
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
@@ -141,13 +141,13 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
 
 
 def _evidence(
-    plan: Plan, runtime: Runtime, scored: Scored, calibration: Calibration, say: Say, track: Track
+    plan: Plan, intake: Intake, runtime: Runtime, scored: Scored, calibration: Calibration, say: Say, track: Track
 ) -> evidence.Evidence:
     """What the model finds of defects that are planted, and of those that are known."""
     begun = time.monotonic()
     infos = [plan.info, *(info for info, _ in plan.members)]
     taking = evidence.Taking(
-        plan.intake,
+        intake,
         runtime,
         calibration,
         plan.config.training.seed,
