@@ -16,14 +16,14 @@ from anomalib_lite.hookspecs import PLANTED
 Random: TypeAlias = np.random.Generator
 Plane: TypeAlias = NDArray[np.float32]
 
-SMALLEST, LARGEST = 0.01, 0.25  # of the shorter side of the image
+SMALLEST, LARGEST = 0.015, 0.3  # of the shorter side of the image
 FEWEST = 2.0  # pixels, of the smallest
 COARSE = 128  # pixels of the longer side of the map of places
 TRIES = 8  # places for one defect
 VISIBLE = 0.5  # mean change inside, in steps between neighbouring pixels, below which nobody would see it
 DARK = 0.35  # level below which what is drawn is bright
 LIFT = 0.1  # level that something black counts as where it is made brighter
-FAINT, STRONG = 0.15, 0.6  # contrasts of what is drawn: darker or brighter by these shares
+FAINT, STRONG = 0.15, 0.9  # contrasts of what is drawn: darker or brighter by these shares
 BINS = 64
 
 
