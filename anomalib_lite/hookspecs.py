@@ -19,6 +19,8 @@ __all__ = ["API_VERSION", "DetectorInfo", "ReaderInfo", "WriterInfo", "hookimpl"
 
 PROJECT = "anomalib_lite"
 API_VERSION = 2
+PLANTED = ("dark spot", "bright spot", "scratch", "blur", "swap", "warp", "ring", "stain")
+"""Kinds of defects that the host plants into good images at the end of a training, to see what a model finds."""
 
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
@@ -43,6 +45,8 @@ class DetectorInfo:
     weights: str | None = None  # pretrained weights: which, whence, and their licence; None: it learns from scratch
     fit_on: Literal["good", "unlabelled"] = "good"  # unlabelled: a mixed lot; thresholds come from good images alone
     members: tuple[str, ...] = ()  # names of the detectors that it is made of: see `anomalib_lite.build`
+    plants: tuple[str, ...] = ()  # kinds of `PLANTED` that its training makes up: finding them is no evidence
+    finds: tuple[str, ...] = ()  # kinds of `PLANTED` that it is for, where not all: these alone then count as evidence
     api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
 
 

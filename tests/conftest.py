@@ -22,7 +22,8 @@ from PIL import Image
 from anomalib_lite.cli import main
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Manifest
-from anomalib_lite.hookspecs import PROJECT
+from anomalib_lite.hookspecs import PLANTED, PROJECT
+from anomalib_lite.pipeline import evidence
 from anomalib_lite.pipeline.calibrate import Recalibration, calibrate
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
@@ -96,6 +97,16 @@ def gauss_is_installed() -> Iterator[None]:
     own = EntryPoint("gauss", "gauss", PROJECT)
     patch = pytest.MonkeyPatch()
     patch.setattr(loading, "_entry_points", lambda: [*installed(), own])
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def little_evidence() -> Iterator[None]:
+    """One planted defect of each kind is enough where a test is about something else: too few to call a model blind."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(evidence, "IMAGES", len(PLANTED))
+    patch.setattr(evidence, "FEWEST", 1)
     yield
     patch.undo()
 

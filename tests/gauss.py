@@ -68,6 +68,13 @@ class Contrast(Detector):
         return (image - blurred).abs().amax(1, keepdim=True)
 
 
+class Sightless(Detector):
+    """The level of one corner, everywhere: nothing else is seen."""
+
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
+        return image[:, :1, :1, :1].expand(-1, 1, self.image.height, self.image.width)
+
+
 class Difference(Detector):
     """Distance from the golden image."""
 
@@ -118,6 +125,9 @@ def register_detectors() -> list[DetectorInfo]:
                      fit_on="unlabelled", defaults={"score.sigma": 1.0}),
         DetectorInfo(name="twice", api=2, summary="Of another.", target="gauss:Twice", config=DetectorConfig,
                      members=("gauss",), positional=True),
+        DetectorInfo(name="sightless", api=2, summary="Sees nothing.", target="gauss:Sightless", config=GaussConfig),
+        DetectorInfo(name="planter", api=2, summary="Makes up defects.", target="gauss:Gauss", config=GaussConfig,
+                     plants=("blur", "dark spot", "bright spot", "swap", "scratch"), finds=("scratch",)),
         DetectorInfo(name="drifting", api=2, summary="Differs when exported.", target="gauss:Drifting",
                      config=GaussConfig),
     ]  # fmt: skip

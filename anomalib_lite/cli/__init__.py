@@ -23,6 +23,7 @@ from anomalib_lite.cli import (
     doctor,
     evaluate,
     export,
+    monitor,
     plugins,
     predict,
     rescore,
@@ -44,13 +45,13 @@ EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
     "Make a model": (demo, train, evaluate, compare, calibrate, rescore, export),
-    "Use a model": (predict, verify, bench, watch, serve),
+    "Use a model": (predict, verify, bench, watch, serve, monitor),
 }
 OTHERS = "Look around"
 EPILOG = """\
 Exit codes:
    0 done
-   1 NG found with --fail-on-ng
+   1 NG found with --fail-on-ng, or drift by `monitor`
    2 usage or configuration
    3 data, or an image that could not be measured with --fail-on-ng or --strict
    4 model refused

@@ -130,6 +130,7 @@ def _show(done: Trained, path: Path) -> None:
     console.notes(done.notes)
     console.calibrated(done.calibration, done.errors)
     console.suspects(done.bundle.manifest)
+    console.evidence(done.evidence, done.calibration)
     console.out(f"model   {path}  ({done.bundle.model_id})")
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from anomalib_lite.calibration import Calibration
-    from anomalib_lite.edge.manifest import Manifest
+    from anomalib_lite.edge.manifest import EvidenceRecord, Manifest
     from anomalib_lite.registry import Registry
     from anomalib_lite.registry.describing import Option
 
@@ -38,6 +38,11 @@ def fail(message: str) -> None:
     """What ends the program, on standard error."""
     with suppress(OSError):
         typer.secho(shown(message), fg="red", err=True)
+
+
+def alarm(message: str) -> None:
+    """A warning that nobody must overlook, in red on standard error."""
+    fail(message)
 
 
 def out(line: str, file: TextIO | None = None) -> None:
@@ -147,6 +152,18 @@ def _menu(calibration: Calibration) -> None:
     if len(calibration.menu) > 1:
         table(("row", "threshold", "at most", "on average"), menu_words.cells(calibration), "Menu")
         paragraph(menu_words.advice(calibration))
+
+
+def evidence(record: EvidenceRecord | None, calibration: Calibration) -> None:
+    """Print what a model finds of planted defects, and of known ones; in red where it is blind."""
+    from anomalib_lite.evidence.judging import known_found
+
+    if record is None:
+        return
+    for sentence in (*record.said, *filter(None, [known_found(record, calibration)])):
+        paragraph(shown(sentence))
+    for reason in record.blind:
+        alarm(f"WARNING: do not trust this model to find anything: {reason}.")
 
 
 def paragraph(prose: str, *, indent: int = 0) -> None:

@@ -63,6 +63,7 @@ def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = 
     )
     console.out("")
     console.calibrated(trained.calibration, trained.errors)
+    console.evidence(trained.evidence, trained.calibration)
     console.out("")
     _show(evaluated, parts)
     console.out(f"model   {request.out}")

@@ -53,10 +53,22 @@ Sign: TypeAlias = Annotated[
 ]
 
 
+Blind: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--blind",
+        help="Write a model that finds fewer than a tenth of the planted defects, or passes the dark patch, all the "
+        "same. The warning stays in it.",
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
+
 def export(
     model: options.Model,
     out: Out,
     overwrite: options.Overwrite = False,
+    blind: Blind = False,
     sign: Sign = None,
     source_size: SourceSize = None,
     int8: Int8 = False,
@@ -87,6 +99,7 @@ def export(
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),
         overwrite=overwrite,
+        blind=blind,
         threads=threads,
         sign=sign,
         readers=console.plugins().readers,

@@ -7,6 +7,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from anomalib_lite.cli import options
+from anomalib_lite.cli.monitor import PartOfName
 
 SERVICE = "Service"
 
@@ -42,6 +43,7 @@ def serve(
     allow_host: AllowHost = None,
     max_megabytes: MaxMegabytes = 64,
     golden: options.GoldenImage = None,
+    group: PartOfName = None,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
 ) -> None:
@@ -52,6 +54,7 @@ def serve(
     image of a file that holds several is named with its key, name=scan.dcm%2312.
     """
     from anomalib_lite.cli import console
+    from anomalib_lite.edge.following import Following
     from anomalib_lite.edge.model import Model
     from anomalib_lite.errors import MissingExtra
 
@@ -63,7 +66,9 @@ def serve(
     allowed = door.names(host, allow_host or ())
     loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = options.golden_image(golden, loaded, "--golden")
-    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed)
+    following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
+    console.notes(filter(None, [following.why_not]))
+    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed, following=following)
     with door.listen(host, port) as opened:
         shown = f"[{host}]" if ":" in host else host
         console.say(f"serving http://{shown}:{port}/inspect  ({loaded.model_id})")

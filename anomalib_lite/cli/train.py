@@ -187,5 +187,6 @@ def _show(trained: Trained, out: Path) -> None:
 
     console.calibrated(trained.calibration, trained.errors)
     console.suspects(trained.bundle.manifest)
+    console.evidence(trained.evidence, trained.calibration)
     console.out(f"model   {out}  ({trained.bundle.model_id})")
     console.out(f"report  {out / 'report.html'}")

@@ -55,6 +55,11 @@ def verify(
     console.out(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
     _refuse_failures(model, replayed, tol)
     console.out(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
+    evidence = loaded.bundle.manifest.evidence
+    if evidence is None:
+        console.out("no evidence of detection in this model: whether it finds defects is not known from it")
+    else:
+        console.evidence(evidence, loaded.bundle.manifest.calibration)
     if key is not None:
         console.out(f"signed with the private key of {key}")
 

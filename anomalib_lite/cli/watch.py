@@ -8,6 +8,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from anomalib_lite.cli import options
+from anomalib_lite.cli.monitor import PartOfName
 
 Folder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.", show_default=False)
@@ -40,14 +41,15 @@ def watch(
     golden: options.GoldenImage = None,
     settle: Settle = None,
     recursive: Recursive = False,
+    group: PartOfName = None,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
 ) -> None:
     """Judge each image that arrives in a folder, and move it.
 
     Images go to ok/, review/, ng/ or error/ within FOLDER, result rows to FOLDER/results.jsonl and to standard output.
-    Ctrl-C or SIGTERM ends it after the image at hand. Killed at any moment, it goes on at the next start where it
-    stopped.
+    It says when scores have changed, as under another light. Ctrl-C or SIGTERM ends it after the image at hand. Killed
+    at any moment, it goes on at the next start where it stopped.
     """
     import json
     import signal
@@ -55,6 +57,7 @@ def watch(
 
     from anomalib_lite.cli import console
     from anomalib_lite.edge import watch as watching
+    from anomalib_lite.edge.following import Following
     from anomalib_lite.edge.model import Model
 
     settle = _seconds(settle)
@@ -63,9 +66,13 @@ def watch(
         signal.signal(number, lambda *_: stop.set())
     loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = options.golden_image(golden, loaded, "--golden")
-    watched = watching.Watcher(loaded, folder, settle=settle, recursive=recursive, reference=reference)
+    following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
+    watched = watching.Watcher(
+        loaded, folder, settle=settle, recursive=recursive, reference=reference, following=following
+    )
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
+        console.notes(filter(None, [following.why_not]))
         watching.watch(watcher, stop, lambda row: console.text(json.dumps(row, allow_nan=False)), console.say)
 
 

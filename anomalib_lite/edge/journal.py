@@ -49,6 +49,15 @@ class Journal:
             raise DataError(f"{self._path}: its last line is no result row. Move the file away to start anew.")
         return parsed(line)
 
+    def rows(self) -> Iterator[JournalRow]:
+        """Every row, oldest first; lines that are none are passed over.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with self._path.open("rb") as file:
+            yield from filter(None, map(parsed, file))
+
     def append(self, row: JournalRow) -> None:
         """Write a whole row, or nothing of it, to the file that is called so now: it may be rotated, or deleted.
 

@@ -19,6 +19,7 @@ from anomalib_lite.edge import disk, locks
 from anomalib_lite.edge.arrivals import Arrivals, identity
 from anomalib_lite.edge.attempts import TWICE, Attempts
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved
 from anomalib_lite.edge.model import Model
@@ -44,6 +45,7 @@ class Watcher:
         settle: float | None = None,
         recursive: bool = False,
         reference: Source | None = None,
+        following: Following | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -54,12 +56,14 @@ class Watcher:
                 `Arrivals` has it.
             recursive: Whether images arrive in folders within it, too. They keep these in the folder of their verdict.
             reference: The golden image, for models that compare.
+            following: Gets every row, those of the journal first, and says when scores have changed.
 
         Raises:
             ConfigError: The model decides once for a part, by all its photographs.
         """
         refuse_single(model.bundle.manifest.calibration, "watch")
         self._model, self._folder, self._reference = model, folder, reference
+        self._following, self._alarm = following, ""
         self._attempts, self._unmoved, self._journal = Attempts(folder), Unmoved(folder), Journal(folder)
         self._arrivals = Arrivals(
             folder, model.opener, self._attempts.number, self._unmoved.holds, settle=settle, recursive=recursive
@@ -83,6 +87,8 @@ class Watcher:
                 place.mkdir(exist_ok=True)
                 disk.sweep(place)
             self._pending = self._journal.open()
+            for row in self._journal.rows() if self._following else ():
+                self._follow(row)
         except OSError as error:
             self.__exit__()
             raise DataError(
@@ -120,7 +126,13 @@ class Watcher:
         """What is to be said of files that are not judged or not moved, each once."""
         new = [said for said in self._told.values() if said]
         self._told = dict.fromkeys(self._told)
-        return [*self._arrivals.remarks(), *new]
+        alarm, self._alarm = self._alarm, ""
+        return [*self._arrivals.remarks(), *new, *filter(None, [alarm])]
+
+    def _follow(self, row: JournalRow) -> None:
+        """Rank a row among those before it."""
+        alarm = self._following.add(row) if self._following else None
+        self._alarm = str(alarm) if alarm else self._alarm
 
     def step(self) -> Iterator[JournalRow]:
         """One look at the folder: the row of each file that was inspected, once it was moved, or could not be.
@@ -137,6 +149,7 @@ class Watcher:
         for name, here in self._arrivals.ready():
             if row := self._inspect(name, here):
                 self._journal.append(row)
+                self._follow(row)
                 self._pending = row
                 self._finish()
                 yield row

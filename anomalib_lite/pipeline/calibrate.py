@@ -28,6 +28,7 @@ from anomalib_lite.edge.manifest import HeldOut, Manifest, Per
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.evidence.judging import judged
 from anomalib_lite.pipeline.addition import Earlier
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import readers_of
@@ -104,6 +105,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         held_out=measured,
         selfcheck=judged_again(manifest.selfcheck, calibration.limits),
         readers=readers_of([image.sample for image in scored.images], model.opener),
+        evidence=manifest.evidence and judged(manifest.evidence, calibration),
     )
     written = _write(model, manifest, earlier, scored, asked.out or asked.model)
     return Trained(written, calibration, scored.unjudged, notes)
@@ -149,7 +151,8 @@ def _another_row(asked: Recalibration, model: Model) -> Trained:
             f"MODEL DATA --row {asked.row}."
         )
     checks = judged_again(manifest.selfcheck, again.limits)
-    manifest = manifest.recalibrated(again, held_out=images, selfcheck=checks)
+    evidence = manifest.evidence and judged(manifest.evidence, again)
+    manifest = manifest.recalibrated(again, held_out=images, selfcheck=checks, evidence=evidence)
     earlier = Earlier(images, before.exclusions)
     return Trained(_write(model, manifest, earlier, Scored(), asked.out or asked.model), again, [])
 

@@ -18,7 +18,7 @@ from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.manifest import Expected, without_names
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import carried
-from anomalib_lite.errors import ConfigError, ExportError
+from anomalib_lite.errors import ConfigError, ExportError, ModelError
 from anomalib_lite.graph.resize import embed_resize
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.foreign import without_foreign_files
@@ -60,6 +60,7 @@ def export(
     columns: Mapping[str, str] | None = None,
     folders: Folders | None = None,
     overwrite: bool = False,
+    blind: bool = False,
     threads: int = 0,
     sign: Path | None = None,
     readers: Readers = NO_READERS,
@@ -75,24 +76,43 @@ def export(
         columns: Of that data: renamed CSV columns.
         folders: Of that data: which folders hold good images, as at the training.
         overwrite: Replace `out`.
+        blind: Write a model that finds next to nothing of what was planted, too.
         threads: That one image is measured with; 0 leaves it to onnxruntime.
         sign: A private Ed25519 key, to sign what is written.
         readers: For file types that the host does not read itself.
 
     Raises:
-        ModelError: The model is refused, or `out` cannot be written.
+        ModelError: The model is refused, or blind, or `out` cannot be written.
         ConfigError: The model cannot have its resize embedded, or the key cannot be used.
         ExportError: The graph with the resize gives another result.
     """
     bundle.refuse_existing(out, overwrite=overwrite)
     signer = None if sign is None else bundle.signer(sign)
     loaded = Model(model, threads=threads, readers=readers)
-    attempt = None
-    if int8 is not None:
-        attempt = quantised(loaded, int8, group=group, columns=columns or {}, folders=folders)
-    draft, notes = _drafted(loaded, out, attempt, source_size)
+    notes = _sighted(loaded, blind=blind)
+    columns = columns or {}
+    attempt = None if int8 is None else quantised(loaded, int8, group=group, columns=columns, folders=folders)
+    draft, said = _drafted(loaded, out, attempt, source_size)
     bundle.refuse_existing(draft.path, overwrite=overwrite)
-    return Exported(_write(draft, overwrite=overwrite, sign=signer), notes)
+    return Exported(_write(draft, overwrite=overwrite, sign=signer), [*notes, *said])
+
+
+def _sighted(model: Model, *, blind: bool) -> list[str]:
+    """What is to be said of the evidence that the model finds defects.
+
+    Raises:
+        ModelError: It speaks against that, and nobody said that this is known.
+    """
+    evidence = model.bundle.manifest.evidence
+    if evidence is None:
+        return ["no evidence of detection in this model: whether it finds defects is not known from it"]
+    if evidence.blind and not blind:
+        raise ModelError(
+            f"{model.bundle.path}: do not trust this model to find anything: {'; '.join(evidence.blind)}. See its "
+            "report.html; train longer, with another detector or better light, or choose another threshold. "
+            "Export it all the same with --blind."
+        )
+    return [f"WARNING: do not trust this model to find anything: {reason}" for reason in evidence.blind]
 
 
 def _drafted(model: Model, out: Path, int8: Int8 | None, size: tuple[int, int] | None) -> tuple[Bundle, list[str]]:
@@ -120,6 +140,8 @@ def _tried(model: Model, draft: Bundle, attempt: Int8) -> tuple[Model, Bundle, s
         return model, replace(draft, path=named), said
     adopted = _adopted(model, draft, attempt)
     said = f"int8 is adopted: {attempt.trial.speedup:.2f} times as fast, thresholds calibrated anew"
+    if model.bundle.manifest.evidence is not None:
+        said += "; the evidence of detection is that of the float graph, and is left out"
     return adopted, adopted.bundle, said
 
 

@@ -16,6 +16,7 @@ from anomalib_lite.edge.intake import ROI
 from anomalib_lite.edge.manifest import (
     DataRecord,
     DetectorRecord,
+    EvidenceRecord,
     Expected,
     FramingRecord,
     GateRecord,
@@ -42,6 +43,7 @@ def describe(
     calibration: Calibration,
     selfcheck: Sequence[Expected],
     gate: GateRecord,
+    evidence: EvidenceRecord,
 ) -> Manifest:
     """The manifest of a newly trained model.
 
@@ -52,6 +54,7 @@ def describe(
         calibration: The thresholds.
         selfcheck: The images for `verify`.
         gate: What is not judged.
+        evidence: What it finds of planted defects.
     """
     config = plan.config.model_dump(mode="json")
     config["options"] = plan.options.model_dump(mode="json")
@@ -70,6 +73,7 @@ def describe(
         calibration=calibration,
         data=_data(plan, scored),
         selfcheck=tuple(selfcheck),
+        evidence=evidence,
         reference=None
         if goldens is None
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),

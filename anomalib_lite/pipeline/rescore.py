@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomalib_lite import config as configuration
 from anomalib_lite import registry
+from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.config import Config, Rates
@@ -21,7 +22,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Feed
 from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.errors import ConfigError, ImageError, MissingExtra, ModelError
-from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline import evidence, selfcheck
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import readers_of
 from anomalib_lite.pipeline.train import Trained
@@ -143,17 +144,34 @@ def _written(
         unlabelled=before.unlabelled,
         history=(*history, {**last, "score": dict(manifest.score)}),
     )
+    taken = _evidence(model, made, scored, calibration, config)
     check = selfcheck.choose(config.calibration.selfcheck, scored, model.intake, made.runtime, calibration.limits)
     kept = {name: model.bundle.read(name) for name in manifest.files if not name.startswith(f"{FOLDER}/")}
     files: dict[str, bytes] = {**kept, **check.files, bundle.GRAPH: made.graph}
     readers = readers_of([image.sample for image in scored.images], model.opener)
     manifest = _rescored(manifest, config, made.parity).recalibrated(
-        calibration, held_out=scored.record, selfcheck=check.expected, readers=readers
+        calibration, held_out=scored.record, selfcheck=check.expected, readers=readers, evidence=taken.record
     )
     unwritten = Model.around(Bundle(out, manifest, "", files), model.intake, made.runtime)
     curve = reporting.curve(files.get("training.csv", b""))
-    files["report.html"] = reporting.training(unwritten, scored, curve, [])
+    files["report.html"] = reporting.training(unwritten, scored, curve, [], shown=taken.pictures)
     return bundle.write(out, manifest, files, overwrite=True)
+
+
+def _evidence(
+    model: Model, made: Rebuilt, scored: Scored, calibration: Calibration, config: Config
+) -> evidence.Evidence:
+    """What the new graph finds of planted defects, of the kinds of before."""
+    before = model.bundle.manifest.evidence
+    taking = evidence.Taking(
+        model.intake,
+        made.runtime,
+        calibration,
+        config.training.seed,
+        plants=before.trained_on if before else (),
+        finds=before.finds if before else (),
+    )
+    return evidence.take(taking, scored)
 
 
 def _rescored(manifest: Manifest, config: Config, parity: Parity) -> Manifest:

@@ -153,12 +153,22 @@ def _rendered(spec: ImageSpec, *, compares: bool) -> Iterator[Candidate]:
 
 
 def planted(
-    pixels: NDArray[np.generic], white: float, black: float = 0.0, *, dark: bool, share: int
+    pixels: NDArray[np.generic],
+    white: float,
+    black: float = 0.0,
+    *,
+    dark: bool,
+    share: int,
+    middle: tuple[float, float] | None = None,
 ) -> NDArray[np.generic]:
     """A copy of an image (H, W, C) with a chequered patch of 1/share of its shorter side, near the middle."""
     height, width = pixels.shape[:2]
     side = max(4, min(height, width) // share)
     top, left = (height - side) // 2, (width - side) // 3
+    if middle is not None:
+        top, left = (
+            max(0, min(round(at - side / 2), of - side)) for at, of in zip(middle, (height, width), strict=True)
+        )
     squares = np.add.outer(np.arange(side) // 4, np.arange(side) // 4) % 2
     low, high = (0.0, 0.35) if dark else (0.65, 1.0)
     copy = pixels.copy()

@@ -16,6 +16,7 @@ from starlette.requests import ClientDisconnect
 
 from anomalib_lite.edge import selfcheck
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.model import Model
@@ -54,8 +55,8 @@ class Row(BaseModel):
 class Metrics:
     """Counts for Prometheus, in its text format 0.0.4. Safe from several threads."""
 
-    def __init__(self, model_id: str) -> None:
-        self._model_id = model_id
+    def __init__(self, model_id: str, following: Following | None = None) -> None:
+        self._model_id, self._following = model_id, following
         self._lock = Lock()
         self._verdicts: Counter[str] = Counter({verdict.value: 0 for verdict in Verdict})
         self._errors: Counter[str] = Counter()
@@ -71,6 +72,8 @@ class Metrics:
             if result.error_code:
                 self._errors[result.error_code] += 1
             self._seconds += seconds
+            if self._following is not None:
+                self._following.add(result.row())
             for index, upper in enumerate(BUCKETS):
                 self._buckets[index] += seconds <= upper
 
@@ -94,7 +97,18 @@ class Metrics:
             lines.append(f"# TYPE {name} histogram")
             lines += [f'{name}_bucket{{le="{upper}"}} {n}' for upper, n in zip(BUCKETS, self._buckets, strict=True)]
             lines += [f'{name}_bucket{{le="+Inf"}} {total}', f"{name}_sum {self._seconds}", f"{name}_count {total}"]
+            lines += self._drift()
         return "\n".join(lines) + "\n"
+
+    def _drift(self) -> list[str]:
+        """How far scores are from being like those of the calibration; nothing where that cannot be told."""
+        if self._following is None or self._following.why_not:
+            return []
+        drift, name = self._following.drift, f"{PREFIX}_drift"
+        since = drift.alarm.since if drift.alarm else 0
+        gauges = {"parts": drift.parts, "martingale": drift.value, "alarm": int(drift.alarm is not None)}
+        gauges |= {"since_part": since}
+        return [line for key, n in gauges.items() for line in (f"# TYPE {name}_{key} gauge", f"{name}_{key} {n}")]
 
 
 def content_type(request: Request) -> str:
@@ -147,6 +161,7 @@ def application(
     body_seconds: float = BODY_SECONDS,
     budget: Budget | None = None,
     allowed: frozenset[str] = frozenset(LOOPBACK),
+    following: Following | None = None,
 ) -> FastAPI:
     """The service: POST /inspect, /healthz, /readyz, /metrics, /openapi.json.
 
@@ -157,10 +172,11 @@ def application(
         body_seconds: For an image to arrive.
         budget: The memory of all requests together; default: that of `budget`.
         allowed: Names that the service answers to; see `door.names`.
+        following: Gets every result, and tells in the metrics whether scores have changed.
     """
     app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
     budget = budget or Budget(max(BODIES, 2 * max_body))
-    metrics, unready = Metrics(model.model_id), _unready(model)
+    metrics, unready = Metrics(model.model_id, following), _unready(model)
     pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1), thread_name_prefix="inspect")
     door.let_in(app, allowed)
     _tell_of_itself(app, model, metrics, unready)

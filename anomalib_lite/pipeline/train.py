@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,10 +17,11 @@ from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.gate import Gate
 from anomalib_lite.edge.intake import ROI, Intake
-from anomalib_lite.edge.manifest import GateRecord
+from anomalib_lite.edge.manifest import EvidenceRecord, GateRecord
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.errors import AnomalibLiteError, MissingExtra
-from anomalib_lite.pipeline import selfcheck
+from anomalib_lite.pipeline import evidence, selfcheck
 from anomalib_lite.pipeline.check import carried
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import describe
@@ -49,6 +51,11 @@ class Trained:
     calibration: Calibration
     errors: list[tuple[str, str]]  # held-out images that could not be measured: name, reason
     notes: list[str] = field(default_factory=list)  # what was counted otherwise than asked
+
+    @property
+    def evidence(self) -> EvidenceRecord | None:
+        """Of detection."""
+        return self.bundle.manifest.evidence
 
 
 def train(
@@ -133,13 +140,14 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         holdout=held_out_share(plan.config, plan.choice),
     )
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
-    manifest = describe(plan, fitted, scored, calibration, check.expected, gate)
+    found = _evidence(plan, intake, runtime, scored, calibration, say, track)
+    manifest = describe(plan, fitted, scored, calibration, check.expected, gate, found.record)
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.region.png} if plan.region else {}
     say("writing the model and its report")
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
-    files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes())
+    files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes(), shown=found.pictures)
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
     return Trained(written, calibration, scored.unjudged)
 
@@ -164,6 +172,28 @@ def _gate(plan: Plan, samples: Sequence[Sample]) -> GateRecord:
 def _gated(plan: Plan, gate: GateRecord) -> Intake:
     """The plan's intake behind a gate."""
     return replace(plan.intake, gate=Gate(gate, plan.intake.framing.spec))
+
+
+def _evidence(
+    plan: Plan, intake: Intake, runtime: Runtime, scored: Scored, calibration: Calibration, say: Say, track: Track
+) -> evidence.Evidence:
+    """What the model finds of defects that are planted, and of those that are known."""
+    begun = time.monotonic()
+    infos = [plan.info, *(info for info, _ in plan.members)]
+    taking = evidence.Taking(
+        intake,
+        runtime,
+        calibration,
+        plan.config.training.seed,
+        plants=tuple({kind for info in infos for kind in info.plants}),
+        finds=plan.info.finds,
+        known=evidence.known(plan.dataset, [*plan.fit, *plan.held_out]),
+        track=track,
+    )
+    found = evidence.take(taking, scored)
+    planted = sum(len(one.scores) for one in found.record.planted)
+    say(f"planted {planted:,} defects into held-out good images in {time.monotonic() - begun:.0f} s")
+    return found
 
 
 def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Scored:

@@ -13,7 +13,7 @@ from anomalib_lite import config as configuration
 from anomalib_lite.config import Config, DetectorConfig, ReaderConfig
 from anomalib_lite.edge.images import readers
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.hookspecs import API_VERSION, DetectorInfo, ReaderInfo, WriterInfo
+from anomalib_lite.hookspecs import API_VERSION, PLANTED, DetectorInfo, ReaderInfo, WriterInfo
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 TARGET = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
@@ -53,6 +53,9 @@ def _detector(info: DetectorInfo) -> Iterator[str]:
             yield f"{name} {_shown(text)}: expected text or None"
     if not isinstance(info.members, tuple) or not all(_matches(NAME, one) for one in info.members):
         yield f"members {_shown(info.members)}: expected a tuple of detectors' names"
+    for name, kinds in (("plants", info.plants), ("finds", info.finds)):
+        if not isinstance(kinds, tuple) or not all(one in PLANTED for one in kinds):
+            yield f"{name} {_shown(kinds)}: expected a tuple of some of {', '.join(PLANTED)}"
     yield from _config(info.config, DetectorConfig)
     yield from _defaults(info.defaults)
 

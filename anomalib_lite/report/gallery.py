@@ -124,6 +124,12 @@ class Gallery:
         if label in (None, "good") and result.verdict is Verdict.OK:
             yield (3, "A sample of OK images"), zlib.crc32(result.image.encode("utf-8", "surrogatepass"))
 
+    def picture(self, result: Result, label: str, pixels: Pixels | None) -> Thumbnail | None:
+        """One that stands for itself; None of an image that could not be measured."""
+        if result.score is None or result.anomaly_map is None or pixels is None:
+            return None
+        return self._picture(result, label, pixels)
+
     def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Thumbnail:
         assert result.score is not None  # no ERROR comes here
         assert result.anomaly_map is not None

@@ -71,6 +71,7 @@ class Report:
     metrics: Mapping[str, Any] | None = None
     curve: Sequence[tuple[int, float]] = ()
     notes: list[str] = field(default_factory=list)
+    evidence: Mapping[str, Any] | None = None  # of detection, as `report.evidence` draws it
 
 
 def write(path: Path, report: Report) -> None:
@@ -131,6 +132,7 @@ def _context(report: Report) -> dict[str, Any]:
     }
     wanted = {
         "certified": ("What is certified", True),
+        "evidence": ("Evidence of detection", report.evidence),
         "scores": ("Scores and thresholds", context["plot"]),
         "verdicts": ("Verdicts", True),
         "metrics": ("Metrics", context["metrics"]),

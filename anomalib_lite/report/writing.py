@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -16,6 +16,8 @@ from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import DataRecord, GateRecord, HeldOut
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
+from anomalib_lite.report import evidence
+from anomalib_lite.report.evidence import Shown
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.heatmaps import colours_of
 from anomalib_lite.report.page import Report, ScoredRow, render, write
@@ -35,6 +37,7 @@ def training(
     curve: Sequence[tuple[int, float]],
     notes: Sequence[str],
     earlier: Sequence[HeldOut] = (),
+    shown: Sequence[Callable[[], Shown]] = (),
 ) -> bytes:
     """The report of a training, to go into the bundle.
 
@@ -44,6 +47,7 @@ def training(
         curve: (step, loss).
         notes: What was found in the data.
         earlier: Further images that the thresholds rest on, measured before.
+        shown: Planted defects, for pictures of them.
     """
     manifest = model.bundle.manifest
     ranked = scored.ranked[::-1]
@@ -56,6 +60,8 @@ def training(
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
     report = _report(model, "train", _data(manifest.data), rows, notes)
     report.gallery, report.curve = gallery, curve
+    thumbnails = evidence.pictures(model, gallery, shown)
+    report.evidence = evidence.section(manifest.evidence, manifest.calibration, thumbnails)
     return render(report)
 
 

@@ -54,6 +54,15 @@ class Mix(DetectorConfig):
         return self
 
 
+_PLANTED = {
+    "patch": ("swap",),
+    "photometric": ("dark spot", "bright spot"),
+    "filtered": ("blur",),
+    "scratch": ("scratch",),
+    "spot": ("dark spot", "bright spot"),
+}  # what the host plants to test a model with that is like a source
+
+
 class DraemConfig(DetectorConfig):
     """Which networks, and which anomalies they learn from."""
 
@@ -102,13 +111,15 @@ class DraemConfig(DetectorConfig):
         return "size" not in self.model_fields_set and self.size == "small"
 
     def describe(self, info: Any) -> Any:
-        """With the pretrained weights, where there are any, and the way to the image score that measured best."""
+        """With the pretrained weights, the image score that measured best, and the defects that it learns from."""
         features = self.size == "features"
+        made_up = {kind for source, kinds in _PLANTED.items() if getattr(self.mix, source) for kind in kinds}
         weights = weights_of(self.weights) if features else None
         return replace(
             info,
             summary=f"{SUMMARY} Here it learns {FALLBACK}" if self.falls_back else SUMMARY,
             weights=None if weights is None else str(weights),
+            plants=() if self.checkpoint else tuple(sorted(made_up)),
             defaults=_PREFERRED | (_SCORE if features else {}),
         )
 

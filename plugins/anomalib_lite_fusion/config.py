@@ -29,7 +29,7 @@ class FusionConfig(DetectorConfig):
     """Share of the parts that no member is fitted on: they set the units."""
 
     def describe(self, info: DetectorInfo) -> DetectorInfo:
-        """Of its members: whether any knows the place, and whose weights are pretrained.
+        """Of its members: whether any knows the place, whose weights are pretrained, and what they make up.
 
         Raises:
             ConfigError: One is not installed, is named twice, compares with a golden image, is fitted on a mixed lot,
@@ -51,7 +51,8 @@ class FusionConfig(DetectorConfig):
             )
         weights = "; ".join(f"{one.name}: {one.weights}" for one in found if one.weights)
         positional = any(one.positional for one in found)
-        return replace(info, members=tuple(names), positional=positional, weights=weights or None)
+        plants = tuple(sorted({kind for one in found for kind in one.plants}))
+        return replace(info, members=tuple(names), positional=positional, weights=weights or None, plants=plants)
 
     def _check(self, own: str, names: list[str]) -> None:
         if len(set(names)) < len(names) or own in names:

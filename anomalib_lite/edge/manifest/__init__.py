@@ -21,6 +21,7 @@ from anomalib_lite.edge.manifest.document import (
     listed_files,
     now,
 )
+from anomalib_lite.edge.manifest.evidence import EvidenceRecord, Known, Planted
 from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
@@ -54,6 +55,7 @@ __all__ = [
     "CertifiedThresholds",
     "DataRecord",
     "DetectorRecord",
+    "EvidenceRecord",
     "Exclusion",
     "Expected",
     "ExportRecord",
@@ -64,11 +66,13 @@ __all__ = [
     "HeldOut",
     "ImageSpec",
     "ImagesPerUnit",
+    "Known",
     "Manifest",
     "Mode",
     "OperatingPoint",
     "Parity",
     "Per",
+    "Planted",
     "ReaderRecord",
     "Thresholds",
     "TrainingRecord",

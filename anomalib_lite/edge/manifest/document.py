@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, Self
 
 from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
+from anomalib_lite.edge.manifest.evidence import EvidenceRecord
 from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
 from anomalib_lite.edge.manifest.sections import (
@@ -36,7 +37,7 @@ PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated")
-ABSENT_IF_NONE = ("calibrated", "exported")
+ABSENT_IF_NONE = ("calibrated", "exported", "evidence")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +61,7 @@ class Manifest:
     gate: GateRecord | None = field(default=None, metadata=NEWER)  # None in models of older versions
     calibrated: str | None = None  # when, where that was after the training
     exported: ExportRecord | None = None
+    evidence: EvidenceRecord | None = None  # of detection; None in models of older versions, and where none was taken
     graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written
     files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256
     schema_version: int = PLAIN_VERSION
@@ -97,6 +99,7 @@ class Manifest:
         held_out: Iterable[HeldOut],
         selfcheck: Iterable[Expected],
         readers: Iterable[ReaderRecord] = (),
+        evidence: EvidenceRecord | None = None,
     ) -> Self:
         """The manifest of the same model under another calibration.
 
@@ -105,6 +108,7 @@ class Manifest:
             held_out: The images that were measured for it, those among them that it leaves out.
             selfcheck: What the self-check expects under the new thresholds.
             readers: Those that the images needed, beside those known.
+            evidence: Of detection, under the new thresholds; None where there is none.
         """
         options = {one.suffix: one.options for one in self.readers}
         known = {one.suffix: one for one in self.readers}
@@ -119,11 +123,14 @@ class Manifest:
             data=replace(self.data, calibrated=rests_on, held_out=measured),
             selfcheck=tuple(selfcheck),
             readers=tuple(known.values()),
+            evidence=evidence,
         )
 
     def for_device(self, model_id: str, version: str) -> Self:
-        """The manifest of an export of this model: without the names of files on the training machine."""
-        return replace(self, data=replace(self.data, unreadable=()), exported=ExportRecord(model_id, version))
+        """The manifest of an export of this model: without names of files and of defects on the training machine."""
+        evidence = self.evidence and replace(self.evidence, known=())
+        exported = ExportRecord(model_id, version)
+        return replace(self, evidence=evidence, data=replace(self.data, unreadable=()), exported=exported)
 
     def quantised(self, comparison: Mapping[str, Any]) -> Self:
         """The manifest of an export whose graph is int8, with how that compares with the float one."""

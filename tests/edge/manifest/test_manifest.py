@@ -24,9 +24,9 @@ OPTIONAL = {  # keys that models of older versions lack
     "calibration.images_per_unit.min", "calibration.n", "calibration.simulated", "calibration.statement",
     "calibration.unlabelled", "calibration.menu", "calibration.per", "calibration.row", "data.calibrated",
     "data.held_out", "data.salt", "data.simulated", "data.unreadable",
-    "detector.members", "detector.paper", "detector.weights", "exported", "exported.int8", "framing.align",
-    "framing.max_pixels", "framing.roi", "framing.source", "graph.parity", "graph_sha256", "readers", "reference",
-    "selfcheck",
+    "detector.members", "detector.paper", "detector.weights", "evidence", "exported", "exported.int8",
+    "framing.align", "framing.max_pixels", "framing.roi", "framing.source", "graph.parity", "graph_sha256", "readers",
+    "reference", "selfcheck",
 }  # fmt: skip
 
 

@@ -1,0 +1,118 @@
+"""Follows results that were written for drift, and draws it."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite.edge import bundle, disk
+from anomalib_lite.edge.drift import ALARM, Drift
+from anomalib_lite.edge.following import Following, pattern
+from anomalib_lite.edge.results import JSON_LINES
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.report.drift import Point, drawn
+
+
+@dataclass(frozen=True, eq=False)
+class Monitored:
+    """What became of the scores."""
+
+    drift: Drift
+    rows: int
+    notes: list[str]
+    limit: float = ALARM
+
+
+def monitor(
+    results: Path,
+    *,
+    model: Path | None = None,
+    group: str | None = None,
+    out: Path | None = None,
+    overwrite: bool = False,
+) -> Monitored:
+    """Rank the scores of results among those before them.
+
+    Args:
+        results: A folder with results.jsonl, or such a file.
+        model: The bundle that judged them; None to compare them among themselves.
+        group: A regular expression for the part in the name of an image.
+        out: Gets a page with a chart.
+        overwrite: Replace it.
+
+    Raises:
+        DataError: There are no results, a line is none, or none is of the model.
+        ConfigError: `group` is no such expression, the model does not tell what drift would be, or `out` exists.
+    """
+    if out is not None and out.exists() and not overwrite:
+        raise ConfigError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
+    rows = _read(results / JSON_LINES if results.is_dir() else results)
+    following = _following(model, group, rows, results)
+    if following.why_not:
+        raise ConfigError(f"{model}: {following.why_not}.")
+    points, told, drift = list[Point](), list[str](), following.drift
+    for row in rows:
+        before = drift.parts
+        following.add(row)
+        if drift.parts > before:
+            points.append(Point(row["score"], drift.value))
+    if others := sum(row.get("model_id") != following.model_id for row in rows):
+        told.append(f"{others:,} rows of other models are passed over")
+    if not points:
+        raise DataError(
+            f"{results}: no row of model {following.model_id} has a score. Give the model that judged them."
+        )
+    if model is None:
+        told.append("compared among themselves: give --model to see a change from the first part on")
+    if out is not None:
+        _write(out, drawn(results.name, drift, points, told))
+    return Monitored(drift, len(rows), told)
+
+
+def _following(model: Path | None, group: str | None, rows: list[Mapping[str, Any]], results: Path) -> Following:
+    if model is not None:
+        loaded = bundle.load(model)
+        return Following.of(loaded.manifest, loaded.model_id, group)
+    known = Counter(str(row["model_id"]) for row in rows if row.get("model_id"))
+    if not known:
+        raise DataError(f"{results}: no row names a model. Expected result rows, as `predict --out` writes them.")
+    last = next(str(row["model_id"]) for row in reversed(rows) if row.get("model_id"))
+    return Following(last, Drift((), last), pattern(group))
+
+
+def _read(path: Path) -> list[Mapping[str, Any]]:
+    """The rows of a file.
+
+    Raises:
+        DataError: It is not there, or a line is no row.
+    """
+    expected = "expected result rows, one JSON object a line, as `predict --out` and `watch` write them"
+    try:
+        lines = path.read_bytes().splitlines()
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}; {expected}. Name the folder or the file.") from error
+    rows = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict):
+            if number == len(lines):
+                break  # being written
+            raise DataError(f"{path}, line {number}: is no result row; {expected}. Remove it, or name another file.")
+        rows.append(row)
+    if not rows:
+        raise DataError(f"{path}: holds no result row; {expected}. Name another file.")
+    return rows
+
+
+def _write(out: Path, page: bytes) -> None:
+    try:
+        disk.write(out, page)
+    except OSError as error:
+        raise DataError(f"{out}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
