@@ -177,9 +177,10 @@ class Model:
         if verdict not in (Verdict.NG, Verdict.REVIEW):
             return ()
         limit = self.thresholds.map_reject if verdict is Verdict.NG else self.thresholds.map_review
-        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), *shape)
+        rules = self.bundle.manifest.regions
+        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), *shape, rules)
         if not found and verdict is Verdict.NG:
-            return (regions.peak_region(anomaly_map, *shape),)
+            return (regions.peak_region(anomaly_map, *shape, rules),)
         return found
 
 

@@ -22,6 +22,7 @@ from anomalib_lite.edge.manifest import (
     GraphRecord,
     Manifest,
     ReaderRecord,
+    RegionsRecord,
     TrainingRecord,
     now,
 )
@@ -68,6 +69,7 @@ def describe(
         else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.intake.opener, goldens.names if goldens else ())),
         guards=_guards(plan),
+        regions=RegionsRecord(**plan.config.regions.model_dump()),
     )
 
 

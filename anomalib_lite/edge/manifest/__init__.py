@@ -34,6 +34,7 @@ from anomalib_lite.edge.manifest.sections import (
     Mode,
     Parity,
     ReaderRecord,
+    RegionsRecord,
     TrainingRecord,
     normalised,
 )
@@ -62,6 +63,7 @@ __all__ = [
     "Mode",
     "Parity",
     "ReaderRecord",
+    "RegionsRecord",
     "Thresholds",
     "TrainingRecord",
     "Unmeasured",

@@ -26,6 +26,7 @@ from anomalib_lite.edge.manifest.sections import (
     HeldOut,
     ImageSpec,
     ReaderRecord,
+    RegionsRecord,
     TrainingRecord,
 )
 from anomalib_lite.errors import ModelError
@@ -56,6 +57,7 @@ class Manifest:
     reference: GoldenRecord | None = None  # where the detector compares
     readers: tuple[ReaderRecord, ...] = ()
     guards: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata=NEWER)  # meta key -> values
+    regions: RegionsRecord = field(default=RegionsRecord(), metadata=NEWER)  # how they are listed
     calibrated: str | None = None  # when, where that was after the training
     exported: ExportRecord | None = None
     graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written

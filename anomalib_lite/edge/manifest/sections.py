@@ -87,6 +87,20 @@ class FramingRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class RegionsRecord:
+    """How what is above the threshold of the map becomes regions; lengths in pixels of the image."""
+
+    margin: float = 0.0  # around each box and outline
+    merge: float = 0.0  # parts that lie at most so far apart are one region
+    min_area: float = 0.0  # smaller regions are left out
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be drawn."""
+        for name, value in (("margin", self.margin), ("merge", self.merge), ("min_area", self.min_area)):
+            yield Rule(name, value, finite(value) and 0 <= value <= MAX_PIXELS, f"a number from 0 to {MAX_PIXELS:,}")
+
+
+@dataclass(frozen=True, slots=True)
 class GoldenRecord:
     """The golden images that a bundle carries."""
 
