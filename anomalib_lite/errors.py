@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     WRONG_SIZE = "wrong_size"
     WRONG_META = "wrong_meta"
     ALIGNMENT_FAILED = "alignment_failed"
+    NOT_SEEN = "not_seen"
     NO_READER = "no_reader"
     READER_FAILED = "reader_failed"
     NOT_FINITE = "not_finite"

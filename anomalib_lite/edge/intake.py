@@ -60,6 +60,7 @@ class Intake:
             masked=record.masked,
             roi=region_of_interest(bundle.read(ROI)) if record.roi else None,
             align=record.align,
+            pose=record.pose,
         )
         return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards)
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from anomalib_lite.edge import bundle, decision, libraries, regions
 from anomalib_lite.edge.bundle import Bundle, Key
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.golden.matching import alignment_failed, not_seen
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
@@ -133,6 +134,7 @@ class Model:
             result = replace(result, sha256=picture.sha256, note=picture.note, shape=(height, width))
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
             measurement = self.runtime.measure(picture.pixels, self.intake.candidates(named, reference), picture.valid)
+            result = replace(result, seen=measurement.seen)
             result = self._judged(result, measurement, (height, width))
         except ImageError as error:
             result = replace(result, error_code=error.code, error=str(error))
@@ -158,7 +160,7 @@ class Model:
         )
 
     def _judged(self, result: Result, measurement: Measurement, shape: tuple[int, int]) -> Result:
-        verdict = decision.decide(measurement.score, self.thresholds)
+        verdict = self._verdict(measurement)
         return replace(
             result,
             verdict=verdict,
@@ -169,6 +171,21 @@ class Model:
             valid=measurement.valid,
             comparison=measurement.comparison,
         )
+
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        """NG is NG, however little was seen; what was not seen all of is not OK.
+
+        Raises:
+            ImageError: Too little was seen (`not_seen`), or the verdict depends on which of two poses is the right one.
+        """
+        verdict, pose = decision.decide(measurement.score, self.thresholds), self.framing.pose
+        if measurement.rival is not None and decision.decide(measurement.rival, self.thresholds) is not verdict:
+            raise alignment_failed("two poses explain it equally well, and only in one of them it is as good")
+        if pose is None or measurement.seen is None or verdict is Verdict.NG or measurement.seen >= pose.least:
+            return verdict
+        if pose.unseen == "error":
+            raise not_seen(measurement.seen, pose.least)
+        return Verdict.REVIEW
 
     def _regions(
         self, verdict: Verdict, anomaly_map: NDArray[np.float32], shape: tuple[int, int]

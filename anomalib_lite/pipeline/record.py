@@ -92,6 +92,7 @@ def _framing(plan: Plan) -> FramingRecord:
         convert=framing.convert,
         roi=None if plan.region is None else ROI,
         align=framing.align,
+        pose=framing.pose,
         masked=framing.masked,
         max_pixels=plan.intake.opener.limits.pixels,
     )

@@ -141,7 +141,7 @@ def trained(root: Path, rows: list[dict[str, str]], folder: Path, method: str = 
     table = folder / "references.csv"
     table.write_text("image\n" + "".join(f"{(root / row['reference']).absolute()}\n" for row in taught(rows)))
     out = folder / "model"
-    settings = [f"options.method={method}"]
+    settings = [f"options.method={method}", "image.channels=1"]  # grey scans, some of which are stored as colour
     run_training(Request(detector="change", data=table, out=out, simulate=SIMULATED, settings=settings))
     return Model(out)
 

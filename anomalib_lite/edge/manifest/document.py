@@ -31,7 +31,8 @@ from anomalib_lite.edge.manifest.sections import (
 )
 from anomalib_lite.errors import ModelError
 
-SCHEMA_VERSION = 2  # of models that older versions must refuse, since these would not heed options and guards
+SCHEMA_VERSION = 3  # of models that older versions must refuse, since these would not heed what has to be seen
+STRICT_VERSION = 2  # likewise, options and guards
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
@@ -88,7 +89,7 @@ class Manifest:
         """As a JSON object."""
         absent = {name for name in ABSENT_IF_NONE if getattr(self, name) is None}
         document = {key: value for key, value in plain(self).items() if key not in absent}
-        return document | {"schema_version": SCHEMA_VERSION if _is_strict(document) else PLAIN_VERSION}
+        return document | {"schema_version": _needed_version(document)}
 
     def recalibrated(
         self,
@@ -180,15 +181,23 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
     ):
         said = f"expected a schema_version from 1 to {SCHEMA_VERSION}, and files with their SHA-256"
         raise ModelError(f"{path / FILE}: is not a manifest: {said}. Restore the bundle from its origin.")
-    if version > SCHEMA_VERSION or (version > PLAIN_VERSION and not _is_strict(data)):
+    if version > max(_needed_version(data), PLAIN_VERSION):
         raise ModelError(f"{path}: manifest schema {version} is newer than {SCHEMA_VERSION}: upgrade anomalib-lite.")
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
     return files
 
 
+def _needed_version(document: Mapping[str, Any]) -> int:
+    """The least version that heeds all of a manifest, as JSON; what a later version may add is not known here."""
+    framing = document.get("framing")
+    if isinstance(framing, dict) and framing.get("pose"):
+        return SCHEMA_VERSION
+    return STRICT_VERSION if _is_strict(document) else PLAIN_VERSION
+
+
 def _is_strict(document: Mapping[str, Any]) -> bool:
-    """Whether a manifest, as JSON, has guards or options of readers: what a later version may add is not known here."""
+    """Whether a manifest, as JSON, has guards or options of readers."""
     readers = document.get("readers")
     options = isinstance(readers, list) and any(isinstance(one, dict) and "options" in one for one in readers)
     return bool(document.get("guards")) or options
