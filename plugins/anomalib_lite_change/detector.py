@@ -36,8 +36,8 @@ class Change(Detector):
             return
         weights, squares = torch.zeros(2, CLASSES, dtype=torch.float64)
         golden: Tensor | None = None
-        single, pairs = True, 0
-        total = torch.zeros(1, 1, self.image.height, self.image.width)
+        single = True
+        total, seen = torch.zeros(2, 1, 1, self.image.height, self.image.width).unbind()
         for batch in run.progress(batches, "measuring good pairs"):
             assert batch.reference is not None
             square = difference(batch.image, batch.reference, self.config.shift).square()
@@ -47,14 +47,14 @@ class Change(Detector):
             squares += (share * counted * square).sum((0, 2, 3), dtype=torch.float64).cpu()
             golden = batch.reference[:1] if golden is None else golden
             single = single and bool((batch.reference == golden).all())
-            total += (highest(square * counted, 1)).sum(0, keepdim=True).cpu()
-            pairs += len(square)
+            total += highest(square * counted, 1).sum(0, keepdim=True).cpu()
+            seen += highest(counted, 1).sum(0, keepdim=True).cpu()  # a place out of view says nothing
         mean = squares.sum() / weights.sum().clamp_min(1)
         variance = (squares + PRIOR_PIXELS * mean) / (weights + PRIOR_PIXELS)
         self.kinds = variance.sqrt().to(torch.float32).to(run.device)
         if single and golden is not None:
             usual = self._of_kind(golden).square().cpu()
-            self.place = ((total + PRIOR_PAIRS * usual) / (pairs + PRIOR_PAIRS)).sqrt().to(run.device)
+            self.place = ((total + PRIOR_PAIRS * usual) / (seen + PRIOR_PAIRS)).sqrt().to(run.device)
         run.log("spread", mean.sqrt())
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:

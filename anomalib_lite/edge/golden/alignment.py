@@ -28,6 +28,7 @@ MIN_OVERLAP = 0.7  # share of the golden frame
 LOOKS_ALIKE = 0.5  # local correlation of a place that fits
 MIN_ALIKE = 0.6  # share of textured places that must fit
 SURELY_ALIKE = 0.95  # likewise, where features do not confirm the pose: one period off reaches 0.91
+SLIGHTLY = 0.01  # of that share: a refinement that loses more has gone astray
 LEAST_COVERED = 0.25  # share of a place that the image must cover to be compared
 STEEP = 24  # change of grey over two pixels that tells where something lies
 BORDER = 2  # pixels at the edge of what is covered that are not trusted
@@ -107,6 +108,9 @@ def _homographies(image: View, golden: View, reach: Reach) -> list[tuple[Matrix,
     try:
         found = [(_verified(pose, image, golden, reach), 0.0, 0)]
     except ImageError as error:
+        unmoved = pose._replace(matrix=scaling(image.small.shape, golden.small.shape))
+        with suppress(ImageError):
+            return [(_verified(unmoved, image, golden, reach), 0.0, 0)]
         return [_by_any_means(image, golden, reach, error)]
     other = rival(pose.matrix, image, golden, reach.shift)
     if other is not None:
@@ -154,8 +158,10 @@ def _verified(pose: Pose, image: View, golden: View, reach: Reach) -> Matrix:
     """The refined pose between pixels of the images, which looks alike and sane."""
     up = [scaling(view.small.shape, view.grey.shape) for view in (image, golden)]
     matrix = up[1] @ pose.matrix @ np.linalg.inv(up[0])
-    matrix = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
-    _check_alike(matrix, image.grey, golden.grey, SURELY_ALIKE if pose.doubtful else MIN_ALIKE)
+    matrix, alike = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
+    least = SURELY_ALIKE if pose.doubtful else MIN_ALIKE
+    if alike < least:
+        raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {least:.0%}")
     homography = np.linalg.inv(golden.scale) @ matrix @ image.scale
     homography /= homography[2, 2]
     _check_shape(homography, image.pixels.shape[:2])
@@ -164,16 +170,26 @@ def _verified(pose: Pose, image: View, golden: View, reach: Reach) -> Matrix:
     return np.asarray(homography, np.float64)
 
 
-def _refined(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool) -> Matrix:
+def _refined(
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool
+) -> tuple[Matrix, float]:
     """The pose that maximises the correlation of places that look alike already, near `matrix`.
 
     Defects, and what lies beyond the golden frame, would draw the pose away by up to a pixel.
+
+    Returns:
+        The pose; the share of textured places that look alike under it: a pose off by one period of a pattern does not
+        look alike nearly everywhere.
     """
     correlation, textured, side = _likeness(matrix, image, golden)
     square = np.ones((side // 2 | 1,) * 2, np.uint8)
-    alike = opencv().erode((correlation > LOOKS_ALIKE).astype(np.uint8), square)
-    rigid = rigid or not _carries_tilt(golden, textured & (correlation > LOOKS_ALIKE))
-    return maximised(matrix, image, golden, alike, rigid=rigid)
+    fits = correlation > LOOKS_ALIKE
+    alike = float(fits[textured].mean()) if textured.any() else 0.0
+    rigid = rigid or not _carries_tilt(golden, textured & fits)
+    moved = maximised(matrix, image, golden, opencv().erode(fits.astype(np.uint8), square), rigid=rigid)
+    correlation, textured, _ = _likeness(moved, image, golden)
+    better = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
+    return (moved, better) if better >= alike - SLIGHTLY else (matrix, alike)
 
 
 def _carries_tilt(golden: NDArray[np.uint8], counted: NDArray[np.bool_]) -> bool:
@@ -215,14 +231,6 @@ def _likeness(
     correlation = (products[2] - means[0] * means[1]) / np.sqrt(np.maximum(own * other, 1.0))
     compared = (covered > 0) & (share >= LEAST_COVERED)
     return np.where(compared, correlation, 0), compared & (other > 0.1 * float(other.mean())), side
-
-
-def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], least: float) -> None:
-    """Raise unless textured places look alike nearly everywhere: a pose off by one period of a pattern does not."""
-    correlation, textured, _ = _likeness(matrix, image, golden)
-    alike = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
-    if alike < least:
-        raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {least:.0%}")
 
 
 def _check_shape(matrix: Matrix, shape: tuple[int, ...]) -> None:

@@ -20,6 +20,7 @@ SETTLED_SHARE = 0.12  # of the side: how far off it is looked for
 SETTLED_GAIN = 0.0005  # of the correlation: least that is worth a move
 NEAR_GAIN = 0.02  # likewise, of the first look for the smallest movement: a turn blurs all correlations,
 CLEAR_GAIN = 0.005  # and of the later ones: what is no better than this explains an image as well
+FLAT = 1.0  # standard deviation of grey below which there is nothing to correlate
 DISTINCT_PIXELS = 8  # at that size: moved further,
 DISTINCT_GAP = 0.02  # the correlation must be lower by as much, where features do not confirm the pose
 COARSE_SIDES = (120, 240, 400)  # pixels: sizes at which a pose without features is sought, one after the other
@@ -131,7 +132,10 @@ def _moved_about(
     warped = cv2.resize(cv2.warpPerspective(image, matrix, (width, height)), size, interpolation=cv2.INTER_AREA)
     target = cv2.resize(golden, size, interpolation=cv2.INTER_AREA)
     y, x = (max(4, round(SETTLED_SHARE * side)) for side in (size[1], size[0]))
-    return cv2.matchTemplate(warped, target[y:-y, x:-x], cv2.TM_CCOEFF_NORMED), (y, x), share
+    scores = cv2.matchTemplate(warped, target[y:-y, x:-x], cv2.TM_CCOEFF_NORMED)
+    if target[y:-y, x:-x].std() < FLAT:  # whose correlation is that of noise
+        scores[:] = 0
+    return scores, (y, x), share
 
 
 def maximised(
