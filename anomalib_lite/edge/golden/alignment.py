@@ -158,7 +158,7 @@ def _verified(pose: Pose, image: View, golden: View, reach: Reach) -> Matrix:
     """The refined pose between pixels of the images, which looks alike and sane."""
     up = [scaling(view.small.shape, view.grey.shape) for view in (image, golden)]
     matrix = up[1] @ pose.matrix @ np.linalg.inv(up[0])
-    matrix, alike = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
+    matrix, alike = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid, guessed=pose.inliers == 0)
     least = SURELY_ALIKE if pose.doubtful else MIN_ALIKE
     if alike < least:
         raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {least:.0%}")
@@ -171,7 +171,7 @@ def _verified(pose: Pose, image: View, golden: View, reach: Reach) -> Matrix:
 
 
 def _refined(
-    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool, guessed: bool
 ) -> tuple[Matrix, float]:
     """The pose that maximises the correlation of places that look alike already, near `matrix`.
 
@@ -185,7 +185,7 @@ def _refined(
     square = np.ones((side // 2 | 1,) * 2, np.uint8)
     fits = correlation > LOOKS_ALIKE
     alike = float(fits[textured].mean()) if textured.any() else 0.0
-    rigid = rigid or not _carries_tilt(golden, textured & fits)
+    rigid = rigid or (guessed and not _carries_tilt(golden, textured & fits))  # no feature tells of tilt and shear
     moved = maximised(matrix, image, golden, opencv().erode(fits.astype(np.uint8), square), rigid=rigid)
     correlation, textured, _ = _likeness(moved, image, golden)
     better = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
