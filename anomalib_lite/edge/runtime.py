@@ -39,6 +39,7 @@ class Comparison:
     golden: NDArray[Any]  # (H, W, C)
     image: NDArray[Any]  # (h, w, C) the inspected image as the graph takes it
     anomaly_map: NDArray[np.float32]  # (h, w)
+    homography: NDArray[np.float64] | None = None  # (3, 3) from pixels of the inspected image to those of the golden
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,7 +135,8 @@ class Runtime:
         if pair is None:
             return Measurement(score, *framing.assemble(frames, maps))
         anomaly_map, valid = framing.assemble(frames, maps)
-        comparison = Comparison(pair.golden, pair.image, anomaly_map)
+        homography = pair.alignment.homography if pair.alignment else None
+        comparison = Comparison(pair.golden, pair.image, anomaly_map, homography)
         return Measurement(score, *pair.to_source(anomaly_map, valid), comparison, pair.seen)
 
     def feeds(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Iterator[Feed]:
