@@ -50,6 +50,7 @@ class ErrorCode(StrEnum):
     WRONG_META = "wrong_meta"
     ALIGNMENT_FAILED = "alignment_failed"
     NOT_ALIKE = "not_alike"
+    NOT_SEEN = "not_seen"
     NO_READER = "no_reader"
     READER_FAILED = "reader_failed"
     NOT_FINITE = "not_finite"

@@ -1,10 +1,14 @@
-"""Bare circuit boards as an inspection camera sees them: a golden render of each design, and boards made from it."""
+"""Circuit boards as an inspection camera sees them: a golden render of each design, and boards made from it.
+
+Bare ones, of which the samples are; and assembled ones, with components, print and edges that wander, or with tracks on
+a ground of nearly their colour, to measure what kinds of difference a comparison finds.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +22,13 @@ Pixels = NDArray[np.uint8]
 
 SIZE, PITCH, NODES = 256, 16, 15  # pixels, pixels between tracks, tracks per side
 TRACK, PAD, DRILL = 2.6, 6.0, 2.4  # half width and radii in pixels
+Colour = NDArray[np.float64]  # (3,)
 LAMINATE, MASKED, PLATED = (np.array(c) for c in ([26.0, 66.0, 44.0], [58.0, 132.0, 78.0], [208.0, 180.0, 112.0]))
+
+COPPERY, COPPER = (np.array(c) for c in ([150.0, 106.0, 66.0], [184.0, 134.0, 84.0]))  # ground and track
+METAL, PRINT = (np.array(c) for c in ([188.0, 190.0, 186.0], [214.0, 218.0, 206.0]))
+BODY, OTHER_BODY = (np.array(c) for c in ([52.0, 50.0, 58.0], [88.0, 38.0, 34.0]))  # of one brightness
+SCRATCH, WANDER, WAVELENGTH = 16.0, 0.35, 12  # grey levels; pixels
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,40 @@ def _turned(dx: float, dy: float, angle: float) -> tuple[Field, Field]:
     middle = (SIZE - 1) / 2
     x, y = x - middle - dx, y - middle - dy
     return np.cos(angle) * x + np.sin(angle) * y + middle, np.cos(angle) * y - np.sin(angle) * x + middle
+
+
+@dataclass(frozen=True)
+class Part:
+    """A component with two metal ends, and the mark printed beside it."""
+
+    x: float
+    y: float
+    body: Colour
+    rising: bool = True  # which way the strokes of the mark run
+
+    def drawn(self, colour: Field, view: View) -> Field:
+        """A picture (H, W, 3) with it."""
+        u, v = view.x - self.x, view.y - self.y
+        strokes = np.abs((u - v if self.rising else u + v) % 5.0 - 2.5) / math.sqrt(2) - 0.7
+        mark = np.maximum(strokes, np.maximum(np.abs(u), np.abs(v + 10.0)) - 4.5)
+        layers = ((mark, PRINT), (np.maximum(np.abs(u) - 8.0, np.abs(v) - 4.0), METAL))
+        for distance, own in (*layers, (np.maximum(np.abs(u) - 5.0, np.abs(v) - 4.0), self.body)):
+            colour = colour + np.clip(0.5 - distance, 0.0, 1.0)[..., None] * (own - colour)
+        return colour
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a board is made of beside tracks, pads and holes."""
+
+    ground: Colour
+    track: Colour
+    parts: tuple[Part, ...] = ()
+    scratches: tuple[tuple[Point, Point], ...] = ()
+    wander: float = 0.0  # pixels: standard deviation of where an edge of copper lies
+
+
+BARE = Look(LAMINATE, MASKED)
 
 
 def route(seed: int) -> Design:
@@ -109,7 +153,7 @@ def segment(view: View, a: Point, b: Point) -> Field:
     return np.hypot(view.x - a[0] - share * dx, view.y - a[1] - share * dy)
 
 
-def copper(design: Design, view: View, etch: float) -> tuple[Field, Field, Field]:
+def copper(design: Design, view: View, etch: float | Field) -> tuple[Field, Field, Field]:
     """Signed distances, in pixels, to tracks, pads and drilled holes; `etch` widens the copper."""
     tracks = np.full((SIZE, SIZE), np.inf)
     pads, holes = tracks.copy(), tracks.copy()
@@ -127,14 +171,20 @@ def copper(design: Design, view: View, etch: float) -> tuple[Field, Field, Field
     return tracks, pads, holes
 
 
-def _photograph(tracks: Field, pads: Field, holes: Field, view: View, rng: np.random.Generator) -> Pixels:
+def _photograph(
+    tracks: Field, pads: Field, holes: Field, view: View, rng: np.random.Generator, look: Look = BARE
+) -> Pixels:
     def cover(distance: Field) -> Field:
         return np.clip(0.5 - distance, 0.0, 1.0)[..., None]
 
     weave = 1.0 + 0.02 * (np.sin(view.x * 1.7) + np.sin(view.y * 1.7))[..., None]
-    colour = LAMINATE * weave + cover(tracks) * (MASKED - LAMINATE)
+    colour = look.ground * weave + cover(tracks) * (look.track - look.ground)
     colour += cover(pads) * (PLATED - colour)
     colour += cover(holes) * (np.array([16.0, 18.0, 18.0]) - colour)
+    for part in look.parts:
+        colour = part.drawn(colour, view)
+    for a, b in look.scratches:
+        colour += cover(segment(view, a, b) - 0.6) * SCRATCH
     fall = view.gain * (1.0 + view.slope[0] * (view.x / SIZE - 0.5) + view.slope[1] * (view.y / SIZE - 0.5))
     colour = colour * fall[..., None] + rng.normal(0.0, 1.6, (SIZE, SIZE, 1)) + rng.normal(0.0, 0.5, (SIZE, SIZE, 3))
     levels: NDArray[np.uint8] = np.clip(np.rint(colour), 0, 255).astype(np.uint8)
@@ -220,3 +270,90 @@ def render_inspected(design: int, board: int, defect: str | None = None) -> tupl
     tracks = DEFECTS[defect](sound, plan, view, np.random.default_rng([24, board])) if defect else sound
     changed = (np.minimum(tracks, pads) < 0.0) != (np.minimum(sound, pads) < 0.0)
     return _photograph(tracks, pads, holes, view, rng), changed
+
+
+# ---- assembled boards: each kind of difference, one at a time
+
+
+def assembled(design: int) -> Look:
+    """Components and marks on free places of a design."""
+    plan, rng = route(design), np.random.default_rng([25, design])
+    taken = {node for track in plan.tracks for node in track}
+    free = [(c, r) for c in range(2, NODES - 2) for r in range(2, NODES - 2) if (c, r) not in taken]
+    chosen: list[Node] = []
+    for place in rng.permutation(len(free)):
+        if all(abs(free[place][0] - c) > 1 or abs(free[place][1] - r) > 1 for c, r in chosen):
+            chosen.append(free[place])
+    return Look(LAMINATE, MASKED, tuple(Part(*centre(node), BODY) for node in chosen[:6]), wander=WANDER)
+
+
+def coppery(design: int) -> Look:
+    """Tracks on a ground of nearly their colour."""
+    return Look(COPPERY, COPPER, wander=WANDER)
+
+
+def _one_part(look: Look, rng: np.random.Generator, change: Callable[[Part], Part]) -> Look:
+    place = int(rng.integers(len(look.parts)))
+    return replace(look, parts=tuple(change(one) if k == place else one for k, one in enumerate(look.parts)))
+
+
+def displaced(look: Look, rng: np.random.Generator) -> Look:
+    """A component that sits 4 to 6 pixels from its place, with its mark."""
+    angle, far = rng.uniform(0, 2 * math.pi), rng.uniform(4.0, 6.0)
+    return _one_part(
+        look, rng, lambda one: replace(one, x=one.x + far * math.cos(angle), y=one.y + far * math.sin(angle))
+    )
+
+
+def recoloured(look: Look, rng: np.random.Generator) -> Look:
+    """A component of another colour and the same brightness."""
+    return _one_part(look, rng, lambda one: replace(one, body=OTHER_BODY))
+
+
+def reprinted(look: Look, rng: np.random.Generator) -> Look:
+    """A mark whose strokes run the other way: as bright as the right one."""
+    return _one_part(look, rng, lambda one: replace(one, rising=not one.rising))
+
+
+def scratched(look: Look, rng: np.random.Generator) -> Look:
+    """A faint line little more than a pixel wide."""
+    x, y, angle, far = *rng.uniform(60, SIZE - 60, 2), rng.uniform(0, math.pi), rng.uniform(24, 40)
+    return replace(look, scratches=(((x, y), (x + far * math.cos(angle), y + far * math.sin(angle))),))
+
+
+def burr(tracks: Field, design: Design, view: View, rng: np.random.Generator) -> Field:
+    """A short thorn on a track whose edges wander."""
+    along, across = _frame(view, _spot(design, rng))
+    across, half = across * rng.choice([-1.0, 1.0]), rng.uniform(1.2, 1.8)
+    grown: Field = np.minimum(
+        tracks, np.maximum(np.abs(along) - half, np.maximum(-across, across - TRACK - rng.uniform(3.0, 4.0)))
+    )
+    return grown
+
+
+LOOKS: dict[str, Callable[[Look, np.random.Generator], Look]] = {
+    "displaced": displaced,
+    "recoloured": recoloured,
+    "reprinted": reprinted,
+    "scratched": scratched,
+}
+KINDS = {"assembled": (*DEFECTS, "burr", *LOOKS), "coppery": ("missing_copper", "open", "short", "spur")}
+"""Kinds of difference of each kind of board."""
+
+
+def render_assembled(design: int, board: int | None, kind: str = "assembled", defect: str | None = None) -> Pixels:
+    """A board of a kind of `KINDS` (256, 256, 3), with one difference of it; the golden one where `board` is None."""
+    plan, look = route(design), {"assembled": assembled, "coppery": coppery}[kind](design)
+    if board is None:
+        view = View.golden()
+        return _photograph(*copper(plan, view, 0.0), view, np.random.default_rng([26, design]), look)
+    rng, own = np.random.default_rng([27, design, board]), np.random.default_rng([28, design, board])
+    view = View.draw(rng)
+    etch = rng.normal(0.0, 1.0, (SIZE // WAVELENGTH,) * 2).repeat(WAVELENGTH + 1, 0).repeat(WAVELENGTH + 1, 1)
+    etch = rng.uniform(-0.25, 0.25) + look.wander * etch[:SIZE, :SIZE]
+    tracks, pads, holes = copper(plan, view, etch)
+    if defect in LOOKS:
+        look = LOOKS[defect](look, own)
+    elif defect:
+        tracks = (DEFECTS | {"burr": burr})[defect](tracks, plan, view, own)
+    return _photograph(tracks, pads, holes, view, rng, look)

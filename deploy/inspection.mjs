@@ -1,6 +1,7 @@
 // One image to one result row, for Node.js and for browsers. The model must have its resize inside:
 // anomalib-lite export MODEL --out part --source-size HEIGHTxWIDTH
-// The same verdicts as the Python runtime; regions are not computed here.
+// The same verdicts as the Python runtime; regions are not computed here, and models that compare with golden images,
+// which have to be seen as a whole, are refused.
 
 const TYPES = { uint8: Uint8Array, uint16: Uint16Array };
 const GATED = 3; // manifest schema of models with a gate
@@ -56,7 +57,7 @@ export class Inspection {
     const row = {
       image: name, sha256: "", time: new Date().toISOString(), verdict: "ERROR", score: null, p_value: null,
       reject_threshold: this.reject, review_threshold: this.review, model_id: this.modelId, ms: 0,
-      error_code: null, error: null, note: this.gate && !this.gate.enabled ? "gate off" : "",
+      error_code: null, error: null, note: this.gate && !this.gate.enabled ? "gate off" : "", seen: null,
     };
     try {
       row.sha256 = await hash(this.crypto, bytes);

@@ -113,6 +113,17 @@ class ScoreConfig(_Section):
     """top: the share of the map's pixels that is averaged."""
 
 
+class RegionsConfig(_Section):
+    """How what is above the threshold of the map is listed as regions, in pixels of the image."""
+
+    margin: float = Field(0.0, ge=0, le=1000)
+    """Pixels added around each box and outline, such as annotators leave; area and peak stay those of what is above."""
+    merge: float = Field(0.0, ge=0, le=1000)
+    """Parts that lie at most so many pixels apart are one region."""
+    min_area: float = Field(0.0, ge=0, le=1e9)
+    """Regions of fewer pixels are not listed. The verdict does not heed it: an NG image still shows its peak."""
+
+
 class TrainingConfig(_Section):
     """How long and where the detector trains."""
 
@@ -218,6 +229,7 @@ class Config(_Section):
     """Options of readers of further file types, by their names: anomalib-lite plugins show NAME."""
     image: ImageConfig = ImageConfig()
     score: ScoreConfig = ScoreConfig()
+    regions: RegionsConfig = RegionsConfig()
     training: TrainingConfig = TrainingConfig()
     calibration: CalibrationConfig = CalibrationConfig()
     gate: GateConfig = GateConfig()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +78,12 @@ def heat_map(anomaly_map: NDArray[np.float32], height: int, width: int, low: flo
 
 
 def side_by_side(
-    comparison: Comparison, low: float, high: float, white: float, black: float = 0.0
+    comparison: Comparison,
+    low: float,
+    high: float,
+    white: float,
+    black: float = 0.0,
+    regions: Iterable[Region] = (),
 ) -> NDArray[np.uint8]:
     """Golden image, aligned image and change, all in the golden frame: (H, 3 W + 2 `GAP`, 3) uint8 RGB.
 
@@ -87,12 +93,28 @@ def side_by_side(
         high: As for `overlay`.
         white: Pixel value that is white.
         black: Pixel value that is black.
+        regions: Outlined in the aligned image and the change; in pixels of the golden image: `placed`.
     """
+    regions = list(regions)
     image = imaging.resize(comparison.image, *comparison.golden.shape[:2])
     gap = np.full((image.shape[0], GAP, 3), 255, np.uint8)
-    changed = overlay(image, comparison.anomaly_map, low, high, (), white, black)
-    golden = plain(comparison.golden, white, black)
-    return np.concatenate([golden, gap, plain(image, white, black), gap, changed], axis=1)
+    changed = overlay(image, comparison.anomaly_map, low, high, regions, white, black)
+    golden, aligned = (plain(one, white, black) for one in (comparison.golden, image))
+    return np.concatenate([golden, gap, outlined(aligned, regions, 1.0), gap, changed], axis=1)
+
+
+def placed(regions: Iterable[Region], comparison: Comparison) -> list[Region]:
+    """Regions of the inspected image with their outlines in pixels of the golden one."""
+    matrix = comparison.homography
+    if matrix is None:
+        return list(regions)
+    return [replace(one, outline=tuple(_moved(matrix, x, y) for x, y in one.outline)) for one in regions]
+
+
+def _moved(matrix: NDArray[np.float64], x: float, y: float) -> tuple[float, float]:
+    """A corner of pixels through a homography of their centres."""
+    along, down, depth = matrix @ (x - 0.5, y - 0.5, 1.0)
+    return float(along / depth) + 0.5, float(down / depth) + 0.5
 
 
 def seen(pixels: NDArray[Any]) -> NDArray[Any]:
@@ -144,7 +166,7 @@ def outlined(pixels: NDArray[np.uint8], regions: Iterable[Region], scale: float)
     thin = max(1, round(min(picture.size) / 300))
     last_x, last_y = picture.width - 1, picture.height - 1
     for region in regions:
-        corners = [(min(x * scale, last_x), min(y * scale, last_y)) for x, y in region.outline]
+        corners = [(min(max(x * scale, 0), last_x), min(max(y * scale, 0), last_y)) for x, y in region.outline]
         for colour, width in (("black", thin + 2), ("white", thin)):
             draw.line([*corners, corners[0]], fill=colour, width=width, joint="curve")
     return np.array(picture)

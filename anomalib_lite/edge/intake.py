@@ -62,6 +62,7 @@ class Intake:
             masked=record.masked,
             roi=region_of_interest(bundle.read(ROI)) if record.roi else None,
             align=record.align,
+            pose=record.pose,
         )
         gate = None if manifest.gate is None else Gate(manifest.gate, manifest.image)
         return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards, gate)

@@ -18,6 +18,7 @@ from anomalib_lite.edge import bundle, decision, libraries, parts, regions
 from anomalib_lite.edge.bundle import Bundle, Key
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.gate import OFF
+from anomalib_lite.edge.golden.matching import alignment_failed, not_seen
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
@@ -141,6 +142,7 @@ class Model:
                 raise ImageError(objection, ErrorCode.NOT_ALIKE)
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
             measurement = self.runtime.measure(picture.pixels, self.intake.candidates(named, reference), picture.valid)
+            result = replace(result, seen=measurement.seen)
             result = self._judged(result, measurement, (height, width), objection)
         except ImageError as error:
             result = replace(result, error_code=error.code, error=str(error))
@@ -188,7 +190,7 @@ class Model:
         self, result: Result, measurement: Measurement, shape: tuple[int, int], objection: str | None
     ) -> Result:
         """The verdict on a measured image: at least REVIEW where it looks like none of the training."""
-        verdict = decision.decide(measurement.score, self.thresholds)
+        verdict = self._verdict(measurement)
         if objection and verdict is Verdict.OK:
             verdict = Verdict.REVIEW
         return replace(
@@ -203,6 +205,21 @@ class Model:
             comparison=measurement.comparison,
         )
 
+    def _verdict(self, measurement: Measurement) -> Verdict:
+        """NG is NG, however little was seen; what was not seen all of is not OK.
+
+        Raises:
+            ImageError: Too little was seen (`not_seen`), or the verdict depends on which of two poses is the right one.
+        """
+        verdict, pose = decision.decide(measurement.score, self.thresholds), self.framing.pose
+        if measurement.rival is not None and decision.decide(measurement.rival, self.thresholds) is not verdict:
+            raise alignment_failed("two poses explain it equally well, and only in one of them it is as good")
+        if pose is None or measurement.seen is None or verdict is Verdict.NG or measurement.seen >= pose.least:
+            return verdict
+        if pose.unseen == "error":
+            raise not_seen(measurement.seen, pose.least)
+        return Verdict.REVIEW
+
     def _regions(
         self, verdict: Verdict, anomaly_map: NDArray[np.float32], shape: tuple[int, int]
     ) -> tuple[Region, ...]:
@@ -210,9 +227,10 @@ class Model:
         if verdict not in (Verdict.NG, Verdict.REVIEW):
             return ()
         limit = self.thresholds.map_reject if verdict is Verdict.NG else self.thresholds.map_review
-        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), *shape)
+        rules = self.bundle.manifest.regions
+        found = regions.find_regions(anomaly_map, decision.above(anomaly_map, limit), *shape, rules)
         if not found and verdict is Verdict.NG:
-            return (regions.peak_region(anomaly_map, *shape),)
+            return (regions.peak_region(anomaly_map, *shape, rules),)
         return found
 
 

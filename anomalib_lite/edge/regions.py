@@ -9,6 +9,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.manifest import RegionsRecord
+
 MAX_REGIONS = 100
 """Most regions listed for one image, those of the highest peaks: an image of noise must not make a row of megabytes."""
 
@@ -17,17 +19,21 @@ MAX_CORNERS = 1000
 
 Point = tuple[float, float]
 Runs = tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.intp]]  # row, first column, column after the last
+AS_THEY_ARE = RegionsRecord()
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A connected part of the map above its threshold, in pixels of the source image."""
+    """A connected part of the map above its threshold, in pixels of the source image.
+
+    Box and outline include the margin that the model adds, within the image.
+    """
 
     x: float  # left edge of the bounding box
     y: float  # its top edge
     width: float
     height: float
-    area: float  # of the region itself, holes left out
+    area: float  # of what is above the threshold: without margin, holes and what lies between joined parts
     peak: float  # highest value of the map in it, raw
     outline: tuple[
         Point, ...
@@ -83,7 +89,7 @@ def find_regions(
     mask: NDArray[np.bool_],
     source_height: int,
     source_width: int,
-    min_area: float = 0,
+    rules: RegionsRecord = AS_THEY_ARE,
 ) -> tuple[Region, ...]:
     """List the regions of a mask, the highest peak first; at most `MAX_REGIONS`.
 
@@ -92,11 +98,12 @@ def find_regions(
         mask: (h, w), the pixels above the threshold.
         source_height: In pixels; with `source_width`, what boxes, outlines and areas are scaled to.
         source_width: In pixels.
-        min_area: Smaller regions are left out, in source pixels.
+        rules: Which parts are one region, which are left out, and the margin around each; in source pixels.
     """
-    height, width = mask.shape
+    scale = (source_width / mask.shape[1], source_height / mask.shape[0])
+    reach = _in_map(rules.merge, scale)
     rows, starts, stops = runs = _runs(mask)
-    numbers, count = _components(runs)
+    numbers, count = _joined(runs, mask, reach) if any(reach) else _components(runs)
     if count == 0:
         return ()
     lengths = stops - starts
@@ -105,23 +112,24 @@ def find_regions(
     peaks = np.full(count, -np.inf)
     np.maximum.at(peaks, numbers, run_peaks)
     order = np.argsort(-peaks, kind="stable")
-    scale = (source_width / width, source_height / height)
-    order = order[areas[order] * (scale[0] * scale[1]) >= min_area][:MAX_REGIONS]
+    order = order[areas[order] * (scale[0] * scale[1]) >= rules.min_area][:MAX_REGIONS]
     by_number = np.argsort(numbers, kind="stable")
     bounds = np.searchsorted(numbers[by_number], np.arange(count + 1))
     found = []
     for number in order:
         mine = by_number[bounds[number] : bounds[number + 1]]
-        own = (rows[mine], starts[mine], stops[mine])
+        own = _widened((rows[mine], starts[mine], stops[mine]), mask.shape, reach, _in_map(rules.margin, scale))
         found.append(_region(own, float(areas[number]), float(peaks[number]), scale))
     return tuple(found)
 
 
-def peak_region(anomaly_map: NDArray[np.floating[Any]], source_height: int, source_width: int) -> Region:
-    """The surroundings of the highest value: what is shown where no pixel is above the threshold, as a fallback.
+def peak_region(
+    anomaly_map: NDArray[np.floating[Any]], source_height: int, source_width: int, rules: RegionsRecord = AS_THEY_ARE
+) -> Region:
+    """The surroundings of the highest value: what is shown where no region is, as a fallback.
 
     They are the pixels connected to the peak that are above the middle between it and the median of the map; the
-    outline is their box.
+    outline is their box, with the margin of the rules.
     """
     row, column = np.unravel_index(int(np.argmax(anomaly_map)), anomaly_map.shape)
     peak = anomaly_map[row, column]
@@ -133,7 +141,55 @@ def peak_region(anomaly_map: NDArray[np.floating[Any]], source_height: int, sour
     box = np.arange(ys[0], ys[-1] + 1)
     runs = (box, np.full(len(box), xs[0]), np.full(len(box), xs[-1] + 1))
     scale = (source_width / anomaly_map.shape[1], source_height / anomaly_map.shape[0])
+    runs = _widened(runs, anomaly_map.shape, (0, 0), _in_map(rules.margin, scale))
     return _region(runs, float(np.count_nonzero(inside)), float(peak), scale, fallback=True)
+
+
+def _in_map(pixels: float, scale: tuple[float, float]) -> tuple[int, int]:
+    """A length in source pixels as (columns, rows) of the map."""
+    return round(pixels / scale[0]), round(pixels / scale[1])
+
+
+def _joined(runs: Runs, mask: NDArray[np.bool_], reach: tuple[int, int]) -> tuple[NDArray[np.intp], int]:
+    """The region of each run where parts that lie at most `reach` (columns, rows) apart are one; and their count."""
+    labels, _ = label(_grown(mask, _halves(reach)))
+    numbers = labels[runs[0], runs[1]]
+    known, compact = np.unique(numbers, return_inverse=True)
+    return compact, len(known)
+
+
+def _widened(runs: Runs, shape: tuple[int, ...], reach: tuple[int, int], margin: tuple[int, int]) -> Runs:
+    """What a region is outlined by: its parts joined, and a margin of (columns, rows) around, within the map.
+
+    What joins the parts stays inside the box of these, so that the box is that of the region and its margin.
+    """
+    rows, starts, stops = runs
+    if not any(margin) and _components(runs)[1] == 1:
+        return runs
+    top, left = int(rows[0]), int(starts.min())
+    inside = _filled(runs, top, left, (int(rows[-1]) + 1 - top, int(stops.max()) - left))
+    inside = _grown(inside, _halves(reach)) if any(reach) else inside
+    around = [(min(margin[1], top), margin[1]), (min(margin[0], left), margin[0])]
+    inside = _grown(np.pad(inside, around), ((margin[0], margin[0]), (margin[1], margin[1])))
+    top, left = top - around[0][0], left - around[1][0]
+    rows, starts, stops = _runs(inside[: shape[0] - top, : shape[1] - left])
+    return rows + top, starts + left, stops + left
+
+
+def _halves(reach: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(before, after) along columns and rows: two parts that both grow so meet where they lie `reach` apart."""
+    return (reach[0] // 2, reach[0] - reach[0] // 2), (reach[1] // 2, reach[1] - reach[1] // 2)
+
+
+def _grown(mask: NDArray[np.bool_], by: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[np.bool_]:
+    """A mask (h, w) with all that lies within (before, after) pixels of it, along columns and along rows."""
+    for axis, (before, after) in ((1, by[0]), (0, by[1])):
+        length = mask.shape[axis]
+        total = np.insert(np.cumsum(mask, axis=axis, dtype=np.int32), 0, 0, axis=axis)
+        place = np.arange(length)
+        last, first = np.minimum(place + before + 1, length), np.maximum(place - after, 0)
+        mask = total.take(last, axis) > total.take(first, axis)
+    return mask
 
 
 def _region(runs: Runs, area: float, peak: float, scale: tuple[float, float], *, fallback: bool = False) -> Region:
@@ -211,15 +267,21 @@ def _outline(runs: Runs) -> list[tuple[int, int]]:
     rows, starts, stops = runs
     top, left = int(rows[0]), int(starts.min())
     height, width = int(rows[-1]) - top + 1, int(stops.max()) - left
-    steps = np.zeros((height, width + 1), np.int8)
-    steps[rows - top, starts - left] += 1
-    steps[rows - top, stops - left] -= 1
-    inside = np.cumsum(steps, axis=1, dtype=np.int8)[:, :width].astype(np.bool_)
+    inside = _filled(runs, top, left, (height, width))
     block = 1
     while (corners := _walk(inside)) is None:
         block *= 2
         inside = _halved(inside)
     return [(left + min(x * block, width), top + min(y * block, height)) for x, y in corners]
+
+
+def _filled(runs: Runs, top: int, left: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Runs as a mask of a shape, whose first pixel is at (top, left)."""
+    rows, starts, stops = runs
+    steps = np.zeros((shape[0], shape[1] + 1), np.int8)
+    np.add.at(steps, (rows - top, starts - left), 1)
+    np.add.at(steps, (rows - top, stops - left), -1)
+    return np.cumsum(steps, axis=1, dtype=np.int8)[:, : shape[1]].astype(np.bool_)
 
 
 def _halved(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:

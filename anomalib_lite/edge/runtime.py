@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -39,6 +39,7 @@ class Comparison:
     golden: NDArray[Any]  # (H, W, C)
     image: NDArray[Any]  # (h, w, C) the inspected image as the graph takes it
     anomaly_map: NDArray[np.float32]  # (h, w)
+    homography: NDArray[np.float64] | None = None  # (3, 3) from pixels of the inspected image to those of the golden
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,8 @@ class Measurement:
     anomaly_map: NDArray[np.float32]  # (h, w), covers the source image
     valid: NDArray[np.bool_]  # (h, w)
     comparison: Comparison | None = None  # where the model compares with a golden image
+    seen: float | None = None  # share of what has to be shown that the image shows; None where it was not aligned
+    rival: float | None = None  # the score in another pose, where that explains the image as well
 
     @property
     def peak(self) -> float:
@@ -106,8 +109,16 @@ class Runtime:
         framing = self.framing.of(valid)
         if "reference" not in self._inputs:
             return self._measure(framing, framing.frames(pixels), None)
-        found = [self._measure(one.framing, one.frames, one) for one in pairs(framing, pixels, goldens)]
-        return min(found, key=lambda measured: measured.score)
+        found = [self._paired(one) for one in pairs(framing, pixels, goldens)]
+        least = framing.pose.least if framing.pose else 0.0
+        shown = [one for one in found if one.seen is None or one.seen >= least]  # what shows little differs in little
+        return min(shown or found, key=lambda measured: measured.score)
+
+    def _paired(self, pair: Pair) -> Measurement:
+        found = self._measure(pair.framing, pair.frames, pair)
+        if pair.rival is None:
+            return found
+        return replace(found, rival=self._measure(pair.rival.framing, pair.rival.frames, pair.rival).score)
 
     def _measure(self, framing: Framing, frames: Sequence[Frame], pair: Pair | None) -> Measurement:
         if not any(frame.valid.any() for frame in frames):
@@ -124,8 +135,9 @@ class Runtime:
         if pair is None:
             return Measurement(score, *framing.assemble(frames, maps))
         anomaly_map, valid = framing.assemble(frames, maps)
-        comparison = Comparison(pair.golden, pair.image, anomaly_map)
-        return Measurement(score, *pair.to_source(anomaly_map, valid), comparison)
+        homography = pair.alignment.homography if pair.alignment else None
+        comparison = Comparison(pair.golden, pair.image, anomaly_map, homography)
+        return Measurement(score, *pair.to_source(anomaly_map, valid), comparison, pair.seen)
 
     def feeds(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Iterator[Feed]:
         """The inputs of each run for one image: names to arrays (N, h, w, C), N always the same.

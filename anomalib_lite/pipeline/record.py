@@ -24,6 +24,7 @@ from anomalib_lite.edge.manifest import (
     GraphRecord,
     Manifest,
     ReaderRecord,
+    RegionsRecord,
     TrainingRecord,
     now,
 )
@@ -80,6 +81,7 @@ def describe(
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.intake.opener, goldens.names if goldens else ())),
         guards=_guards(plan),
         gate=gate,
+        regions=RegionsRecord(**plan.config.regions.model_dump()),
     )
 
 
@@ -102,6 +104,7 @@ def _framing(plan: Plan) -> FramingRecord:
         convert=framing.convert,
         roi=None if plan.region is None else ROI,
         align=framing.align,
+        pose=framing.pose,
         masked=framing.masked,
         max_pixels=plan.intake.opener.limits.pixels,
     )

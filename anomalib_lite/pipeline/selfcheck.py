@@ -22,7 +22,7 @@ from anomalib_lite.edge.intake import Intake, Source
 from anomalib_lite.edge.manifest import Expected, ImageSpec, Thresholds
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import FOLDER
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
 
 
 class Candidate(NamedTuple):
@@ -90,9 +90,16 @@ def _candidates(kind: str, scored: Scored, intake: Intake) -> Iterator[Candidate
 
 
 def _score(runtime: Runtime, intake: Intake, image: Kept, golden: Kept | None) -> float:
-    """Of an image beside its own golden one, or beside those that the model carries, where it compares."""
-    picture = intake.read(image)
-    return runtime.measure(picture.pixels, intake.candidates(None, golden), picture.valid).score
+    """Of an image beside its own golden one, or beside those that the model carries, where it compares.
+
+    Raises:
+        ImageError: It cannot be measured, or its score alone does not tell its verdict.
+    """
+    picture, pose = intake.read(image), intake.framing.pose
+    measured = runtime.measure(picture.pixels, intake.candidates(None, golden), picture.valid)
+    if measured.rival is not None or (pose is not None and measured.seen is not None and measured.seen < pose.least):
+        raise ImageError("the image does not show all that has to be seen, in one pose", ErrorCode.NOT_SEEN)
+    return measured.score
 
 
 def judged_again(expected: Sequence[Expected], thresholds: Thresholds) -> list[Expected]:

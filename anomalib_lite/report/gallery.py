@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.drawing import GAP, overlay, plain, side_by_side
+from anomalib_lite.edge.drawing import GAP, outlined, overlay, placed, plain, side_by_side
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.results import Result
+from anomalib_lite.edge.runtime import Comparison
 
 PICTURE_BYTES = 6_000_000  # of all pictures, so that a report stays below 10 MB with base64 and tables
 SIDE = 256  # pixels, of each half of a picture
@@ -30,7 +31,10 @@ Heading = tuple[int, str]  # place on the page, title
 
 @dataclass(frozen=True, slots=True)
 class Thumbnail:
-    """The image on the left, its heat map with outlines on the right; the golden image before both."""
+    """The image on the left, its heat map with outlines on the right.
+
+    Of a model that compares: golden image, aligned image, its heat map, all of one width, and the image as it was.
+    """
 
     image: str
     label: str | None
@@ -40,6 +44,13 @@ class Thumbnail:
     width: int
     height: int
     webp: bytes
+    seen: float | None = None  # share of the golden image that the image shows; None where it was aligned with none
+    panel: int = 0  # pixels: width of the golden image, of the aligned one and of its heat map; 0 without them
+
+    @property
+    def step(self) -> int:
+        """From one of these pictures to the next, in pixels."""
+        return self.panel + GAP
 
     @property
     def uri(self) -> str:
@@ -137,24 +148,45 @@ class Gallery:
         buffer = BytesIO()
         pair.save(buffer, "WEBP", quality=QUALITY)
         found, webp = _in_words(result), buffer.getvalue()
-        return Thumbnail(result.image, label, result.verdict, result.score, found, pair.width, pair.height, webp)
+        golden = None if result.comparison is None else result.comparison.golden
+        panel = 0 if golden is None else _small(golden)[1]
+        shape = pair.width, pair.height
+        return Thumbnail(result.image, label, result.verdict, result.score, found, *shape, webp, result.seen, panel)
 
     def _side_by_side(self, result: Result, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-        """The image beside its heat map; of a model that compares, the golden image before both, in its frame."""
+        """The image beside its heat map; of a model that compares, beside the golden one in its frame and as it was."""
         assert result.anomaly_map is not None
+        height, width = _small(pixels)
+        small_pixels = imaging.resize(pixels, height, width)
+        regions = [region.scaled(width / pixels.shape[1]) for region in result.regions]
+        shown = plain(small_pixels, *self._levels)
         if result.comparison is not None:
-            comparison = result.comparison
-            scale = min(1.0, SIDE / max(comparison.golden.shape[:2]))
-            size = [max(1, round(side * scale)) for side in comparison.golden.shape[:2]]
-            golden, image = (imaging.resize(one, *size) for one in (comparison.golden, comparison.image))
-            small = replace(comparison, golden=golden, image=image)
-            return side_by_side(small, self._low, self._high, *self._levels)
-        scale = min(1.0, SIDE / max(pixels.shape[:2]))
-        small_pixels = imaging.resize(pixels, *(max(1, round(side * scale)) for side in pixels.shape[:2]))
-        regions = [region.scaled(scale) for region in result.regions]
-        heat = overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, *self._levels)
-        gap = np.full((small_pixels.shape[0], GAP, 3), 255, np.uint8)
-        return np.concatenate([plain(small_pixels, *self._levels), gap, heat], axis=1)
+            return _in_a_row(self._compared(result, result.comparison), outlined(shown, regions, 1.0))
+        return _in_a_row(
+            shown, overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, *self._levels)
+        )
+
+    def _compared(self, result: Result, comparison: Comparison) -> NDArray[np.uint8]:
+        """Golden image, aligned image and change, with outlines, in the golden frame."""
+        size = _small(comparison.golden)
+        scale = size[1] / comparison.golden.shape[1]
+        regions = [region.scaled(scale) for region in placed(result.regions, comparison)]
+        golden, image = (imaging.resize(one, *size) for one in (comparison.golden, comparison.image))
+        small = replace(comparison, golden=golden, image=image)
+        return side_by_side(small, self._low, self._high, *self._levels, regions=regions)
+
+
+def _small(pixels: NDArray[Any]) -> tuple[int, int]:
+    """Height and width of a picture of an image (H, W, C)."""
+    scale = min(1.0, SIDE / max(pixels.shape[:2]))
+    return max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
+
+
+def _in_a_row(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Two pictures (H, W, 3) beside each other, white below the lower one."""
+    height = max(len(left), len(right))
+    left, right = (np.pad(one, ((0, height - len(one)), (0, 0), (0, 0)), constant_values=255) for one in (left, right))
+    return np.concatenate([left, np.full((height, GAP, 3), 255, np.uint8), right], axis=1)
 
 
 def _in_words(result: Result) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from anomalib_lite.edge.drawing import colour_range, overlay, side_by_side
+from anomalib_lite.edge.drawing import colour_range, overlay, placed, side_by_side
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.model import Model
@@ -33,7 +33,8 @@ def write_heatmap(model: Model, result: Result, pixels: Pixels, target: Path) ->
     assert result.anomaly_map is not None
     (low, high), spec = colours_of(model), model.framing.spec
     if result.comparison is not None:
-        picture = side_by_side(result.comparison, low, high, spec.white, spec.black)
+        regions = placed(result.regions, result.comparison)
+        picture = side_by_side(result.comparison, low, high, spec.white, spec.black, regions)
     else:
         scale = min(1.0, (PICTURE / (pixels.shape[0] * pixels.shape[1])) ** 0.5)
         small = imaging.resize(pixels, *(max(1, int(side * scale)) for side in pixels.shape[:2]))

@@ -99,6 +99,7 @@ def render(report: Report) -> bytes:
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     environment.filters |= {
+        "percent": lambda value: f"{100 * value:.1f} %",
         "digits": lambda value: NONE if value is None else f"{value:.5g}",
         "at": lambda value: f"{value:.3f}",
         "share": share,

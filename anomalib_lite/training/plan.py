@@ -22,6 +22,7 @@ from anomalib_lite.hookspecs import DetectorInfo
 from anomalib_lite.registry import Registry, described
 from anomalib_lite.registry.plugin import Provider
 from anomalib_lite.training.choice import Choice, choose, good_images, mixed_lot, summary
+from anomalib_lite.training.poses import with_pose
 from anomalib_lite.training.request import Request
 from anomalib_lite.training.sizing import Region, framed, made_smaller
 
@@ -108,6 +109,10 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     dataset = replace(dataset, notes=[*dataset.notes, *notes, *more])
     config, framing, region = framed(info, config, found, _golden_shapes(goldens, looked if compares else []))
     choice = choose(good, found.usable, config, lot=info.fit_on == "unlabelled")
+    intake = Intake(framing, replace(opener, limits=Limits.of(config.image.max_pixels)), goldens, compares)
+    if info.align:
+        intake, told = with_pose(intake, [*choice.fit, *choice.held_out], info, simulated=bool(request.simulate))
+        dataset = replace(dataset, notes=[*dataset.notes, *told])
     return Plan(
         request=request,
         info=info,
@@ -116,7 +121,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
         options=options,
         config=config,
         dataset=dataset,
-        intake=Intake(framing, replace(opener, limits=Limits.of(config.image.max_pixels)), goldens, compares),
+        intake=intake,
         region=region,
         fit=choice.fit,
         held_out=choice.held_out,

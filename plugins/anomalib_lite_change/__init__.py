@@ -16,7 +16,7 @@ def register_detectors() -> list[DetectorInfo]:
             api=2,
             inputs=("image", "reference"),
             align=True,
-            defaults={"score.sigma": 1.0},
+            defaults={"score.sigma": 1.0, "regions.margin": 10.0, "regions.merge": 18.0},
             paper="Fridman et al., ChangeChip, arXiv 2109.05746",
         )
     ]

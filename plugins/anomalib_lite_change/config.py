@@ -16,6 +16,11 @@ class ChangeConfig(DetectorConfig):
 
     method: Literal["tolerance", "changechip"] = "tolerance"
     """tolerance: differences beyond what good pairs show; changechip: clusters of differences, as published."""
+    pose: Literal["fixed", "small", "any"] | None = None
+    """How far an image may be from the golden one. fixed: 2 % of the side, 1.5 degrees, 2 % of scale; small: 5 %, 5
+    degrees, 5 %; any: as far as features match. Default: learnt from the good pairs; any where these are simulated."""
+    unseen: Literal["error", "review"] = "error"
+    """What becomes of an image that is not NG, but does not show 99 % of the golden one within image.roi."""
     shift: int = Field(2, ge=0, le=4)
     """tolerance: pixels by which an edge may lie elsewhere without being a change."""
     floor: float = Field(0.04, gt=0, le=1)
@@ -34,5 +39,8 @@ class ChangeConfig(DetectorConfig):
         return self
 
     def describe(self, info: DetectorInfo) -> DetectorInfo:
-        """changechip: its clusters are those of the whole image. The spread per pixel is learnt without tiles only."""
-        return replace(info, positional=self.method == "changechip")
+        """Pose and what was not seen are the host's. The spread per pixel is learnt without tiles only.
+
+        changechip: its clusters are those of the whole image.
+        """
+        return replace(info, pose=self.pose or "learnt", unseen=self.unseen, positional=self.method == "changechip")

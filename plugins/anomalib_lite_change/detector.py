@@ -12,7 +12,7 @@ from torch import Tensor
 from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite_change import changechip
 from anomalib_lite_change.config import ChangeConfig
-from anomalib_lite_change.tolerance import CLASSES, between, difference, highest, kind, membership
+from anomalib_lite_change.tolerance import CLASSES, between, difference, highest, kind, membership, without_border
 
 PRIOR_PIXELS = 1000.0  # weight of the mean over all kinds of places in the spread of one kind
 PRIOR_PAIRS = 4.0  # weight of the kind of place in the spread of one pixel, in pairs
@@ -36,25 +36,25 @@ class Change(Detector):
             return
         weights, squares = torch.zeros(2, CLASSES, dtype=torch.float64)
         golden: Tensor | None = None
-        single, pairs = True, 0
-        total = torch.zeros(1, 1, self.image.height, self.image.width)
+        single = True
+        total, seen = torch.zeros(2, 1, 1, self.image.height, self.image.width).unbind()
         for batch in run.progress(batches, "measuring good pairs"):
             assert batch.reference is not None
-            square = difference(batch.image, batch.reference, self.config.shift).square()
+            square = self._difference(batch.image, batch.reference).square()
             share = membership(kind(batch.reference, self.config.shift))
             counted = torch.ones_like(square) if batch.valid is None else batch.valid.to(square.dtype)
             weights += (share * counted).sum((0, 2, 3), dtype=torch.float64).cpu()
             squares += (share * counted * square).sum((0, 2, 3), dtype=torch.float64).cpu()
             golden = batch.reference[:1] if golden is None else golden
             single = single and bool((batch.reference == golden).all())
-            total += (highest(square * counted, 1)).sum(0, keepdim=True).cpu()
-            pairs += len(square)
+            total += highest(square * counted, 1).sum(0, keepdim=True).cpu()
+            seen += highest(counted, 1).sum(0, keepdim=True).cpu()  # a place out of view says nothing
         mean = squares.sum() / weights.sum().clamp_min(1)
         variance = (squares + PRIOR_PIXELS * mean) / (weights + PRIOR_PIXELS)
         self.kinds = variance.sqrt().to(torch.float32).to(run.device)
         if single and golden is not None:
             usual = self._of_kind(golden).square().cpu()
-            self.place = ((total + PRIOR_PAIRS * usual) / (pairs + PRIOR_PAIRS)).sqrt().to(run.device)
+            self.place = ((total + PRIOR_PAIRS * usual) / (seen + PRIOR_PAIRS)).sqrt().to(run.device)
         run.log("spread", mean.sqrt())
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -66,13 +66,17 @@ class Change(Detector):
 
         Returns:
             (B, 1, H, W), at least 0, and 0 everywhere for two equal images. tolerance: difference beyond `shift`
-            pixels, in units of floor + caution x spread of good pairs there.
+            pixels, in units of floor + caution x spread of good pairs there; 0 within `shift` pixels of the border.
         """
         assert reference is not None
         if self.config.method == "changechip":
             return changechip.change(image, reference, window=self.config.window, clusters=self.config.clusters)
         spread = self.place if self.place.numel() > 1 else self._of_kind(reference)
-        return difference(image, reference, self.config.shift) / (self.config.floor + self.config.caution * spread)
+        return self._difference(image, reference) / (self.config.floor + self.config.caution * spread)
+
+    def _difference(self, image: Tensor, reference: Tensor) -> Tensor:
+        shift = self.config.shift
+        return without_border(difference(image, reference, shift), shift)
 
     def _of_kind(self, reference: Tensor) -> Tensor:
         """Spread of good pairs at places of the same kind, (B, 1, H, W)."""

@@ -30,6 +30,13 @@ def difference(image: Tensor, reference: Tensor, shift: int) -> Tensor:
     return _largest(torch.maximum(added, missing)).clamp_min(0)
 
 
+def without_border(values: Tensor, width: int) -> Tensor:
+    """The same (B, 1, H, W), 0 within `width` pixels of the border: what lies beyond the frame may have moved in."""
+    if width == 0:
+        return values
+    return F.pad(values[..., width:-width, width:-width], (width,) * 4)
+
+
 def _outside(image: Tensor, other: Tensor, shift: int) -> Tensor:
     above = image - highest(other, shift)
     below = -highest(-other, shift) - image

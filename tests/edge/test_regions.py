@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from anomalib_lite.edge import regions
+from anomalib_lite.edge.manifest import RegionsRecord
 from anomalib_lite.edge.regions import Region
 
 EIGHT = np.ones((3, 3))
@@ -120,7 +121,7 @@ def test_the_highest_peak_comes_first_and_small_regions_can_be_left_out() -> Non
     mask = mask_of("##..#", "....#", "#....")
     values = np.where(mask, [[1, 2, 0, 0, 9], [0, 0, 0, 0, 3], [5, 0, 0, 0, 0]], 0).astype(np.float32)
     assert [one.peak for one in find(mask, values)] == [9, 5, 2]
-    assert [one.peak for one in find(mask, values, min_area=2)] == [9, 2]
+    assert [one.peak for one in find(mask, values, rules=RegionsRecord(min_area=2))] == [9, 2]
 
 
 def test_at_most_a_hundred_regions_are_listed() -> None:
@@ -203,3 +204,57 @@ def test_the_peak_is_in_its_box(anomaly_map: NDArray[np.float32]) -> None:
     assert region.x <= x < region.x + region.width
     assert region.y <= y < region.y + region.height
     assert region.peak == anomaly_map.max()
+
+
+# ---- what the model says of regions: margin, merge
+
+
+@settings(max_examples=200)
+@given(masks, st.integers(0, 4))
+def test_regions_are_those_whose_pixels_lie_no_further_apart_than_asked(mask: Mask, merge: int) -> None:
+    near = [(y, x) for y in range(-merge - 1, merge + 2) for x in range(-merge - 1, merge + 2)]
+    open_, groups = set(map(tuple, np.argwhere(mask).tolist())), 0
+    while open_:
+        groups, front = groups + 1, [open_.pop()]
+        while front:
+            y, x = front.pop()
+            touched = {(y + dy, x + dx) for dy, dx in near} & open_
+            open_ -= touched
+            front += touched
+    assert len(find(mask, rules=RegionsRecord(merge=merge))) == min(groups, regions.MAX_REGIONS)
+
+
+@settings(max_examples=200)
+@given(masks, st.integers(0, 4), st.integers(0, 4))
+def test_boxes_are_those_of_the_parts_and_the_margin_within_the_image(mask: Mask, merge: int, margin: int) -> None:
+    bare = find(mask, rules=RegionsRecord(merge=merge))
+    wide = find(mask, rules=RegionsRecord(merge=merge, margin=margin))
+    height, width = mask.shape
+    assert sum(one.area for one in wide) == mask.sum()
+    for one, two in zip(bare, wide, strict=True):
+        assert (one.area, one.peak) == (two.area, two.peak)
+        assert two.x == max(0, one.x - margin)
+        assert two.y == max(0, one.y - margin)
+        assert two.x + two.width == min(width, one.x + one.width + margin)
+        assert two.y + two.height == min(height, one.y + one.height + margin)
+        x, y = np.array(two.outline).T
+        assert (x.min(), y.min(), x.max(), y.max()) == (two.x, two.y, two.x + two.width, two.y + two.height)
+        assert signed_area(two.outline) >= two.area
+
+
+def test_lengths_are_pixels_of_the_image_and_not_of_the_map() -> None:
+    mask = np.zeros((20, 20), bool)
+    mask[10, 5] = mask[10, 8] = True  # in an image twice as wide 4 pixels apart
+    apart, joined = (
+        regions.find_regions(mask.astype(np.float32), mask, 20, 40, RegionsRecord(merge=merge, margin=6))
+        for merge in (2, 4)
+    )
+    assert [(one.x, one.y, one.width, one.height) for one in apart] == [(4, 4, 14, 13), (10, 4, 14, 13)]
+    assert [(one.x, one.width, one.area) for one in joined] == [(4, 20, 4)]
+
+
+def test_the_peak_of_an_image_without_regions_has_the_margin_too() -> None:
+    values = np.zeros((20, 20), np.float32)
+    values[10, 10] = 1
+    found = regions.peak_region(values, 20, 20, RegionsRecord(margin=3))
+    assert (found.x, found.y, found.width, found.height, found.area) == (7, 7, 7, 7, 1)

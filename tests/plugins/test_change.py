@@ -23,10 +23,12 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.evaluate import _at_source
 from anomalib_lite.pipeline.train import train as run_training
+from anomalib_lite.registry import load
 from anomalib_lite.training import plan as preparation
 from anomalib_lite.training import sizing
 from anomalib_lite.training.request import Request
@@ -98,6 +100,17 @@ def test_a_place_that_varies_among_good_pairs_needs_a_larger_difference() -> Non
     changed = map_of(detector, image, golden)[0, 0]
     assert detector.place.shape == (1, 1, 32, 32)
     assert changed[28, 28] > 2 * changed[4, 4] > 0
+
+
+def test_a_place_that_few_good_pairs_show_is_as_uncertain_as_they_say() -> None:
+    golden = torch.full((1, 1, 32, 32), 0.5)
+    images = golden.repeat(40, 1, 1, 1)
+    images[:, 0, :, :] += 0.2 * torch.linspace(-1, 1, 40).view(-1, 1, 1)
+    shown = torch.ones_like(images, dtype=torch.bool)
+    shown[::2, :, :8, :8] = False
+    detector = Change(ChangeConfig(), ImageSpec(32, 32, 1, "uint8", 255.0))
+    detector.fit([Batch(images, golden.repeat(40, 1, 1, 1), valid=shown)], PlainRun())
+    assert detector.place[0, 0, 2, 2] == pytest.approx(float(detector.place[0, 0, 20, 20]), rel=0.05)
 
 
 def test_with_several_golden_images_the_kind_of_place_counts() -> None:
@@ -180,14 +193,85 @@ def test_the_model_carries_its_golden_image(simulated: Path) -> None:
 def test_a_blob_is_found_where_it_is_in_the_inspected_image(simulated: Path) -> None:
     pixels = np.rot90(imaging.read(GOLDENS[0]).pixels).copy()
     pixels[100:108, 140:148] = 255
-    result = Model(simulated).inspect(pixels)
+    model = Model(simulated)
+    result = model.inspect(pixels)
     assert result.verdict is Verdict.NG
-    region = result.regions[0]
-    width = min(region.x + region.width, 148) - max(region.x, 140)
-    height = min(region.y + region.height, 108) - max(region.y, 100)
-    assert width * height / (region.width * region.height + 64 - width * height) > 0.5
+    region, margin = result.regions[0], model.bundle.manifest.regions.margin
+    left, top = region.x + margin, region.y + margin
+    right, bottom = region.x + region.width - margin, region.y + region.height - margin
+    width = min(right, 148) - max(left, 140)
+    height = min(bottom, 108) - max(top, 100)
+    assert width * height / ((right - left) * (bottom - top) + 64 - width * height) > 0.5
     assert result.comparison is not None
     assert result.comparison.image.shape == (256, 256, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("columns", [13, 26, 64])
+def test_what_was_not_seen_is_not_ok(simulated: Path, columns: int) -> None:
+    model, golden = Model(simulated), imaging.read(GOLDENS[0]).pixels
+    pose = model.framing.pose
+    assert pose is not None
+    assert model.bundle.manifest.to_json()["schema_version"] == 3  # older versions, and the runtimes in deploy/, refuse
+    cut = golden[:, columns:].copy()
+    result = model.inspect(cut)
+    assert (result.verdict, result.error_code, result.score) == (Verdict.ERROR, "not_seen", None)
+    assert result.seen == pytest.approx(1 - columns / 256, abs=0.04)
+    assert result.row()["seen"] == result.seen
+    lenient = Model.around(
+        model.bundle,
+        replace(model.intake, framing=replace(model.framing, pose=replace(pose, unseen="review"))),
+        model.runtime,
+    )
+    result = lenient.inspect(cut)
+    assert (result.verdict, result.error_code) == (Verdict.REVIEW, None)
+    cut[100:112, 100:112] = 255  # a defect that is seen is one
+    assert model.inspect(cut).verdict is Verdict.NG
+    whole = model.inspect(golden)
+    assert (whole.verdict, whole.seen) == (Verdict.OK, 1.0)
+
+
+@pytest.mark.slow
+def test_what_the_region_of_interest_leaves_out_need_not_be_seen(simulated: Path) -> None:
+    model, golden = Model(simulated), imaging.read(GOLDENS[0]).pixels
+    roi = np.zeros(golden.shape[:2], bool)
+    roi[:, 80:] = True
+    framing = replace(model.framing, roi=roi)
+    runtime = Runtime(model.bundle.graph, framing, model.bundle.manifest.graph.inputs)
+    narrow = Model.around(model.bundle, replace(model.intake, framing=framing), runtime)
+    assert (narrow.inspect(golden[:, 60:].copy()).verdict, model.inspect(golden[:, 60:].copy()).verdict) == (
+        "OK",
+        "ERROR",
+    )
+    assert narrow.inspect(golden[:, :100].copy()).verdict is Verdict.ERROR  # the region is out of view as a whole
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pose", "fits"), [("fixed", False), ("any", True)])
+def test_a_pose_that_good_pairs_contradict_is_told_at_the_training(tmp_path: Path, pose: str, fits: bool) -> None:
+    (tmp_path / "good").mkdir()
+    golden = imaging.read(GOLDENS[0]).pixels
+    for place in range(4):
+        Image.fromarray(np.roll(golden, 12 + place, axis=1)).save(tmp_path / f"good/{place}.png")
+    request = Request(
+        detector="change", data=tmp_path / "good", out=tmp_path / "model", golden=GOLDENS[:1],
+        settings=[f"options.pose={pose}"],
+    )  # fmt: skip
+    if fits:
+        assert any("pose: any (as asked)" in note for note in preparation.prepare(request, load(), tmp_path).notes())
+        return
+    with pytest.raises(ConfigError, match=r"options.pose=fixed: the good image 0.png is moved by 4.7% .*pose=any"):
+        preparation.prepare(request, load(), tmp_path)
+
+
+@pytest.mark.slow
+def test_how_far_the_camera_moves_is_learnt_from_good_pairs(tmp_path: Path) -> None:
+    request = Request(detector="change", data=BOARDS / "pairs.csv", out=tmp_path / "model")
+    plan = preparation.prepare(request, load(), tmp_path)
+    assert plan.intake.framing.pose is not None
+    assert plan.intake.framing.pose.reach == "small"
+    assert 0 < plan.intake.framing.pose.edge <= 0.05
+    assert any(note.startswith("pose: small (learnt from good pairs)") for note in plan.notes())
 
 
 @pytest.mark.slow

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import reports
 from conftest import picture
 from needs import need
 from PIL import Image
 
 from anomalib_lite.edge import drawing
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.regions import Region
+from anomalib_lite.edge.runtime import Comparison
 from anomalib_lite.report import heatmaps
+from anomalib_lite.report.gallery import Gallery
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -77,3 +82,31 @@ def test_a_heat_map_of_sixteen_megapixels_takes_little_memory(model_path: Path, 
     command = [sys.executable, "-c", DRAW, str(model_path), str(tmp_path / "drawn.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 25 * 16
+
+
+def test_of_a_model_that_compares_outlines_lie_on_the_aligned_picture_too() -> None:
+    golden = np.full((64, 96, 1), 100, np.uint8)
+    moved = np.array([[1, 0, 20], [0, 1, -8], [0, 0, 1]], float)  # from the inspected image to the golden one
+    comparison = Comparison(golden, golden, np.zeros((64, 96), np.float32), moved)
+    box = ((10.0, 30.0), (22.0, 30.0), (22.0, 38.0), (10.0, 38.0))
+    region = Region(10, 30, 12, 8, 96, 1, box, fallback=True)
+    (placed,) = drawing.placed([region], comparison)
+    assert placed.outline == ((30, 22), (42, 22), (42, 30), (30, 30))
+    drawn = drawing.side_by_side(comparison, 0, 1, 255.0, regions=[placed])
+    panels = [drawn[:, start : start + 96] for start in (0, 100, 200)]
+    assert (panels[0] == 100).all()
+    for panel in panels[1:]:
+        rows, columns = np.nonzero((panel != 100).any(2))
+        assert (abs(rows.min() - 22), abs(rows.max() - 30), abs(columns.min() - 30), abs(columns.max() - 42)) <= (
+            2,
+        ) * 4
+
+    gallery = Gallery(0, 1, 255.0)
+    made = reports.calibration()
+    result = replace(
+        reports.result(reports.row("one.png", None, 9.0, made), made), regions=(region,), comparison=comparison,
+        anomaly_map=np.zeros((50, 70), np.float32), seen=0.995,
+    )  # fmt: skip
+    gallery.consider(result, None, np.full((50, 70, 1), 100, np.uint8))
+    ((picture,),) = (section.pictures for section in gallery.sections())
+    assert (picture.panel, picture.step, picture.width, picture.seen) == (96, 100, 3 * 100 + 70, 0.995)

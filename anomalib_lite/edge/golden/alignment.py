@@ -1,20 +1,23 @@
 """Warps an inspected image onto the frame of a golden one, to a fraction of a pixel, or says that it could not.
 
-Features give a homography (`matching.py`), or correlation alone a similarity; correlation refines both
-(`correlation.py`). A pose is accepted only after independent checks: enough inliers or a close likeness, no extreme
-distortion, enough overlap, and textured places that look alike all over the overlap. Whatever fails these is an
+The smallest movement that explains the image is tried first (`correlation.py`); then features give a homography
+(`matching.py`), or correlation alone a similarity; correlation refines all of them. A pose is accepted only after
+independent checks: enough inliers or a close likeness, no extreme distortion, enough overlap, no more movement than is
+known of the camera (`reach.py`), and textured places that look alike all over the overlap. Whatever fails these is an
 `ImageError` with the code `alignment_failed`: never a verdict on the part.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.golden.correlation import by_correlation, maximised, settled
-from anomalib_lite.edge.golden.matching import Pose, alignment_failed, first_guesses, guided
+from anomalib_lite.edge.golden.correlation import by_correlation, maximised, rival, settled, smallest
+from anomalib_lite.edge.golden.matching import MIN_SPREAD, Pose, alignment_failed, first_guesses, guided
+from anomalib_lite.edge.golden.reach import ANY, Reach
 from anomalib_lite.edge.golden.views import Matrix, View, corners, opencv, scaling, transformed
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ImageError
@@ -25,6 +28,9 @@ MIN_OVERLAP = 0.7  # share of the golden frame
 LOOKS_ALIKE = 0.5  # local correlation of a place that fits
 MIN_ALIKE = 0.6  # share of textured places that must fit
 SURELY_ALIKE = 0.95  # likewise, where features do not confirm the pose: one period off reaches 0.91
+SLIGHTLY = 0.01  # of that share: a refinement that loses more has gone astray
+LEAST_COVERED = 0.25  # share of a place that the image must cover to be compared
+STEEP = 24  # change of grey over two pixels that tells where something lies
 BORDER = 2  # pixels at the edge of what is covered that are not trusted
 SMALLEST = 32  # pixels: least side of an image that can be aligned
 
@@ -40,6 +46,7 @@ class Alignment:
     inliers: int  # matches that agree; 0 where the images are equal, or were aligned by correlation alone
     overlap: float  # share of the golden frame that the inspected image covers
     source: tuple[int, int]  # (height, width) of the inspected image
+    rival: Alignment | None = None  # another one that explains the image as well
 
     def to_source(self, golden_map: NDArray[np.float32], fill: float) -> NDArray[np.float32]:
         """A map (h, w) of the golden frame at any resolution, as one of the inspected image, (height, width).
@@ -55,12 +62,13 @@ class Alignment:
         )
 
 
-def align(image: View, golden: View) -> Alignment:
+def align(image: View, golden: View, reach: Reach = ANY) -> Alignment:
     """Warp an inspected image onto the golden frame.
 
     Args:
         image: The inspected image, of the golden one's dtype and channels, of any size.
         golden: The golden image.
+        reach: How far the camera may have moved.
 
     Returns:
         The image in the golden frame, at the golden resolution.
@@ -73,9 +81,17 @@ def align(image: View, golden: View) -> Alignment:
         if min(view.pixels.shape[:2]) < SMALLEST:
             raise alignment_failed(f"the {name} is smaller than {SMALLEST} pixels")
     if image.pixels.shape == golden.pixels.shape and np.array_equal(image.pixels, golden.pixels):
-        homography, residual, inliers = np.eye(3), 0.0, 0
-    else:
-        homography, residual, inliers = _homography(image, golden)
+        return _aligned(image, golden, np.eye(3), 0.0, 0)
+    first, *others = _homographies(image, golden, reach)
+    found = _aligned(image, golden, *first)
+    for other in others:
+        with suppress(ImageError):
+            return replace(found, rival=_aligned(image, golden, *other))
+    return found
+
+
+def _aligned(image: View, golden: View, homography: Matrix, residual: float, inliers: int) -> Alignment:
+    """The image in the golden frame; refused where it covers too little of it."""
     warped, valid = _warped(image.pixels, homography, golden.pixels.shape[:2])
     overlap = float(valid.mean())
     if overlap < MIN_OVERLAP:
@@ -83,19 +99,43 @@ def align(image: View, golden: View) -> Alignment:
     return Alignment(warped, valid, homography, residual, inliers, overlap, image.pixels.shape[:2])
 
 
-def _homography(image: View, golden: View) -> tuple[Matrix, float, int]:
-    """Homography between pixels of the images, residual in golden pixels, number of inliers; verified."""
-    reason: ImageError | None = None
+def _homographies(image: View, golden: View, reach: Reach) -> list[tuple[Matrix, float, int]]:
+    """Homography between pixels of the images, residual in golden pixels, number of inliers; verified.
+
+    The first one counts; a second one explains the image as well.
+    """
+    pose = smallest(image, golden, reach.shift)
+    try:
+        found = [(_verified(pose, image, golden, reach), 0.0, 0)]
+    except ImageError as error:
+        unmoved = pose._replace(matrix=scaling(image.small.shape, golden.small.shape))
+        with suppress(ImageError):
+            return [(_verified(unmoved, image, golden, reach), 0.0, 0)]
+        return [_by_any_means(image, golden, reach, error)]
+    other = rival(pose.matrix, image, golden, reach.shift)
+    if other is not None:
+        with suppress(ImageError):
+            found.append((_verified(pose._replace(matrix=other), image, golden, reach), 0.0, 0))
+    return found
+
+
+def _by_any_means(image: View, golden: View, reach: Reach, reason: ImageError) -> tuple[Matrix, float, int]:
+    """Likewise, of an image that no small movement explains.
+
+    Raises:
+        ImageError: `reason`, or the first one that says more.
+    """
+    told: ImageError | None = None
     for first in first_guesses(image, golden):
         for found in (_by_features, by_correlation):
             try:
                 pose = found(first, image, golden)
-                homography = _verified(pose, image, golden)
+                homography = _verified(pose, image, golden, reach)
             except ImageError as error:
-                reason = reason or error
+                told = told or error
             else:
                 return homography, pose.residual * golden.pixels.shape[1] / golden.small.shape[1], pose.inliers
-    raise reason or alignment_failed("hardly any features are alike")
+    raise told or reason
 
 
 def _by_features(first: Matrix, image: View, golden: View) -> Pose:
@@ -114,27 +154,56 @@ def _by_features(first: Matrix, image: View, golden: View) -> Pose:
         return pose._replace(doubtful=True)
 
 
-def _verified(pose: Pose, image: View, golden: View) -> Matrix:
+def _verified(pose: Pose, image: View, golden: View, reach: Reach) -> Matrix:
     """The refined pose between pixels of the images, which looks alike and sane."""
     up = [scaling(view.small.shape, view.grey.shape) for view in (image, golden)]
     matrix = up[1] @ pose.matrix @ np.linalg.inv(up[0])
-    matrix = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid)
-    _check_alike(matrix, image.grey, golden.grey, SURELY_ALIKE if pose.doubtful else MIN_ALIKE)
+    matrix, alike = _refined(matrix, image.grey, golden.grey, rigid=pose.rigid, guessed=pose.inliers == 0)
+    least = SURELY_ALIKE if pose.doubtful else MIN_ALIKE
+    if alike < least:
+        raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {least:.0%}")
     homography = np.linalg.inv(golden.scale) @ matrix @ image.scale
     homography /= homography[2, 2]
     _check_shape(homography, image.pixels.shape[:2])
+    if excess := reach.exceeded(homography, image.pixels.shape[:2], golden.pixels.shape[:2]):
+        raise alignment_failed(excess)
     return np.asarray(homography, np.float64)
 
 
-def _refined(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool) -> Matrix:
+def _refined(
+    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], *, rigid: bool, guessed: bool
+) -> tuple[Matrix, float]:
     """The pose that maximises the correlation of places that look alike already, near `matrix`.
 
     Defects, and what lies beyond the golden frame, would draw the pose away by up to a pixel.
+
+    Returns:
+        The pose; the share of textured places that look alike under it: a pose off by one period of a pattern does not
+        look alike nearly everywhere.
     """
-    correlation, _, side = _likeness(matrix, image, golden)
+    correlation, textured, side = _likeness(matrix, image, golden)
     square = np.ones((side // 2 | 1,) * 2, np.uint8)
-    alike = opencv().erode((correlation > LOOKS_ALIKE).astype(np.uint8), square)
-    return maximised(matrix, image, golden, alike, rigid=rigid)
+    fits = correlation > LOOKS_ALIKE
+    alike = float(fits[textured].mean()) if textured.any() else 0.0
+    rigid = rigid or (guessed and not _carries_tilt(golden, textured & fits))  # no feature tells of tilt and shear
+    moved = maximised(matrix, image, golden, opencv().erode(fits.astype(np.uint8), square), rigid=rigid)
+    correlation, textured, _ = _likeness(moved, image, golden)
+    better = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
+    return (moved, better) if better >= alike - SLIGHTLY else (matrix, alike)
+
+
+def _carries_tilt(golden: NDArray[np.uint8], counted: NDArray[np.bool_]) -> bool:
+    """Whether edges of both directions lie all over the frame: else tilt and shear would be guessed."""
+    cv2 = opencv()
+    for across, down in ((1, 0), (0, 1)):
+        steep = counted & (np.abs(cv2.Sobel(golden, cv2.CV_16S, across, down, ksize=1)) > STEEP)
+        spread = [
+            np.percentile(np.repeat(np.arange(n), steep.sum(1 - axis)), (5, 95)) / n if steep.any() else (0, 0)
+            for axis, n in enumerate(steep.shape)
+        ]
+        if min(high - low for low, high in spread) < MIN_SPREAD:
+            return False
+    return True
 
 
 def _likeness(
@@ -143,30 +212,25 @@ def _likeness(
     """How alike each place looks in this pose, and where there is something to compare.
 
     Returns:
-        Correlation (h', w') in [-1, 1] within a square around each pixel, 0 where the image does not cover all of it;
-        where the golden image has texture and is covered; the side of the square in pixels.
+        Correlation (h', w') in [-1, 1] within what the image covers of a square around each pixel, 0 where that is too
+        little; where the golden image has texture and is covered; the side of the square in pixels.
     """
     cv2 = opencv()
     height, width = golden.shape
-    warped = cv2.warpPerspective(image, matrix, (width, height)).astype(np.float32)
     covered = cv2.warpPerspective(np.ones_like(image), matrix, (width, height), flags=cv2.INTER_NEAREST)
-    target, side = golden.astype(np.float32), max(9, min(height, width) // 24) | 1
-    means = [cv2.boxFilter(one, -1, (side, side)) for one in (warped, target)]
+    inside = covered.astype(np.float32)
+    warped = cv2.warpPerspective(image, matrix, (width, height)).astype(np.float32) * inside
+    target, side = golden.astype(np.float32) * inside, max(9, min(height, width) // 24) | 1
+    share = np.maximum(cv2.boxFilter(inside, -1, (side, side)), 1e-6)
+    means = [cv2.boxFilter(one, -1, (side, side)) / share for one in (warped, target)]
     products = [
-        cv2.boxFilter(a * b, -1, (side, side)) for a, b in ((warped, warped), (target, target), (warped, target))
+        cv2.boxFilter(a * b, -1, (side, side)) / share
+        for a, b in ((warped, warped), (target, target), (warped, target))
     ]
     own, other = products[0] - means[0] ** 2, products[1] - means[1] ** 2
     correlation = (products[2] - means[0] * means[1]) / np.sqrt(np.maximum(own * other, 1.0))
-    covered = cv2.erode(covered, np.ones((side, side), np.uint8)) > 0
-    return np.where(covered, correlation, 0), covered & (other > 0.1 * float(other.mean())), side
-
-
-def _check_alike(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], least: float) -> None:
-    """Raise unless textured places look alike nearly everywhere: a pose off by one period of a pattern does not."""
-    correlation, textured, _ = _likeness(matrix, image, golden)
-    alike = float((correlation[textured] > LOOKS_ALIKE).mean()) if textured.any() else 0.0
-    if alike < least:
-        raise alignment_failed(f"only {alike:.0%} of the textured places look alike, needed are {least:.0%}")
+    compared = (covered > 0) & (share >= LEAST_COVERED)
+    return np.where(compared, correlation, 0), compared & (other > 0.1 * float(other.mean())), side
 
 
 def _check_shape(matrix: Matrix, shape: tuple[int, ...]) -> None:

@@ -117,3 +117,12 @@ def alignment_failed(reason: str) -> ImageError:
         f"the image could not be aligned with the golden one: {reason}. Is it the same product, seen alike?",
         ErrorCode.ALIGNMENT_FAILED,
     )
+
+
+def not_seen(share: float, needed: float) -> ImageError:
+    """The error that says that an image leaves out what it has to show: what nobody saw is not good."""
+    return ImageError(
+        f"the image shows {share:.1%} of what has to be seen of the golden one, needed are {needed:.0%}. Move the "
+        "camera or the part so that all of it is in view, or leave out by image.roi what need not be seen",
+        ErrorCode.NOT_SEEN,
+    )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 from anomalib_lite.edge.golden import alignment
 from anomalib_lite.edge.golden.alignment import MIN_OVERLAP, Alignment
 from anomalib_lite.edge.golden.light import match_light
-from anomalib_lite.edge.golden.matching import alignment_failed
+from anomalib_lite.edge.golden.matching import alignment_failed, not_seen
+from anomalib_lite.edge.golden.reach import ANY, REACHES
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
@@ -31,6 +33,8 @@ class Pair:
     golden: NDArray[Any]  # (H, W, C)
     image: NDArray[Any]  # the inspected image, (H, W, C) in the golden frame where it was aligned
     alignment: Alignment | None  # None where the detector takes images as they are
+    seen: float | None = None  # share of what has to be shown that the image shows; None where it was not aligned
+    rival: Pair | None = None  # the same in another pose, which explains the image as well
 
     def to_source(
         self, anomaly_map: NDArray[np.float32], valid: NDArray[np.bool_]
@@ -77,7 +81,7 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
 
     Raises:
         ImageError: Depth or channels are not the model's; tiles of images that differ in size (`wrong_size`); there is
-            no alignment, or one that leaves out too much of the region of interest (`alignment_failed`).
+            no alignment (`alignment_failed`), or one that shows too little of the region of interest (`not_seen`).
     """
     pixels = imaging.conform(pixels, framing.spec, convert=framing.convert)
     try:
@@ -88,11 +92,32 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
         _check_tiles_meet(framing, pixels, reference)
         return Pair(framing.frames(pixels), framing.frames(reference), framing, reference, pixels, None)
     view = golden if reference is golden.pixels else View(reference)
-    aligned = alignment.align(View(pixels), view)
+    reach = REACHES[framing.pose.reach] if framing.pose else ANY
+    aligned = alignment.align(View(pixels), view, reach)
+    beside = _beside(framing, aligned, reference)
+    if aligned.rival is not None:
+        with suppress(ImageError):
+            return replace(beside, rival=_beside(framing, aligned.rival, reference))
+    return beside
+
+
+def _beside(framing: Framing, aligned: Alignment, reference: NDArray[Any]) -> Pair:
+    """An aligned image beside the golden one (H, W, C)."""
+    asked = framing.asked(*aligned.valid.shape)
+    seen = float(aligned.valid[asked].mean()) if asked.any() else 1.0
+    if seen < MIN_OVERLAP:
+        raise not_seen(seen, framing.pose.least) if framing.pose else _covers_too_little(seen)
     narrowed = framing.within(aligned.valid)
-    _check_seen(narrowed.region(*aligned.valid.shape), framing.region(*aligned.valid.shape))
     matched = match_light(aligned.pixels, reference, aligned.valid)
-    return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned)
+    return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned, seen)
+
+
+def _covers_too_little(share: float) -> ImageError:
+    """What older versions say of an image that does not show enough of the region of interest."""
+    return alignment_failed(
+        f"the image covers {share:.0%} of the region of interest, needed are {MIN_OVERLAP:.0%}. Move the camera or "
+        "the part so that all of the region is in view"
+    )
 
 
 def closest(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> Pair:
@@ -115,19 +140,6 @@ def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any
         )
 
 
-def _check_seen(seen: NDArray[np.bool_], roi: NDArray[np.bool_]) -> None:
-    """Raise unless what the image covers of the region of interest, both (H, W), is enough to speak for all of it.
-
-    The alignment asks for a share of the whole golden frame, of which the region may be the part that is missing.
-    """
-    share = float(seen.sum()) / max(float(roi.sum()), 1.0)
-    if roi.any() and share < MIN_OVERLAP:
-        raise alignment_failed(
-            f"the image covers {share:.0%} of the region of interest, needed are {MIN_OVERLAP:.0%}. Move the camera or "
-            "the part so that all of the region is in view"
-        )
-
-
 def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> list[Pair]:
     """The inspected image beside every golden one that it can be aligned with, at least one.
 
@@ -145,7 +157,7 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
         try:
             found.append(pair(framing, pixels, golden))
         except ImageError as error:
-            if error.code != ErrorCode.ALIGNMENT_FAILED:
+            if error.code not in (ErrorCode.ALIGNMENT_FAILED, ErrorCode.NOT_SEEN):
                 raise
             reasons.append(error)
     if not found:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.images import imaging
-from anomalib_lite.edge.manifest import ImageSpec, Mode
+from anomalib_lite.edge.manifest import ImageSpec, Mode, PoseRecord
 from anomalib_lite.errors import ErrorCode, ImageError
 
 
@@ -40,6 +40,7 @@ class Framing:
     )  # (H, W); stretched over the image where sizes differ
     masked: bool = False  # images say what of them is to be inspected: `Picture.valid`
     align: bool = False  # inspected images are warped onto a golden one first: see `edge.golden.pairing`
+    pose: PoseRecord | None = None  # what is known of where they lie; None in models of older versions
 
     @property
     def masks(self) -> bool:
@@ -123,6 +124,17 @@ class Framing:
     def within(self, covered: NDArray[np.bool_]) -> Framing:
         """The same, its region of interest narrowed to `covered` (H, W)."""
         return replace(self, roi=self.region(*covered.shape) & covered)
+
+    def asked(self, height: int, width: int) -> NDArray[np.bool_]:
+        """What of a golden frame an image has to show: the region of interest without the frame's edge, if any is left.
+
+        A region within the edge alone has to be shown as it is.
+        """
+        region = self.region(height, width)
+        edge = round((self.pose.edge if self.pose else 0.0) * min(height, width))
+        inner = np.zeros_like(region)
+        inner[edge : height - edge, edge : width - edge] = region[edge : height - edge, edge : width - edge]
+        return inner if inner.any() else region
 
     def _stretch(self, pixels: NDArray[np.generic]) -> Frame:
         height, width = self.spec.height, self.spec.width

@@ -27,11 +27,12 @@ from anomalib_lite.edge.manifest.sections import (
     HeldOut,
     ImageSpec,
     ReaderRecord,
+    RegionsRecord,
     TrainingRecord,
 )
 from anomalib_lite.errors import ModelError
 
-SCHEMA_VERSION = 3  # of models that older versions must refuse, since these would judge what the gate refuses
+SCHEMA_VERSION = 3  # of models that older versions must refuse: these would judge what the gate refuses, or is not seen
 STRICT_VERSION = 2  # likewise, since these would not heed options, guards and parts
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
@@ -59,6 +60,7 @@ class Manifest:
     readers: tuple[ReaderRecord, ...] = ()
     guards: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata=NEWER)  # meta key -> values
     gate: GateRecord | None = field(default=None, metadata=NEWER)  # None in models of older versions
+    regions: RegionsRecord = field(default=RegionsRecord(), metadata=NEWER)  # how they are listed
     calibrated: str | None = None  # when, where that was after the training
     exported: ExportRecord | None = None
     evidence: EvidenceRecord | None = None  # of detection; None in models of older versions, and where none was taken
@@ -197,7 +199,7 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
     if version > (known := _needed(data)):
         raise ModelError(
             f"{path}: manifest schema {version} is newer than {known}, for nothing that is known here makes it so "
-            "(guards, options of readers, gate.enabled): upgrade anomalib-lite."
+            "(guards, options of readers, gate.enabled, framing.pose): upgrade anomalib-lite."
         )
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
@@ -206,8 +208,9 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
 
 def _needed(document: Mapping[str, Any]) -> int:
     """The version that a manifest, as JSON, needs by what is known here: a later one may have added what is not."""
-    gate = document.get("gate")
-    if isinstance(gate, dict) and gate.get("enabled"):
+    gate, framing = document.get("gate"), document.get("framing")
+    gated = isinstance(gate, dict) and bool(gate.get("enabled"))
+    if gated or (isinstance(framing, dict) and framing.get("pose")):
         return SCHEMA_VERSION
     return STRICT_VERSION if _is_strict(document) else PLAIN_VERSION
 

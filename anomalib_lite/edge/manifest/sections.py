@@ -66,6 +66,21 @@ class DetectorRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class PoseRecord:
+    """Where the images of a model that aligns them may lie, and what of the golden frame they have to show."""
+
+    reach: Literal["fixed", "small", "any"] = "any"  # how far the camera may have moved: `edge.golden.reach`
+    edge: float = 0.0  # share of the shorter side: so much at the edges of the golden frame need not be shown
+    least: float = 0.99  # share of the rest of the golden frame, or of its region of interest, that has to be shown
+    unseen: Literal["error", "review"] = "error"  # what becomes of an image that shows less and is not NG
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be a share."""
+        yield Rule("edge", self.edge, 0 <= self.edge < 0.5, "a share below one half")
+        yield Rule("least", self.least, 0 <= self.least <= 1, "a share")
+
+
+@dataclass(frozen=True, slots=True)
 class FramingRecord:
     """How images become inputs of the graph."""
 
@@ -76,6 +91,7 @@ class FramingRecord:
     align: bool = False
     source: tuple[int, int] | None = None  # (height, width) that alone is taken, where the graph itself resizes
     masked: bool = field(default=False, metadata=NEWER)  # images may say what of them is to be inspected
+    pose: PoseRecord | None = field(default=None, metadata=NEWER)  # where images are aligned; not of older versions
     max_pixels: int | None = None  # of an image, a golden one and a mask; None in models of older versions
 
     def rules(self) -> Iterator[Rule]:
@@ -84,6 +100,20 @@ class FramingRecord:
         pixels, source = self.max_pixels, self.source
         yield Rule("max_pixels", pixels, pixels is None or 0 < pixels <= MAX_PIXELS, f"from 1 to {MAX_PIXELS:,}")
         yield Rule("source", source, source is None or min(source) > 0, "two whole numbers above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class RegionsRecord:
+    """How what is above the threshold of the map becomes regions; lengths in pixels of the image."""
+
+    margin: float = 0.0  # around each box and outline
+    merge: float = 0.0  # parts that lie at most so far apart are one region
+    min_area: float = 0.0  # smaller regions are left out
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be drawn."""
+        for name, value in (("margin", self.margin), ("merge", self.merge), ("min_area", self.min_area)):
+            yield Rule(name, value, finite(value) and 0 <= value <= MAX_PIXELS, f"a number from 0 to {MAX_PIXELS:,}")
 
 
 @dataclass(frozen=True, slots=True)

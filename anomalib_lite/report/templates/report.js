@@ -1,4 +1,22 @@
 "use strict";
+// Lays the golden image over the aligned one, as far as the slider says: both are parts of one picture.
+for (const figure of document.querySelectorAll("figure.compared")) {
+  const picture = figure.querySelector("img"), start = Number(figure.dataset.start), share = Number(figure.dataset.share);
+  const golden = document.createElement("div"), copy = picture.cloneNode(), label = document.createElement("label"), swipe = document.createElement("input");
+  golden.className = "golden";
+  Object.assign(golden.style, { left: `${100 * start}%`, width: `${100 * share}%` });
+  Object.assign(copy.style, { width: `${100 / share}%`, maxWidth: "none" });
+  copy.alt = "";
+  golden.append(copy);
+  Object.assign(swipe, { type: "range", min: 0, max: 100, value: 0 });
+  const update = () => { golden.style.clipPath = `inset(0 ${100 - swipe.value}% 0 0)`; };
+  swipe.addEventListener("input", update);
+  label.className = "swipe";
+  label.append("Aligned", swipe, "Golden");
+  picture.parentElement.append(golden);
+  picture.parentElement.after(label);
+  update();
+}
 // Moves the reject threshold and counts what it would do. The rule is the one of edge/decision.py: NG if score > threshold.
 (() => {
   const plot = JSON.parse(document.getElementById("plot-data").textContent);
