@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -196,13 +195,13 @@ def test_monitor_says_what_is_wrong_with_results(
 
 
 @pytest.fixture
-def incoming(model_path: Path, tmp_path: Path) -> Iterator[tuple[Model, Path]]:
+def incoming(model_path: Path, tmp_path: Path) -> tuple[Model, Path]:
     """Forty photographs of as many parts under another light."""
     folder = tmp_path / "incoming"
     folder.mkdir()
     for part in range(60):
         save(folder / f"part{part:03}.png", np.clip(picture(part) * 0.5, 0, 255).astype(np.uint8))
-    yield Model(model_path), folder
+    return Model(model_path), folder
 
 
 def watched(model: Model, folder: Path) -> tuple[Following, list[str]]:
