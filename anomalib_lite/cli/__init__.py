@@ -142,7 +142,7 @@ def _plain_warnings() -> Iterator[None]:
     def plain(message: Any, category: type[Warning], *place: Any, **line: Any) -> str:
         return f"warning: {message}\n" if category is UserWarning else before(message, category, *place, **line)
 
-    warnings.formatwarning = plain  # type: ignore[assignment]
+    warnings.formatwarning = plain
     try:
         yield
     finally:

@@ -127,7 +127,7 @@ def test_options_of_the_other_method_are_refused(options: dict[str, Any], word: 
 
 def test_the_method_of_before_is_refused_with_what_takes_its_place() -> None:
     with pytest.raises(ValidationError, match="detector neighbours"):
-        DteConfig(method="neighbours")  # type: ignore[arg-type]
+        DteConfig(method="neighbours")
 
 
 def test_images_that_the_backbone_does_not_suit() -> None:
