@@ -47,7 +47,7 @@ class Collected:
         ng, ok = Verdict.NG, Verdict.OK
         measured_good, measured_bad = good.total() - good[Verdict.ERROR], bad.total() - bad[Verdict.ERROR]
         return {
-            "per": calibration.per,
+            "decided_by": calibration.per.removeprefix("part-"),
             "false_reject_rate": _rate(good[ng], measured_good),
             "escape_rate": _rate(measured_bad - bad[ng], measured_bad),
             "escape_rate_after_review": _rate(bad[ok], measured_bad),

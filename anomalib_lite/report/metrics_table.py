@@ -73,7 +73,7 @@ def _decided(once: Mapping[str, Any] | None) -> dict[str, str]:
     """The rates of parts that are decided on once, by all their photographs; nothing where photographs decide."""
     if once is None:
         return {}
-    how = f"Parts decided by their {once['per'].removeprefix('part-')}"
+    how = f"Parts decided by their {once['decided_by']}"
     named = (
         ("false_reject_rate", "good ones rejected"),
         ("escape_rate", "escaped"),

@@ -179,7 +179,7 @@ def test_an_evaluation_counts_parts_that_are_decided_once(
     assert "parts decided by their median, good ones rejected" in said.out
     assert "only the figures of parts that are decided once are what the bound is about" in said.err
     once = json.loads((tmp_path / "out/metrics.json").read_text())["decided"]
-    assert (once["per"], once["errors"]) == ("part-median", 0)
+    assert (once["decided_by"], once["errors"]) == ("median", 0)
     assert (once["false_reject_rate"]["n"], once["escape_rate"]["n"]) == (10, 10)
     assert once["escape_rate"]["low"] <= once["escape_rate"]["value"] <= once["escape_rate"]["high"]
     assert "Parts decided by their median, escaped" in (tmp_path / "out/report.html").read_text()
