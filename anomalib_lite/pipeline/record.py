@@ -75,14 +75,19 @@ def describe(
         data=_data(plan, scored),
         selfcheck=tuple(selfcheck),
         evidence=evidence,
-        reference=None
-        if goldens is None
-        else GoldenRecord(tuple(f"{FOLDER}/{name}" for name in goldens.names), goldens.pattern),
+        reference=_reference(plan),
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.intake.opener, goldens.names if goldens else ())),
         guards=_guards(plan),
         gate=gate,
         regions=RegionsRecord(**plan.config.regions.model_dump()),
     )
+
+
+def _reference(plan: Plan) -> GoldenRecord | None:
+    """The golden images that travel with the model, where it compares."""
+    if plan.goldens is None:
+        return None
+    return GoldenRecord(tuple(f"{FOLDER}/{name}" for name in plan.goldens.names), plan.goldens.pattern)
 
 
 def _detector(info: DetectorInfo, provider: Provider) -> DetectorRecord:
