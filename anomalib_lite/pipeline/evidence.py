@@ -87,7 +87,8 @@ def take(taking: Taking, scored: Scored) -> Evidence:
 def known(dataset: DataSet, used: Sequence[Sample]) -> list[Sample]:
     """Labelled test images: none that was fitted on or held out, and no other good photograph of their parts.
 
-    Empty where the data set has none, or where what it says of defects cannot be used: `evaluate` tells why.
+    Every k-th of more than `KNOWN`. Empty where the data set has none, or where what it says of defects cannot be used:
+    `evaluate` tells why.
     """
     try:
         labelled, _ = check_masks(evaluation_samples(dataset), dataset.opener)
