@@ -64,7 +64,7 @@ def _bound(calibration: Calibration) -> str:
     condition = "" if calibration.unit == "group" else " if images are independent"
     one_each = ", one photograph of each" if calibration.per == "photograph" and calibration.unit == "group" else ""
     text = (
-        f"At most {percent_up(reject.bound)} of {_subject(calibration)} are {_rejected(calibration)}{condition} "
+        f"At most {percent_up(reject.bound)} of {subject(calibration)} are {_rejected(calibration)}{condition} "
         f"(confidence {percent_down(calibration.confidence)}), from {_count(calibration.n, f'held-out {unit}')}"
         f"{one_each}, {_allowed(reject)}"
     )
@@ -75,7 +75,7 @@ def _rejected(calibration: Calibration) -> str:
     return "rejected, or refused by the gate," if calibration.gated or calibration.refused else "rejected"
 
 
-def _subject(calibration: Calibration) -> str:
+def subject(calibration: Calibration) -> str:
     """What the bounds count."""
     if calibration.unit == "image":
         return "good images"
@@ -217,7 +217,7 @@ def _review(calibration: Calibration) -> str:
     one = f"the threshold for {percent_up(review.asked)} would not lie below that of NG"
     why = f": row {review.allowed} of the menu, since {one}"
     return (
-        f"At most {percent_up(review.bound)} of {_subject(calibration)} are not OK, that is {refused} "
+        f"At most {percent_up(review.bound)} of {subject(calibration)} are not OK, that is {refused} "
         f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}"
         f"{why if review.simultaneous else ''}. {jointly}"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from anomalib_lite.cli import options
+from anomalib_lite.cli import operating, options
 from anomalib_lite.cli.help import Command, Group
 
 app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
@@ -24,6 +24,8 @@ def check(
     defective: options.Defective = None,
     all_good: options.AllGood = False,
     max_false_reject: options.MaxFalseReject = None,
+    per: operating.Per = None,
+    row: operating.Row = None,
     confidence: options.Confidence = None,
     holdout: options.Holdout = None,
     crossfit: options.Crossfit = None,
@@ -39,12 +41,13 @@ def check(
     from anomalib_lite.pipeline.check import Check
     from anomalib_lite.pipeline.check import check as run
 
+    operating.refuse_row_and_rate(row, max_false_reject)
     rates = {"max_false_reject": max_false_reject, "confidence": confidence, "holdout": holdout}
     asked = Check(
         data=data,
         config=config,
         settings=set_ or [],
-        overrides=options.overrides({}, rates, {"crossfit": crossfit}),
+        overrides=options.overrides({}, rates, {"crossfit": crossfit, "per": operating.unit(per), "row": row}),
         group=group,
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),

@@ -21,7 +21,7 @@ from anomalib_lite.errors import DataError
 TURN = 1.0  # degrees, either way
 SHIFT = 0.01  # of the shorter side, either way
 SCALE = 0.01  # either way
-WANDER = 0.6  # pixels: standard deviation of where an edge lies
+WANDER = 1.0  # pixels: standard deviation of where an edge lies
 WAVELENGTH = 12  # pixels: over which it wanders
 LIGHT = 0.1  # gain, and its change across the image, either way
 BLUR = 0.7  # pixels, at most

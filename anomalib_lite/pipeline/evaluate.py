@@ -23,6 +23,7 @@ from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation, PixelMetrics
 from anomalib_lite.pipeline import result_folder
+from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.report import writing as reporting
 
@@ -86,16 +87,20 @@ def _measured(
 ) -> Evaluated:
     """The metrics of these samples; rows, report and metrics are written."""
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
+    once, collected = dataset.grouped and model.bundle.manifest.calibration.per in ONCE, Collected(model)
     columns = (result_folder.LABEL, result_folder.GROUP)
     with ResultWriter(out, columns) as writer, reporting.Inspected(model, out, dataset) as report:
         for sample in track(samples, "evaluating"):
             result = (seen := _counted(evaluation, model, sample, unturned)).result
             hashes.append(result.sha256)
+            collected.add(sample.group if once else None, result)
             errors += [(sample.name, result.error)] if result.error is not None else []
             writer.write(result, sample.label, sample.group if dataset.grouped else None)
             report.add(result, seen.pixels, sample)
         notes = [*dataset.notes, *overlap_notes(model.bundle.manifest.data, samples, hashes, dataset)]
-        metrics, notes = report.metrics, report.notes = _told(evaluation, model, notes, unturned)
+        metrics, notes = _told(evaluation, model, notes, unturned)
+        metrics |= {"decided": collected.rates(defective_parts(samples))} if once else {}
+        report.metrics, report.notes = metrics, notes
     _write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 
@@ -150,9 +155,14 @@ def _of_photographs(model: Model) -> list[str]:
     if per not in ONCE:
         return []
     return [
-        f"{WARNING}the model decides once for a part, by the {per.removeprefix('part-')} of its photographs: these "
-        "figures count each photograph by itself, and are not what the bound is about; `predict --group` judges parts"
+        f"{WARNING}the model decides once for a part, by the {per.removeprefix('part-')} of its photographs: only the "
+        "figures of parts that are decided once are what the bound is about, and they need --group or a column 'group'"
     ]
+
+
+def defective_parts(samples: Sequence[Sample]) -> set[str]:
+    """Parts of which any photograph shows a defect."""
+    return {sample.group for sample in samples if not sample.is_good}
 
 
 def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:

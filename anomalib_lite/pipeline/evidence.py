@@ -15,11 +15,12 @@ from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration.scoring import Measured, Scored, score
 from anomalib_lite.data import DataSet, Sample, check_masks, evaluation_samples, groups
 from anomalib_lite.edge.images import kept
-from anomalib_lite.edge.images.picture import Picture, Pixels
+from anomalib_lite.edge.images.imaging import Opened
+from anomalib_lite.edge.images.picture import Pixels
 from anomalib_lite.edge.intake import Intake
 from anomalib_lite.edge.manifest import EvidenceRecord, Known, Planted
 from anomalib_lite.edge.runtime import Runtime
-from anomalib_lite.errors import DataError, ImageError
+from anomalib_lite.errors import DataError, ErrorCode, ImageError
 from anomalib_lite.evidence.judging import found, judged, thresholds
 from anomalib_lite.evidence.planting import Defect, Ground, contrasts, sizes
 from anomalib_lite.hookspecs import PLANTED
@@ -86,7 +87,8 @@ def take(taking: Taking, scored: Scored) -> Evidence:
 def known(dataset: DataSet, used: Sequence[Sample]) -> list[Sample]:
     """Labelled test images: none that was fitted on or held out, and no other good photograph of their parts.
 
-    Empty where the data set has none, or where what it says of defects cannot be used: `evaluate` tells why.
+    Every k-th of more than `KNOWN`. Empty where the data set has none, or where what it says of defects cannot be used:
+    `evaluate` tells why.
     """
     try:
         labelled, _ = check_masks(evaluation_samples(dataset), dataset.opener)
@@ -127,7 +129,7 @@ class _Grounds:
         """The image of a turn."""
         return self.images[turn % len(self.images)]
 
-    def opened(self, turn: int) -> tuple[Picture, Ground]:
+    def opened(self, turn: int) -> tuple[Opened, Ground]:
         """It, read.
 
         Raises:
@@ -135,7 +137,7 @@ class _Grounds:
         """
         return self._open(turn % len(self.images))
 
-    def _read(self, image: Measured) -> tuple[Picture, Ground]:
+    def _read(self, image: Measured) -> tuple[Opened, Ground]:
         intake, spec = self._taking.intake, self._taking.intake.framing.spec
         picture = intake.read(image.source)
         height, width = picture.pixels.shape[:2]
@@ -144,19 +146,23 @@ class _Grounds:
         allowed: NDArray[np.bool_] = everywhere if framing.align else framing.region(height, width)
         return picture, Ground.of(picture.pixels, spec.black, spec.white, allowed)
 
-    def with_defect(self, turn: int, defect: Defect) -> Picture | None:
+    def with_defect(self, turn: int, defect: Defect) -> Opened | None:
         """The image of a turn with a defect; None where it would not be seen."""
         picture, ground = self.opened(turn)
         pixels = ground.with_defect(defect, np.random.default_rng([self._taking.seed, turn, *defect.seeds]))
         return None if pixels is None else replace(picture, pixels=pixels)
 
-    def score(self, picture: Picture, of: Measured) -> float:
+    def score(self, picture: Opened, of: Measured) -> float:
         """Of an image, as it is shipped.
 
         Raises:
-            ImageError: It cannot be measured.
+            ImageError: It cannot be measured, or the gate refuses it: it is never OK.
         """
-        candidates = self._taking.intake.candidates(of.sample.name, of.sample.reference)
+        intake = self._taking.intake
+        objection = intake.objection(of.sample.path, picture)
+        if objection and intake.gate is not None and intake.gate.refuses:
+            raise ImageError(objection, ErrorCode.NOT_ALIKE)
+        candidates = intake.candidates(of.sample.name, of.sample.reference)
         return self._taking.runtime.measure(picture.pixels, candidates, picture.valid).score
 
     def patch_score(self, scored: Scored) -> float | None:
@@ -257,7 +263,7 @@ class _Planting:
 
 def _between(low: float, high: float, share: float) -> float:
     """A value between two, evenly in the logarithm."""
-    return low * (high / low) ** share
+    return float(low * (high / low) ** share)
 
 
 def _known(taking: Taking) -> Iterator[Known]:

@@ -109,8 +109,8 @@ def _sighted(model: Model, *, blind: bool) -> list[str]:
     if evidence.blind and not blind:
         raise ModelError(
             f"{model.bundle.path}: do not trust this model to find anything: {'; '.join(evidence.blind)}. See its "
-            "report.html; train longer, with another detector or better light, or choose another threshold. "
-            "Export it all the same with --blind."
+            "report.html; train longer, with another detector or better light, or take another row of the menu "
+            "(calibrate MODEL --row N). Export it all the same with --blind."
         )
     return [f"WARNING: do not trust this model to find anything: {reason}" for reason in evidence.blind]
 

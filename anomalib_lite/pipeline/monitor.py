@@ -95,7 +95,7 @@ def _read(path: Path) -> list[Mapping[str, Any]]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise DataError(f"{path}: {error.strerror}; {expected}. Name the folder or the file.") from error
-    rows = []
+    rows = list[Mapping[str, Any]]()
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
+from anomalib_lite.calibration.binomial import exact_interval
 from anomalib_lite.edge import disk, parts
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
@@ -30,6 +32,28 @@ class Collected:
             light = replace(result, anomaly_map=None, valid=None, comparison=None, regions=())
             self.results.setdefault(part, []).append(light)
 
+    def rates(self, defective: Collection[str]) -> dict[str, Any]:
+        """How the parts fare that are decided on once: rejected good ones, escaped defective ones, exact intervals.
+
+        Args:
+            defective: The parts of which any photograph shows a defect.
+        """
+        good: Counter[Verdict] = Counter()
+        bad: Counter[Verdict] = Counter()
+        calibration = self.model.bundle.manifest.calibration
+        for part, seen in self.results.items():
+            verdict = parts.judged(part, seen, calibration, self.model.model_id).verdict
+            (bad if part in defective else good)[verdict] += 1
+        ng, ok = Verdict.NG, Verdict.OK
+        measured_good, measured_bad = good.total() - good[Verdict.ERROR], bad.total() - bad[Verdict.ERROR]
+        return {
+            "decided_by": calibration.per.removeprefix("part-"),
+            "false_reject_rate": _rate(good[ng], measured_good),
+            "escape_rate": _rate(measured_bad - bad[ng], measured_bad),
+            "escape_rate_after_review": _rate(bad[ok], measured_bad),
+            "errors": good[Verdict.ERROR] + bad[Verdict.ERROR],
+        }
+
     def judged(self, out: Path | None, each: Callable[[PartResult], None]) -> Counter[Verdict] | None:
         """How many parts got which verdict, told one by one and written to OUT/parts.csv; None where there is none.
 
@@ -51,6 +75,14 @@ class Collected:
                     f"{out / PARTS}: cannot be written ({error.strerror}). Make room or choose another --out."
                 ) from error
         return Counter(one.verdict for one in found)
+
+
+def _rate(count: int, n: int) -> dict[str, Any]:
+    """A share of parts, and its exact interval."""
+    if not n:
+        return {"value": None, "count": 0, "n": 0}
+    low, high = exact_interval(count, n)
+    return {"value": count / n, "count": count, "n": n, "low": low, "high": high, "confidence": 0.95}
 
 
 def refuse(model: Model, images: Sequence[Chosen], group: str | None) -> bool:

@@ -30,7 +30,7 @@ from anomalib_lite.version import __version__
 MAX_BODY = 64 * 2**20  # bytes
 BODY_SECONDS = 10.0
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)  # seconds
-PREFIX = "anomalib_lite"
+PREFIX, TITLE = "anomalib_lite", "anomalib-lite"
 
 
 class Row(BaseModel):
@@ -153,6 +153,11 @@ async def read_body(
     return bytes(body)
 
 
+def _budget(max_body: int) -> Budget:
+    """The memory of all requests together, where nobody says how much that is."""
+    return Budget(max(BODIES, 2 * max_body))
+
+
 def application(
     model: Model,
     *,
@@ -174,8 +179,7 @@ def application(
         allowed: Names that the service answers to; see `door.names`.
         following: Gets every result, and tells in the metrics whether scores have changed.
     """
-    app = FastAPI(title="anomalib-lite", version=__version__, docs_url=None, redoc_url=None)
-    budget = budget or Budget(max(BODIES, 2 * max_body))
+    app, budget = FastAPI(title=TITLE, version=__version__, docs_url=None, redoc_url=None), budget or _budget(max_body)
     metrics, unready = Metrics(model.model_id, following), _unready(model)
     pool = ThreadPoolExecutor(max(1, os.cpu_count() or 1), thread_name_prefix="inspect")
     door.let_in(app, allowed)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from anomalib_lite.edge.drift import ALARM, Drift
 from anomalib_lite.edge.quoting import visible
@@ -40,14 +40,7 @@ def drawn(title: str, drift: Drift, points: Sequence[Point], notes: Sequence[str
     scores = np.array([point.score for point in points], np.float64)
     of_scores = Axis(*_span(scores), False)
     marked = None if drift.alarm is None else 10 * across.percent(drift.alarm.since)
-    environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    page = environment.get_template("drift.html").render(
+    page = _template().render(
         title=title,
         parts=len(points),
         value=drift.value,
@@ -71,6 +64,17 @@ def drawn(title: str, drift: Drift, points: Sequence[Point], notes: Sequence[str
         version=__version__,
     )
     return page.encode("utf-8", "backslashreplace")
+
+
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("anomalib_lite.report"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("drift.html")
 
 
 def _largest(values: np.ndarray, every: int) -> list[int]:

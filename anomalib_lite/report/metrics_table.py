@@ -66,7 +66,20 @@ def rates(metrics: Mapping[str, Any]) -> dict[str, str]:
         for key, name in ESCAPES.items():
             if (measured := metrics[rate][key]) is not None:
                 said[name + when] = _rate(measured, "images" if key == "images" else "parts")
-    return said
+    return said | _decided(metrics.get("decided"))
+
+
+def _decided(once: Mapping[str, Any] | None) -> dict[str, str]:
+    """The rates of parts that are decided on once, by all their photographs; nothing where photographs decide."""
+    if once is None:
+        return {}
+    how = f"Parts decided by their {once['decided_by']}"
+    named = (
+        ("false_reject_rate", "good ones rejected"),
+        ("escape_rate", "escaped"),
+        ("escape_rate_after_review", "escaped after review"),
+    )
+    return {f"{how}, {words}": _rate(once[key], "parts") for key, words in named}
 
 
 def _rejects(rate: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalib_lite.calibration import menu_words
-from anomalib_lite.calibration.statement import percent_down, percent_up, remedy
+from anomalib_lite.calibration.statement import percent_down, percent_up, remedy, subject
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
@@ -153,7 +153,8 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     bound = percent_up(calibration.reject.bound)
     word = "approximately, at" if calibration.approximate else "certified at"
     word = "on simulations, at" if calibration.simulated else word
-    tiles = [(f"≤ {bound}", f"of good {unit} rejected, {word} {percent_down(calibration.confidence)} confidence")]
+    counted = f"of {subject(calibration)} rejected, {word} {percent_down(calibration.confidence)} confidence"
+    tiles = [(f"≤ {bound}", counted)]
     if report.purpose == "predict":
         return tiles + [(str(counts[verdict]), f"{verdict}, of {len(report.rows)} images") for verdict in Verdict]
     good = [row for row in report.rows if row.label == "good" and row.score is not None]

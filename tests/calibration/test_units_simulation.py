@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,8 @@ from anomalib_lite.edge.manifest import Per
 Floats = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, int], Floats]
 
-ASKED, CONFIDENCE, PHOTOGRAPHS, NEW_PARTS = 0.05, 0.95, 3, 100_000
+ASKED, CONFIDENCE, PHOTOGRAPHS = 0.05, 0.95, 3
+NEW_PARTS = 250  # to a repetition: their share above a threshold must be surer than the share of repetitions
 SIZES = (30, 59, 120, 299)
 
 
@@ -54,24 +55,27 @@ UNITS: dict[Per, Callable[[Floats], Floats]] = {
 }
 
 
-class World(NamedTuple):
+@dataclass
+class World:
     """Many calibrations of the same size, and what happens to new parts."""
 
     scores: Floats  # (repetitions, parts, photographs)
-    new: Floats  # (NEW_PARTS, photographs)
+    new: Floats  # (new parts, photographs): as many as the true rates take
+    ranked: dict[Per, tuple[Floats, Floats]] = field(default_factory=dict)  # the values of both, ascending
 
     @classmethod
     def of(cls, draw: Draw, n: int, repetitions: int, seed: int) -> World:
         rng = np.random.default_rng([seed, n])
         scores = draw(rng, repetitions * n).reshape(repetitions, n, PHOTOGRAPHS)
-        return cls(scores, draw(rng, NEW_PARTS))
+        return cls(scores, draw(rng, NEW_PARTS * repetitions))
 
     def rates(self, per: Per, rank: int) -> Floats:
         """The true rate of each calibration at s_(n - rank), as it is stored."""
-        values = np.sort(UNITS[per](self.scores), axis=1)
+        if per not in self.ranked:
+            self.ranked[per] = np.sort(UNITS[per](self.scores), axis=1), np.sort(UNITS[per](self.new))
+        values, new = self.ranked[per]
         base = values[:, values.shape[1] - 1 - rank]
         stored = base + TOLERANCE * np.maximum(np.abs(base), base - values[:, 0])
-        new = np.sort(UNITS[per](self.new))
         return np.asarray(1 - np.searchsorted(new, stored, side="right") / len(new))
 
 

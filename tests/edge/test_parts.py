@@ -169,3 +169,17 @@ def test_predict_on_a_table_takes_its_parts(median_path: Path, parts: Path, tmp_
 def test_a_model_that_decides_on_photographs_gives_no_verdict_on_parts(model_path: Path, parts: Path) -> None:
     with pytest.raises(ConfigError, match="its bound is about photographs: leave out --group"):
         predict(of(model_path, "photograph"), [parts / "test/good"], group=GROUP)
+
+
+def test_an_evaluation_counts_parts_that_are_decided_once(
+    median_path: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("evaluate", median_path, parts, "--group", GROUP, "--out", tmp_path / "out") == 0
+    said = capsys.readouterr()
+    assert "parts decided by their median, good ones rejected" in said.out
+    assert "only the figures of parts that are decided once are what the bound is about" in said.err
+    once = json.loads((tmp_path / "out/metrics.json").read_text())["decided"]
+    assert (once["decided_by"], once["errors"]) == ("median", 0)
+    assert (once["false_reject_rate"]["n"], once["escape_rate"]["n"]) == (10, 10)
+    assert once["escape_rate"]["low"] <= once["escape_rate"]["value"] <= once["escape_rate"]["high"]
+    assert "Parts decided by their median, escaped" in (tmp_path / "out/report.html").read_text()

@@ -107,5 +107,5 @@ def test_defects_lie_where_is_inspected_and_on_the_object() -> None:
 
 
 def test_sizes_grow_with_the_image() -> None:
-    assert sizes(picture(0, size=48)) == (2.0, 12.0)
-    assert sizes(np.zeros((2048, 3000, 1))) == (20.48, 512.0)
+    assert sizes(picture(0, size=48)) == pytest.approx((2, 14.4))
+    assert sizes(np.zeros((2000, 3000, 1))) == pytest.approx((30, 600))

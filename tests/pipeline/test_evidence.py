@@ -161,7 +161,12 @@ def test_kinds_that_a_training_makes_up_are_left_out(
 ) -> None:
     asked: list[evidence.Taking] = []
     real = evidence.take
-    monkeypatch.setattr(evidence, "take", lambda taking, scored: (asked.append(taking), real(taking, scored))[1])
+
+    def take(taking: evidence.Taking, scored: Any) -> evidence.Evidence:
+        asked.append(taking)
+        return real(taking, scored)
+
+    monkeypatch.setattr(evidence, "take", take)
     train(parts, tmp_path / "model", detector="planter")
     assert asked[0].kinds == ["scratch", "warp", "ring", "stain"]
     record = taken(tmp_path / "model")

@@ -109,7 +109,8 @@ def _beside(framing: Framing, aligned: Alignment, reference: NDArray[Any]) -> Pa
         raise not_seen(seen, framing.pose.least) if framing.pose else _covers_too_little(seen)
     narrowed = framing.within(aligned.valid)
     matched = match_light(aligned.pixels, reference, aligned.valid)
-    return Pair(narrowed.frames(matched), narrowed.frames(reference), narrowed, reference, matched, aligned, seen)
+    shown = np.where(aligned.valid[..., None], matched, reference)  # else black would show beside what is out of view
+    return Pair(narrowed.frames(shown), narrowed.frames(reference), narrowed, reference, matched, aligned, seen)
 
 
 def _covers_too_little(share: float) -> ImageError:
