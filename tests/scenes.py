@@ -35,7 +35,7 @@ def wrong_scenes(pixels: Pixels, random: np.random.Generator, product: Pixels, m
 
 def lit(pixels: Pixels, gain: float, random: np.random.Generator, noise: float = 1.0) -> Pixels:
     """The same under another lamp, with noise of the camera, a standard deviation in grey levels."""
-    return np.clip(np.rint(pixels * gain + random.normal(0, noise, pixels.shape)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(pixels * gain + random.normal(0, noise, pixels.shape)), 0, 255), np.uint8)
 
 
 def blurred(pixels: Pixels, radius: float) -> Pixels:
