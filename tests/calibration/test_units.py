@@ -109,5 +109,5 @@ def test_a_part_of_which_the_gate_refused_one_photograph() -> None:
     images = photographs()
     refused = [ScoredImage(one.image, one.group, math.inf, math.inf) if one.score == 139 else one for one in images]
     for per in ("part", "part-mean", "part-median"):
-        made = calibrate(refused, ONE_PERCENT, grouped=True, per=per)  # type: ignore[arg-type]
+        made = calibrate(refused, ONE_PERCENT, grouped=True, per=per)
         assert made.refused == 1, "as inspect_part calls it ERROR"
