@@ -35,7 +35,7 @@ def wrong_scenes(pixels: Pixels, random: np.random.Generator, product: Pixels, m
 
 def lit(pixels: Pixels, gain: float, random: np.random.Generator, noise: float = 1.0) -> Pixels:
     """The same under another lamp, with noise of the camera, a standard deviation in grey levels."""
-    return np.clip(np.rint(pixels * gain + random.normal(0, noise, pixels.shape)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(pixels * gain + random.normal(0, noise, pixels.shape)), 0, 255), np.uint8)
 
 
 def blurred(pixels: Pixels, radius: float) -> Pixels:
@@ -47,7 +47,7 @@ def belt(pixels: Pixels, random: np.random.Generator) -> Pixels:
     """A plain surface of the colour at the border of the image, unevenly lit."""
     edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).mean(0)
     light = np.linspace(0.9, 1.1, pixels.shape[1])[None, :, None]
-    return np.clip(np.rint(edge * light + random.normal(0, 2, pixels.shape)), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(edge * light + random.normal(0, 2, pixels.shape)), 0, 255), np.uint8)
 
 
 def fitted(pixels: Pixels, height: int, width: int, channels: int) -> Pixels:

@@ -21,10 +21,19 @@ def places(tmp_path: Path, model_path: Path) -> Places:
     return Places(tmp_path / "data", tmp_path / "model", model_path, tmp_path)
 
 
+REFUSED = (1, 2, 6)  # lines with pictures that a gate refuses: noise that is made a JPEG file, a ramp that is turned
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.line}: {case.what}")
 def test_what_happens_now(
-    case: Case, places: Places, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    case: Case,
+    places: Places,
+    ungated_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    if case.line in REFUSED:
+        places = places._replace(model=ungated_path)
     message = run(case, places, capsys, monkeypatch)
     if case.code:
         assert re.search(MENDING, message, re.IGNORECASE), message

@@ -186,7 +186,7 @@ def test_node_refuses_what_it_cannot_run(javascript: Path, camera: Path, model_p
 def test_javascript_sees_in_whole_images_what_python_sees(tmp_path: Path) -> None:
     """Statistics to 12 digits, of grey and colour, of 8 and 16 bits, of images smaller and larger than a band."""
     need(shutil.which("node"), "node: apt-get install nodejs")
-    random, asked, wanted = np.random.default_rng(3), [], []
+    random, asked, wanted = np.random.default_rng(3), list[list[Any]](), list[dict[str, float]]()
     for size in ((1, 1), (5, 19), (8, 8), (70, 90), (303, 517), (1100, 900)):
         for dtype, channels in ((np.uint8, 1), (np.uint8, 3), (np.uint16, 1)):
             white = float(np.iinfo(dtype).max)

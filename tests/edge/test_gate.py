@@ -17,6 +17,7 @@ from scenes import fitted, lit, slice_of_a_head, wrong_scenes
 from anomalib_lite.config import GateConfig
 from anomalib_lite.data import DataSet, Sample, Survey, find, look, survey
 from anomalib_lite.edge import bundle
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.gate import WORDS, Gate, said, statistics
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.appearance import appearance
@@ -159,7 +160,7 @@ def test_a_refused_image_is_an_error_everywhere(model_path: Path, parts: Path, t
         save(tmp_path / f"test/{name}/part91_0.png", picture(2, defect=name == "dent"))
     seen: list[Any] = []
     done = predict(model, [tmp_path / "test"], out=tmp_path / "out", each=seen.append)
-    assert (done.counts["ERROR"], done.counts["OK"], done.counts["NG"]) == (2, 1, 1)
+    assert [done.counts[one] for one in (Verdict.ERROR, Verdict.OK, Verdict.NG)] == [2, 1, 1]
     refused = [one for one in seen if one.verdict == "ERROR"]
     assert {one.error_code for one in refused} == {"not_alike"}
     assert all(one.score is None and "darker than any of the training: mean" in one.error for one in refused)

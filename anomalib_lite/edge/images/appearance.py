@@ -109,7 +109,8 @@ def _typical(differences: Pixels) -> float:
     """Mean over two thirds of the bands (n, rows, columns), those with the smallest; 0 where they have no columns."""
     sums = np.sort(differences.sum(axis=(1, 2), dtype=_wide(differences)))
     kept = sums[: -(-2 * len(sums) // 3)]
-    return float(kept.sum()) / max(len(kept) * differences.shape[1] * differences.shape[2], 1)
+    count = len(kept) * int(differences.shape[1]) * int(differences.shape[2])
+    return float(kept.sum()) / max(count, 1)
 
 
 def _levels(plane: Pixels) -> tuple[float, float, float, float, float]:
