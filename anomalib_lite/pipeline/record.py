@@ -57,8 +57,7 @@ def describe(
         gate: What is not judged.
         evidence: What it finds of planted defects.
     """
-    config = plan.config.model_dump(mode="json")
-    config["options"] = plan.options.model_dump(mode="json")
+    config = plan.config.model_dump(mode="json") | {"options": plan.options.model_dump(mode="json")}
     goldens = plan.goldens
     return Manifest(
         created=now(),
