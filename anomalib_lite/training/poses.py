@@ -48,7 +48,7 @@ def with_pose(
         return intake, []
     chosen = [samples[place] for place in np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).astype(int))]
     placed = [one for sample in chosen if (one := _placed(intake, sample)) is not None]
-    reach = "any" if info.pose == "learnt" else info.pose
+    reach: str = "any" if info.pose == "learnt" else info.pose
     if info.pose == "learnt" and placed and not simulated:
         reach = least([one.movement for one in placed]).name
     for one in placed:
