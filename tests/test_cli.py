@@ -104,7 +104,7 @@ def test_no_plugins_means_none(capsys: pytest.CaptureFixture[str], monkeypatch: 
 
 def test_from_images_to_a_verdict(parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = tmp_path / "model"
-    size = ("--set", "image.height=48", "--set", "image.width=48")
+    size = ("--per", "part", "--set", "image.height=48", "--set", "image.width=48")
     assert (
         call("train", "gauss", parts, "--out", model, "--group", r"part(\d+)", "--max-false-reject", "5%", *size) == 0
     )

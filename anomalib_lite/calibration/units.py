@@ -85,5 +85,6 @@ def _lot(name: str, seed: int) -> bytes:
 
 
 def joined(part: Sequence[ScoredImage], value: Value, per: Per) -> float:
-    """The one value of a part."""
-    return edge_parts.joined(list(map(value, part)), per)
+    """The one value of a part; infinite where the gate refused any of its photographs, since such a part is ERROR."""
+    values = list(map(value, part))
+    return math.inf if math.inf in values else edge_parts.joined(values, per)

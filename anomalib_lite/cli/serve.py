@@ -67,9 +67,9 @@ def serve(
     loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = options.golden_image(golden, loaded, "--golden")
     following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
-    console.notes(filter(None, [following.why_not]))
     app = application(loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed, following=following)
     with door.listen(host, port) as opened:
         shown = f"[{host}]" if ":" in host else host
         console.say(f"serving http://{shown}:{port}/inspect  ({loaded.model_id})")
+        console.notes(filter(None, [following.why_not]))
         door.server(app).run(sockets=[opened])

@@ -41,7 +41,7 @@ class Alarm:
         return (
             f"drift: since part {self.since:,}{when} scores are {'higher' if self.higher else 'lower'} than before, "
             f"seen after {self.at:,} parts. Without a change that is said of at most one line in {ALARM:.0f}. The "
-            "bound no longer holds: look at light, camera and parts, and calibrate anew on parts that are good."
+            "bound may no longer hold: look at light, camera and parts, and calibrate anew on parts that are good."
         )
 
 

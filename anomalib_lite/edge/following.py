@@ -28,6 +28,7 @@ class Following:
     drift: Drift
     group: re.Pattern[str] | None = None  # its first parentheses tell the part by the name of an image
     why_not: str = ""
+    origin: str = ""  # the model that it was exported from: its results count, too
     _recent: dict[str, None] = field(default_factory=dict, repr=False)
 
     @classmethod
@@ -47,7 +48,13 @@ class Following:
         why_not = UNKNOWN if not once and group is None else ""
         if not good:
             why_not = "drift is not followed: this model does not record the scores of its single images; train it anew"
-        return cls(model_id, Drift(good, model_id), pattern(group), why_not)
+        exported = manifest.exported
+        origin = exported.origin if exported is not None and exported.int8 is None else ""
+        return cls(model_id, Drift(good, model_id), pattern(group), why_not, origin)
+
+    def counts(self, row: Mapping[str, Any]) -> bool:
+        """Whether a row is of this model, whatever its score."""
+        return row.get("model_id") in (self.model_id, self.origin or self.model_id)
 
     def add(self, row: Mapping[str, Any]) -> Alarm | None:
         """A result as a row; the alarm where this one raises it.
@@ -56,7 +63,7 @@ class Following:
         """
         score = row.get("score")
         measured = isinstance(score, (int, float)) and math.isfinite(score)
-        if self.why_not or row.get("model_id") != self.model_id or not measured:
+        if self.why_not or not self.counts(row) or not measured:
             return None
         if self.group is not None and self._seen(str(row.get("image"))):
             return None

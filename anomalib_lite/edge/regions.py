@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.growing import grown, halves, in_map
 from anomalib_lite.edge.manifest import RegionsRecord
 
 MAX_REGIONS = 100
@@ -101,7 +102,7 @@ def find_regions(
         rules: Which parts are one region, which are left out, and the margin around each; in source pixels.
     """
     scale = (source_width / mask.shape[1], source_height / mask.shape[0])
-    reach = _in_map(rules.merge, scale)
+    reach = in_map(rules.merge, scale)
     rows, starts, stops = runs = _runs(mask)
     numbers, count = _joined(runs, mask, reach) if any(reach) else _components(runs)
     if count == 0:
@@ -118,7 +119,7 @@ def find_regions(
     found = []
     for number in order:
         mine = by_number[bounds[number] : bounds[number + 1]]
-        own = _widened((rows[mine], starts[mine], stops[mine]), mask.shape, reach, _in_map(rules.margin, scale))
+        own = _widened((rows[mine], starts[mine], stops[mine]), mask.shape, reach, in_map(rules.margin, scale))
         found.append(_region(own, float(areas[number]), float(peaks[number]), scale))
     return tuple(found)
 
@@ -141,18 +142,13 @@ def peak_region(
     box = np.arange(ys[0], ys[-1] + 1)
     runs = (box, np.full(len(box), xs[0]), np.full(len(box), xs[-1] + 1))
     scale = (source_width / anomaly_map.shape[1], source_height / anomaly_map.shape[0])
-    runs = _widened(runs, anomaly_map.shape, (0, 0), _in_map(rules.margin, scale))
+    runs = _widened(runs, anomaly_map.shape, (0, 0), in_map(rules.margin, scale))
     return _region(runs, float(np.count_nonzero(inside)), float(peak), scale, fallback=True)
-
-
-def _in_map(pixels: float, scale: tuple[float, float]) -> tuple[int, int]:
-    """A length in source pixels as (columns, rows) of the map."""
-    return round(pixels / scale[0]), round(pixels / scale[1])
 
 
 def _joined(runs: Runs, mask: NDArray[np.bool_], reach: tuple[int, int]) -> tuple[NDArray[np.intp], int]:
     """The region of each run where parts that lie at most `reach` (columns, rows) apart are one; and their count."""
-    labels, _ = label(_grown(mask, _halves(reach)))
+    labels, _ = label(grown(mask, halves(reach)))
     numbers = labels[runs[0], runs[1]]
     known, compact = np.unique(numbers, return_inverse=True)
     return compact, len(known)
@@ -168,28 +164,12 @@ def _widened(runs: Runs, shape: tuple[int, ...], reach: tuple[int, int], margin:
         return runs
     top, left = int(rows[0]), int(starts.min())
     inside = _filled(runs, top, left, (int(rows[-1]) + 1 - top, int(stops.max()) - left))
-    inside = _grown(inside, _halves(reach)) if any(reach) else inside
+    inside = grown(inside, halves(reach)) if any(reach) else inside
     around = [(min(margin[1], top), margin[1]), (min(margin[0], left), margin[0])]
-    inside = _grown(np.pad(inside, around), ((margin[0], margin[0]), (margin[1], margin[1])))
+    inside = grown(np.pad(inside, around), ((margin[0], margin[0]), (margin[1], margin[1])))
     top, left = top - around[0][0], left - around[1][0]
     rows, starts, stops = _runs(inside[: shape[0] - top, : shape[1] - left])
     return rows + top, starts + left, stops + left
-
-
-def _halves(reach: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(before, after) along columns and rows: two parts that both grow so meet where they lie `reach` apart."""
-    return (reach[0] // 2, reach[0] - reach[0] // 2), (reach[1] // 2, reach[1] - reach[1] // 2)
-
-
-def _grown(mask: NDArray[np.bool_], by: tuple[tuple[int, int], tuple[int, int]]) -> NDArray[np.bool_]:
-    """A mask (h, w) with all that lies within (before, after) pixels of it, along columns and along rows."""
-    for axis, (before, after) in ((1, by[0]), (0, by[1])):
-        length = mask.shape[axis]
-        total = np.insert(np.cumsum(mask, axis=axis, dtype=np.int32), 0, 0, axis=axis)
-        place = np.arange(length)
-        last, first = np.minimum(place + before + 1, length), np.maximum(place - after, 0)
-        mask = total.take(last, axis) > total.take(first, axis)
-    return mask
 
 
 def _region(runs: Runs, area: float, peak: float, scale: tuple[float, float], *, fallback: bool = False) -> Region:

@@ -60,7 +60,7 @@ def monitor(
         following.add(row)
         if drift.parts > before:
             points.append(Point(row["score"], drift.value))
-    if others := sum(row.get("model_id") != following.model_id for row in rows):
+    if others := sum(not following.counts(row) for row in rows):
         told.append(f"{others:,} rows of other models are passed over")
     if not points:
         raise DataError(

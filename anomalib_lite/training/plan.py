@@ -110,9 +110,8 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     config, framing, region = framed(info, config, found, _golden_shapes(goldens, looked if compares else []))
     choice = choose(good, found.usable, config, lot=info.fit_on == "unlabelled")
     intake = Intake(framing, replace(opener, limits=Limits.of(config.image.max_pixels)), goldens, compares)
-    if info.align:
-        intake, told = with_pose(intake, [*choice.fit, *choice.held_out], info, simulated=bool(request.simulate))
-        dataset = replace(dataset, notes=[*dataset.notes, *told])
+    intake, told = with_pose(intake, [*choice.fit, *choice.held_out], info, simulated=bool(request.simulate))
+    dataset = replace(dataset, notes=[*dataset.notes, *told])
     return Plan(
         request=request,
         info=info,

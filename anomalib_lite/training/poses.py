@@ -36,7 +36,7 @@ def with_pose(
     """The intake with what is known of poses, and what there is to say of it.
 
     Args:
-        intake: That of a detector that aligns.
+        intake: As it is where the detector does not align.
         samples: Good images.
         info: The detector, with what it says of poses.
         simulated: Whether the images are: they say nothing of the camera.
@@ -44,9 +44,11 @@ def with_pose(
     Raises:
         ConfigError: Good images are moved further than the detector is told.
     """
+    if not info.align:
+        return intake, []
     chosen = [samples[place] for place in np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).astype(int))]
     placed = [one for sample in chosen if (one := _placed(intake, sample)) is not None]
-    reach = "any" if info.pose == "learnt" else info.pose
+    reach: str = "any" if info.pose == "learnt" else info.pose
     if info.pose == "learnt" and placed and not simulated:
         reach = least([one.movement for one in placed]).name
     for one in placed:

@@ -134,6 +134,7 @@ def prepared(parts: Path, model_path: Path, tmp_path_factory: pytest.TempPathFac
     (folder / "settings.yaml").write_text("detector: inpainting\noptions:\n  cells: [8]\n  widths: [8, 8]\n")
     shutil.copytree(model_path, folder / "model")
     assert call("export", str(folder / "model"), "--out", str(folder / "part.zip")) == 0
+    assert call("predict", str(folder / "model"), str(folder / "new_images"), "--out", str(folder / "results")) == 0
     (folder / "incoming").mkdir()
     return folder
 

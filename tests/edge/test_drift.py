@@ -195,13 +195,13 @@ def test_monitor_says_what_is_wrong_with_results(
 
 
 @pytest.fixture
-def incoming(model_path: Path, tmp_path: Path) -> tuple[Model, Path]:
-    """Forty photographs of as many parts under another light."""
+def incoming(ungated_path: Path, tmp_path: Path) -> tuple[Model, Path]:
+    """Sixty photographs of as many parts under another light."""
     folder = tmp_path / "incoming"
     folder.mkdir()
     for part in range(60):
         save(folder / f"part{part:03}.png", np.clip(picture(part) * 0.5, 0, 255).astype(np.uint8))
-    return Model(model_path), folder
+    return Model(ungated_path), folder
 
 
 def watched(model: Model, folder: Path) -> tuple[Following, list[str]]:
@@ -210,6 +210,22 @@ def watched(model: Model, folder: Path) -> tuple[Following, list[str]]:
         for _ in range(3):
             list(watcher.step())
         return following, watcher.remarks()
+
+
+def test_serve_tells_of_drift_in_its_metrics(incoming: tuple[Model, Path]) -> None:
+    serve = pytest.importorskip("anomalib_lite.pipeline.serve", exc_type=ImportError)
+    model, folder = incoming
+    metrics = serve.Metrics(model.model_id, Following.of(model.bundle.manifest, model.model_id, r"part(\d+)"))
+    quiet = serve.Metrics(model.model_id, Following.of(model.bundle.manifest, model.model_id))
+    for path in sorted(folder.iterdir()):
+        result = model.inspect(path)
+        metrics.add(result)
+        quiet.add(result)
+    gauges = dict(line.split() for line in metrics.text().splitlines() if line.startswith("anomalib_lite_drift_"))
+    assert gauges["anomalib_lite_drift_alarm"] == "1"
+    assert gauges["anomalib_lite_drift_since_part"] == "1"
+    assert float(gauges["anomalib_lite_drift_parts"]) == 60
+    assert "drift" not in quiet.text()  # photographs of unknown parts tell nothing
 
 
 def test_watch_tells_of_drift_and_knows_it_after_a_restart(incoming: tuple[Model, Path]) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from anomalib_lite.edge.golden.correlation import by_correlation, maximised, rival, settled, smallest
 from anomalib_lite.edge.golden.matching import MIN_SPREAD, Pose, alignment_failed, first_guesses, guided
 from anomalib_lite.edge.golden.reach import ANY, Reach
-from anomalib_lite.edge.golden.views import Matrix, View, corners, opencv, scaling, transformed
+from anomalib_lite.edge.golden.views import REFINED_SIDE, Matrix, View, corners, opencv, scaling, transformed
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ImageError
 
@@ -32,6 +32,8 @@ SLIGHTLY = 0.01  # of that share: a refinement that loses more has gone astray
 LEAST_COVERED = 0.25  # share of a place that the image must cover to be compared
 STEEP = 24  # change of grey over two pixels that tells where something lies
 BORDER = 2  # pixels at the edge of what is covered that are not trusted
+LONGEST = 16 * REFINED_SIDE  # pixels: a reduced pixel is then 16 of the image
+SLIMMEST = 38  # times as long as wide: hardly anything is left of the width of a longer image when it is reduced
 SMALLEST = 32  # pixels: least side of an image that can be aligned
 
 
@@ -82,12 +84,25 @@ def align(image: View, golden: View, reach: Reach = ANY) -> Alignment:
             raise alignment_failed(f"the {name} is smaller than {SMALLEST} pixels")
     if image.pixels.shape == golden.pixels.shape and np.array_equal(image.pixels, golden.pixels):
         return _aligned(image, golden, np.eye(3), 0.0, 0)
+    for name, view in (("image", image), ("golden image", golden)):
+        if told := _too_long(*view.pixels.shape[:2]):
+            raise alignment_failed(f"the {name} is {told}; cut both alike before they are compared")
     first, *others = _homographies(image, golden, reach)
     found = _aligned(image, golden, *first)
     for other in others:
         with suppress(ImageError):
             return replace(found, rival=_aligned(image, golden, *other))
     return found
+
+
+def _too_long(height: int, width: int) -> str:
+    """What is wrong with an image that is reduced so far that its pose is not known to two pixels; empty if nothing."""
+    longest, shortest = max(height, width), min(height, width)
+    if longest > LONGEST:
+        return f"{width} x {height} pixels, and aligned to two pixels are at most {LONGEST:,} along a side"
+    if longest > SLIMMEST * shortest:
+        return f"{width} x {height} pixels, and aligned are at most {SLIMMEST} times as long as wide"
+    return ""
 
 
 def _aligned(image: View, golden: View, homography: Matrix, residual: float, inliers: int) -> Alignment:

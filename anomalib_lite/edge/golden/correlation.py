@@ -41,7 +41,10 @@ def smallest(image: View, golden: View, shift: float) -> Pose:
         moved = _nearest(matrix, image.small, golden.small, shift, worth)
         if moved is None and worth == CLEAR_GAIN:
             break
-        matrix = coarsely(matrix if moved is None else moved, image, golden)
+        matrix = matrix if moved is None else moved
+        turned = coarsely(matrix, image, golden)
+        if _explained(turned, image.small, golden.small) > _explained(matrix, image.small, golden.small) + CLEAR_GAIN:
+            matrix = turned  # else a defect beside stripes would draw it away
     return Pose(matrix, residual=0.0, inliers=0, rigid=False, doubtful=True)
 
 
@@ -52,6 +55,16 @@ def by_correlation(first: Matrix, image: View, golden: View) -> Pose:
     if _elsewhere(matrix, image.small, golden.small, DISTINCT_GAP, SETTLED_SHARE) is not None:
         raise alignment_failed("it looks as alike where it is moved along itself, and features do not tell")
     return Pose(matrix, residual=0.0, inliers=0, rigid=True, doubtful=True)
+
+
+def _explained(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8]) -> float:
+    """Correlation of two images in a pose, over what one covers of the other."""
+    cv2 = opencv()
+    size = (golden.shape[1], golden.shape[0])
+    covered = cv2.warpPerspective(np.ones_like(image), matrix, size, flags=cv2.INTER_NEAREST) > 0
+    pair = [one[covered].astype(np.float32) for one in (cv2.warpPerspective(image, matrix, size), golden)]
+    first, second = (one - one.mean() if len(one) else one for one in pair)
+    return float(first @ second) / max(1.0, float(np.sqrt((first @ first) * (second @ second))))
 
 
 def rival(pose: Matrix, image: View, golden: View, shift: float) -> Matrix | None:

@@ -199,7 +199,7 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
     if version > (known := _needed(data)):
         raise ModelError(
             f"{path}: manifest schema {version} is newer than {known}, for nothing that is known here makes it so "
-            "(guards, options of readers, gate.enabled, framing.pose): upgrade anomalib-lite."
+            "(guards, options of readers, calibration.per, gate.enabled, framing.pose): upgrade anomalib-lite."
         )
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")

@@ -12,7 +12,7 @@ from anomalib_lite.edge.golden import alignment, views
 from anomalib_lite.edge.golden.alignment import align
 from anomalib_lite.edge.golden.light import match_light
 from anomalib_lite.edge.golden.matching import alignment_failed
-from anomalib_lite.edge.golden.reach import ANY
+from anomalib_lite.edge.golden.reach import ANY, SMALL
 from anomalib_lite.edge.golden.views import View, scaling, transformed
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.errors import ImageError
@@ -127,9 +127,18 @@ def test_stripes_do_not_slide_along_themselves(monkeypatch: pytest.MonkeyPatch) 
     views = View(image[..., None]), View(golden[..., None])
     found = align(*views)
     assert corner_error(found.homography, np.eye(3), golden.shape) < 0.5  # the smallest movement explains it
-    assert found.rival is None
+    assert align(*views, SMALL).rival is None  # which knows that no camera moves so far
     with pytest.raises(ImageError) as caught:
         alignment._by_any_means(*views, ANY, alignment_failed("no small movement explains it"))
+    assert caught.value.code == "alignment_failed"
+
+
+@pytest.mark.parametrize("shape", [(200, 15_400), (33_000, 900), (40, 1_560)])
+def test_a_strip_whose_pose_would_not_be_known_to_two_pixels_is_refused(shape: tuple[int, int]) -> None:
+    golden = np.zeros((*shape, 1), np.uint8)
+    golden[10:20, 10:30] = 200
+    with pytest.raises(ImageError, match="cut both alike") as caught:
+        align(View(np.roll(golden, 1, 1)), View(golden))
     assert caught.value.code == "alignment_failed"
 
 
