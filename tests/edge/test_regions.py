@@ -209,7 +209,7 @@ def test_the_peak_is_in_its_box(anomaly_map: NDArray[np.float32]) -> None:
 # ---- what the model says of regions: margin, merge
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(masks, st.integers(0, 4))
 def test_regions_are_those_whose_pixels_lie_no_further_apart_than_asked(mask: Mask, merge: int) -> None:
     near = [(y, x) for y in range(-merge - 1, merge + 2) for x in range(-merge - 1, merge + 2)]
@@ -224,7 +224,7 @@ def test_regions_are_those_whose_pixels_lie_no_further_apart_than_asked(mask: Ma
     assert len(find(mask, rules=RegionsRecord(merge=merge))) == min(groups, regions.MAX_REGIONS)
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(masks, st.integers(0, 4), st.integers(0, 4))
 def test_boxes_are_those_of_the_parts_and_the_margin_within_the_image(mask: Mask, merge: int, margin: int) -> None:
     bare = find(mask, rules=RegionsRecord(merge=merge))
