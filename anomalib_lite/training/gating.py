@@ -17,7 +17,7 @@ from anomalib_lite.edge.manifest import GateRecord, ImageSpec
 MARGIN = 0.35  # of the range that the images of the fit span, on either side
 FEW = 8  # parts: with as many, margins are twice as wide; with n, 1 + FEW / n times
 WIDE = 20  # parts, below which it is said that the limits are wide
-COMPARED = ("brightness", "detail", "blur", "grain")  # of images that are compared with their own golden one
+COMPARED = ("brightness", "blur", "grain")  # of images that are compared with their own golden one
 
 
 class Scale(NamedTuple):

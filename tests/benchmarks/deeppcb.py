@@ -171,7 +171,8 @@ def predicted(result: Result, model: Model, image: Pixels, factors: Iterable[flo
         else:
             mask = decision.above(result.anomaly_map, factor * model.thresholds.map_reject)
             rules = model.bundle.manifest.regions
-            yield [_box(one) for one in find_regions(result.anomaly_map, mask, *image.shape[:2], rules=rules)]
+            height, width = image.shape[:2]
+            yield [_box(one) for one in find_regions(result.anomaly_map, mask, height, width, rules)]
 
 
 def _box(region: Region) -> Box:

@@ -37,7 +37,7 @@ STRICT_VERSION = 2  # likewise, since these would not heed options, guards and p
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
-OF_THE_TIME = ("created", "calibrated")
+OF_THE_TIME = ("created", "calibrated", "evidence")  # how much is planted depends on how long it takes
 ABSENT_IF_NONE = ("calibrated", "exported", "evidence")
 
 
