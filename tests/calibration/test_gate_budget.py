@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from anomalib_lite.calibration import menu
 from anomalib_lite.calibration.binomial import bound_of_maximum
 
 REPETITIONS = 4000
-SCORES = {
+Draw = Callable[[np.random.Generator, tuple[int, ...]], NDArray[np.float64]]
+SCORES: dict[str, tuple[Draw, Callable[[float], float]]] = {
     "uniform": (lambda random, size: random.random(size), lambda level: level),
     "exponential": (lambda random, size: random.exponential(1.0, size), lambda level: -math.expm1(-level)),
 }
