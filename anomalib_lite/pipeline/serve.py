@@ -50,6 +50,7 @@ class Row(BaseModel):
     error_code: str | None
     error: str | None
     note: str
+    seen: float | None
 
 
 class Metrics:
