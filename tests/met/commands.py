@@ -21,7 +21,7 @@ from met.case import CALIBRATE, CHECK, EVALUATE, GROUP, PREDICT, TRAIN, Case, Pl
 
 RESULTS = ("--out", "HERE/results")
 LONG = "x" * 248 + ".png"
-ONE_LINE = r"^At most .* of which 30 % are held out\.$"
+ONE_LINE = r"^At most .* 299 held-out images are needed: .*\.$"
 INT8 = ("export", "MODEL", "--int8", "--data", "DATA", *GROUP, "--out", "HERE/part_int8.zip")
 WATCH = ("watch", "MODEL", "DATA", "--settle", "0.05")
 

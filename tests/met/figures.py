@@ -100,7 +100,7 @@ CASES = [
          ("in the same proportions (1 to 4 images each, median 2); safe is at most 1 image each",)),
     Case(27, "equal photographs", unequal(2, 2, 2, 2, 2, 2), CALIBRATE, 0, ("2 images each: fewer images per part",),
          ("in the same proportions",)),
-    Case(27, "unequal photographs, trained", unequal(1, 3, 2, 4, 1, 2, 3, 1), (*TRAIN, *GROUP), 0,
+    Case(27, "unequal photographs, trained", unequal(1, 3, 2, 4, 1, 2, 3, 1), (*TRAIN, *GROUP, "--per", "part"), 0,
          ("in the same proportions", "safe is at most")),
     Case(27, "an outlier", with_an_outlier,
          (*CALIBRATE, "--max-false-reject", "30%", "--review", "40%", "--all-good"), 0, ("model",),
