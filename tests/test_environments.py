@@ -38,7 +38,7 @@ def test_the_base_package_predicts_evaluates_calibrates_and_verifies(
     run("export", model, "--out", tmp_path / "part.zip")
     refused = environment.run("anomalib-lite", "serve", tmp_path / "part.zip", cwd=tmp_path, code=2)
     assert "pip install 'anomalib-lite[serve]'" in refused.err
-    sized = ("export", model, "--out", "sized.zip", "--source-size", "90x90")
+    sized = ("export", model, "--out", "sized.zip", "--source-size", "50x50")
     assert "pip install 'anomalib-lite[train]'" in environment.run("anomalib-lite", *sized, cwd=tmp_path, code=2).err
 
 
