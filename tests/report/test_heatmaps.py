@@ -40,9 +40,9 @@ def test_pictures_are_the_same_in_bands_of_any_height(channels: int, monkeypatch
 
 
 def test_a_very_large_image_is_drawn_smaller_with_its_outline_in_place(
-    model_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ungated_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = Model(model_path)
+    model = Model(ungated_path)
     seen = model.look(np.ascontiguousarray(np.kron(picture(1, defect=True), np.ones((5, 4, 1), np.uint8))))
     assert seen.result.regions
     assert seen.pixels is not None
@@ -76,10 +76,10 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000)
 
 
 @pytest.mark.slow
-def test_a_heat_map_of_sixteen_megapixels_takes_little_memory(model_path: Path, tmp_path: Path) -> None:
+def test_a_heat_map_of_sixteen_megapixels_takes_little_memory(ungated_path: Path, tmp_path: Path) -> None:
     """It took 65 bytes for each pixel."""
     need(sys.platform == "linux", "ru_maxrss is in kilobytes on Linux alone")
-    command = [sys.executable, "-c", DRAW, str(model_path), str(tmp_path / "drawn.png")]
+    command = [sys.executable, "-c", DRAW, str(ungated_path), str(tmp_path / "drawn.png")]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert float(done.stdout) < 25 * 16
 
