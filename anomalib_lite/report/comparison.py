@@ -7,11 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from anomalib_lite.edge import disk
-from anomalib_lite.edge.quoting import visible
 from anomalib_lite.metrics.ranking import Rank
+from anomalib_lite.report.templating import template
 from anomalib_lite.version import __version__
 
 COLUMNS = ("detector", "image AUROC", "95 % interval", "behind the best", "pixel AP", "AUPRO", "escaped images",
@@ -67,14 +65,7 @@ def write(path: Path, data: str, lines: Sequence[Line], failed: Mapping[str, str
     Raises:
         OSError: The disk does not take it.
     """
-    environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    page = environment.get_template("comparison.html").render(
+    page = template("comparison.html").render(
         data=data,
         columns=COLUMNS,
         lines=[one.cells() for one in lines],

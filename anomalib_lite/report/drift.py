@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from anomalib_lite.edge.drift import ALARM, Drift
-from anomalib_lite.edge.quoting import visible
 from anomalib_lite.report.charts import HEIGHT, POINTS, WIDTH, Axis
+from anomalib_lite.report.templating import template
 from anomalib_lite.version import __version__
 
 DOTS = 2000  # scores that are drawn
@@ -40,7 +39,7 @@ def drawn(title: str, drift: Drift, points: Sequence[Point], notes: Sequence[str
     scores = np.array([point.score for point in points], np.float64)
     of_scores = Axis(*_span(scores), False)
     marked = None if drift.alarm is None else 10 * across.percent(drift.alarm.since)
-    page = _template().render(
+    page = template("drift.html").render(
         title=title,
         parts=len(points),
         value=drift.value,
@@ -64,17 +63,6 @@ def drawn(title: str, drift: Drift, points: Sequence[Point], notes: Sequence[str
         version=__version__,
     )
     return page.encode("utf-8", "backslashreplace")
-
-
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    return environment.get_template("drift.html")
 
 
 def _largest(values: np.ndarray, every: int) -> list[int]:

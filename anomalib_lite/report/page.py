@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from anomalib_lite.calibration import menu_words
 from anomalib_lite.calibration.statement import percent_down, percent_up, remedy, subject
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Calibration
-from anomalib_lite.edge.quoting import visible
 from anomalib_lite.errors import DataError
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.metrics_table import NONE, metrics_table, share
 from anomalib_lite.report.slider import slider_stops
+from anomalib_lite.report.templating import template
 from anomalib_lite.version import __version__
 
 __all__ = ["Gallery", "Report", "ScoredRow", "render", "write"]
@@ -90,15 +89,7 @@ def write(path: Path, report: Report) -> None:
 
 def render(report: Report) -> bytes:
     """The HTML file, in UTF-8. Names of files and kinds stand in it as text, whatever they contain."""
-    environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    environment.filters |= {
+    filters: dict[str, Callable[..., Any]] = {
         "percent": lambda value: f"{100 * value:.1f} %",
         "digits": lambda value: NONE if value is None else f"{value:.5g}",
         "at": lambda value: f"{value:.3f}",
@@ -106,7 +97,7 @@ def render(report: Report) -> bytes:
         "percent_up": percent_up,
         "percent_down": percent_down,
     }
-    html = environment.get_template("report.html").render(_context(report))
+    html = template("report.html", filters).render(_context(report))
     return html.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
 
 

@@ -1,0 +1,29 @@
+"""The templates of the pages: one environment for all, so that what comes from outside stands in each as text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from anomalib_lite.edge.quoting import visible
+
+
+def template(name: str, filters: Mapping[str, Callable[..., Any]] | None = None) -> Template:
+    """A template of this folder: what it is given is escaped, and a variable that is missing is an error.
+
+    Args:
+        name: Of its file.
+        filters: What it calls.
+    """
+    environment = Environment(
+        loader=PackageLoader("anomalib_lite.report"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment.filters |= filters or {}
+    return environment.get_template(name)
