@@ -17,8 +17,8 @@
 `backbone` builds the layers and touches nothing else; the weights come with `load_pretrained`, in `fit`, and lie in the
 state of the detector from then on. Architectures and the names of their layers are those of timm. For DetectorInfo,
 `str(weights_of("packaged"))` says which weights, whence, and their licence; it imports no torch. `farthest_first`
-chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps. Needs the
-extra `train`.
+chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps, and
+`WhitenedFeatures` gives principal components of each place. Needs the extra `train`.
 """
 
 from __future__ import annotations
@@ -34,15 +34,19 @@ if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone, backbone
     from anomalib_lite.features.coreset import farthest_first
     from anomalib_lite.features.places import cells_that_count, on_one_grid, place_units
+    from anomalib_lite.features.whitening import WhitenedFeatures, Whitening, principal_components
 
 __all__ = [
     "Backbone",
     "WeightsInfo",
+    "WhitenedFeatures",
+    "Whitening",
     "backbone",
     "cells_that_count",
     "farthest_first",
     "on_one_grid",
     "place_units",
+    "principal_components",
     "weights_of",
 ]
 
@@ -50,11 +54,14 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before timm is importe
 
 _HOME = {
     "Backbone": "backbones",
+    "WhitenedFeatures": "whitening",
+    "Whitening": "whitening",
     "backbone": "backbones",
     "cells_that_count": "places",
     "farthest_first": "coreset",
     "on_one_grid": "places",
     "place_units": "places",
+    "principal_components": "whitening",
 }
 
 

@@ -1,8 +1,6 @@
-"""What the methods share: the diffusion that inputs are thought to have gone through, and the whitening before it."""
+"""What the methods share: the diffusion that inputs are thought to have gone through."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -10,8 +8,6 @@ from torch import Tensor
 STEPS = 400  # T, where a network tells the time
 BINS = 7  # of equal length, that it tells the time in
 FIRST_BETA, LAST_BETA = 1e-4, 1e-2
-
-_FLAT = 1e-6  # variance below which a component is not a direction of the data, share of the largest
 
 
 def variances(steps: int) -> Tensor:
@@ -43,33 +39,3 @@ def log_odds(logits: Tensor) -> Tensor:
     beyond = [logits[:, k:].logsumexp(1, keepdim=True) for k in range(1, BINS)]
     before = [logits[:, :k].logsumexp(1, keepdim=True) for k in range(1, BINS)]
     return (torch.cat(beyond, 1) - torch.cat(before, 1)).mean(1, keepdim=True)
-
-
-class Whitening(NamedTuple):
-    """An affine map, learnt from good data: (x - mean) @ projection."""
-
-    mean: Tensor  # (d,)
-    projection: Tensor  # (d, k)
-
-    def __call__(self, vectors: Tensor) -> Tensor:
-        """(..., d) -> (..., k)."""
-        return (vectors - self.mean) @ self.projection
-
-
-def principal_components(mean: Tensor, covariance: Tensor, limit: int) -> Whitening:
-    """The largest principal components, each scaled to variance 1.
-
-    Args:
-        mean: (d,).
-        covariance: (d, d).
-        limit: Components at most; fewer where the data has fewer directions.
-
-    Returns:
-        A map from d to at least 1 dimension. Data without any spread is mapped to 0.
-    """
-    values, vectors = torch.linalg.eigh(covariance)
-    values, vectors = values.flip(0)[:limit], vectors.flip(1)[:, :limit]
-    kept = values > max(float(values[0]) * _FLAT, torch.finfo(values.dtype).tiny)
-    kept[0] = True
-    scale = torch.where(values > 0, values, 1.0).rsqrt() * (values > 0)
-    return Whitening(mean, (vectors * scale)[:, kept])

@@ -11,10 +11,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
-from anomalib_lite.errors import DataError
-from anomalib_lite.features import backbone, cells_that_count, on_one_grid, place_units
+from anomalib_lite.features import WhitenedFeatures, backbone, cells_that_count, place_units
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, principal_components, variances
+from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, variances
 
 COMPONENTS = 64  # dimensions that the features are reduced to
 HIDDEN = (256, 512, 256)  # Livernoche et al., 2024, appendix
@@ -29,8 +28,6 @@ class FeatureMap(nn.Module):
     """
 
     variance: Tensor  # (400,) of the noise at each time
-    mean: Tensor  # (d, 1, 1) of the features of good images
-    projection: Tensor  # (64, d, 1, 1): onto whitened principal components
     median: Tensor  # (1, 1, h, w) of the log odds of good images
     spread: Tensor  # (1, 1, h, w), above 0
     place: Tensor  # (1, 0 or 2, h, w): row and column of each cell, of mean 0 and spread about 1
@@ -38,19 +35,16 @@ class FeatureMap(nn.Module):
     def __init__(self, config: DteConfig, image: ImageSpec) -> None:
         super().__init__()
         self.config = config
-        self.backbone = backbone(config.backbone, config.weights, config.layers, image)
-        stride = self.backbone.strides[0]
-        self.grid = (image.height // stride, image.width // stride)
-        features = sum(self.backbone.channels)
+        found = backbone(config.backbone, config.weights, config.layers, image)
+        self.features = WhitenedFeatures(found, (image.height, image.width), COMPONENTS)
+        self.grid = self.features.grid
         self.register_buffer("variance", variances(STEPS).float(), persistent=False)
-        self.register_buffer("mean", torch.zeros(features, 1, 1))
-        self.register_buffer("projection", torch.zeros(min(COMPONENTS, features), features, 1, 1))
         rows, columns = (torch.linspace(-1, 1, cells) * 3**0.5 for cells in self.grid)
         place = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))[: 2 * config.position]
         self.register_buffer("place", place.unsqueeze(0), persistent=False)
         self.register_buffer("median", torch.zeros(1, 1, *self.grid))
         self.register_buffer("spread", torch.ones(1, 1, *self.grid))
-        self.head = _head(len(self.projection) + len(place))
+        self.head = _head(self.features.components + len(place))
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
         """Learn the projection in one pass over good images, then to tell the time of noise given to their features.
@@ -58,8 +52,7 @@ class FeatureMap(nn.Module):
         Raises:
             DataError: No pixel of the images counts.
         """
-        self.backbone.load_pretrained()
-        self._whiten(batches, run)
+        self.features.fit((batch.image, batch.valid) for batch in run.progress(batches, "components"))
         run.minimise(
             lambda batch: self._surprise(batch, run),
             self.head,
@@ -85,28 +78,7 @@ class FeatureMap(nn.Module):
 
     def _cells(self, image: Tensor) -> Tensor:
         """(B, C, H, W) to (B, k, h, w): whitened features of each cell, and its place where that is wanted."""
-        white = F.conv2d(on_one_grid(self.backbone(image)) - self.mean, self.projection)
-        return torch.cat([white, self.place.expand(image.shape[0], -1, -1, -1)], 1)
-
-    @torch.no_grad()
-    def _whiten(self, batches: Batches, run: TrainingRun) -> None:
-        """Principal components of the features of good images, each scaled to a spread of 1."""
-        count = 0
-        first = second = torch.zeros((), device=run.device, dtype=torch.float64)
-        for batch in run.progress(batches, "components"):
-            vectors = (
-                on_one_grid(self.backbone(batch.image))
-                .movedim(1, -1)[cells_that_count(batch.image, batch.valid, self.grid)]
-                .double()
-            )
-            first, second, count = first + vectors.sum(0), second + vectors.T @ vectors, count + len(vectors)
-        if not count:
-            raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")
-        mean = first / count
-        whitening = principal_components(mean.cpu(), (second / count - mean.outer(mean)).cpu(), len(self.projection))
-        self.mean.copy_(mean[:, None, None])
-        self.projection.zero_()
-        self.projection[: whitening.projection.shape[1], :, 0, 0] = whitening.projection.T.to(self.projection)
+        return torch.cat([self.features(image), self.place.expand(image.shape[0], -1, -1, -1)], 1)
 
     @torch.no_grad()
     def _units(self, batches: Batches, run: TrainingRun) -> tuple[Tensor, Tensor]:

@@ -14,8 +14,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
+from anomalib_lite.features import principal_components
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, principal_components, variances
+from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, variances
 
 BLOCK = 4  # pixels
 

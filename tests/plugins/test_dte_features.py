@@ -43,12 +43,12 @@ def fitted(batches: list[Batch], **options: Any) -> FeatureMap:
 def test_cells_are_whitened_principal_components() -> None:
     seen, new = images(24), images(2, 9)
     made = fitted([Batch(part) for part in seen.split(8)])
-    features = on_one_grid(made.backbone(seen)).movedim(1, -1).flatten(0, 2).double().numpy()
+    features = on_one_grid(made.features.backbone(seen)).movedim(1, -1).flatten(0, 2).double().numpy()
     expected = PCA(64, whiten=True, svd_solver="full").fit(features)
-    found = made._cells(new).movedim(1, -1).flatten(0, 2).double().numpy()
-    wanted = expected.transform(on_one_grid(made.backbone(new)).movedim(1, -1).flatten(0, 2).double().numpy())
+    found = made.features(new).movedim(1, -1).flatten(0, 2).double().numpy()
+    wanted = expected.transform(on_one_grid(made.features.backbone(new)).movedim(1, -1).flatten(0, 2).double().numpy())
     np.testing.assert_allclose(np.abs(found[:, :8]), np.abs(wanted[:, :8]), rtol=0.02, atol=0.02)  # sign is free
-    of_seen = made._cells(seen).movedim(1, -1).flatten(0, 2)
+    of_seen = made.features(seen).movedim(1, -1).flatten(0, 2)
     torch.testing.assert_close(of_seen.var(0)[:32], torch.ones(32), rtol=0.02, atol=0.02)
 
 
@@ -63,7 +63,7 @@ def test_each_place_is_judged_by_itself() -> None:
 
 def test_what_lies_farther_from_the_good_has_diffused_longer() -> None:
     made = fitted([Batch(part) for part in images(32).split(8)], steps=60)
-    cells = made._cells(images(8, 5))
+    cells = made.features(images(8, 5))
     noise = torch.randn(cells.shape, generator=torch.Generator().manual_seed(1))
     means = [
         float(made.head(cells + spread * noise).softmax(1).mul(torch.arange(7).view(1, 7, 1, 1)).sum(1).mean())
@@ -76,8 +76,8 @@ def test_what_does_not_count_does_not_train() -> None:
     seen, valid = images(6), torch.zeros(6, 1, SPEC.height, SPEC.width, dtype=torch.bool)
     valid[..., :48] = True
     half = fitted([Batch(seen, valid=valid)])
-    left = on_one_grid(half.backbone(seen))[..., :6]
-    torch.testing.assert_close(half.mean[:, 0, 0], left.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
+    left = on_one_grid(half.features.backbone(seen))[..., :6]
+    torch.testing.assert_close(half.features.mean[:, 0, 0], left.mean((0, 2, 3)), rtol=1e-4, atol=1e-5)
     with pytest.raises(DataError, match=r"no pixel.*image.roi"):
         fitted([Batch(seen, valid=torch.zeros_like(valid))])
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 stats = pytest.importorskip("scipy.stats")
 estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks")
 
-from anomalib_lite_dte.diffusion import principal_components, variances  # noqa: E402
+from anomalib_lite_dte.diffusion import variances  # noqa: E402
 from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
 from anomalib_lite_dte.vectors import closed_form  # noqa: E402
 from anomalib_lite_dte.vectors.closed_form import time_posterior  # noqa: E402
@@ -22,6 +22,8 @@ from sklearn.decomposition import PCA  # noqa: E402
 from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 from sklearn.neighbors import NearestNeighbors  # noqa: E402
+
+from anomalib_lite.features import principal_components  # noqa: E402
 
 Variant = Literal["np", "c", "ig"]
 VARIANTS: tuple[Variant, ...] = ("np", "c", "ig")

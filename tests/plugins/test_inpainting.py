@@ -11,26 +11,36 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from anomalib_lite_inpainting import register_detectors
 from anomalib_lite_inpainting.config import InpaintingConfig
 from anomalib_lite_inpainting.detector import Inpainting
+from anomalib_lite_inpainting.feature_map import FeatureMap
+from anomalib_lite_inpainting.pixel_map import PixelMap
 from anomalib_lite_inpainting.similarity import gms_difference, msgms_difference, ssim
 from anomalib_lite_inpainting.unet import pull_push
 from plain_run import PlainRun, map_of
 from pydantic import ValidationError
 from torch import Tensor, nn
 
+from anomalib_lite import testing
 from anomalib_lite.detector import Batch
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError
+from anomalib_lite.features import place_units
 
 SMALL = InpaintingConfig(cells=(4, 8), widths=(8, 16))
+
+
+def pixels(made: Inpainting) -> PixelMap:
+    assert isinstance(made.method, PixelMap)
+    return made.method
 
 
 def detector(height: int = 48, width: int = 40, channels: int = 1, config: InpaintingConfig = SMALL) -> Inpainting:
     """A detector whose output layer is not at its initial 0, as after training."""
     torch.manual_seed(0)
     made = Inpainting(config, ImageSpec(height, width, channels, "uint8", 255.0)).eval()
-    nn.init.normal_(made.unet.out.weight, std=0.05)
+    nn.init.normal_(pixels(made).masked.unet.out.weight, std=0.05)
     return made
 
 
@@ -102,7 +112,7 @@ def test_pull_push_keeps_what_is_visible_and_fills_a_flat_image() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_no_pixel_ever_sees_itself(channels: int) -> None:
-    made = detector(32, 28, channels)
+    made = pixels(detector(32, 28, channels)).masked
     image = torch.rand(1, channels, 32, 28, requires_grad=True)
     for hidden in made.hidden:
         for y, x in [(0, 0), (13, 9), (31, 27), (16, 20)]:
@@ -115,7 +125,7 @@ def test_no_pixel_ever_sees_itself(channels: int) -> None:
 
 
 def test_every_set_is_hidden_once() -> None:
-    assert (detector().hidden.sum(1) == 1).all()
+    assert (pixels(detector()).masked.hidden.sum(1) == 1).all()
 
 
 @pytest.mark.parametrize("mode", ["likelihood", "gms"])
@@ -138,8 +148,9 @@ def test_the_map_is_the_worst_standardised_residual() -> None:
     made, image = detector(32, 32, config=config), torch.rand(1, 1, 32, 32)
     with torch.no_grad():
         standardised = []
-        for hidden in made.hidden:
-            median, log_spread = made.inpaint(image, hidden[None])
+        masked = pixels(made).masked
+        for hidden in masked.hidden:
+            median, log_spread = masked.inpaint(image, hidden[None])
             standardised.append((image - median).abs() / log_spread.exp())
         torch.testing.assert_close(made(image), torch.maximum(*standardised))
         relative = detector(32, 32, config=config.model_copy(update={"relative": True}))(image)
@@ -163,7 +174,7 @@ def test_pixels_outside_the_region_do_not_train() -> None:
 
     def loss(valid: Tensor | None) -> Tensor:
         torch.manual_seed(1)  # the same cells are hidden
-        return made._loss(Batch(image, valid=valid), run)
+        return pixels(made)._loss(Batch(image, valid=valid), run)
 
     everywhere = torch.ones(2, 1, 48, 40, dtype=torch.bool)
     torch.testing.assert_close(loss(everywhere), loss(None))
@@ -227,3 +238,57 @@ def export(made: Inpainting, image: Tensor, path: Path) -> None:
     )
     assert program is not None
     program.save(path, external_data=False)
+
+
+def seen_by_features(images: Tensor, **options: Any) -> FeatureMap:
+    """Fitted on images of 64 x 96 pixels, from random weights of the backbone."""
+    torch.manual_seed(0)
+    config = InpaintingConfig(method="features", weights="none", holes=(2, 4), **options)
+    made = Inpainting(config, ImageSpec(64, 96, 1, "uint8", 255.0))
+    made.fit([Batch(part) for part in images.split(8)], PlainRun())
+    assert isinstance(made.method, FeatureMap)
+    return made.method.requires_grad_(False).eval()
+
+
+def test_hidden_features_are_predicted_in_units_of_good_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(24, 1, 64, 96, generator=generator)
+    made = seen_by_features(images, steps=20)
+    found, new = made(images), made(images[:3])
+    assert found.shape == (24, 1, 8, 12)
+    torch.testing.assert_close(new, torch.cat([made(one[None]) for one in images[:3]]), rtol=1e-4, atol=1e-4)
+    each = (made._surprises(images) - made.median) / made.spread
+    counted = torch.ones(24, 1, 8, 12, dtype=torch.bool)
+    torch.testing.assert_close(made.median[:, [1]], place_units(made._surprises(images)[:, [1]], counted)[0])
+    torch.testing.assert_close(found, each.amax(1, keepdim=True))
+    torch.manual_seed(3)
+    hidden = made.masked.hidden[0]
+    places = made.features(images[:1])
+    other = torch.where(hidden[0], places + 5 * torch.randn_like(places), places)  # what the first pass does not see
+    (one, two) = (made.masked.inpaint(values, hidden[None])[0] for values in (places, other))
+    torch.testing.assert_close(one[..., hidden[0]], two[..., hidden[0]])
+
+
+def test_holes_larger_than_half_the_grid_are_made_smaller() -> None:
+    config = InpaintingConfig(method="features", weights="none", holes=(8, 16))
+    made = Inpainting(config, ImageSpec(32, 64, 1, "uint8", 255.0)).method
+    assert isinstance(made, FeatureMap)
+    assert made.masked.cells == (2,)
+
+
+def test_what_features_need_is_declared() -> None:
+    (info,) = register_detectors()
+    described = InpaintingConfig(method="features").describe(info)
+    assert described.positional
+    assert "Apache-2.0" in str(described.weights)
+    assert InpaintingConfig().describe(info) == info
+    with pytest.raises(ValidationError, match="window means nothing to method features"):
+        InpaintingConfig(method="features", window=5)
+
+
+@pytest.mark.slow
+def test_the_graph_of_features_computes_the_same() -> None:
+    options = {"method": "features", "weights": "none", "holes": [2, 4]}
+    testing.check_the_graph_computes_the_same(
+        testing.Subject.of(register_detectors()[0], "anomalib_lite_inpainting", options, 3)
+    )

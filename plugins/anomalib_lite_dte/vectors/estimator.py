@@ -18,7 +18,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from anomalib_lite_dte.diffusion import BINS, STEPS, Whitening, principal_components, variances
+from anomalib_lite.features import Whitening, principal_components
+from anomalib_lite_dte.diffusion import BINS, STEPS, variances
 from anomalib_lite_dte.vectors.closed_form import nearest_squared_distances, time_posterior
 from anomalib_lite_dte.vectors.networks import TimeNetwork, bin_loss, expected_bin, inverse_gamma_loss
 

@@ -1,0 +1,104 @@
+"""Whitening: principal components of vectors, and of the features of every place of an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from anomalib_lite.errors import DataError
+from anomalib_lite.features.places import cells_that_count, on_one_grid
+
+if TYPE_CHECKING:
+    from anomalib_lite.features.backbones import Backbone  # timm: vectors do without
+
+_FLAT = 1e-6  # variance below which a component is not a direction of the data, share of the largest
+
+
+class Whitening(NamedTuple):
+    """An affine map, learnt from good data: (x - mean) @ projection."""
+
+    mean: Tensor  # (d,)
+    projection: Tensor  # (d, k)
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """(..., d) -> (..., k)."""
+        return (vectors - self.mean) @ self.projection
+
+
+def principal_components(mean: Tensor, covariance: Tensor, limit: int) -> Whitening:
+    """The largest principal components, each scaled to variance 1.
+
+    Args:
+        mean: (d,).
+        covariance: (d, d).
+        limit: Components at most; fewer where the data has fewer directions.
+
+    Returns:
+        A map from d to at least 1 dimension. Data without any spread is mapped to 0.
+    """
+    values, vectors = torch.linalg.eigh(covariance)
+    values, vectors = values.flip(0)[:limit], vectors.flip(1)[:, :limit]
+    kept = values > max(float(values[0]) * _FLAT, torch.finfo(values.dtype).tiny)
+    kept[0] = True
+    scale = torch.where(values > 0, values, 1.0).rsqrt() * (values > 0)
+    return Whitening(mean, (vectors * scale)[:, kept])
+
+
+class WhitenedFeatures(nn.Module):
+    """Describes each place by the principal components of its features, each with a spread of 1 over good images.
+
+    Args:
+        backbone: Frozen; the map of its first layer sets the grid.
+        image: Height and width of the images in pixels.
+        limit: Components at most; as many as there are features where these are fewer.
+
+    Attributes:
+        grid: h and w, cells of the map.
+        components: How many.
+    """
+
+    mean: Tensor  # (d, 1, 1) of the features of good images
+    projection: Tensor  # (components, d, 1, 1); rows of 0 where the data has fewer directions
+
+    def __init__(self, backbone: Backbone, image: tuple[int, int], limit: int) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.grid = (image[0] // backbone.strides[0], image[1] // backbone.strides[0])
+        features = sum(backbone.channels)
+        self.components = min(limit, features)
+        self.register_buffer("mean", torch.zeros(features, 1, 1))
+        self.register_buffer("projection", torch.zeros(self.components, features, 1, 1))
+
+    @torch.no_grad()
+    def fit(self, images: Iterable[tuple[Tensor, Tensor | None]]) -> None:
+        """Load the pretrained weights, and learn the components in one pass.
+
+        Args:
+            images: Batches of good images (B, C, H, W), and which of their pixels are valid (B, 1, H, W); None for all.
+
+        Raises:
+            DataError: No pixel of the images counts.
+        """
+        self.backbone.load_pretrained()
+        count = 0
+        first = second = torch.zeros((), dtype=torch.float64)
+        for image, valid in images:
+            maps = on_one_grid(self.backbone(image)).movedim(1, -1)
+            vectors = maps[cells_that_count(image, valid, self.grid)].double()
+            first, second = first.to(vectors) + vectors.sum(0), second.to(vectors) + vectors.T @ vectors
+            count += len(vectors)
+        if not count:
+            raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")
+        mean = first / count
+        whitening = principal_components(mean.cpu(), (second / count - mean.outer(mean)).cpu(), self.components)
+        self.mean.copy_(mean[:, None, None])
+        self.projection.zero_()
+        self.projection[: whitening.projection.shape[1], :, 0, 0] = whitening.projection.T.to(self.projection)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(B, C, H, W) in [0, 1] to (B, components, h, w)."""
+        return F.conv2d(on_one_grid(self.backbone(image)) - self.mean, self.projection)
