@@ -22,7 +22,8 @@ class FusionConfig(DetectorConfig):
     members: tuple[str, ...] = Field(("draem", "neighbours"), min_length=2, max_length=8)
     """Names of detectors that look at one image. Each once."""
     weights: tuple[Weight, ...] = ()
-    """What the map of each member counts, in its order. Default: all alike."""
+    """What the map of each member counts, in its order. Default: less where the scores of good images have a long
+    tail."""
     options: dict[str, dict[str, Any]] = Field(default_factory=dict)
     """Options of members by their names: {"neighbours": {"gallery": 2000}}."""
     apart: float = Field(0.25, gt=0, lt=1)

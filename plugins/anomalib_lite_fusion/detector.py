@@ -1,4 +1,9 @@
-"""Several detectors in one graph: the sum of their maps, each in units of its good images' scores."""
+"""Several detectors in one graph: the sum of their maps, each in units of its good images' scores.
+
+The unit of a member is how far the worst tenth of good images lies above the median. A member that finds some good
+images far stranger than most of them tells less of a strange one: it counts less, by how far that is beyond what a
+normal distribution has.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +17,15 @@ from anomalib_lite.members import build
 from anomalib_lite_fusion.config import FusionConfig
 
 TOP = 0.01  # share of a map whose mean is the score that units are taken of
-NORMAL = 1.4826  # of the median absolute deviation to the standard deviation, where scores are normal
+WORST = 0.9  # quantile of the scores of good images, whose distance from the median is the unit
+NORMAL = 1.9  # that distance in median absolute deviations, where scores are normal: 1.2816 x 1.4826
 
 
 class Fusion(Detector):
     """Fits its members one after the other, and measures them on parts that none was fitted on."""
 
     middle: Tensor  # (members,): median score of good images that were not learnt
-    spread: Tensor  # (members,): their standard deviation, robustly
+    unit: Tensor  # (members,): from there to the worst tenth of them
     share: Tensor  # (members,): what each counts; sums to 1
     config: FusionConfig
 
@@ -28,28 +34,30 @@ class Fusion(Detector):
         super().__init__(config, image)
         self.names = [name.replace("-", "_") for name in config.members]
         self.members = nn.ModuleDict({name: build(name, config.options.get(name, {}), image) for name in self.names})
-        weights = torch.tensor(config.weights or [1.0] * len(self.names))
-        self.register_buffer("share", weights / weights.sum())
-        self.register_buffer("middle", torch.zeros(len(self.names)))
-        self.register_buffer("spread", torch.ones(len(self.names)))
+        for name, value in (("share", 1 / len(self.names)), ("middle", 0.0), ("unit", 1.0)):
+            self.register_buffer(name, torch.full((len(self.names),), value))
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
         """Fit each member on most parts, then measure all on the rest.
 
         Raises:
-            DataError: There are fewer than two parts.
+            DataError: There are fewer than two parts, or a member cannot be trained on them.
         """
         apart, learnt = run.split(batches, self.config.apart)
         for name in self.names:
             member = self.members[name]
             assert isinstance(member, Detector)
             member.eval()
-            member.fit(learnt, run)
+            try:
+                member.fit(learnt, run)
+            except DataError as error:
+                raise DataError(
+                    f"the member '{name}' of 'fusion': {error} Or leave it out of options.members."
+                ) from error
         self.eval()
-        scores = self._scores(apart, run)
-        self.middle = scores.median(0).values
-        deviation = NORMAL * (scores - self.middle).abs().median(0).values
-        self.spread = torch.maximum(deviation, 1e-3 * scores.abs().amax(0)).clamp_min(1e-12)
+        self.middle, self.unit, counted = _units(self._scores(apart, run))
+        weights = torch.tensor(self.config.weights).to(counted) if self.config.weights else counted
+        self.share = weights / weights.sum()
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
         """Add up the members' maps.
@@ -60,10 +68,10 @@ class Fusion(Detector):
 
         Returns:
             (B, 1, H, W): 0 where all members say of a place what they say of the worst places of good images in the
-            median; 1 where it is one standard deviation of these more, for the weighted mean of the members.
+            median; 1 where they say what they say of the worst tenth of them, for the weighted mean of the members.
         """
         maps = self._maps(image)
-        units = (self.share / self.spread)[:, None, None], (self.share * self.middle / self.spread).sum()
+        units = (self.share / self.unit)[:, None, None], (self.share * self.middle / self.unit).sum()
         return (maps * units[0]).sum(1, keepdim=True) - units[1]
 
     def _maps(self, image: Tensor) -> Tensor:
@@ -88,3 +96,11 @@ class Fusion(Detector):
         if not scores:
             raise DataError("no part is left to set the units of the members: add images of other parts.")
         return torch.cat(scores)
+
+
+def _units(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Median, unit and weight (members,) of scores of good images (N, members)."""
+    middle = scores.median(0).values
+    unit = torch.maximum(scores.quantile(WORST, 0) - middle, 1e-3 * scores.abs().amax(0)).clamp_min(1e-12)
+    weight = NORMAL * (scores - middle).abs().median(0).values / unit
+    return middle, unit, weight.clamp_min(0.1)

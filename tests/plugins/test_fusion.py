@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import torch
 from anomalib_lite_fusion.config import FusionConfig
-from anomalib_lite_fusion.detector import NORMAL, Fusion
+from anomalib_lite_fusion.detector import Fusion, _units
 from plain_run import map_of
 from torch.nn.functional import interpolate
 
 from anomalib_lite.detector import Batch, Detector, ImageSpec
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.registry import load
 
@@ -61,9 +61,30 @@ def test_the_map_is_the_weighted_sum_of_members_in_units_of_their_scores() -> No
         assert isinstance(member, Detector)
         maps = [interpolate(map_of(member, one), (SPEC.height, SPEC.width), mode="bilinear") for one in (apart, image)]
         scores = maps[0].flatten(1).topk(round(0.01 * SPEC.height * SPEC.width)).values.mean(1)
-        spread = NORMAL * (scores - scores.median()).abs().median()
-        expected += weight * (maps[1] - scores.median()) / torch.maximum(spread, 1e-3 * scores.abs().max())
+        unit = scores.quantile(0.9) - scores.median()
+        expected += weight * (maps[1] - scores.median()) / torch.maximum(unit, 1e-3 * scores.abs().max())
     torch.testing.assert_close(detector(image), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_member_counts_less_where_good_images_have_a_long_tail() -> None:
+    normal = torch.distributions.Normal(2, 0.5).icdf((torch.arange(200) + 0.5) / 200)
+    tailed = 2 + (normal - 2).abs().pow(3) * (normal - 2).sign()
+    middle, unit, weight = _units(torch.stack([normal, tailed, torch.full_like(normal, 3)], 1))
+    torch.testing.assert_close(middle, torch.tensor([2.0, 2.0, 3.0]), atol=0.01, rtol=0)
+    torch.testing.assert_close(unit[0], torch.tensor(1.2816 * 0.5), atol=0.01, rtol=0)
+    torch.testing.assert_close(weight[0], torch.tensor(1.0), atol=0.02, rtol=0)
+    assert weight[1] < 0.5 * weight[0]
+    assert unit[2] > 0, "of a member that says the same of all"
+
+
+def test_a_member_that_cannot_be_trained_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Detector, batches: Any, run: Any) -> None:
+        raise DataError("needs 9 images, there are 8: add some.")
+
+    detector = Fusion(FusionConfig(members=MEMBERS), SPEC)
+    monkeypatch.setattr(type(detector.members["contrast"]), "fit", refuse)
+    with pytest.raises(DataError, match=r"member 'contrast' of 'fusion': needs 9 images.*options.members"):
+        detector.fit(batches(), Run())  # type: ignore[arg-type]
 
 
 def test_its_description_names_members_and_their_weights() -> None:
