@@ -46,6 +46,7 @@ def train(
     golden_pattern: str | None = None,
     carry: Literal["training", "all"] = "training",
     simulate: int | None = None,
+    session: str | None = None,
     overwrite: bool = False,
     resume: bool = False,
     progress: bool = True,
@@ -63,6 +64,7 @@ def train(
         golden_pattern: Regular expression: only golden images whose name gives the same first capture are compared.
         carry: Which golden images of `data` travel with the model: those of training images, or all.
         simulate: `data` holds golden images alone: simulate as many inspections of each.
+        session: Regular expression whose first capture is the session: the day, lot or camera.
         overwrite: Replace `out`.
         resume: Continue an interrupted training.
         progress: Show on standard error what is being done, and how far it is.
@@ -71,10 +73,10 @@ def train(
     Raises:
         AnomalibLiteError: What is wrong and what to do about it.
     """
-    said = {"golden_pattern": golden_pattern, "carry": carry, "simulate": simulate, **_described(described)}
+    said = {"golden_pattern": golden_pattern, "carry": carry, "simulate": simulate, "session": session}
     files = {"data": Path(data), "out": Path(out), "config": None if config is None else Path(config)}
     goldens = [Path(one) for one in golden]
-    asked: dict[str, Any] = {**said, **files, "overrides": dict(settings or {})}
+    asked: dict[str, Any] = {**said, **_described(described), **files, "overrides": dict(settings or {})}
     asked |= {"overwrite": overwrite, "resume": resume, "show_progress": progress}
     run_training(Request(detector=detector, golden=goldens, **asked), say=_say if progress else lambda message: None)
     return load(out)

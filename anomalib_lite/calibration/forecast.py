@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from anomalib_lite.calibration import menu
-from anomalib_lite.calibration.rule import certifiable, row_missing
 from anomalib_lite.calibration.statement import above, percent_down, percent_up, ways
+from anomalib_lite.calibration.thresholds import certifiable, row_missing
 from anomalib_lite.config import Rates
 
 

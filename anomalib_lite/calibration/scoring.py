@@ -52,7 +52,8 @@ class Scored:
     def record(self) -> tuple[HeldOut, ...]:
         """What a model remembers of them."""
         return tuple(
-            HeldOut(one.image, one.group, one.sha256, _finite(one.score), _finite(one.map_peak)) for one in self.images
+            HeldOut(one.image, one.group, one.sha256, _finite(one.score), _finite(one.map_peak), one.session)
+            for one in self.images
         )
 
     @property
@@ -107,5 +108,9 @@ def score(
         file = picture.file if picture.file is not None and len(picture.file.content) <= room else None
         room -= len(file.content) if file else 0
         values = (math.inf, math.inf) if objection else (measured.score, measured.peak)
-        scored.images.append(Measured(sample.name, sample.group, *values, sample, picture.sha256, file, objection))
+        scored.images.append(
+            Measured(
+                sample.name, sample.group, *values, sample, picture.sha256, file, objection, session=sample.session
+            )
+        )
     return scored

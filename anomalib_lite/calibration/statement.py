@@ -5,9 +5,10 @@ from __future__ import annotations
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from anomalib_lite.calibration.binomial import in_all, needed, paid
-from anomalib_lite.edge.manifest import Calibration, Certified
+from anomalib_lite.edge.manifest import Calibration, Certified, SessionLeftOut
 
-NAMED = 3  # images named in a sentence; all of them are in the manifest
+NAMED = 3  # images or sessions named in a sentence; all of them are in the manifest
+APART = 0.05  # probability, over all sessions, of numbers from which on one is said to be unlike the others
 
 
 def percent_up(rate: float) -> str:
@@ -32,7 +33,7 @@ def _percent(rate: float, rounding: str) -> str:
 def sentences(calibration: Calibration) -> list[str]:
     """All that has to be said of a calibration, most important first; one sentence or two per entry."""
     said = [_bound(calibration), *_chosen(calibration), *_counted(calibration), _scope(calibration)]
-    said.append(_review(calibration))
+    said += [_review(calibration), *_sessions(calibration)]
     if calibration.approximate:
         said.insert(0, "Approximate: thresholds come from sibling models, so the bound is not exact.")
     if calibration.unlabelled:
@@ -220,6 +221,38 @@ def _review(calibration: Calibration) -> str:
         f"At most {percent_up(review.bound)} of {subject(calibration)} are not OK, that is {refused} "
         f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}"
         f"{why if review.simultaneous else ''}. {jointly}"
+    )
+
+
+def _sessions(calibration: Calibration) -> list[str]:
+    """How sessions fare that the threshold has not seen; what that is not."""
+    sessions, unit = calibration.sessions, _unit(calibration)
+    if len(sessions) == 1:
+        return [
+            f"All held-out {unit}s are of one session, '{sessions[0].name}': the bound is about it alone, and another "
+            "day, lot or camera may reject many times more."
+        ]
+    tried = sorted((one for one in sessions if one.rejected is not None), key=lambda one: one.chance)
+    if not tried:
+        return ["Sessions overlap, or are too small, so none can be left out."] if sessions else []
+    rejected, parts = sum(one.rejected or 0 for one in tried), sum(one.parts for one in tried)
+    worst = ", ".join(f"{one.rejected:,} of {one.parts:,} of '{one.name}'" for one in tried[:NAMED])
+    more = f" and {_count(len(tried) - NAMED, 'further one')}" if len(tried) > NAMED else ""
+    said = (
+        f"Leaving one session out in turn: by the threshold of the others {rejected:,} of {_count(parts, unit)} of "
+        f"{_count(len(tried), 'session')} are rejected: {worst}{more}. That is a measurement and no bound: a further "
+        "session may fare worse, the more so as the detector may have learnt from these."
+    )
+    apart = [one for one in tried if one.chance * len(tried) <= APART]
+    return [said, *(_apart(one, len(tried)) for one in apart[:NAMED])]
+
+
+def _apart(one: SessionLeftOut, sessions: int) -> str:
+    return (
+        f"Session '{one.name}' is not like the others: of alike ones {percent_up(one.expected)} are rejected on "
+        f"average, and so many of any session in at most {percent_up(min(1.0, one.chance * sessions))} of cases. The "
+        "bound is about a mix of sessions like this one, and not about each of them: find what differs, or take parts "
+        "of many sessions."
     )
 
 

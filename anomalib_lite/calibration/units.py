@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 
 from anomalib_lite.edge import parts as edge_parts
@@ -21,7 +21,7 @@ from anomalib_lite.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class ScoredImage:
-    """A good image: its name, its part, its score, and the largest pixel of its anomaly map (raw units).
+    """A good image: its name, its part, its score, the largest pixel of its anomaly map (raw units), its session.
 
     Both are infinite where the gate refused it: no threshold lets it pass, and it is a false reject.
     """
@@ -30,6 +30,7 @@ class ScoredImage:
     group: str
     score: float
     map_peak: float
+    session: str | None = field(default=None, kw_only=True)  # None where it is not known
 
     @property
     def is_refused(self) -> bool:
@@ -43,7 +44,7 @@ Value = Callable[[ScoredImage], float]
 def remembered(record: HeldOut, group: str) -> ScoredImage:
     """An image of which a manifest says what was measured, of a part of this name."""
     score, peak = (math.inf if value is None else value for value in (record.score, record.map_peak))
-    return ScoredImage(record.image, group, score, peak)
+    return ScoredImage(record.image, group, score, peak, session=record.session)
 
 
 def unit_of(asked: Per | None, images: Iterable[ScoredImage], *, grouped: bool) -> Per:

@@ -88,6 +88,7 @@ def calibrate(
     out: Out = None,
     overwrite: options.Overwrite = False,
     group: options.Group = None,
+    session: options.Session = None,
     column: options.Column = None,
     good: options.Good = None,
     defective: options.Defective = None,
@@ -117,7 +118,7 @@ def calibrate(
         per=operating.unit(per), row=row,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"), review=options.rate(review, "--review"),
-        exclusions=_exclusions(exclude or [], because), group=group, columns=options.columns(column),
+        exclusions=_exclusions(exclude or [], because), group=group, session=session, columns=options.columns(column),
         folders=options.folders(good, defective, all_good), add=add, overwrite=overwrite, threads=threads,
     )  # fmt: skip
     _show(run(asked, plugins=console.plugins(), track=console.track), out or model)

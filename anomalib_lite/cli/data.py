@@ -19,6 +19,7 @@ def data() -> None:
 def check(
     data: options.Data,
     group: options.Group = None,
+    session: options.Session = None,
     column: options.Column = None,
     good: options.Good = None,
     defective: options.Defective = None,
@@ -27,8 +28,8 @@ def check(
     per: operating.Per = None,
     row: operating.Row = None,
     confidence: options.Confidence = None,
-    holdout: options.Holdout = None,
-    crossfit: options.Crossfit = None,
+    holdout: operating.Holdout = None,
+    crossfit: operating.Crossfit = None,
     config: options.ConfigFile = None,
     set_: options.Settings = None,
 ) -> None:
@@ -49,6 +50,7 @@ def check(
         settings=set_ or [],
         overrides=options.overrides({}, rates, {"crossfit": crossfit, "per": operating.unit(per), "row": row}),
         group=group,
+        session=session,
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),
     )

@@ -9,7 +9,7 @@ import typer
 
 from anomalib_lite.cli import options
 
-DRIFT = 1  # exit code
+ALARMED = 1  # exit code
 
 Results: TypeAlias = Annotated[
     Path,
@@ -41,6 +41,18 @@ PartOfName: TypeAlias = Annotated[
         rich_help_panel=options.RUNNING,
     ),
 ]
+Decisions: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--decisions",
+        metavar="FILE",
+        help="What people decided on images that were not OK: a CSV file with the columns image and decision (good or "
+        "defect), or such objects as JSON lines. Certifies the rate of rejected good parts, whenever one looks. Needs "
+        "--model.",
+        show_default=False,
+        rich_help_panel=options.RUNNING,
+    ),
+]
 Out: TypeAlias = Annotated[
     Path | None,
     typer.Option(
@@ -56,24 +68,30 @@ def monitor(
     results: Results,
     model: OfModel = None,
     group: PartOfName = None,
+    decisions: Decisions = None,
     out: Out = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Tell whether scores have changed, and since when.
 
     Follows results in the order of their rows, and exits with 1 where they drift: another light, camera or material.
-    Without a change that happens at most once in 20 lines.
+    Without a change that happens at most once in 20 lines. With --decisions also where more good parts are rejected
+    than certified.
     """
     from anomalib_lite.cli import console
     from anomalib_lite.pipeline.monitor import monitor as run
 
-    done = run(options.named(results), model=model, group=group, out=out, overwrite=overwrite)
+    done = run(options.named(results), model=model, group=group, decisions=decisions, out=out, overwrite=overwrite)
     console.notes(done.notes)
     console.out(f"parts followed   {done.drift.parts:,}, of {done.rows:,} rows")
     console.out(f"martingale       {done.drift.value:.3g}, at most {done.drift.highest:.3g}; alarm at {done.limit:.0f}")
     if out is not None:
         console.out(f"chart            {out}")
-    if done.drift.alarm is not None:
-        console.alarm(str(done.drift.alarm))
-        raise typer.Exit(DRIFT)
-    console.out("no drift")
+    alarms = [str(done.drift.alarm)] if done.drift.alarm is not None else []
+    alarms += [done.live.alarm()] if done.live is not None and done.live.is_broken else []
+    for alarm in alarms:
+        console.alarm(alarm)
+    if done.drift.alarm is None:
+        console.out("no drift")
+    if alarms:
+        raise typer.Exit(ALARMED)

@@ -32,6 +32,23 @@ Row: TypeAlias = Annotated[
     ),
 ]
 
+Holdout: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Share of the good parts that is kept from fitting, to certify the thresholds. Default: 30%.",
+        rich_help_panel=options.RATES,
+    ),
+]
+Crossfit: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="K",
+        help="For small sets: train K sibling models and certify on every good image. The bound is approximate.",
+        rich_help_panel=options.RATES,
+    ),
+]
+
 
 def unit(text: str | None) -> Per_ | None:
     """One of the units, or None.

@@ -56,6 +56,17 @@ Group: TypeAlias = Annotated[
         rich_help_panel=IMAGES,
     ),
 ]
+Session: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REGEX",
+        help="Finds the session in the path of an image, such as '(\\d{4}-\\d\\d-\\d\\d)': the day, lot, camera or "
+        "scanner. How each session would fare by the threshold of the others is measured. Default: what the CSV file "
+        "says.",
+        show_default=False,
+        rich_help_panel=IMAGES,
+    ),
+]
 Column: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -131,22 +142,6 @@ MaxFalseReject: TypeAlias = Annotated[
 Confidence: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="RATE", help="Confidence of the bounds. Default: 95%.", rich_help_panel=RATES),
-]
-Holdout: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="SHARE",
-        help="Share of the good parts that is kept from fitting, to certify the thresholds. Default: 30%.",
-        rich_help_panel=RATES,
-    ),
-]
-Crossfit: TypeAlias = Annotated[
-    int | None,
-    typer.Option(
-        metavar="K",
-        help="For small sets: train K sibling models and certify on every good image. The bound is approximate.",
-        rich_help_panel=RATES,
-    ),
 ]
 ConfigFile: TypeAlias = Annotated[
     Path | None,

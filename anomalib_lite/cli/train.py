@@ -119,8 +119,7 @@ def train(
     overwrite: options.Overwrite = False,
     resume: Resume = False,
     selfcheck: SelfCheck = None,
-    group: options.Group = None,
-    column: options.Column = None,
+    group: options.Group = None, session: options.Session = None, column: options.Column = None,
     good: options.Good = None,
     defective: options.Defective = None,
     all_good: options.AllGood = False,
@@ -129,8 +128,8 @@ def train(
     per: operating.Per = None,
     row: operating.Row = None,
     confidence: options.Confidence = None,
-    holdout: options.Holdout = None,
-    crossfit: options.Crossfit = None,
+    holdout: operating.Holdout = None,
+    crossfit: operating.Crossfit = None,
     golden: Golden = None,
     golden_pattern: GoldenPattern = None,
     carry: Carry = "training",
@@ -153,8 +152,9 @@ def train(
     overrides = options.overrides(training, rates, others)
     _run(
         detector=detector, data=data, out=options.folder(out, zipped=True), config=config, settings=set_ or [],
-        overrides=overrides, group=group, columns=options.columns(column), golden_pattern=golden_pattern,
-        folders=options.folders(good, defective, all_good), golden=golden or [], simulate=simulate, resume=resume,
+        overrides=overrides, group=group, session=session, columns=options.columns(column),
+        golden_pattern=golden_pattern, folders=options.folders(good, defective, all_good), golden=golden or [],
+        simulate=simulate, resume=resume,
         carry=options.one_of(carry, ("training", "all"), "--carry"), overwrite=overwrite, threads=threads,
     )  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 folder   every image below it; its folders say which are good where one is called so, or the user says it
 MVTec    train/good, test/<kind>, and masks in ground_truth/<kind>/NAME_mask.* or NAME.*, or several in NAME/
-CSV      image[,label,mask,group,split,reference], see `anomalib_lite.data.table`
+CSV      image[,label,mask,group,session,split,reference], see `anomalib_lite.data.table`
 
 Images are left to `survey`, masks to `masks.check_masks`. `split_for_calibration` and `folds` keep each physical part
 on one side.
@@ -41,6 +41,7 @@ def find(
     path: Path,
     *,
     group: str | None = None,
+    session: str | None = None,
     columns: Mapping[str, str] | None = None,
     folders: Folders | None = None,
     opener: Opener = PLAIN,
@@ -51,16 +52,18 @@ def find(
         path: The folder or file.
         group: A regular expression whose first capture, searched in a sample's name, is its group. It takes the place
             of a `group` column.
+        session: Likewise for its session: the day, lot or camera. It takes the place of a `session` column.
         columns: Names of columns that the CSV calls differently: {"group": "board"}.
         folders: Which folders hold good images and which defective ones, where their names do not say so.
         opener: Tells by their names which files are images.
 
     Raises:
         DataError: There is no image, nothing says which are good, or what is said of them contradicts itself.
-        ConfigError: `group` is no regular expression with a capture, a column has no meaning, or a folder that is named
-            holds no image.
+        ConfigError: `group` or `session` is no regular expression with a capture, a column has no meaning, or a folder
+            that is named holds no image.
     """
     pattern, folders = part_pattern(group), folders or Folders()
+    told = part_pattern(session, "session")
     if is_table(path):
         dataset = _unfolded(read_table(path, columns or {}, folders), opener)
     elif path.is_dir():
@@ -73,12 +76,15 @@ def find(
         raise DataError(f"{path} does not exist. Give a folder of images, or a CSV file.")
     if not dataset.samples:
         raise DataError(_nothing(path, dataset.notes, opener))
-    samples = [
-        replace(s, name=normal(s.name), label=s.label and normal(s.label), group=normal(s.group))
-        for s in dataset.samples
-    ]
-    dataset = replace(dataset, opener=opener, samples=sorted(samples, key=_place))
-    return _by_parts(dataset) if pattern is None else _regroup(dataset, pattern)
+    dataset = replace(dataset, opener=opener, samples=sorted(map(_normal, dataset.samples), key=_place))
+    dataset = _by_parts(dataset) if pattern is None else _regroup(dataset, pattern)
+    return dataset if told is None else _by_session(dataset, told)
+
+
+def _normal(sample: Sample) -> Sample:
+    """A sample whose names are as they are compared."""
+    label, session = sample.label and normal(sample.label), sample.session and normal(sample.session)
+    return replace(sample, name=normal(sample.name), group=normal(sample.group), label=label, session=session)
 
 
 def _place(sample: Sample) -> str:
@@ -92,37 +98,52 @@ def _nothing(path: Path, notes: list[str], opener: Opener) -> str:
     return f"{path}: no images found{seen}. Expected files ending in {suffixes}: give the folder that holds them."
 
 
-def part_pattern(group: str | None) -> re.Pattern[str] | None:
-    """What finds the part in the name of an image, as its first capture.
+def part_pattern(expression: str | None, what: str = "group") -> re.Pattern[str] | None:
+    """What finds the part in the name of an image, or its session, as its first capture.
 
     Raises:
         ConfigError: It is no regular expression, or captures nothing.
     """
-    if group is None:
+    if expression is None:
         return None
+    example = {"group": r"part(\d+)", "session": r"(\d{4}-\d\d-\d\d)"}[what]
     try:
-        pattern = re.compile(normal(group))
+        pattern = re.compile(normal(expression))
     except re.error as error:
         raise ConfigError(
-            f"group: '{group}' is not a regular expression ({error}). Write it as in 'part(\\d+)'."
+            f"{what}: '{expression}' is not a regular expression ({error}). Write it as in '{example}'."
         ) from error
     if pattern.groups == 0:
-        raise ConfigError(rf"group: '{group}' captures nothing. Put the part's number in brackets, as in 'part(\d+)'.")
+        raise ConfigError(f"{what}: '{expression}' captures nothing. Put what it finds in brackets, as in '{example}'.")
     return pattern
 
 
-def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
+def _captured(dataset: DataSet, pattern: re.Pattern[str], what: str) -> list[str]:
+    """What the pattern finds in the name of each sample."""
     found = [pattern.search(sample.name) for sample in dataset.samples]
-    captures = [match[1] if match else None for match in found]
+    captures = [match[1] or "" if match else "" for match in found]
     missed = [sample.name for sample, capture in zip(dataset.samples, captures, strict=True) if not capture]
     if missed:
         raise DataError(
-            f"group: '{pattern.pattern}' finds no part in {len(missed)} of {count(len(captures), 'name')}: "
-            f"{some(missed, 3)}. Change the expression so that it matches every name."
+            f"{what}: '{pattern.pattern}' finds no {'part' if what == 'group' else what} in {len(missed)} of "
+            f"{count(len(captures), 'name')}: {some(missed, 3)}. Change the expression so that it matches every name."
         )
-    samples = [replace(s, group=capture or "") for s, capture in zip(dataset.samples, captures, strict=True)]
+    return captures
+
+
+def _regroup(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
+    captures = _captured(dataset, pattern, "group")
+    samples = [replace(s, group=capture) for s, capture in zip(dataset.samples, captures, strict=True)]
     notes = [*dataset.notes, "groups come from the names, the column is not used"] if dataset.grouped else dataset.notes
     return replace(dataset, samples=samples, notes=notes, grouped=True)
+
+
+def _by_session(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
+    captures = _captured(dataset, pattern, "session")
+    told = any(sample.session for sample in dataset.samples)
+    notes = [*dataset.notes, "sessions come from the names, the column is not used"] if told else dataset.notes
+    samples = [replace(s, session=capture) for s, capture in zip(dataset.samples, captures, strict=True)]
+    return replace(dataset, samples=samples, notes=notes)
 
 
 def _by_parts(dataset: DataSet) -> DataSet:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 
 from anomalib_lite.data.grouping import doubts
-from anomalib_lite.data.samples import DataSet, Sample, count, groups
+from anomalib_lite.data.samples import DataSet, Sample, count, groups, sessions
 from anomalib_lite.data.survey import Looked, dark, near
 from anomalib_lite.data.turning import said_of
 
@@ -28,7 +28,7 @@ def describe(dataset: DataSet, looked: Looked, unreadable: Sequence[tuple[str, s
     lines = [f"{dataset.root}: {dataset.layout}, {sums}"]
     lines += [f"  unreadable: {reason}" for _, reason in unreadable]
     lines += [f"  {line}" for line in _contents(usable, dataset.grouped)]
-    lines += _folders(dataset.samples)
+    lines += [*_folders(dataset.samples), *_sessions(usable)]
     if looked:
         sizes = Counter((pictures[0].width, pictures[0].height) for _, pictures in looked)
         lines.append(f"  sizes: {_sizes(sizes)}")
@@ -41,6 +41,11 @@ def describe(dataset: DataSet, looked: Looked, unreadable: Sequence[tuple[str, s
             "note: no groups, each image counts as a part of its own. If a part is photographed more than once, give "
             r"its number: a column 'group', or --group 'part(\d+)' for file names."
         )
+    if not sessions(usable):
+        lines.append(
+            "note: no sessions, so nothing tells how good parts of another day, lot or camera would fare: a column "
+            "'session', or --session '([^/]+)/' for folder names."
+        )
     return lines + [f"warning: {warning}" for warning in (*doubts(dataset), *dark(looked, None), *near(looked))]
 
 
@@ -51,6 +56,13 @@ def _folders(samples: Sequence[Sample]) -> list[str]:
         return []
     more = f", and {len(found) - FOLDERS:,} folders more" if len(found) > FOLDERS else ""
     return ["  folders: " + ", ".join(f"{folder} {number:,}" for folder, number in found[:FOLDERS]) + more]
+
+
+def _sessions(usable: Sequence[Sample]) -> list[str]:
+    """How many images are of each session, where these are known."""
+    found = sorted(sessions(usable).items())
+    more = f", and {len(found) - FOLDERS:,} sessions more" if len(found) > FOLDERS else ""
+    return ["  sessions: " + ", ".join(f"{name} {number:,}" for name, number in found[:FOLDERS]) + more] * bool(found)
 
 
 def _contents(usable: Iterable[Sample], grouped: bool) -> list[str]:

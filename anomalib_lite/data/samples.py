@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,6 +25,7 @@ class Sample:
     label: str | None = None  # "good", a kind of defect, or None: unlabelled
     masks: tuple[Path, ...] = ()  # the defect is what any of them marks: see `anomalib_lite.data.masks`
     group: str = ""  # the physical part, lot or patient; its own name where nothing is known of groups
+    session: str | None = None  # the day, lot or camera of the photograph; None where nothing is known of sessions
     split: str | None = None  # "train", "test", "calibrate", or None: for whatever it is labelled for
     reference: Path | None = None  # the golden image
     orientation: int = 1  # EXIF, where its mask was checked: see `anomalib_lite.data.turning`
@@ -70,6 +72,11 @@ def normal(name: str) -> str:
 def groups(samples: Iterable[Sample]) -> set[str]:
     """The groups of these samples."""
     return {sample.group for sample in samples}
+
+
+def sessions(samples: Iterable[Sample]) -> Counter[str]:
+    """The sessions of these samples, and how many images each has; none where nothing is known of them."""
+    return Counter(sample.session for sample in samples if sample.session is not None)
 
 
 def some(names: Sequence[str], limit: int = 5) -> str:

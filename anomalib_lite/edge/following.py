@@ -71,10 +71,14 @@ class Following:
         self.drift.add(float(row["score"]), str(row.get("time", "")))
         return self.drift.alarm if before is None else None
 
-    def _seen(self, name: str) -> bool:
-        """Whether another photograph of the same part came before; a name without a part is one of its own."""
+    def part(self, name: str) -> str | None:
+        """The part that an image of this name shows; None where that is not known, and it is one of its own."""
         found = self.group.search(name) if self.group else None
-        part = found[1] if found else None
+        return found[1] if found else None
+
+    def _seen(self, name: str) -> bool:
+        """Whether another photograph of the same part came before."""
+        part = self.part(name)
         if part is None:
             return False
         if part in self._recent:

@@ -83,6 +83,9 @@ class Earlier:
                 f"{count(len(fitted), 'image')} passed over, since the model was fitted on them or on their parts: "
                 f"{some(fitted, 3)}"
             )
+        told = {one.session is None for one in (*self.images, *scored.record)}
+        if len(told) == 2:
+            said.append("the session of some of these images is not known, so none is left out in turn")
         if again:
             said.append(f"{count(len(again), 'image')} held out before, not measured again: {some(again, 3)}")
         return said

@@ -24,6 +24,7 @@ from anomalib_lite.data.independence import admission
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict, decide
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.manifest import HeldOut, Manifest, Per
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import FOLDER
@@ -54,6 +55,7 @@ class Recalibration:
     review: float | None = None  # default: that of `config.Rates`
     exclusions: Sequence[Exclusion] = ()  # images left out, and why; recorded
     group: str | None = None  # regular expression for the physical part
+    session: str | None = None  # likewise for the day, lot or camera
     columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
     folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
     add: bool = False  # count the held-out images of before, too
@@ -91,7 +93,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
     bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
     if asked.data is None:
         return _another_row(asked, model)
-    dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
+    dataset = _found(asked, asked.data, model.opener)
     earlier = Earlier.of(manifest, dataset) if asked.add else Earlier()
     scored, notes = _measured(model, dataset, earlier if asked.add else None, track)
     notes += _refuse_defects(scored, asked, manifest)
@@ -109,6 +111,12 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
     )
     written = _write(model, manifest, earlier, scored, asked.out or asked.model)
     return Trained(written, calibration, scored.unjudged, notes)
+
+
+def _found(asked: Recalibration, data: Path, opener: Opener) -> DataSet:
+    """The images of a new calibration."""
+    named = {"group": asked.group, "session": asked.session}
+    return find(data, columns=asked.columns, folders=asked.folders, opener=opener, **named)
 
 
 def _certified(asked: Recalibration, manifest: Manifest, images: Sequence[HeldOut], **facts: Any) -> Calibration:

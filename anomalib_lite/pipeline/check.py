@@ -48,6 +48,7 @@ class Check:
     settings: Sequence[str] = ()  # "image.height=512"
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --holdout
     group: str | None = None
+    session: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     folders: Folders = field(default_factory=Folders)
 
@@ -69,7 +70,14 @@ def check(asked: Check, *, plugins: Registry) -> Checked:
     """
     config = _configured(asked)
     opener = Opener(plugins.readers_with(config.readers), Limits.of(config.image.max_pixels))
-    dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=opener)
+    dataset = find(
+        asked.data,
+        group=asked.group,
+        session=asked.session,
+        columns=asked.columns,
+        folders=asked.folders,
+        opener=opener,
+    )
     looked, unreadable = look(dataset.samples, opener)
     planned, problems = _dry_run(dataset, looked, unreadable, config)
     lines = [*describe(dataset, looked, unreadable), *_for_evaluation(dataset), *(f"plan: {line}" for line in planned)]

@@ -1,19 +1,21 @@
-"""Follows results that were written for drift, and draws it."""
+"""Follows results that were written for drift, draws it, and certifies what people decided on some of them."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from anomalib_lite.edge import bundle, disk
+from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.drift import ALARM, Drift
 from anomalib_lite.edge.following import Following, pattern
 from anomalib_lite.edge.results import JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.pipeline.decisions import Live, certified, read
 from anomalib_lite.report.drift import Point, drawn
 
 
@@ -24,6 +26,7 @@ class Monitored:
     drift: Drift
     rows: int
     notes: list[str]
+    live: Live | None = None  # what decisions of people say of the bound
     limit: float = ALARM
 
 
@@ -32,6 +35,7 @@ def monitor(
     *,
     model: Path | None = None,
     group: str | None = None,
+    decisions: Path | None = None,
     out: Path | None = None,
     overwrite: bool = False,
 ) -> Monitored:
@@ -41,41 +45,59 @@ def monitor(
         results: A folder with results.jsonl, or such a file.
         model: The bundle that judged them; None to compare them among themselves.
         group: A regular expression for the part in the name of an image.
+        decisions: What people say of images, as `decisions.read` takes it; needs `model`.
         out: Gets a page with a chart.
         overwrite: Replace it.
 
     Raises:
-        DataError: There are no results, a line is none, or none is of the model.
-        ConfigError: `group` is no such expression, the model does not tell what drift would be, or `out` exists.
+        DataError: There are no results, a line is none, or none is of the model; or there are no decisions.
+        ConfigError: `group` is no such expression, the model does not tell what drift would be, decisions come without
+            a model or for one that decides once for a part, or `out` exists.
     """
     if out is not None and out.exists() and not overwrite:
         raise ConfigError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
+    if decisions is not None and model is None:
+        raise ConfigError("--decisions: what they are compared with is the bound of a model: give --model MODEL, too.")
+    decided = read(decisions) if decisions is not None else {}
     rows = _read(results / JSON_LINES if results.is_dir() else results)
-    following = _following(model, group, rows, results)
+    loaded = bundle.load(model) if model is not None else None
+    following = _following(loaded, group, rows, results)
     if following.why_not:
         raise ConfigError(f"{model}: {following.why_not}.")
-    points, told, drift = list[Point](), list[str](), following.drift
+    points, told = _followed(following, rows, results)
+    if model is None:
+        told.append("compared among themselves: give --model to see a change from the first part on")
+    live = None
+    if loaded is not None and decided:
+        live, notes = certified(rows, decided, following, loaded.manifest.calibration)
+        told += [*notes, *live.sentences()]
+    if out is not None:
+        _write(out, drawn(results.name, following.drift, points, told))
+    return Monitored(following.drift, len(rows), told, live)
+
+
+def _followed(following: Following, rows: Sequence[Mapping[str, Any]], results: Path) -> tuple[list[Point], list[str]]:
+    """The parts that count, followed, and notes on what does not.
+
+    Raises:
+        DataError: None counts.
+    """
+    points, drift = list[Point](), following.drift
     for row in rows:
         before = drift.parts
         following.add(row)
         if drift.parts > before:
             points.append(Point(row["score"], drift.value))
-    if others := sum(not following.counts(row) for row in rows):
-        told.append(f"{others:,} rows of other models are passed over")
     if not points:
         raise DataError(
             f"{results}: no row of model {following.model_id} has a score. Give the model that judged them."
         )
-    if model is None:
-        told.append("compared among themselves: give --model to see a change from the first part on")
-    if out is not None:
-        _write(out, drawn(results.name, drift, points, told))
-    return Monitored(drift, len(rows), told)
+    others = sum(not following.counts(row) for row in rows)
+    return points, [f"{others:,} rows of other models are passed over"] if others else []
 
 
-def _following(model: Path | None, group: str | None, rows: list[Mapping[str, Any]], results: Path) -> Following:
-    if model is not None:
-        loaded = bundle.load(model)
+def _following(loaded: Bundle | None, group: str | None, rows: list[Mapping[str, Any]], results: Path) -> Following:
+    if loaded is not None:
         return Following.of(loaded.manifest, loaded.model_id, group)
     known = Counter(str(row["model_id"]) for row in rows if row.get("model_id"))
     if not known:

@@ -45,6 +45,7 @@ class Rescoring:
     settings: Sequence[str] = ()  # "score.reduction=top"
     out: Path | None = None  # the new bundle; default: the same place
     group: str | None = None  # regular expression for the physical part
+    session: str | None = None  # likewise for the day, lot or camera
     columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
     folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
     overwrite: bool = False
@@ -70,7 +71,14 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
     bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
     model = Model(asked.model, threads=asked.threads, readers=installed.readers)
     config = _changed(model.bundle.manifest, asked.settings)
-    dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=asked.folders, opener=model.opener)
+    dataset = find(
+        asked.data,
+        group=asked.group,
+        session=asked.session,
+        columns=asked.columns,
+        folders=asked.folders,
+        opener=model.opener,
+    )
     samples, _ = check_masks(training_samples(dataset), dataset.opener)
     made = _rebuilt(model, config, installed, samples)
     fitted: list[str] = []

@@ -176,6 +176,8 @@ def _flags(calibration: Calibration) -> list[str]:
         flags.append("No review band")
     if calibration.unit == "image":
         flags.append("Parts not known: assumes independent images")
+    if len(calibration.sessions) == 1:
+        flags.append("All of one session: others may reject many times more")
     if calibration.exclusions:
         flags.append(f"Excluded by hand: {len(calibration.exclusions)}")
     if calibration.history:

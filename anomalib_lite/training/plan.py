@@ -132,7 +132,14 @@ def _found(request: Request, info: DetectorInfo, opener: Opener) -> tuple[DataSe
     """All that there is, and of it what is trained on."""
     lot = info.fit_on == "unlabelled"
     folders = replace(request.folders, lot=lot)
-    dataset = find(request.data, group=request.group, columns=request.columns, folders=folders, opener=opener)
+    dataset = find(
+        request.data,
+        group=request.group,
+        session=request.session,
+        columns=request.columns,
+        folders=folders,
+        opener=opener,
+    )
     good = mixed_lot(dataset, info.name) if lot else good_images(dataset)
     return replace(dataset, notes=good.notes), good
 

@@ -21,6 +21,7 @@ class Request:
     settings: Sequence[str] = ()  # "score.sigma=2"
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
     group: str | None = None
+    session: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     folders: Folders = field(default_factory=Folders)  # which of them hold good images, where their names do not say so
     golden: Sequence[Path] = ()  # golden images, where `data` names none

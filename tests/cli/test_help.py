@@ -136,6 +136,7 @@ def prepared(parts: Path, ungated_path: Path, tmp_path_factory: pytest.TempPathF
     assert call("export", str(folder / "model"), "--out", str(folder / "part.zip")) == 0
     assert call("predict", str(folder / "model"), str(folder / "new_images"), "--out", str(folder / "results")) == 0
     (folder / "incoming").mkdir()
+    (folder / "decisions.csv").write_text("image,decision\nnew_images/part20_0.png,good\n")
     return folder
 
 

@@ -169,3 +169,21 @@ def test_any_bytes_are_samples_or_a_data_error(root: Path, data: bytes) -> None:
         assert find(root / "samples.csv").samples
     except DataError as error:
         assert "samples.csv" in str(error)  # noqa: PT017
+
+
+def test_sessions_are_a_column_or_in_the_names(root: Path) -> None:
+    text = "image,session\nimages/a.png,monday\nimages/b.png,tuesday\n"
+    assert [one.session for one in table(root, text).samples] == ["monday", "tuesday"]
+    named = find(root / "samples.csv", session=r"images/(.)")
+    assert [one.session for one in named.samples] == ["a", "b"]
+    assert "sessions come from the names, the column is not used" in named.notes
+    assert [one.session for one in table(root, "image\nimages/a.png\n").samples] == [None]
+    (root / "samples.csv").write_text("image,lot\nimages/a.png,7\n")
+    assert [one.session for one in find(root / "samples.csv", columns={"session": "lot"}).samples] == ["7"]
+    with pytest.raises(DataError, match="finds no session in 1 of 1 name"):
+        find(root / "samples.csv", session=r"day(\d)")
+    for pattern, said in (("day", "captures nothing"), ("(", "is not a regular expression")):
+        with pytest.raises(ConfigError, match=f"session: .*{said}.*as in "):
+            find(root / "samples.csv", session=pattern)
+    with pytest.raises(DataError, match="row 3 has no session, others have one"):
+        table(root, "image,session\nimages/a.png,monday\nimages/b.png,\n")

@@ -9,6 +9,7 @@ from anomalib_lite.edge.manifest.certificate import (
     ImagesPerUnit,
     OperatingPoint,
     Per,
+    SessionLeftOut,
     Thresholds,
     Unmeasured,
 )
@@ -78,6 +79,7 @@ __all__ = [
     "PoseRecord",
     "ReaderRecord",
     "RegionsRecord",
+    "SessionLeftOut",
     "Thresholds",
     "TrainingRecord",
     "Unmeasured",

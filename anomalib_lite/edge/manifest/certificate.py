@@ -128,6 +128,32 @@ class ImagesPerUnit:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionLeftOut:
+    """How the good parts of one session fare by a threshold that those of all others set.
+
+    parts: of it.                   rejected: of these; None where the others do not carry a threshold.
+    others: parts of the others.    expected: the share that is rejected on average where sessions are alike.
+    chance: the probability of as many or more rejected parts where sessions are alike.
+    """
+
+    name: str
+    parts: int
+    others: int
+    rejected: int | None = None
+    expected: float = 1.0
+    chance: float = 1.0
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be counted."""
+        yield Rule("parts", self.parts, self.parts >= 1, "a whole number above 0")
+        yield Rule("others", self.others, self.others >= 0, "a whole number from 0 on")
+        counted = self.rejected is None or 0 <= self.rejected <= self.parts
+        yield Rule("rejected", self.rejected, counted, f"none to all of the {self.parts} parts")
+        for name, share in (("expected", self.expected), ("chance", self.chance)):
+            yield Rule(name, share, 0 <= share <= 1, "a share")
+
+
+@dataclass(frozen=True, slots=True)
 class Unmeasured:
     """Calibration images that could not be measured, and their share of all."""
 
@@ -151,6 +177,7 @@ class Calibration:
     refused: parts beside these that no finite score stands for, since the gate refused them; they count as highest.
     menu: operating points whose bounds hold together, the lowest rank first; those that are not finite are left out.
     row: the row that a person chose; None where the rule chose.
+    sessions: how each would fare that were left out; empty where sessions are not known.
     images: number of images measured.                 errors: those that could not be measured, counted apart.
     approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
     simulated: the good images were simulated from golden ones, so the bound is one on simulations.
@@ -183,6 +210,7 @@ class Calibration:
     refused: int = field(default=0, metadata=NEWER)
     menu: tuple[OperatingPoint, ...] = ()
     row: int | None = None
+    sessions: tuple[SessionLeftOut, ...] = field(default=(), metadata=NEWER)
 
     @property
     def n(self) -> int:
@@ -253,5 +281,8 @@ def _is_earlier(entry: Mapping[str, Any]) -> bool:
     if not isinstance(thresholds, dict) or not isinstance(exclusions, list):
         return False
     named = [one.get("set_by", []) if isinstance(one, dict) else None for one in thresholds.values()]
-    lists = [*named, entry.get("statement", [])]
-    return all(isinstance(one, list) for one in lists) and all(isinstance(one, dict) for one in exclusions)
+    sessions = entry.get("sessions", [])
+    lists = [*named, entry.get("statement", []), sessions]
+    return all(isinstance(one, list) for one in lists) and all(
+        isinstance(one, dict) for one in [*exclusions, *sessions]
+    )

@@ -115,7 +115,10 @@ class Manifest:
         options = {one.suffix: one.options for one in self.readers}
         known = {one.suffix: one for one in self.readers}
         known |= {one.suffix: replace(one, options=options.get(one.suffix, one.options)) for one in readers}
-        measured = tuple(replace(one, group=self.data.alias(one.group)) for one in held_out)
+        alias = self.data.alias
+        measured = tuple(
+            replace(one, group=alias(one.group), session=one.session and alias(one.session)) for one in held_out
+        )
         left_out = {one.image for one in calibration.exclusions}
         rests_on = {one.sha256: one.group for one in measured if one.image not in left_out}
         return replace(

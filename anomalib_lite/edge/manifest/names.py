@@ -46,7 +46,10 @@ class _Names:
             root=self.one(data.root),
             fit=self._values(data.fit),
             calibrated=self._values(data.calibrated),
-            held_out=tuple(replace(h, image=self.one(h.image), group=self.one(h.group)) for h in data.held_out),
+            held_out=tuple(
+                replace(h, image=self.one(h.image), group=self.one(h.group), session=h.session and self.one(h.session))
+                for h in data.held_out
+            ),
             salt=self._salt,
         )
 
@@ -58,7 +61,8 @@ class _Names:
             calibration,
             thresholds=CertifiedThresholds(*(self._certified(one) for one in certified)),
             exclusions=tuple(replace(one, image=self.one(one.image)) for one in calibration.exclusions),
-            statement=tuple(self._texts(calibration.statement, known)),
+            statement=tuple(self._texts(calibration.statement, known, [one.name for one in calibration.sessions])),
+            sessions=tuple(replace(one, name=self.one(one.name)) for one in calibration.sessions),
             history=tuple(self._earlier(one) for one in calibration.history),
         )
 
@@ -74,16 +78,22 @@ class _Names:
         exclusions = [dict(one) | {"image": self.one(str(one.get("image")))} for one in entry.get("exclusions", ())]
         known = {str(name) for one in dict(entry.get("thresholds", {})).values() for name in one.get("set_by", ())}
         known |= {str(one.get("image")) for one in entry.get("exclusions", ())}
-        statement = self._texts(map(str, entry.get("statement", ())), known)
-        return dict(entry) | {"thresholds": thresholds, "exclusions": exclusions, "statement": statement}
+        sessions = [dict(one) | {"name": self.one(str(one.get("name")))} for one in entry.get("sessions", ())]
+        named = [str(one.get("name")) for one in entry.get("sessions", ())]
+        statement = self._texts(map(str, entry.get("statement", ())), known, named)
+        told = {"sessions": sessions} if sessions else {}
+        return dict(entry) | {"thresholds": thresholds, "exclusions": exclusions, "statement": statement} | told
 
     def _values(self, parts: Mapping[str, str]) -> dict[str, str]:
         return {sha256: self.one(part) for sha256, part in parts.items()}
 
-    def _texts(self, sentences: Iterable[str], known: Iterable[str]) -> list[str]:
-        """Sentences with the hashes of the names in them; of names within each other the longest counts."""
-        names = sorted(known, key=len, reverse=True)
-        if not names:
+    def _texts(self, sentences: Iterable[str], known: Iterable[str], sessions: Iterable[str]) -> list[str]:
+        """Sentences with the hashes of the names in them; of names within each other the longest counts.
+
+        Those of sessions may be as short as a digit: they are names where they stand in quotation marks.
+        """
+        hashes = {name: self.one(name) for name in known} | {f"'{name}'": f"'{self.one(name)}'" for name in sessions}
+        if not hashes:
             return list(sentences)
-        pattern = re.compile("|".join(map(re.escape, names)))
-        return [pattern.sub(lambda match: self.one(match[0]), sentence) for sentence in sentences]
+        pattern = re.compile("|".join(map(re.escape, sorted(hashes, key=len, reverse=True))))
+        return [pattern.sub(lambda match: hashes[match[0]], sentence) for sentence in sentences]

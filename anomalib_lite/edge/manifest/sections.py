@@ -185,6 +185,7 @@ class HeldOut:
     sha256: str
     score: float | None
     map_peak: float | None
+    session: str | None = field(default=None, metadata=NEWER)  # the day, lot or camera, where that is known
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,211 @@
+"""What people decided on images that were not OK, and what that says of the bound: `monitor --decisions`."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
+
+from anomalib_lite.calibration import live
+from anomalib_lite.calibration.statement import percent_down, percent_up
+from anomalib_lite.data.samples import count, some
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.following import Following
+from anomalib_lite.edge.manifest import Calibration
+from anomalib_lite.edge.parts import ONCE
+from anomalib_lite.errors import ConfigError, DataError, ErrorCode
+
+Decision: TypeAlias = Literal["good", "defect"]
+DECISIONS: tuple[Decision, ...] = get_args(Decision)
+EXPECTED = "Expected a CSV file with the columns image and decision, or such objects as JSON lines; decision: " + (
+    " or ".join(DECISIONS)
+)
+
+
+@dataclass(frozen=True)
+class Live:
+    """Good parts that were inspected, and those of them that were rejected; undecided ones on the safe side."""
+
+    calibration: Calibration
+    accepted: int  # that are OK and nobody decided on, or REVIEW and good: taken as good
+    taken: int  # of these, those that nobody decided on
+    rejected: int  # that are NG, or refused by the gate, and good
+    undecided: int  # rejected, too, and nobody decided on: counted as good
+    left_out: int  # REVIEW, and nobody decided on: not counted
+
+    @property
+    def parts(self) -> int:
+        """That the bound rests on."""
+        return self.accepted + self.rejected + self.undecided
+
+    @property
+    def promised(self) -> float:
+        """The rate that the calibration certifies."""
+        return self.calibration.reject.bound
+
+    @property
+    def bound(self) -> float:
+        """The rate of rejected good parts, at most."""
+        return live.at_most(self.rejected + self.undecided, self.parts, self.calibration.confidence)
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether more good parts are rejected than was certified: what is undecided is not counted against that."""
+        parts = self.accepted + self.left_out + self.rejected
+        return live.at_least(self.rejected, parts, self.calibration.confidence) > self.promised
+
+    def sentences(self) -> list[str]:
+        """What is certified by it, and on which condition."""
+        certain, promised = percent_down(self.calibration.confidence), percent_up(self.promised)
+        unit = "part" if self.calibration.per == "part" else "photograph"
+        good = f"good {unit}s"
+        kept = "within" if self.bound <= self.promised else "not yet within"
+        said = [
+            f"live certificate: of {count(self.parts, f'good {unit}')} since the first row, "
+            f"{self.rejected + self.undecided:,} rejected: at most {percent_up(self.bound)} of {good} are (confidence "
+            f"{certain}, whenever one looks), {kept} the {promised} that the calibration certifies.",
+            f"It holds as long as parts stay alike, for what is good among those that were OK: {self.taken:,} of them "
+            "nobody decided on, and they are taken as good. Defective ones among them make the rate look lower than "
+            "it is, by their share.",
+        ]
+        if self.undecided:
+            said.append(f"{self.undecided:,} rejected and not decided: counted as good ones, until they are.")
+        if self.left_out:
+            said.append(f"{self.left_out:,} REVIEW and not decided: not counted, until they are.")
+        return said
+
+    def alarm(self) -> str:
+        """That the bound of the calibration is broken."""
+        return (
+            f"more good parts are rejected than certified: {self.rejected:,} that people found good. A rate of "
+            f"{percent_up(self.promised)} or less is ruled out at a confidence of "
+            f"{percent_down(self.calibration.confidence)}, whenever one looks: calibrate anew on parts that are good."
+        )
+
+
+def certified(
+    rows: Iterable[Mapping[str, Any]], decided: Mapping[str, Decision], following: Following, calibration: Calibration
+) -> tuple[Live, list[str]]:
+    """Count good parts in results, in the unit of the calibration.
+
+    Args:
+        rows: Results, in their order.
+        decided: Image -> what a person says of it.
+        following: Tells the rows of the model, and the part of an image.
+        calibration: Of the model.
+
+    Returns:
+        The counts, and notes on decisions that could not be used.
+
+    Raises:
+        ConfigError: The model decides once for a part, which rows of photographs do not tell.
+    """
+    if calibration.per in ONCE:
+        raise ConfigError(
+            "--decisions: this model decides once for a part, and results are of photographs: leave --decisions out."
+        )
+    own = [row for row in rows if following.counts(row)]
+    times = Counter(str(row.get("image")) for row in own)
+    twice = sorted(name for name in decided if times[name] > 1)
+    unknown = sorted(name for name in decided if not times[name])
+    notes = [f"decisions on {count(len(unknown), 'image')} without a result: {some(unknown, 3)}"] if unknown else []
+    if twice:
+        notes.append(f"decisions on {count(len(twice), 'name')} of several results, not used: {some(twice, 3)}")
+    known = {name: one for name, one in decided.items() if times[name] == 1}
+    outcomes = Counter(_outcome(part, known) for part in _parts(own, following, whole=calibration.per == "part"))
+    accepted = outcomes["ok"] + outcomes["accepted"]
+    return Live(
+        calibration, accepted, outcomes["ok"], outcomes["rejected"], outcomes["undecided"], outcomes["review"]
+    ), notes
+
+
+Outcome: TypeAlias = Literal["ok", "accepted", "rejected", "undecided", "review", "none"]
+
+
+def _parts(
+    rows: Sequence[Mapping[str, Any]], following: Following, *, whole: bool
+) -> Iterator[list[Mapping[str, Any]]]:
+    """The results of each part: all of them, or the first, as the calibration counts one photograph of each."""
+    parts: dict[str, list[Mapping[str, Any]]] = {}
+    for place, row in enumerate(rows):
+        name = following.part(str(row.get("image")))
+        parts.setdefault(f"#{place}" if name is None else f"part {name}", []).append(row)
+    for part in parts.values():
+        yield part if whole else part[:1]
+
+
+def _outcome(part: Sequence[Mapping[str, Any]], decided: Mapping[str, Decision]) -> Outcome:
+    """What became of a part, if it is good; "none" where it is not, or could not be measured."""
+    said = [decided.get(str(row.get("image"))) for row in part]
+    if "defect" in said:
+        return "none"
+    rejected = [one for row, one in zip(part, said, strict=True) if _is_rejected(row)]
+    if rejected:
+        return "rejected" if "good" in rejected else "undecided"
+    verdicts = {row.get("verdict") for row in part}
+    if Verdict.ERROR in verdicts:
+        return "none"
+    open_ = [row for row, one in zip(part, said, strict=True) if one is None and row.get("verdict") == Verdict.REVIEW]
+    if open_:
+        return "review"
+    return "accepted" if None not in said else "ok"
+
+
+def _is_rejected(row: Mapping[str, Any]) -> bool:
+    """Whether a result counts as rejected: NG, or refused by the gate, as in the calibration."""
+    return row.get("verdict") == Verdict.NG or row.get("error_code") == ErrorCode.NOT_ALIKE
+
+
+def read(path: Path) -> dict[str, Decision]:
+    """Image -> what a person says of it.
+
+    Raises:
+        DataError: The file cannot be read, says something else, or two things of one image; the line is named.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror}. {EXPECTED}.") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not UTF-8 (byte {error.start}). Save it as 'CSV UTF-8'.") from error
+    decided: dict[str, Decision] = {}
+    for line, image, said in _json_lines(path, text) if text.lstrip().startswith("{") else _table(path, text):
+        decision = next((one for one in DECISIONS if isinstance(said, str) and said.strip().lower() == one), None)
+        if not isinstance(image, str) or not image or decision is None:
+            raise DataError(f"{path}, line {line}: image {image!r}, decision {said!r}. {EXPECTED}. Correct it.")
+        if decided.setdefault(image, decision) != decision:
+            raise DataError(f"{path}, line {line}: {image} is decided good and defect. Keep one of them.")
+    if not decided:
+        raise DataError(f"{path}: holds no decision. {EXPECTED}.")
+    return decided
+
+
+def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object, object]]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            one = json.loads(line)
+        except (ValueError, RecursionError):
+            one = None
+        if not isinstance(one, dict):
+            raise DataError(f"{path}, line {number}: is no JSON object. {EXPECTED}.")
+        yield number, one.get("image"), one.get("decision")
+
+
+def _table(path: Path, text: str) -> Iterator[tuple[int, object, object]]:
+    first = text.splitlines()[0] if text.strip() else ""
+    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
+    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
+    if "image" not in names or "decision" not in names:
+        raise DataError(f"{path}: the first line is {first[:80]!r}. {EXPECTED}.")
+    try:
+        for row in reader:
+            yield reader.line_num, row[names["image"]], row[names["decision"]]
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: is no CSV ({error}). {EXPECTED}.") from error
