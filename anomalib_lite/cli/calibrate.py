@@ -129,7 +129,7 @@ def _show(done: Trained, path: Path) -> None:
     from anomalib_lite.cli import console
 
     console.notes(done.notes)
-    console.calibrated(done.calibration, done.errors)
+    console.calibrated(done)
     console.suspects(done.bundle.manifest)
     console.evidence(done.evidence, done.calibration)
     console.out(f"model   {path}  ({done.bundle.model_id})")

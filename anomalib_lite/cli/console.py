@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from anomalib_lite.calibration import Calibration
     from anomalib_lite.edge.manifest import EvidenceRecord, Manifest
+    from anomalib_lite.pipeline.train import Trained
     from anomalib_lite.registry import Registry
     from anomalib_lite.registry.describing import Option
 
@@ -128,13 +129,13 @@ def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
         raise typer.Exit(3)
 
 
-def calibrated(calibration: Calibration, errors: Sequence[tuple[str, str]]) -> None:
+def calibrated(done: Trained) -> None:
     """Print the statement of a calibration, what could not be measured, and what else may be chosen."""
-    for sentence in calibration.statement:
+    for sentence in done.calibration.statement:
         paragraph(shown(sentence))
-    for name, reason in errors:
+    for name, reason in done.errors:
         paragraph(shown(f"ERROR {name}: {reason}"))
-    _menu(calibration)
+    menu(done.calibration, done.evidence)
 
 
 def suspects(manifest: Manifest) -> None:
@@ -145,12 +146,13 @@ def suspects(manifest: Manifest) -> None:
         paragraph(shown(said))
 
 
-def _menu(calibration: Calibration) -> None:
-    """Print the rows that may be chosen; nothing where there is no choice."""
+def menu(calibration: Calibration, record: EvidenceRecord | None) -> None:
+    """Print the rows that may be chosen, and what each finds; nothing where there is no choice."""
     from anomalib_lite.calibration import menu_words
+    from anomalib_lite.evidence.menu import table as lines
 
     if len(calibration.menu) > 1:
-        table(("row", "threshold", "at most", "on average"), menu_words.cells(calibration), "Menu")
+        table(*lines(calibration, record), "Menu")
         paragraph(menu_words.advice(calibration))
 
 

@@ -62,7 +62,7 @@ def demo(out: Out = Path("demo"), detector: Detector = None, minutes: Minutes = 
         Model(request.out), parts, out=out / "evaluation", group=GROUP, overwrite=True, track=console.track
     )
     console.out("")
-    console.calibrated(trained.calibration, trained.errors)
+    console.calibrated(trained)
     console.evidence(trained.evidence, trained.calibration)
     console.out("")
     _show(evaluated, parts)

@@ -65,6 +65,6 @@ def rescore(
     )
     done = run(asked, plugins=console.plugins(), track=console.track)
     console.notes(done.notes)
-    console.calibrated(done.calibration, done.errors)
+    console.calibrated(done)
     console.evidence(done.evidence, done.calibration)
     console.out(f"model   {out or model}  ({done.bundle.model_id})")

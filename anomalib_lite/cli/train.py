@@ -185,7 +185,7 @@ def _show(trained: Trained, out: Path) -> None:
     """Print what the model promises, and where it is."""
     from anomalib_lite.cli import console
 
-    console.calibrated(trained.calibration, trained.errors)
+    console.calibrated(trained)
     console.suspects(trained.bundle.manifest)
     console.evidence(trained.evidence, trained.calibration)
     console.out(f"model   {out}  ({trained.bundle.model_id})")

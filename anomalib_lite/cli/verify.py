@@ -59,6 +59,7 @@ def verify(
     if evidence is None:
         console.out("no evidence of detection in this model: whether it finds defects is not known from it")
     else:
+        console.menu(loaded.bundle.manifest.calibration, evidence)
         console.evidence(evidence, loaded.bundle.manifest.calibration)
     if key is not None:
         console.out(f"signed with the private key of {key}")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
-from anomalib_lite.cli.monitor import PartOfName
+
+if TYPE_CHECKING:
+    from anomalib_lite.edge.gathering import Gathering
 
 Folder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.", show_default=False)
@@ -33,6 +35,38 @@ Recursive: TypeAlias = Annotated[
         rich_help_panel=options.RUNNING,
     ),
 ]
+PartOfName: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--group",
+        metavar="REGEX",
+        help="Finds the physical part in the name of an image, such as 'part(\\d+)'. With --photographs it is decided "
+        "on once; without, of several photographs of one part the first counts for drift.",
+        show_default=False,
+        rich_help_panel=options.RUNNING,
+    ),
+]
+Photographs: TypeAlias = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        min=1,
+        help="Decide once for a part, when its N photographs are there, as the model was calibrated (--per part, "
+        "part-median, part-mean). Needs --group.",
+        show_default=False,
+        rich_help_panel=options.RUNNING,
+    ),
+]
+PartTimeout: TypeAlias = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=0,
+        help="A part that lacks photographs is ERROR once no other has come for so long. Default: 60.",
+        show_default=False,
+        rich_help_panel=options.RUNNING,
+    ),
+]
 
 
 def watch(
@@ -42,14 +76,17 @@ def watch(
     settle: Settle = None,
     recursive: Recursive = False,
     group: PartOfName = None,
+    photographs: Photographs = None,
+    part_timeout: PartTimeout = None,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
 ) -> None:
     """Judge each image that arrives in a folder, and move it.
 
     Images go to ok/, review/, ng/ or error/ within FOLDER, result rows to FOLDER/results.jsonl and to standard output.
-    It says when scores have changed, as under another light. Ctrl-C or SIGTERM ends it after the image at hand. Killed
-    at any moment, it goes on at the next start where it stopped.
+    With --photographs, those of a part go together, and a row of the part follows theirs. It says when scores have
+    changed, as under another light. Ctrl-C or SIGTERM ends it after the image at hand. Killed at any moment, it goes on
+    at the next start where it stopped.
     """
     import json
     import signal
@@ -60,7 +97,8 @@ def watch(
     from anomalib_lite.edge.following import Following
     from anomalib_lite.edge.model import Model
 
-    settle = _seconds(settle)
+    gathering = _gathering(group, photographs, _seconds(part_timeout, "--part-timeout"))
+    settle = _seconds(settle, "--settle")
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -68,15 +106,34 @@ def watch(
     reference = options.golden_image(golden, loaded, "--golden")
     following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
     watched = watching.Watcher(
-        loaded, folder, settle=settle, recursive=recursive, reference=reference, following=following
-    )
+        loaded, folder, settle=settle, recursive=recursive, reference=reference, following=following,
+        gathering=gathering,
+    )  # fmt: skip
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
         console.notes(filter(None, [following.why_not]))
         watching.watch(watcher, stop, lambda row: console.text(json.dumps(row, allow_nan=False)), console.say)
 
 
-def _seconds(settle: float | None) -> float | None:
+def _gathering(group: str | None, photographs: int | None, timeout: float | None) -> Gathering | None:
+    """What tells the photographs of a part; None where each is judged for itself.
+
+    Raises:
+        ConfigError: Options that belong together are not all there.
+    """
+    from anomalib_lite.edge.gathering import TIMEOUT, Gathering
+    from anomalib_lite.errors import ConfigError
+
+    if photographs is None:
+        if timeout is not None:
+            raise ConfigError("--part-timeout is about parts: say with --photographs N how many photographs one has.")
+        return None
+    if group is None:
+        raise ConfigError("--photographs needs --group REGEX, which finds the part in a name, such as 'part(\\d+)'.")
+    return Gathering(group, photographs, TIMEOUT if timeout is None else timeout)
+
+
+def _seconds(value: float | None, option: str) -> float | None:
     """A time that ends.
 
     Raises:
@@ -86,6 +143,6 @@ def _seconds(settle: float | None) -> float | None:
 
     from anomalib_lite.errors import ConfigError
 
-    if settle is not None and not math.isfinite(settle):
-        raise ConfigError(f"--settle {settle}: expected a number of seconds, such as 0.5.")
-    return settle
+    if value is not None and not math.isfinite(value):
+        raise ConfigError(f"{option} {value}: expected a number of seconds, such as 0.5.")
+    return value

@@ -69,11 +69,13 @@ class Arrivals:
         self._seen: dict[str, tuple[str, float]] = {}  # name -> identity, since when
         self._incomplete: dict[str, str] = {}  # name -> identity of what held no whole image
         self._found: dict[str, tuple[str, bool]] = {}  # name that tells of no image -> identity, whether it is one
+        self.there: set[str] = set()  # all that are to be judged, at rest or not, once `ready` has gone through them
         self._remarks: dict[str, str | None] = {}  # what it is about -> what is to be said, None once it was
 
     def ready(self) -> Iterator[tuple[str, str]]:
         """Name within the folder and identity of each image that is to be judged now, oldest first."""
         names, others = self._listed()
+        self.there = set()
         self._forget_all_but({*names, *others})
         for name in others:
             here, seconds = self._rest(name)
@@ -81,7 +83,10 @@ class Arrivals:
                 self._remark(name, f"{name}: no image by its name or its content; it stays where it is.")
         for name in names:
             here, seconds = self._rest(name)
-            if here is not None and not self._judged(name, here) and self._is_whole(name, here, seconds):
+            if here is None or self._judged(name, here):
+                continue
+            self.there.add(name)
+            if self._is_whole(name, here, seconds):
                 yield name, here
 
     def may_be_incomplete(self, name: str, here: str) -> bool:

@@ -59,11 +59,11 @@ class Following:
     def add(self, row: Mapping[str, Any]) -> Alarm | None:
         """A result as a row; the alarm where this one raises it.
 
-        ERROR, results of other models and further photographs of a part are passed over.
+        ERROR, results of other models, rows of parts and further photographs of a part are passed over.
         """
         score = row.get("score")
         measured = isinstance(score, (int, float)) and math.isfinite(score)
-        if self.why_not or not self.counts(row) or not measured:
+        if self.why_not or not self.counts(row) or not measured or "image" not in row:
             return None
         if self.group is not None and self._seen(str(row.get("image"))):
             return None

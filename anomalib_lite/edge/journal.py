@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import Any, TypeAlias
 
@@ -30,8 +31,8 @@ class Journal:
         self._path = folder / JOURNAL
         self._descriptor = -1
 
-    def open(self) -> JournalRow | None:
-        """Open it, drop a row that was cut off, and give the last one; None where there is none.
+    def open(self) -> list[JournalRow]:
+        """Open it, drop what was cut off, and give the last row; of a part, those of its photographs before it.
 
         Raises:
             OSError: It cannot be written.
@@ -40,14 +41,22 @@ class Journal:
         if self._path.is_symlink():
             raise DataError(f"{self._path}: is a link, and rows are written to no other place. Remove it.")
         self._reopen()
-        line = self._last_line()
+        lines = self._lines_from_the_end()
+        start, line = next(lines, (0, b""))
+        while (row := parsed(line)) and of_a_part(row):  # the row of the part was not written any more
+            os.ftruncate(self._descriptor, start)
+            start, line = next(lines, (0, b""))
         try:
-            known = not line or isinstance(json.loads(line), dict)
-        except (ValueError, RecursionError):
-            known = False
-        if not known:
-            raise DataError(f"{self._path}: its last line is no result row. Move the file away to start anew.")
-        return parsed(line)
+            last = json.loads(line) if line else {}
+            part = last.get("part")
+        except (ValueError, AttributeError, RecursionError):
+            raise DataError(
+                f"{self._path}: its last line is no result row. Move the file away to start anew."
+            ) from None
+        if "image" in last or part is None:
+            return [row] if row else []
+        photographs = takewhile(lambda row: row and row.get("part") == part, (parsed(line) for _, line in lines))
+        return [*[one for one in photographs if one][::-1], last]
 
     def rows(self) -> Iterator[JournalRow]:
         """Every row, oldest first; lines that are none are passed over.
@@ -58,15 +67,15 @@ class Journal:
         with self._path.open("rb") as file:
             yield from filter(None, map(parsed, file))
 
-    def append(self, row: JournalRow) -> None:
-        """Write a whole row, or nothing of it, to the file that is called so now: it may be rotated, or deleted.
+    def append(self, rows: Iterable[JournalRow]) -> None:
+        """Write whole rows, or nothing of them, to the file that is called so now: it may be rotated, or deleted.
 
         Raises:
             OSError: The disk does not take it.
         """
         if not locks.is_at(self._descriptor, self._path):
             self._reopen()
-        disk.append(self._descriptor, _line(row), sync=True)
+        disk.append(self._descriptor, b"".join(map(_line, rows)), sync=True)
 
     def close(self) -> None:
         """Close it."""
@@ -84,11 +93,14 @@ class Journal:
             os.fsync(self._descriptor)
         disk.sync_folder(self._path.parent)
 
-    def _last_line(self) -> bytes:
+    def _lines_from_the_end(self) -> Iterator[tuple[int, bytes]]:
+        """Where each line begins, and the line; the last one first."""
         end = os.lseek(self._descriptor, 0, os.SEEK_END)
-        start = self._line_break_before(end - 1) if end else 0
-        os.lseek(self._descriptor, start, os.SEEK_SET)
-        return os.read(self._descriptor, end - start)
+        while end:
+            start = self._line_break_before(end - 1)
+            os.lseek(self._descriptor, start, os.SEEK_SET)
+            yield start, os.read(self._descriptor, end - start)
+            end = start
 
     def _line_break_before(self, end: int) -> int:
         """The place behind the last line break before `end`; 0 where there is none."""
@@ -149,13 +161,23 @@ class Unmoved:
             self._path.unlink(missing_ok=True)
 
 
+def decided(row: JournalRow) -> Verdict:
+    """The verdict that a file goes by: that of its part, where parts are decided on."""
+    return Verdict(row.get("part_verdict", row["verdict"]))
+
+
+def of_a_part(row: JournalRow) -> bool:
+    """Whether a row is of a photograph, and that of its part follows."""
+    return "image" in row and "part" in row
+
+
 def parsed(line: bytes) -> JournalRow | None:
-    """A row of a watched folder; None where it is none, or leads out of the folder."""
+    """A row of a file in a watched folder; None where it is none, or leads out of the folder."""
     try:
         row = json.loads(line)
         name, place = PurePosixPath(row["image"]), PurePosixPath(row["moved_to"])
         inside = not any(path.is_absolute() or ".." in path.parts for path in (name, place))
-        known = place.parts[0] == Verdict(row["verdict"]).lower() and isinstance(row["file"], str)
+        known = place.parts[0] == decided(row).lower() and isinstance(row["file"], str)
         return row if inside and known else None
     except (ValueError, KeyError, TypeError, IndexError, RecursionError):
         return None

@@ -168,9 +168,9 @@ class Model:
         results = [self.inspect(image, reference=reference) for image in images]
         return parts.judged(part, results, calibration, self.model_id)
 
-    def refuse(self, name: str, reason: str) -> Result:
+    def refuse(self, name: str, reason: str, code: str = ErrorCode.INTERNAL) -> Result:
         """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""
-        return replace(self._unmeasured(name), error_code=ErrorCode.INTERNAL, error=f"{name}: {reason}")
+        return replace(self._unmeasured(name), error_code=code, error=reason)
 
     def _unmeasured(self, name: str) -> Result:
         """What is said of an image before it is measured: ERROR, for it stays so if anything goes wrong."""

@@ -53,15 +53,19 @@ def joined(scores: Sequence[float], per: Per) -> float:
     return float(JOINED[per](scores))
 
 
-def refuse_photographs(calibration: Calibration) -> None:
+def refuse_photographs(calibration: Calibration, option: str = "--group") -> None:
     """Raise where a model decides on photographs, and one verdict for a part has no bound.
+
+    Args:
+        calibration: Of the model.
+        option: What asked for that verdict.
 
     Raises:
         ConfigError: It does.
     """
     if calibration.per == "photograph":
         raise ConfigError(
-            "this model decides on each photograph, and its bound is about photographs: leave out --group, or call "
+            f"this model decides on each photograph, and its bound is about photographs: leave out {option}, or call "
             "`inspect`. For a verdict on parts, calibrate it with `calibrate MODEL DATA --per part`."
         )
 
@@ -80,12 +84,14 @@ def refuse_single(calibration: Calibration, what: str) -> None:
         how = calibration.per.removeprefix("part-")
         raise ConfigError(
             f"this model decides once for a part, by the {how} of its photographs, and {what} judges photographs one "
-            "by one. Use `predict --group REGEX`, `Model.inspect_part` in a program, or calibrate the model with "
-            "`calibrate MODEL DATA --per photograph`."
+            "by one. Use `watch --group REGEX --photographs N`, `predict --group REGEX`, `Model.inspect_part` in a "
+            "program, or calibrate the model with `calibrate MODEL DATA --per photograph`."
         )
 
 
-def judged(part: str, photographs: Sequence[Result], calibration: Calibration, model_id: str) -> PartResult:
+def judged(
+    part: str, photographs: Sequence[Result], calibration: Calibration, model_id: str, *, incomplete: str = ""
+) -> PartResult:
     """The verdict on a part.
 
     A photograph that could not be measured makes the part ERROR: with it, a median may lie anywhere. Only where any
@@ -96,6 +102,7 @@ def judged(part: str, photographs: Sequence[Result], calibration: Calibration, m
         photographs: The results of `Model.inspect`, at least one.
         calibration: Of the model that gave them.
         model_id: Of that model.
+        incomplete: Why these are not the photographs of one whole part, which is ERROR then.
 
     Raises:
         ConfigError: The model decides on photographs.
@@ -103,8 +110,8 @@ def judged(part: str, photographs: Sequence[Result], calibration: Calibration, m
     refuse_photographs(calibration)
     limits = calibration.limits
     result = PartResult(part, Verdict.ERROR, tuple(photographs), limits.reject, limits.review, model_id)
-    if not photographs:
-        said = f"{part}: no photograph of the part was given."
+    if incomplete or not photographs:
+        said = incomplete or f"{part}: no photograph of the part was given."
         return replace(result, error_code=ErrorCode.INCOMPLETE_PART, error=said)
     failed = [one for one in photographs if one.score is None]
     scores = [one.score for one in photographs if one.score is not None]

@@ -4,6 +4,9 @@ The order is: look, write the row, move the file. A row says where its file goes
 size and time, which a move keeps). So at most the file of the last row can still lie where it was: after a start it is
 moved, never inspected again. A row that was cut off is removed, and its file inspected. A file that cannot be moved is
 kept in mind, and tried again: nothing waits behind it. One process watches a folder.
+
+A part that is decided once takes the same way as a whole: its photographs wait where they arrive; their rows are
+written at once, the row of the part behind them, and then they are moved. Rows without that last one are removed.
 """
 
 from __future__ import annotations
@@ -19,18 +22,19 @@ from anomalib_lite.edge import disk, locks
 from anomalib_lite.edge.arrivals import Arrivals, identity
 from anomalib_lite.edge.attempts import TWICE, Attempts
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.destinations import free_place
 from anomalib_lite.edge.following import Following
+from anomalib_lite.edge.gathering import File, Gathering, twice
 from anomalib_lite.edge.intake import Source
-from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved
+from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved, decided, of_a_part
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.parts import refuse_single
+from anomalib_lite.edge.parts import judged, refuse_photographs, refuse_single
+from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.writers import being_written
 from anomalib_lite.errors import DataError, ErrorCode
 
 POLL = 0.1  # seconds between two looks at the folder
 PATIENCE = 2.0  # seconds after which what failed is tried again
-LONGEST_NAME = 255  # bytes, where the system does not say
-LONGEST_SUFFIX = 32  # bytes of what is kept when a name is shortened
 NO_WHOLE_IMAGE = (ErrorCode.TRUNCATED, ErrorCode.EMPTY)
 
 
@@ -46,6 +50,7 @@ class Watcher:
         recursive: bool = False,
         reference: Source | None = None,
         following: Following | None = None,
+        gathering: Gathering | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -57,11 +62,16 @@ class Watcher:
             recursive: Whether images arrive in folders within it, too. They keep these in the folder of their verdict.
             reference: The golden image, for models that compare.
             following: Gets every row, those of the journal first, and says when scores have changed.
+            gathering: Tells the photographs of a part, which is decided once; None where each is judged for itself.
 
         Raises:
-            ConfigError: The model decides once for a part, by all its photographs.
+            ConfigError: The model decides once for a part, and nothing gathers its photographs; or the other way round.
         """
-        refuse_single(model.bundle.manifest.calibration, "watch")
+        if gathering is None:
+            refuse_single(model.bundle.manifest.calibration, "watch")
+        else:
+            refuse_photographs(model.bundle.manifest.calibration, "--photographs")
+        self._gathering = gathering
         self._model, self._folder, self._reference = model, folder, reference
         self._following, self._alarm = following, ""
         self._attempts, self._unmoved, self._journal = Attempts(folder), Unmoved(folder), Journal(folder)
@@ -69,7 +79,7 @@ class Watcher:
             folder, model.opener, self._attempts.number, self._unmoved.holds, settle=settle, recursive=recursive
         )
         self._lock = locks.FolderLock(folder)
-        self._pending: JournalRow | None = None  # written, its file not yet moved
+        self._pending: list[JournalRow] = []  # written, their files not yet moved
         self._told: dict[tuple[str, int | None], str | None] = {}  # why files stay -> what is to be said, None once so
         self._tried = 0.0  # when files were last tried that could not be moved
 
@@ -143,25 +153,54 @@ class Watcher:
         """
         if not self._lock.is_held():
             self._take()
-        if row := self._finish():  # of a process that was killed before it could move the file and tell of it
-            yield row
+        yield from self._finish()  # of a process that was killed before it could move the files and tell of them
         self._try_again()
-        for name, here in self._arrivals.ready():
-            if row := self._inspect(name, here):
-                self._journal.append(row)
-                self._follow(row)
-                self._pending = row
+        for part, files, why in self._due():
+            if rows := self._rows(part, files, why):
+                self._journal.append(rows)
+                for row in rows:
+                    self._follow(row)
+                self._pending = rows
                 self._finish()
-                yield row
+                yield from rows
 
-    def _inspect(self, name: str, here: str) -> JournalRow | None:
-        """The row of a file; None where it changed, vanished or was opened for writing while it was read."""
+    def _due(self) -> Iterator[tuple[str | None, list[File], str]]:
+        """What is decided now: a part or None, its files, and why it cannot be decided on."""
+        if self._gathering is None:
+            yield from ((None, [file], "") for file in self._arrivals.ready())
+        else:
+            yield from self._gathering.due(list(self._arrivals.ready()), self._arrivals.there)
+
+    def _rows(self, part: str | None, files: list[File], why: str) -> list[JournalRow]:
+        """The rows of files, and the one of their part; none where a file cannot be judged yet."""
+        calibration = self._model.bundle.manifest.calibration
+        if part is None and why:
+            results: list[Result | None] = [
+                self._model.refuse(name, why, ErrorCode.INCOMPLETE_PART) for name, _ in files
+            ]
+        else:
+            results = [self._inspect(name, here) for name, here in files]
+        seen = [result for result in results if result is not None]
+        if len(seen) < len(files):
+            return []
+        if part is None:
+            return [self._row(result, here, result.verdict) for result, (_, here) in zip(seen, files, strict=True)]
+        decision = judged(part, seen, calibration, self._model.model_id, incomplete=why or twice(seen))
+        more = {"part": part, "part_verdict": decision.verdict.value}
+        rows = [self._row(result, here, decision.verdict) | more for result, (_, here) in zip(seen, files, strict=True)]
+        return [*rows, decision.row() | {"time": seen[-1].time}]
+
+    def _row(self, result: Result, here: str, verdict: Verdict) -> JournalRow:
+        """What is written of a file; it goes to the folder of the verdict."""
+        return result.row() | {"file": here, "moved_to": free_place(self._folder, verdict, result.image)}
+
+    def _inspect(self, name: str, here: str) -> Result | None:
+        """What is said of a file; None where it changed, vanished or was opened for writing while it was read."""
         path = self._folder / name
         with self._attempts.counted(name, here) as attempt:
             if attempt > TWICE:
-                result = self._model.refuse(
-                    name, "the program ended twice while it was inspected, short of memory perhaps"
-                )
+                why = f"{name}: the program ended twice while it was inspected, short of memory perhaps"
+                result = self._model.refuse(name, why)
             else:
                 result = self._model.inspect(path, reference=self._reference, name=name)
         if identity(path) != here or being_written(path):
@@ -169,30 +208,33 @@ class Watcher:
             return None
         if result.error_code in NO_WHOLE_IMAGE and self._arrivals.may_be_incomplete(name, here):
             return None
-        return result.row() | {"file": here, "moved_to": free_place(self._folder, result.verdict, name)}
+        return result
 
-    def _finish(self) -> JournalRow | None:
-        """Move the file that the last row speaks of, if it is still where it was; the row, then.
+    def _finish(self) -> list[JournalRow]:
+        """Move the files that the last rows speak of, those still where they were; the rows, if there are such files.
 
         Raises:
-            OSError: It cannot be moved, and the disk does not take that this is so.
+            OSError: One cannot be moved, and the disk does not take that this is so.
         """
-        row = self._pending
-        if row is not None:
+        left = False
+        for row in self._pending:
+            if "image" not in row:  # of a part
+                continue
             if identity(self._folder / row["image"]) != row["file"] or self._unmoved.holds(row["image"], row["file"]):
-                row = None
-            elif error := self._moved(row):
+                continue
+            left = True
+            if error := self._moved(row):
                 self._unmoved.add(row)
                 self._tell(row, error)
-        self._pending = None
-        return row
+        rows, self._pending = self._pending, []
+        return rows if left else []
 
     def _moved(self, row: JournalRow) -> OSError | None:
         """Move a file to where its row says; what keeps it from there."""
         place = str(row["moved_to"])
         try:
             if os.path.lexists(self._folder / place):  # put there by somebody else meanwhile
-                place = free_place(self._folder, Verdict(row["verdict"]), row["image"])
+                place = free_place(self._folder, decided(row), row["image"])
             (self._folder / place).parent.mkdir(parents=True, exist_ok=True)
             disk.move(self._folder / row["image"], self._folder / place)
         except OSError as error:
@@ -212,48 +254,10 @@ class Watcher:
 
     def _tell(self, row: JournalRow, error: OSError) -> None:
         self._told.setdefault(
-            (row["verdict"], error.errno),
+            (decided(row), error.errno),
             f"{row['image']}: cannot be moved to {row['moved_to']}: {error.strerror}. Its row is "
             "written; it and others of its kind stay where they are until they can be moved.",
         )
-
-
-def free_place(folder: Path, verdict: Verdict, name: str) -> str:
-    """VERDICT/NAME, numbered where there is one of that name already, and cut where the system takes no such name."""
-    above, _, last = name.rpartition("/")
-    above = f"{verdict.lower()}/{above}/" if above else f"{verdict.lower()}/"
-    try:
-        longest = os.pathconf(folder / verdict.lower(), "PC_NAME_MAX")
-    except (OSError, ValueError, AttributeError):
-        longest = LONGEST_NAME
-
-    def numbered(number: int) -> str:
-        return above + _shortened(last, "" if number == 1 else f"-{number}", longest)
-
-    def taken(number: int) -> bool:
-        return os.path.lexists(folder / numbered(number))
-
-    low, high = 0, 1  # low is taken, or 0; whoever calls all files alike waits for no count of them
-    while taken(high):
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if taken(middle) else (low, middle)
-    return numbered(high)
-
-
-def _shortened(name: str, number: str, longest: int) -> str:
-    """A name with a number before its suffix, in at most so many bytes."""
-    stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path changes names such as "a..png"
-    if len(os.fsencode(suffix)) > LONGEST_SUFFIX:
-        stem, suffix = name, ""
-    room = longest - len(os.fsencode(number + suffix))
-    encoded = os.fsencode(stem)
-    if len(encoded) > room:
-        while room > 0 and encoded[room] & 0xC0 == 0x80:  # no half letter at its end
-            room -= 1
-        stem = os.fsdecode(encoded[:room])
-    return stem + number + suffix
 
 
 def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say: Callable[[str], None]) -> None:
@@ -261,7 +265,7 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say
 
     Args:
         watcher: An entered one.
-        stop: Set by a signal; the file at hand is finished.
+        stop: Set by a signal; the file or the part at hand is finished.
         each: Gets every row, after its file was moved; no longer once it raised an OSError.
         say: Gets a line where something fails; it is tried again until it works.
     """
@@ -270,7 +274,7 @@ def watch(watcher: Watcher, stop: Event, each: Callable[[JournalRow], None], say
         try:
             for row in watcher.step():
                 heard = heard and _heard(row, each, say)
-                if stop.is_set():
+                if stop.is_set() and not of_a_part(row):
                     return
             failed = ""
             for remark in watcher.remarks():

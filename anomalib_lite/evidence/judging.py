@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from anomalib_lite.calibration import Calibration
-from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.edge.decision import Verdict, above, decide
 from anomalib_lite.edge.manifest import EvidenceRecord, Known, Planted
 from anomalib_lite.evidence.detection import Curve, curve
@@ -34,8 +33,9 @@ class KindFound:
 
 def thresholds(calibration: Calibration) -> list[tuple[str, float]]:
     """What a score may be compared with: a name and the threshold, the one that is taken first."""
-    menu = [(f"row {row.rank} (≤ {percent_up(row.bound)})", row.value) for row in calibration.menu]
-    return [("taken", calibration.reject.value), *menu]
+    taken, menu = calibration.reject.allowed, calibration.menu
+    others = [(f"row {point.rank}", point.value) for point in menu if point.rank != taken]
+    return [("taken", calibration.reject.value), *others]
 
 
 def reference(kind: str) -> float:
@@ -99,10 +99,6 @@ def _said(record: EvidenceRecord, kinds: Sequence[KindFound], calibration: Calib
             f"{found_:,} are found at this threshold ({listed}). Real defects may be harder to find."
         )
         yield from _sizes(counted)
-        if others := thresholds(calibration)[1:]:
-            totals = [sum(one.at_rows[place] for one in counted) for place in range(1, len(others) + 1)]
-            told = [f"{name} {round(100 * n / planted)} %" for (name, _), n in zip(others, totals, strict=True)]
-            yield f"Found of all planted, at each row of the menu: {', '.join(told)}."
     if record.trained_on:
         yield f"Not planted, since this detector learns from such: {', '.join(record.trained_on)}."
     if record.invisible:

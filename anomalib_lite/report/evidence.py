@@ -54,8 +54,6 @@ def section(
         "known": known_found(record, calibration),
         "rows": [name for name, _ in rows],
         "kinds": [_line(one) for one in kinds],
-        "total": [sum(one.at_rows[place] for one in kinds) for place in range(len(rows))],
-        "planted": sum(one.planted for one in kinds),
         "curves": [_drawn(one.kind, one.curve, planted[one.kind], rows[0][1]) for one in kinds if one.curve],
         "pictures": thumbnails,
     }

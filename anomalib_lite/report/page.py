@@ -15,8 +15,9 @@ from anomalib_lite.calibration import menu_words
 from anomalib_lite.calibration.statement import percent_down, percent_up, remedy, subject
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.manifest import Calibration
+from anomalib_lite.edge.manifest import Calibration, EvidenceRecord
 from anomalib_lite.errors import DataError
+from anomalib_lite.evidence import menu
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.metrics_table import NONE, metrics_table, share
@@ -70,6 +71,7 @@ class Report:
     metrics: Mapping[str, Any] | None = None
     curve: Sequence[tuple[int, float]] = ()
     notes: list[str] = field(default_factory=list)
+    found: EvidenceRecord | None = None  # what the rows of the menu find
     evidence: Mapping[str, Any] | None = None  # of detection, as `report.evidence` draws it
 
 
@@ -109,7 +111,7 @@ def _context(report: Report) -> dict[str, Any]:
         "version": __version__,
         "unit": _unit(report.calibration),
         "flags": _flags(report.calibration),
-        "menu": menu_words.cells(report.calibration),
+        "menu": menu.table(report.calibration, report.found),
         "menu_advice": menu_words.advice(report.calibration),
         "tiles": _tiles(report),
         "plot": _plot(report),

@@ -17,5 +17,6 @@ def slider_stops(calibration: Calibration) -> list[dict[str, Any]]:
         f"{percent_up(row.expected)} on average."
         for row in calibration.menu
     }
-    found[calibration.reject.value] = ""
+    taken = calibration.reject
+    found[taken.value] = f"{taken.allowed:,} above it allowed: at most {percent_up(taken.bound)}."
     return [{"threshold": value, "said": found[value]} for value in sorted(found)]

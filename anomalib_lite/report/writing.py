@@ -131,6 +131,7 @@ def _report(
         calibration=manifest.calibration,
         rows=rows,
         notes=list(notes),
+        found=manifest.evidence,
     )
 
 

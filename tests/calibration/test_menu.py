@@ -83,10 +83,15 @@ def test_without_a_row_rule_and_bound_are_as_before_and_the_menu_stands_beside()
     assert made.reject.bound == pytest.approx(1 - 0.05 ** (1 / 35))
     assert [point.base for point in made.menu] == [35.0, 34.0, 33.0, 32.0]
     assert made.menu[0].value == made.reject.value
-    cells, advice = menu_words.cells(made), menu_words.advice(made)
-    assert cells[0] == ("0 *", "35.0035", "10.5 %", "2.78 %")
-    assert [cell[0] for cell in cells] == ["0 *", "1", "2", "3"]
-    assert "too few parts are held out for 1 %; for who does not choose, its bound is the 8.21 % above" in advice
+    advice = menu_words.advice(made)
+    assert "* taken since too few parts are held out for 1 %" in advice
+    assert "for who does not choose, its bound is the 8.21 % above" in advice
+
+
+def test_a_threshold_between_the_rows_is_told_as_such() -> None:
+    made = calibrate(parts(numbered(450)), Rates.of(0.05), grouped=True)
+    assert made.reject.allowed == 14
+    assert "A threshold between these, with 14 above it, taken by the rule for 5 %" in menu_words.advice(made)
 
 
 def test_a_row_that_is_chosen_has_the_bound_of_its_row() -> None:

@@ -16,9 +16,9 @@ from anomalib_lite.config import Rates
 from anomalib_lite.data import Folders, Sample, find, folds, goldens, split_for_calibration, to_judge
 from anomalib_lite.data.copies import near_copies
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.destinations import free_place
 from anomalib_lite.edge.images.opener import PLAIN
 from anomalib_lite.edge.results import COLUMNS
-from anomalib_lite.edge.watch import free_place
 from anomalib_lite.metrics import Evaluation
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.inputs import chosen

@@ -48,7 +48,7 @@ def seen(model: Model, *scores: float | None) -> list[Result]:
         for s in scores
     ]
     return [
-        replace(model.refuse(f"{number}.png", "torn"), verdict=verdict, score=score)
+        replace(model.refuse(f"{number}.png", f"{number}.png: torn"), verdict=verdict, score=score)
         for number, (score, verdict) in enumerate(zip(scores, verdicts, strict=True))
     ]
 
@@ -102,7 +102,7 @@ def test_what_judges_photographs_one_by_one_refuses_a_model_that_decides_once(mo
     from anomalib_lite.pipeline.serve import application
 
     for per in ("part-median", "part-mean"):
-        with pytest.raises(ConfigError, match=r"watch judges photographs one by one\. Use `predict --group REGEX`"):
+        with pytest.raises(ConfigError, match=r"watch judges photographs one by one\. Use `watch --group REGEX --pho"):
             Watcher(of(model_path, per), tmp_path)
         with pytest.raises(ConfigError, match="serve judges photographs one by one"):
             application(of(model_path, per))

@@ -25,6 +25,7 @@ from anomalib_lite.edge import watch as watching
 from anomalib_lite.edge.arrivals import identity
 from anomalib_lite.edge.attempts import Attempts
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.destinations import free_place
 from anomalib_lite.edge.journal import JOURNAL
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
@@ -549,7 +550,7 @@ def test_a_name_that_all_files_have_is_not_counted_from_one_each_time(
         return lexists(path)
 
     monkeypatch.setattr(os.path, "lexists", counted)
-    assert watching.free_place(folder, Verdict.OK, "a.png") == "ok/a-5000.png"
+    assert free_place(folder, Verdict.OK, "a.png") == "ok/a-5000.png"
     assert len(asked) < 50
 
 

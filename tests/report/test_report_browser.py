@@ -173,7 +173,9 @@ def test_the_slider_stops_at_the_rows_of_the_menu_and_says_their_bounds(browser:
             assert f"Row {point.rank}: at most {percent_up(point.bound)}, together" in browser.state()
             assert "--row" in browser.state()
     browser.run("document.getElementById('reset').click()")
-    assert browser.state().startswith("At the certified threshold")
+    home = browser.state()
+    assert home.startswith("At the certified threshold")
+    assert home.endswith(f": {BASE.reject.allowed} above it allowed: at most {percent_up(BASE.reject.bound)}.")
 
 
 def test_page_says_so_if_its_counts_differ_from_the_verdicts(browser: Browser) -> None:

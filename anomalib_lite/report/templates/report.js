@@ -67,7 +67,8 @@ for (const figure of document.querySelectorAll("figure.compared")) {
       if (index < 4) spoken.push(`${line.name} ${now} of ${line.scores.length}`);
     });
     const said = stops.length ? `${stops[position].said} To take it: calibrate MODEL --row N.` : "NOT certified. No bound holds here.";
-    state.textContent = moved ? `Threshold moved to ${digits(threshold)}: ${said}` : `At the certified threshold ${digits(threshold)}.`;
+    const certified = stops.length ? `: ${stops[home].said}` : ".";
+    state.textContent = moved ? `Threshold moved to ${digits(threshold)}: ${said}` : `At the certified threshold ${digits(threshold)}${certified}`;
     state.classList.toggle("moved", moved);
     reset.disabled = !moved;
     const standing = !moved ? "certified" : stops.length ? stops[position].said : "not certified";
