@@ -163,7 +163,7 @@ class Unmoved:
 
 def decided(row: JournalRow) -> Verdict:
     """The verdict that a file goes by: that of its part, where parts are decided on."""
-    return Verdict(row.get("part_verdict", row["verdict"]))
+    return Verdict(row.get("part_verdict") or row["verdict"])
 
 
 def of_a_part(row: JournalRow) -> bool:

@@ -41,10 +41,10 @@ LINE = [
     result("part57_1.png", "NG"),
     result("part58_0.png", "OK", model_id="another"),
 ]
-SAID = {"part50_0.png": "good", "part51_0.png": "defect", "part53_0.png": "good", "part55_0.png": "good"}
+SAID: dict[str, Any] = {"part50_0.png": "good", "part51_0.png": "defect", "part53_0.png": "good", "part55_0.png": "good"}
 
 
-def counted(manifest: Manifest, said: dict[str, Any], per: str = "part") -> Any:
+def counted(manifest: Manifest, said: dict[str, Any], per: Any = "part") -> Any:
     following = Following.of(manifest, "m", r"part(\d+)")
     calibration = replace(manifest.calibration, per=per)
     return certified(LINE, said, following, calibration)[0]
