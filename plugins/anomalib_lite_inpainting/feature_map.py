@@ -32,7 +32,7 @@ class FeatureMap(nn.Module):
         self.features = WhitenedFeatures(found, (image.height, image.width), COMPONENTS)
         grid = self.features.grid
         holes = sorted({max(1, min(hole, min(grid) // 2)) for hole in config.holes})
-        self.masked = Masked(self.features.components, grid, holes, config.sets, WIDTHS)
+        self.masked = Masked(self.features.components, grid, holes, config.sets, WIDTHS, own_units=False)
         self.register_buffer("median", torch.zeros(1, len(holes), *grid))
         self.register_buffer("spread", torch.ones(1, len(holes), *grid))
 

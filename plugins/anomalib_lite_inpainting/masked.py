@@ -24,18 +24,26 @@ class Masked(nn.Module):
         cells: Sides of the hidden cells.
         sets: Into which the cells are dealt; each is hidden in turn.
         widths: Channels of the U-Net.
+        own_units: See each map in units of the mean and spread of what is visible of it, as exposure asks for.
     """
 
     hidden: Tensor  # (cell sizes, sets, h, w) bool: what is hidden in each pass
 
     def __init__(
-        self, channels: int, size: tuple[int, int], cells: Sequence[int], sets: int, widths: Sequence[int]
+        self,
+        channels: int,
+        size: tuple[int, int],
+        cells: Sequence[int],
+        sets: int,
+        widths: Sequence[int],
+        *,
+        own_units: bool,
     ) -> None:
         super().__init__()
         generator = Generator().manual_seed(0)  # part of the method, not of the run: every model hides the same
         masks = [grid_cells(1, *size, cell=cell, sets=sets, generator=generator) for cell in cells]
         self.register_buffer("hidden", torch.cat(masks))
-        self.cells, self.sets = tuple(cells), sets
+        self.cells, self.sets, self.own_units = tuple(cells), sets, own_units
         self.unet = UNet(channels + 1, 2 * channels, widths)
         self.levels = (max(cells) - 1).bit_length()
         multiple = max(self.unet.stride, 2**self.levels)
@@ -82,18 +90,23 @@ class Masked(nn.Module):
     def _predict(self, values: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
         """One pass: (B, C, h, w) and what is visible (B, 1, h, w) to median and log spread of every place."""
         height, width = values.shape[2:]
-        count = visible.sum((2, 3), keepdim=True)
-        mean = (values * visible).sum((2, 3), keepdim=True) / count
-        # once more from there: a long sum in float32 is off by more than a faint image's contrast tolerates
-        mean = mean + ((values - mean) * visible).sum((2, 3), keepdim=True) / count
-        variance = ((values - mean) * visible).square().sum((2, 3), keepdim=True) / count
-        spread = (variance.mean(1, keepdim=True) + _NOISE**2).sqrt()
+        mean, spread = _units(values, visible) if self.own_units else (torch.zeros(()), torch.ones(()))
         inputs = F.pad((values - mean) / spread * visible, self.padding)
         visible = F.pad(visible, self.padding)  # what is added is hidden, too
         start = pull_push(inputs, visible, self.levels)
         change, log_spread = self.unet(torch.cat([start, visible], 1)).chunk(2, 1)
         median = (start + change)[:, :, :height, :width] * spread + mean
         return median, log_spread[:, :, :height, :width].clamp(*_LOG_SPREAD) - 1 + spread.log()
+
+
+def _units(values: Tensor, visible: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean (B, C, 1, 1) and spread (B, 1, 1, 1) of what is visible."""
+    count = visible.sum((2, 3), keepdim=True)
+    mean = (values * visible).sum((2, 3), keepdim=True) / count
+    # once more from there: a long sum in float32 is off by more than a faint image's contrast tolerates
+    mean = mean + ((values - mean) * visible).sum((2, 3), keepdim=True) / count
+    variance = ((values - mean) * visible).square().sum((2, 3), keepdim=True) / count
+    return mean, (variance.mean(1, keepdim=True) + _NOISE**2).sqrt()
 
 
 def surprisal(values: Tensor, median: Tensor, log_spread: Tensor) -> Tensor:

@@ -38,7 +38,7 @@ class PixelMap(nn.Module):
             )
         self.config = config
         size = (image.height, image.width)
-        self.masked = Masked(image.channels, size, config.cells, config.sets, config.widths)
+        self.masked = Masked(image.channels, size, config.cells, config.sets, config.widths, own_units=True)
 
     def fit(self, batches: Batches, run: TrainingRun) -> None:
         """Learn to predict hidden pixels of good images, hidden anew at random in every step."""
