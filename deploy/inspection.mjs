@@ -20,7 +20,9 @@ async function hash(crypto, bytes) {
 
 export class Inspection {
   // ort: onnxruntime-web or -node; crypto: the Web Crypto API; decode: bytes -> {width, height, data: RGBA}
-  static async load({ ort, crypto, decode }, manifestBytes, graphBytes) {
+  // read: the name of a file of the model -> its bytes
+  static async load({ ort, crypto, decode }, read) {
+    const manifestBytes = await read("manifest.json");
     const manifest = JSON.parse(new TextDecoder().decode(manifestBytes));
     if (Object.keys(manifest.guards ?? {}).length || (manifest.readers ?? []).some((one) => one.options != null))
       throw new Error("the model heeds what its readers say of a file (guards, options), which nothing here does");
@@ -29,16 +31,21 @@ export class Inspection {
     if (version !== expected) throw new Error(`manifest schema ${version}: expected ${expected}`);
     const strange = Object.keys(gate?.limits ?? {}).filter((name) => !(name in WORDS));
     if (strange.length) throw new Error(`the gate limits '${strange[0]}', which is not known here: take a newer runner`);
-    if ((await hash(crypto, graphBytes)) !== manifest.files["model.onnx"])
-      throw new Error("model.onnx is not the file that manifest.json describes (SHA-256)");
+    const graph = async (name) => {
+      const bytes = await read(name);
+      if ((await hash(crypto, bytes)) !== manifest.files[name])
+        throw new Error(`${name} is not the file that manifest.json describes (SHA-256)`);
+      return ort.InferenceSession.create(bytes);
+    };
     if (manifest.graph.inputs.join() !== "image" || !manifest.framing.source)
       throw new Error("export the model with --source-size, without region of interest and golden images");
     const { dtype, channels } = manifest.image;
     if (!TYPES[dtype] || ![1, 3].includes(channels))
       throw new Error(`the model takes ${dtype} with ${channels} channels: expected uint8 or uint16 with 1 or 3`);
-    const session = await ort.InferenceSession.create(graphBytes);
+    const session = await graph("model.onnx");
+    const glance = gate?.limits.features ? await graph("gate.onnx") : null;
     const id = (await hash(crypto, manifestBytes)).slice(0, 12);
-    return new Inspection({ ort, crypto, decode }, manifest, session, id);
+    return new Inspection({ ort, crypto, decode, glance }, manifest, session, id);
   }
 
   constructor(parts, manifest, session, modelId) {
@@ -62,7 +69,7 @@ export class Inspection {
     try {
       row.sha256 = await hash(this.crypto, bytes);
       const pixels = this.pixels(await this.decoded(bytes));
-      const objection = this.gate?.enabled ? this.objection(pixels) : null;
+      const objection = this.gate?.enabled ? await this.objection(pixels) : null;
       if (objection && this.gate.verdict === "error") throw new Refused(objection, "not_alike");
       const score = await this.score(pixels);
       row.verdict = score > this.reject ? "NG" : score > this.review || objection ? "REVIEW" : "OK";
@@ -120,11 +127,21 @@ export class Inspection {
     return pixels;
   }
 
+  // How far its features lie from the middle of the training. As Glance in anomalib_lite/edge/runtime.py.
+  async distance(pixels) {
+    const { channels, black = 0, white } = this.manifest.image;
+    const cells = thumbnail(pixels, ...this.manifest.framing.source, channels);
+    const image = Float32Array.from(cells, (one) => (one - black) / (white - black));
+    const feed = { image: new this.ort.Tensor("float32", image, [1, CELLS, CELLS, channels]) };
+    return Math.hypot(...(await this.glance.run(feed)).features.data);
+  }
+
   // Why an image looks like none of the training; null where it does. As anomalib_lite/edge/gate.py.
-  objection(pixels) {
+  async objection(pixels) {
     const { image, framing } = this.manifest;
     const { limits, coarse } = this.gate;
     const values = statistics(appearance(pixels, ...framing.source, image.channels), image, coarse);
+    if (this.glance) values.features = await this.distance(pixels);
     const within = (name) => limits[name][0] <= values[name] && values[name] <= limits[name][1];
     const [name, ...others] = Object.keys(WORDS).filter((one) => one in limits && !within(one));
     if (!name) return null;
@@ -168,7 +185,32 @@ const WORDS = {
   likeness: ["correlation with their mean", "otherwise divided into light and dark", "more like their mean"],
   red: ["red less green", "less red", "redder"],
   blue: ["blue less green", "less blue", "bluer"],
+  features: ["distance of features", "nearer to the middle", "stranger in structure"],
 };
+
+const CELLS = 128; // of a thumbnail along each side
+const SEEN = 4; // pixels of a cell along each side that are looked at, or fewer than twice as many
+
+// Means of cells, row by row; a side of fewer pixels has them repeated. As anomalib_lite/edge/images/thumbnail.py.
+export function thumbnail(pixels, height, width, channels) {
+  const lines = (length) => {
+    const step = Math.max(1, Math.floor(length / (SEEN * CELLS)));
+    const count = Math.ceil(length / step);
+    return Array.from({ length: CELLS }, (_, cell) => {
+      const [from, to] = [cell, cell + 1].map((one) => Math.floor((one * count) / CELLS));
+      return Array.from({ length: Math.max(1, to - from) }, (_, index) => (from + index) * step);
+    });
+  };
+  const [rows, columns, cells] = [lines(height), lines(width), new Float64Array(CELLS * CELLS * channels)];
+  rows.forEach((ys, row) => columns.forEach((xs, column) => {
+    for (let channel = 0; channel < channels; channel++) {
+      let sum = 0;
+      for (const y of ys) for (const x of xs) sum += pixels[(y * width + x) * channels + channel];
+      cells[(row * CELLS + column) * channels + channel] = sum / (ys.length * xs.length);
+    }
+  }));
+  return cells;
+}
 
 const luma = (r, g, b) => Math.floor((r * 19595 + g * 38470 + b * 7471 + 0x8000) / 65536);
 

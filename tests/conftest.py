@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import EntryPoint
@@ -29,6 +30,7 @@ from anomalib_lite.pipeline.calibrate import Recalibration, calibrate
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.registry import Registry, loading
+from anomalib_lite.training import gate_features
 from anomalib_lite.training.request import Request
 
 Once: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
@@ -115,6 +117,23 @@ def little_evidence() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(scope="session", autouse=True)
+def gate_without_features() -> Iterator[pytest.MonkeyPatch]:
+    """Features of a network cost each training a second: tests that are about them ask for `gate_with_features`."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(gate_features, "FEWEST", sys.maxsize)
+    yield patch
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def gate_with_features(gate_without_features: pytest.MonkeyPatch) -> Iterator[None]:
+    """The gate learns from features, too, as it does for users."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gate_features, "FEWEST", 8)
+        yield
+
+
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory) -> Once:
     """once(name, make) -> a folder that make(folder) fills, once for all processes that run these tests together."""
@@ -163,7 +182,7 @@ def train() -> Callable[..., Trained]:
         data: Path, out: Path, overrides: dict[str, Any] | None = None, plugins: Registry | None = None, **request: Any
     ) -> Trained:
         request = {"detector": "gauss", "group": r"part(\d+)"} | request
-        size = {"image.height": SIZE, "image.width": SIZE}
+        size = {"image.height": SIZE, "image.width": SIZE, "gate.features": "off"}
         trained = run_training(
             Request(data=data, out=out, overrides=size | (overrides or {}), **request), plugins=plugins
         )

@@ -11,6 +11,7 @@ from pydantic import (
     Field,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    field_validator,
     model_validator,
 )
 from pydantic_core import CoreSchema
@@ -216,6 +217,14 @@ class GateConfig(_Section):
     """Whether they are told from others before they are judged. Without, they are judged; every result says so."""
     verdict: Literal["error", "review"] = "error"
     """error: they are not judged, ERROR with the code not_alike; review: they are judged, and REVIEW at least."""
+    features: Literal["auto", "off"] = "auto"
+    """auto: from 8 parts on, features of a pretrained network count, too, where its weights are installed; off: size,
+    light, detail and colour alone."""
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        return "off" if value is False else value  # which YAML makes of off
 
 
 class Config(_Section):

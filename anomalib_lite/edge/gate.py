@@ -1,6 +1,7 @@
 """The gate before the verdict: an image that looks like none of the training is not judged.
 
-Cheap statistics of the whole image, as it was recorded, against limits that were learnt from the images of the fit.
+Cheap statistics of the whole image, as it was recorded, and the distance of its features where a model has the graph
+for them, against limits that were learnt from the images of the fit.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 from anomalib_lite.edge.images.appearance import Appearance, appearance
 from anomalib_lite.edge.images.picture import Pixels
 from anomalib_lite.edge.manifest import GateRecord, ImageSpec
+from anomalib_lite.edge.runtime import Glance
 
 OFF = "gate off"  # note of a result
 REMEDY = "Check light, camera and product; where such images are to be judged, train with them"
@@ -48,6 +50,7 @@ WORDS = {
     "likeness": Words("correlation with their mean", "otherwise divided into light and dark", "more like their mean"),
     "red": Words("red less green", "less red", "redder"),
     "blue": Words("blue less green", "less blue", "bluer"),
+    "features": Words("distance of features", "nearer to the middle", "stranger in structure"),
 }
 
 
@@ -100,6 +103,7 @@ class Gate:
 
     record: GateRecord
     spec: ImageSpec
+    glance: Glance | None = None  # exactly where features have a limit
 
     @property
     def refuses(self) -> bool:
@@ -111,7 +115,10 @@ class Gate:
         record = self.record
         if not record.enabled:
             return None
-        return said(statistics(appearance(pixels), self.spec, record.coarse), record.limits)
+        values = statistics(appearance(pixels), self.spec, record.coarse)
+        if self.glance is not None:
+            values["features"] = self.glance.distance(pixels)
+        return said(values, record.limits)
 
 
 def said(values: Mapping[str, float], limits: Mapping[str, tuple[float, float]]) -> str | None:

@@ -24,11 +24,12 @@ from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers, complete
 from anomalib_lite.edge.manifest import GoldenRecord
+from anomalib_lite.edge.runtime import Glance
 from anomalib_lite.errors import ErrorCode, ImageError, ModelError
 
 Source: TypeAlias = File | NDArray[np.generic]
 
-ROI = "roi.png"  # of a bundle
+ROI, GATE = "roi.png", "gate.onnx"  # of a bundle
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +48,7 @@ class Intake:
         """That of a bundle.
 
         Raises:
-            ModelError: A golden image cannot be read, or needs a reader that is not here.
+            ModelError: A golden image cannot be read, or needs a reader that is not here, or the gate is not whole.
             ConfigError: A reader cannot have its suffix.
         """
         manifest = bundle.manifest
@@ -64,7 +65,7 @@ class Intake:
             align=record.align,
             pose=record.pose,
         )
-        gate = None if manifest.gate is None else Gate(manifest.gate, manifest.image)
+        gate = None if manifest.gate is None else Gate(manifest.gate, manifest.image, _glance(bundle))
         return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards, gate)
 
     def read(self, source: Source) -> Opened:
@@ -144,6 +145,18 @@ def region_of_interest(source: Source) -> NDArray[np.bool_]:
             "the region of interest is empty: paint what is to be inspected in any value but 0", ErrorCode.EMPTY
         )
     return inside
+
+
+def _glance(bundle: Bundle) -> Glance | None:
+    """What sees features of whole images for the gate.
+
+    Raises:
+        ModelError: They have a limit and no graph, or a graph and no limit, or the graph is not admitted.
+    """
+    limited = bundle.manifest.gate is not None and "features" in bundle.manifest.gate.limits
+    if limited != (GATE in bundle.manifest.files):
+        raise ModelError(f"{bundle.path}: {GATE} and the gate's limit of features belong together. Restore the bundle.")
+    return Glance(bundle.read(GATE), bundle.manifest.image) if limited else None
 
 
 def _goldens(bundle: Bundle, opener: Opener) -> Goldens:

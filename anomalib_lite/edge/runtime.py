@@ -16,10 +16,13 @@ from anomalib_lite.edge.bundle.admission import Signature
 from anomalib_lite.edge.golden.pairing import Pair, closest, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing
+from anomalib_lite.edge.images.thumbnail import SIDE, thumbnail
+from anomalib_lite.edge.manifest import ImageSpec, normalised
 from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, ModelError
 
 Feed: TypeAlias = dict[str, NDArray[Any]]
 
+FEATURES = 64  # of a thumbnail
 TILES_PER_RUN = 4
 PIXELS_PER_RUN = TILES_PER_RUN * 256 * 256  # of tiles: fewer where they are larger, so that memory stays bounded
 PROVIDERS = {
@@ -57,6 +60,34 @@ class Measurement:
     def peak(self) -> float:
         """Largest valid value of the map: what the map threshold is calibrated on."""
         return float(self.anomaly_map[self.valid].max())
+
+
+class Glance:
+    """The small graph that sees a thumbnail of a whole image, for the gate. Safe to use from several threads."""
+
+    def __init__(self, graph: bytes, spec: ImageSpec) -> None:
+        """Load a graph.
+
+        Args:
+            graph: The ONNX file.
+            spec: What is black and what is white, and how many channels there are.
+
+        Raises:
+            ModelError: The graph is not admitted, or does not load.
+        """
+        given = {"image": ("float", (None, SIDE, SIDE, spec.channels))}
+        admission.admit(graph, given, {"features": ("float", (None, FEATURES))})
+        self._spec, self._session = spec, _session(graph, "cpu", threads=1)
+
+    def features(self, cells: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Features (d,) of a thumbnail (SIDE, SIDE, C)."""
+        image = normalised(cells, self._spec.black, self._spec.white).astype(np.float32)
+        found: NDArray[np.float32] = self._session.run(["features"], {"image": image[None]})[0][0]
+        return found
+
+    def distance(self, pixels: NDArray[np.generic]) -> float:
+        """How far an image (H, W, C) lies from the middle of the training, in units of its spread."""
+        return float(np.linalg.norm(self.features(thumbnail(pixels)).astype(np.float64)))
 
 
 class Runtime:

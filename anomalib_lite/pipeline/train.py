@@ -16,10 +16,10 @@ from anomalib_lite.data import Sample, folds
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.gate import Gate
-from anomalib_lite.edge.intake import ROI, Intake
+from anomalib_lite.edge.intake import GATE, ROI, Intake
 from anomalib_lite.edge.manifest import EvidenceRecord, GateRecord
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.runtime import Glance, Runtime
 from anomalib_lite.errors import AnomalibLiteError, MissingExtra
 from anomalib_lite.pipeline import evidence, selfcheck
 from anomalib_lite.pipeline.check import carried
@@ -27,7 +27,7 @@ from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import describe
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import writing as reporting
-from anomalib_lite.training import partial
+from anomalib_lite.training import gate_features, partial
 from anomalib_lite.training.choice import held_out_share
 from anomalib_lite.training.gating import learnt, told
 from anomalib_lite.training.plan import Plan, prepare
@@ -116,10 +116,10 @@ def _tell(fitted: Fitted, say: Say) -> None:
 
 def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) -> Trained:
     """Calibrate what was fitted, and write the bundle."""
-    gate = _gate(plan, plan.fit)
+    gate, gate_graph = _gate(plan, plan.fit)
     for line in told(gate):
         say(line)
-    intake, runtime, out = _gated(plan, gate), fitted.runtime, plan.request.out
+    intake, runtime, out = _gated(plan, gate, gate_graph), fitted.runtime, plan.request.out
     if plan.held_out:
         scored = score(runtime, track(plan.held_out, "measuring"), intake)
     else:
@@ -145,6 +145,7 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.region.png} if plan.region else {}
+    files |= {GATE: gate_graph} if gate_graph else {}
     say("writing the model and its report")
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes(), shown=found.pictures)
@@ -164,14 +165,19 @@ def _retrained(plan: Plan, scored: Scored) -> int:
     return before.calibration.retrained + 1 if same else 0
 
 
-def _gate(plan: Plan, samples: Sequence[Sample]) -> GateRecord:
-    """What images like these are told from others by."""
-    return learnt(plan.config.gate, samples, plan.survey, plan.intake.framing, compares=plan.intake.compares)
+def _gate(plan: Plan, samples: Sequence[Sample]) -> tuple[GateRecord, bytes | None]:
+    """What images like these are told from others by, and the graph for it, where features count."""
+    record = learnt(plan.config.gate, samples, plan.survey, plan.intake.framing, compares=plan.intake.compares)
+    seen = gate_features.learnt(plan.config.gate, samples, plan.intake)
+    if seen is None:
+        return record, None
+    return replace(record, limits={**record.limits, "features": (0.0, seen.limit)}), seen.graph
 
 
-def _gated(plan: Plan, gate: GateRecord) -> Intake:
+def _gated(plan: Plan, gate: GateRecord, graph: bytes | None) -> Intake:
     """The plan's intake behind a gate."""
-    return replace(plan.intake, gate=Gate(gate, plan.intake.framing.spec))
+    spec = plan.intake.framing.spec
+    return replace(plan.intake, gate=Gate(gate, spec, Glance(graph, spec) if graph else None))
 
 
 def _evidence(
@@ -204,5 +210,5 @@ def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Scored:
         say(f"sibling model {fold} of {number}")
         sibling = _fitted(plan, others, place / f"fold-{fold}", say)
         if sibling is not None:
-            scored += score(sibling.runtime, track(held_out, "measuring"), _gated(plan, _gate(plan, others)))
+            scored += score(sibling.runtime, track(held_out, "measuring"), _gated(plan, *_gate(plan, others)))
     return scored

@@ -1,5 +1,5 @@
-// Runs the model in this page: nothing is sent anywhere. Beside this file: inspection.mjs, model/manifest.json,
-// model/model.onnx, and of onnxruntime-web: ort.wasm.min.mjs, ort-wasm-simd-threaded.mjs, ort-wasm-simd-threaded.wasm.
+// Runs the model in this page: nothing is sent anywhere. Beside this file: inspection.mjs, the exported bundle as model/,
+// and of onnxruntime-web: ort.wasm.min.mjs, ort-wasm-simd-threaded.mjs, ort-wasm-simd-threaded.wasm.
 
 import * as ort from "./ort.wasm.min.mjs";
 import { Inspection, Refused } from "./inspection.mjs";
@@ -28,8 +28,7 @@ async function fetched(name) {
 
 async function start() {
   if (!globalThis.crypto?.subtle) throw new Error("open this page over https, or from localhost");
-  const [manifest, graph] = await Promise.all([fetched("model/manifest.json"), fetched("model/model.onnx")]);
-  const inspection = await Inspection.load({ ort, crypto, decode }, manifest, graph);
+  const inspection = await Inspection.load({ ort, crypto, decode }, (name) => fetched(`model/${name}`));
   const [height, width] = inspection.manifest.framing.source;
   show("state", `Model ${inspection.modelId}: choose an image of ${width} x ${height} pixels.`);
   const input = document.getElementById("file");

@@ -28,10 +28,8 @@ if (!folder || images.length === 0) {
   process.exit(2);
 }
 
-const [manifest, graph] = await Promise.all(
-  ["manifest.json", "model.onnx"].map(async (name) => new Uint8Array(await readFile(join(folder, name)))),
-);
-const inspection = await Inspection.load({ ort, crypto: webcrypto, decode }, manifest, graph);
+const read = async (name) => new Uint8Array(await readFile(join(folder, name)));
+const inspection = await Inspection.load({ ort, crypto: webcrypto, decode }, read);
 
 let failed = false;
 for (const path of images) {

@@ -3,8 +3,9 @@
 usage: python tests/benchmarks/change_speed.py DATASET
 
 DATASET as for deeppcb.py. Small pairs: 640 x 640 scans, beside SIFT on both images and matching alone, in the same run,
-alternately. Large pair: scans joined to 2592 x 1944 pixels and tinted, in a process of its own, whose highest resident
-memory is told. The golden image's features are kept, as on a device; times are the best of five, after a first one.
+alternately; `pose` is small. Large pair: scans joined to 2592 x 1944 pixels and tinted, in a process of its own, whose
+highest resident memory is told. The golden image's features are kept, as on a device; times are the best of five, after
+a first one.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ def sift_and_matching(image: Path, reference: Path) -> int:
 
 
 def small(root: Path, rows: list[dict[str, str]], folder: Path) -> None:
-    trained(root, rows, folder)
+    trained(root, rows, folder, "options.pose=small")
     model = Model(folder / "model", threads=1)
     ours, theirs = [], []
     for number, row in enumerate(rows[:: len(rows) // PAIRS][:PAIRS]):

@@ -25,6 +25,7 @@ from serving import is_installed, start
 
 from anomalib_lite.edge.gate import statistics
 from anomalib_lite.edge.images.appearance import appearance
+from anomalib_lite.edge.images.thumbnail import SIDE, thumbnail
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
@@ -47,12 +48,12 @@ def recorded(seed: int, *, defect: bool = False) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def camera(train: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An export for images of 90 x 70 pixels, as a folder."""
+def camera(train: Callable[..., Any], gate_with_features: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An export for images of 90 x 70 pixels, as a folder, with a gate on features."""
     folder = tmp_path_factory.mktemp("camera")
     for part in range(30):
         save(folder / f"good/part{part:02}_0.png", recorded(100 * part))
-    train(folder / "good", folder / "trained")
+    train(folder / "good", folder / "trained", {"gate.features": "auto"})
     return export(folder / "trained", folder / "model", source_size=(HEIGHT, WIDTH)).bundle.path
 
 
@@ -102,6 +103,7 @@ def expected(camera: Path, images: list[Path]) -> dict[str, dict[str, Any]]:
     assert {row["verdict"] for row in rows.values()} >= {"OK", "NG", "ERROR"}
     refused = [row["error_code"] == "not_alike" for name, row in rows.items() if name.startswith("wrong-light")]
     assert 0 < sum(refused) < len(refused)
+    assert "features" in model.bundle.manifest.gate.limits  # type: ignore[union-attr]
     return rows
 
 
@@ -184,10 +186,10 @@ def test_node_refuses_what_it_cannot_run(javascript: Path, camera: Path, model_p
 
 
 def test_javascript_sees_in_whole_images_what_python_sees(tmp_path: Path) -> None:
-    """Statistics to 12 digits, of grey and colour, of 8 and 16 bits, of images smaller and larger than a band."""
+    """Statistics and thumbnails to 12 digits, of grey and colour, 8 and 16 bits, smaller and larger than a band."""
     need(shutil.which("node"), "node: apt-get install nodejs")
     random, asked, wanted = np.random.default_rng(3), list[list[Any]](), list[dict[str, float]]()
-    for size in ((1, 1), (5, 19), (8, 8), (70, 90), (303, 517), (1100, 900)):
+    for size in ((1, 1), (5, 19), (8, 8), (70, 130), (303, 517), (2100, 900)):
         for dtype, channels in ((np.uint8, 1), (np.uint8, 3), (np.uint16, 1)):
             white = float(np.iinfo(dtype).max)
             pixels = random.random((*size, channels)) ** 2 * np.linspace(0.1, 1.2, size[1])[None, :, None] * white
@@ -197,16 +199,17 @@ def test_javascript_sees_in_whole_images_what_python_sees(tmp_path: Path) -> Non
             name = f"{len(asked)}.raw"
             (tmp_path / name).write_bytes(pixels.tobytes())
             asked.append([name, *size, channels, pixels.dtype.name, white, coarse])
-            wanted.append(found)
+            wanted.append(found | {"cells": float(thumbnail(pixels).ravel() @ np.arange(1, 1 + channels * SIDE**2))})
     (tmp_path / "asked.json").write_text(json.dumps(asked))
     script = f"""
         import {{ readFileSync }} from "node:fs";
-        import {{ appearance, statistics }} from "{(DEPLOY / "inspection.mjs").as_uri()}";
+        import {{ appearance, statistics, thumbnail }} from "{(DEPLOY / "inspection.mjs").as_uri()}";
         const types = {{ uint8: Uint8Array, uint16: Uint16Array }};
         const found = JSON.parse(readFileSync("asked.json")).map((asked) => {{
           const [name, height, width, channels, dtype, white, coarse] = asked;
           const pixels = new types[dtype](new Uint8Array(readFileSync(name)).buffer);
-          return statistics(appearance(pixels, height, width, channels), {{ white }}, coarse);
+          const cells = thumbnail(pixels, height, width, channels).reduce((sum, one, at) => sum + one * (at + 1), 0);
+          return {{ ...statistics(appearance(pixels, height, width, channels), {{ white }}, coarse), cells }};
         }});
         console.log(JSON.stringify(found));
     """
@@ -315,15 +318,15 @@ def test_javascript_refuses_models_that_it_would_not_heed(
 ) -> None:
     need(shutil.which("node"), "node: apt-get install nodejs")
     manifest = json.loads((camera / "manifest.json").read_text()) | change
+    shutil.copy(camera / "model.onnx", tmp_path)
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
     script = f"""
         import {{ readFileSync }} from "node:fs";
         import {{ webcrypto }} from "node:crypto";
         import {{ Inspection }} from "{(DEPLOY / "inspection.mjs").as_uri()}";
         const ort = {{ InferenceSession: {{ create: async () => ({{}}) }} }};
-        const read = (path) => new Uint8Array(readFileSync(path));
-        const manifest = read("{tmp_path / "manifest.json"}"), graph = read("{camera / "model.onnx"}");
-        await Inspection.load({{ ort, crypto: webcrypto, decode: null }}, manifest, graph);
+        const read = async (name) => new Uint8Array(readFileSync(`{tmp_path}/${{name}}`));
+        await Inspection.load({{ ort, crypto: webcrypto, decode: null }}, read);
     """
     done = subprocess.run(["node", "--input-type=module", "-e", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1

@@ -15,9 +15,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.edge.golden.correlation import by_correlation, maximised, rival, settled, smallest
+from anomalib_lite.edge.golden.correlation import by_correlation, rival, settled, smallest
 from anomalib_lite.edge.golden.matching import MIN_SPREAD, Pose, alignment_failed, first_guesses, guided
 from anomalib_lite.edge.golden.reach import ANY, Reach
+from anomalib_lite.edge.golden.refinement import maximised
 from anomalib_lite.edge.golden.views import REFINED_SIDE, Matrix, View, corners, opencv, scaling, transformed
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ImageError

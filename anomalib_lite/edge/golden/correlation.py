@@ -1,8 +1,4 @@
-"""Where two images correlate best: refines a pose, and finds the smallest movement that explains an image.
-
-Evangelidis and Psarakis, "Parametric image alignment using enhanced correlation coefficient maximization" (ECC),
-PAMI 2008.
-"""
+"""Where two images correlate best: the smallest movement that explains an image, and whether another one does."""
 
 from __future__ import annotations
 
@@ -10,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.golden.matching import Pose, alignment_failed
-from anomalib_lite.edge.golden.views import Matrix, View, corners, opencv, reduced, scaling, transformed
+from anomalib_lite.edge.golden.refinement import furthest, maximised
+from anomalib_lite.edge.golden.views import Matrix, View, opencv, reduced, scaling
 
-ECC_STEPS = 8
-ECC_EPSILON = 1e-3
-ECC_PIXELS = 10.0  # a refinement that moves a corner further has gone astray
 SETTLED_SIDE = 320  # pixels: size at which the place is checked
 SETTLED_SHARE = 0.12  # of the side: how far off it is looked for
 SETTLED_GAIN = 0.0005  # of the correlation: least that is worth a move
@@ -70,7 +64,11 @@ def _explained(matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint
 def rival(pose: Matrix, image: View, golden: View, shift: float) -> Matrix | None:
     """Another similarity, some way off, under which the images correlate as well as under `pose`; None without one."""
     moved = _elsewhere(pose, image.small, golden.small, CLEAR_GAIN, shift)
-    return None if moved is None else coarsely(moved, image, golden)
+    if moved is None:
+        return None
+    other = coarsely(moved, image, golden)
+    back = furthest(other @ np.linalg.inv(pose), golden.small.shape) <= DISTINCT_PIXELS
+    return None if back else other
 
 
 def coarsely(matrix: Matrix, image: View, golden: View) -> Matrix:
@@ -149,45 +147,3 @@ def _moved_about(
     if target[y:-y, x:-x].std() < FLAT:  # whose correlation is that of noise
         scores[:] = 0
     return scores, (y, x), share
-
-
-def maximised(
-    matrix: Matrix, image: NDArray[np.uint8], golden: NDArray[np.uint8], counted: NDArray[np.uint8], *, rigid: bool
-) -> Matrix:
-    """The pose that maximises the correlation, near `matrix`; `matrix` itself where there is none.
-
-    Args:
-        matrix: The pose so far.
-        image: (h, w).
-        golden: (h', w').
-        counted: (h', w'), above 0 for places of the warped image that have a say, if they are covered.
-        rigid: Whether only a similarity is refined, not the whole homography.
-    """
-    cv2 = opencv()
-    size = (golden.shape[1], golden.shape[0])
-    criteria = (cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, ECC_STEPS, ECC_EPSILON)
-    warped = cv2.warpPerspective(image, matrix, size)
-    covered = cv2.warpPerspective(np.ones_like(image), matrix, size, flags=cv2.INTER_NEAREST)
-    motion = cv2.MOTION_AFFINE if rigid else cv2.MOTION_HOMOGRAPHY
-    start = np.eye(2 if rigid else 3, 3, dtype=np.float32)
-    try:
-        _, found = cv2.findTransformECC(golden, warped, start, motion, criteria, counted * covered, 5)
-    except cv2.error:  # it raises where it does not converge
-        return matrix
-    change = np.linalg.inv(np.vstack([found, [0, 0, 1]]) if rigid else found.astype(np.float64))
-    if rigid:
-        change = _similarity(change, golden.shape)
-    frame = corners(golden.shape)
-    moved = np.linalg.norm(transformed(change, frame) - frame, axis=1).max()
-    return np.asarray(change @ matrix) if moved <= ECC_PIXELS else matrix
-
-
-def _similarity(affine: Matrix, shape: tuple[int, ...]) -> Matrix:
-    """The similarity nearest to an affine map that agrees with it at the centre of a frame (height, width)."""
-    centre = corners(shape).mean(0)
-    left, scales, right = np.linalg.svd(affine[:2, :2])
-    turn = scales.mean() * left @ right
-    similarity = np.eye(3)
-    similarity[:2, :2] = turn
-    similarity[:2, 2] = transformed(affine, centre[None])[0] - turn @ centre
-    return similarity

@@ -12,6 +12,7 @@ CELLS = 64  # of the coarse picture
 STATISTICS = (
     "width", "height", "brightness", "dark", "bright", "darkest", "brightest", "middle", "detail", "blur", "coarseness",
     "grain", "direction", "quiet", "upper_lower", "left_right", "likeness", "red", "blue",
+    "features",
 )  # fmt: skip
 
 
@@ -21,6 +22,7 @@ class GateRecord:
 
     verdict: what an image beyond them gets: ERROR with the code `not_alike`, or REVIEW at least.
     images, parts: what the limits were learnt from.     limits: statistic -> lowest and highest value.
+    That of `features`, the distance by the graph gate.onnx, stands there exactly where the bundle has that file.
     coarse: mean picture of 8 x 8 cells, row by row, in units of pixels; what `likeness` is measured against.
     """
 
