@@ -23,6 +23,7 @@ from anomalib_lite.cli import (
     doctor,
     evaluate,
     export,
+    lot,
     monitor,
     plugins,
     predict,
@@ -46,6 +47,7 @@ EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 COMMANDS = {
     "Make a model": (demo, train, evaluate, compare, calibrate, rescore, export),
     "Use a model": (predict, verify, bench, watch, serve, monitor),
+    "Without a model": (lot,),
 }
 OTHERS = "Look around"
 EPILOG = """\

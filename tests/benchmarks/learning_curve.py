@@ -44,10 +44,11 @@ def measured(detector: str, data: Path, out: Path, parts: int, seed: int, steps:
             writer.writeheader()
             for row in subset(rows, parts, seed):
                 writer.writerow({**row, "image": str((data.parent / row["image"]).resolve()), "mask": ""})
-        settings = {"image.height": 256, "image.width": 256, "training.precision": "bf16-mixed"}
+        settings: dict[str, object] = {"image.height": 256, "image.width": 256, "training.precision": "bf16-mixed"}
+        settings["seed"] = seed
         if steps:
             settings["training.steps"] = steps
-        al.train(detector, table, out=model, settings=settings, seed=seed)
+        al.train(detector, table, out=model, settings=settings)
     if not evaluation.exists():
         al.evaluate(model, data, out=evaluation)
     bad = [row["verdict"] == "OK" for row in rows_of(evaluation) if row["label"] != "good"]

@@ -50,7 +50,7 @@ def maximised(
     if len(points) < ROW:
         return matrix
     changes, unit = SIMILARITY if rigid else HOMOGRAPHY, _unit(golden.shape)
-    effects = _effects(changes, transformed(np.linalg.inv(unit), points), unit[0, 0] * slopes)
+    effects = _effects(changes, transformed(np.linalg.inv(unit).astype(np.float64), points), unit[0, 0] * slopes)
     seen, found = cv2.GaussianBlur(image.astype(np.float32), SMOOTHING, 0), matrix
     for _ in range(STEPS):
         there = cv2.perspectiveTransform(points.reshape(-1, ROW, 2), np.linalg.inv(found))
