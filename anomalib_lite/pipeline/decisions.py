@@ -121,11 +121,11 @@ def certified(
     outcomes = Counter(_outcome(part, known) for part in _parts(own, following, whole=calibration.per == "part"))
     accepted = outcomes["ok"] + outcomes["accepted"]
     return Live(
-        calibration, accepted, outcomes["ok"], outcomes["rejected"], outcomes["undecided"], outcomes["review"]
+        calibration, accepted, outcomes["ok"], outcomes["rejected"], outcomes["undecided"], outcomes["open"]
     ), notes
 
 
-Outcome: TypeAlias = Literal["ok", "accepted", "rejected", "undecided", "review", "none"]
+Outcome: TypeAlias = Literal["ok", "accepted", "rejected", "undecided", "open", "none"]
 
 
 def _parts(
@@ -153,7 +153,7 @@ def _outcome(part: Sequence[Mapping[str, Any]], decided: Mapping[str, Decision])
         return "none"
     open_ = [row for row, one in zip(part, said, strict=True) if one is None and row.get("verdict") == Verdict.REVIEW]
     if open_:
-        return "review"
+        return "open"
     return "accepted" if None not in said else "ok"
 
 

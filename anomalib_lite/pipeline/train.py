@@ -237,5 +237,5 @@ def _evidence(
     found = evidence.take(taking, scored)
     planted = sum(len(one.scores) for one in found.record.planted)
     judged = f", and judged {len(taking.known):,} labelled test images," if taking.known else ""
-    say(f"planted {planted:,} defects into held-out good images{judged} in {time.monotonic() - begun:.0f} s")
+    say(f"planted {planted:,} defects into good images{judged} in {time.monotonic() - begun:.0f} s")
     return found

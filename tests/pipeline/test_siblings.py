@@ -28,6 +28,8 @@ def test_all_parts_are_ranked_and_all_siblings_are_shipped(crossfitted_path: Pat
     assert calibration.statement[0].startswith("Cross-fitted: on average over trainings like this one, at most 26.1 %")
     assert len(manifest.data.fit) == len(manifest.data.held_out) == 40
     assert {one.score for one in manifest.data.held_out} <= {20 * rank / of for of in (6, 7) for rank in range(of + 1)}
+    assert manifest.evidence is not None
+    assert "planted into good images, each learnt by all siblings but one" in manifest.evidence.said[0]
     assert "at no confidence" in (crossfitted_path / "report.html").read_text()
     model = Model(crossfitted_path)
     judged = [model.inspect(path) for path in sorted((parts / "test").rglob("*.png"))]
