@@ -207,6 +207,13 @@ def ungated_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path
 
 
 @pytest.fixture(scope="session")
+def crossfitted_path(train: Callable[..., Trained], parts: Path, once: Once) -> Path:
+    """Three siblings of it as one. Not to be changed: copy it."""
+    settings = {"calibration.crossfit": 3}
+    return once("crossfitted", lambda folder: train(parts, folder / "model", settings)) / "model"
+
+
+@pytest.fixture(scope="session")
 def inpainting_words(parts: Path) -> list[str]:
     """A command line, but for --out, that trains a small network by gradient descent."""
     small = ("image.height=48", "image.width=48", "options.widths=[8, 8]", "options.cells=[8]")

@@ -51,7 +51,6 @@ from anomalib_lite.errors import DataError
 class Facts(TypedDict, total=False):
     """What a statement says of the training, as in `Calibration`; `history` is `as_history` of the one before."""
 
-    approximate: bool
     simulated: bool
     gated: bool
     unlabelled: int

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
+from anomalib_lite.calibration import average
 from anomalib_lite.calibration.binomial import in_all, needed, paid
 from anomalib_lite.edge.manifest import Calibration, Certified, SessionLeftOut
 
@@ -32,13 +33,11 @@ def _percent(rate: float, rounding: str) -> str:
 
 def sentences(calibration: Calibration) -> list[str]:
     """All that has to be said of a calibration, most important first; one sentence or two per entry."""
-    said = [_bound(calibration), *_chosen(calibration), *_counted(calibration), _scope(calibration)]
+    said = [_bound(calibration), *_chosen(calibration), *decided(calibration), scope(calibration)]
     said += [_review(calibration), *_sessions(calibration)]
-    if calibration.approximate:
-        said.insert(0, "Approximate: thresholds come from sibling models, so the bound is not exact.")
     if calibration.unlabelled:
         said.append(
-            f"Fitted on a mixed lot: of {_count(calibration.unlabelled, 'image')} nobody said that they are good. The "
+            f"Fitted on a mixed lot: of {counted(calibration.unlabelled, 'image')} nobody said that they are good. The "
             "thresholds rest on images that are known to be good."
         )
     if calibration.simulated:
@@ -48,11 +47,7 @@ def sentences(calibration: Calibration) -> list[str]:
             "such simulations; calibrate on photographs of good parts for one about parts.",
         )
     said += _setters(calibration)
-    if calibration.errors.count:
-        said.append(
-            f"{_count(calibration.errors.count, 'further image')} could not be measured (ERROR, "
-            f"{percent_up(calibration.errors.rate)} of all): the bound is about images that could be measured."
-        )
+    said += unmeasured(calibration)
     for exclusion in calibration.exclusions:
         said.append(f"Excluded: {exclusion.image}, because {exclusion.because}.")
     if calibration.exclusions:
@@ -60,13 +55,23 @@ def sentences(calibration: Calibration) -> list[str]:
     return [*said, *_repeated(calibration)]
 
 
+def unmeasured(calibration: Calibration) -> list[str]:
+    """That images could not be measured, where there are such."""
+    if not calibration.errors.count:
+        return []
+    return [
+        f"{counted(calibration.errors.count, 'further image')} could not be measured (ERROR, "
+        f"{percent_up(calibration.errors.rate)} of all): the bound is about images that could be measured."
+    ]
+
+
 def _bound(calibration: Calibration) -> str:
-    reject, unit = calibration.reject, _unit(calibration)
+    reject, unit = calibration.reject, unit_of(calibration)
     condition = "" if calibration.unit == "group" else " if images are independent"
     one_each = ", one photograph of each" if calibration.per == "photograph" and calibration.unit == "group" else ""
     text = (
         f"At most {percent_up(reject.bound)} of {subject(calibration)} are {_rejected(calibration)}{condition} "
-        f"(confidence {percent_down(calibration.confidence)}), from {_count(calibration.n, f'held-out {unit}')}"
+        f"(confidence {percent_down(calibration.confidence)}), from {counted(calibration.n, f'held-out {unit}')}"
         f"{one_each}, {_allowed(reject)}"
     )
     return f"{text}; asked for {percent_up(reject.asked)}: {remedy(calibration)}." if reject.missing else f"{text}."
@@ -85,7 +90,7 @@ def subject(calibration: Calibration) -> str:
 
 def _chosen(calibration: Calibration) -> list[str]:
     """Which row of the menu was taken, and why that may be done after looking."""
-    refused = _count(calibration.refused, f"good {_unit(calibration)}")
+    refused = counted(calibration.refused, f"good {unit_of(calibration)}")
     together = "its bound holds together with those of all other rows"
     if calibration.row is not None:
         taken = [f"Row {calibration.row} of the menu was chosen; {together}, so it may be chosen after looking."]
@@ -102,7 +107,7 @@ def _chosen(calibration: Calibration) -> list[str]:
     return taken
 
 
-def _counted(calibration: Calibration) -> list[str]:
+def decided(calibration: Calibration) -> list[str]:
     """What is decided on once, where parts have several photographs."""
     if calibration.unit == "image" or (calibration.per == "part" and calibration.images_per_unit.max == 1):
         return []
@@ -124,19 +129,19 @@ def remedy(calibration: Calibration) -> str:
     """How many parts are needed for the rate that was asked for, by either way of adding them."""
     return ways(
         calibration.n,
-        _unit(calibration),
+        unit_of(calibration),
         calibration.reject.asked,
         calibration.confidence,
         repetition=len(calibration.history),
         holdout=calibration.holdout,
-        approximate=calibration.approximate,
-        simulated=calibration.simulated,
+        folds=calibration.folds,
+        simulated=calibration.simulated or calibration.approximate,
     )
 
 
 def ways(
     n: int, unit: str, asked: float, confidence: float, *, repetition: int = 0, holdout: float | None = None,
-    approximate: bool = False, simulated: bool = False,
+    folds: int | None = None, simulated: bool = False,
 ) -> str:  # fmt: skip
     """How parts that are missing may be added, with their numbers.
 
@@ -147,12 +152,13 @@ def ways(
         confidence: Of a first calibration.
         repetition: Calibrations of this model before the one at hand; one more needs more parts.
         holdout: Share of the parts that a training holds out; None where it is not by a share.
-        approximate: Whether every part is held out once, by cross-fitting.
+        folds: Of cross-fitting, where every part is held out once.
         simulated: Whether the images are simulated, so that photographs cannot be added to them.
     """
+    if folds is not None:
+        every = average.needed(asked, folds)
+        return f"{every - n:,} more good {unit}s are needed, {every:,} in all"
     first, again = needed(asked, confidence), needed(asked, paid(confidence, repetition + 1))
-    if approximate:
-        return f"{first - n:,} more good {unit}s are needed, {first:,} in all"
     ways = []
     if holdout is not None:
         whole, share = in_all(first, holdout), percent_down(holdout)
@@ -167,22 +173,22 @@ def _repeated(calibration: Calibration) -> list[str]:
     said, times = [], len(calibration.history)
     if times:
         level = percent_down(paid(calibration.confidence, times))
-        said.append(f"Calibrated {_count(times, 'time')} before: to pay for that, this one is held to {level}.")
+        said.append(f"Calibrated {counted(times, 'time')} before: to pay for that, this one is held to {level}.")
         if all("menu" in earlier for earlier in calibration.history[1:]):  # older versions did not pay
             failing = round(1 - calibration.confidence, 12)
-            said[0] += (
-                f" All repetitions together break a bound in at most {percent_up(failing)} of cases, with the first "
-                f"calibration in at most {percent_up(2 * failing)}."
-            )
+            first = f", with the first calibration in at most {percent_up(2 * failing)}"
+            first = "" if calibration.history[0].get("approximate") else first  # which had no bound to break
+            said[0] += f" All repetitions together break a bound in at most {percent_up(failing)} of cases{first}."
     if calibration.retrained:
         said.append(
-            f"Trained {_count(calibration.retrained, 'time')} before and calibrated on some of the same images: the "
+            f"Trained {counted(calibration.retrained, 'time')} before and calibrated on some of the same images: the "
             "bound is about each training, not about the best of them."
         )
     return said
 
 
-def _scope(calibration: Calibration) -> str:
+def scope(calibration: Calibration) -> str:
+    """What parts it is about."""
     like = "For parts made and photographed like these"
     fewest, most = calibration.images_per_unit.min, calibration.images_per_unit.max
     if calibration.unit == "image":
@@ -196,8 +202,8 @@ def _scope(calibration: Calibration) -> str:
             if once
             else "fewer images per part are on the safe side, more void the bound"
         )
-        return f"{like}, {_count(most, 'image')} each: {other}."
-    safe = "" if fewest is None or once else f"; safe is at most {_count(fewest, 'image')} each"
+        return f"{like}, {counted(most, 'image')} each: {other}."
+    safe = "" if fewest is None or once else f"; safe is at most {counted(fewest, 'image')} each"
     return (
         f"{like}, in the same proportions ({'up' if fewest is None else fewest} to {most} images each, median "
         f"{calibration.images_per_unit.median:g}){safe}."
@@ -207,7 +213,7 @@ def _scope(calibration: Calibration) -> str:
 def _review(calibration: Calibration) -> str:
     review = calibration.review
     if not calibration.has_review_band:
-        unit = _count(calibration.n, _unit(calibration))
+        unit = counted(calibration.n, unit_of(calibration))
         return f"No review band: with {unit} the review threshold is the reject threshold."
     jointly = (
         "Both are rows of the menu and hold jointly."
@@ -226,7 +232,7 @@ def _review(calibration: Calibration) -> str:
 
 def _sessions(calibration: Calibration) -> list[str]:
     """How sessions fare that the threshold has not seen; what that is not."""
-    sessions, unit = calibration.sessions, _unit(calibration)
+    sessions, unit = calibration.sessions, unit_of(calibration)
     if len(sessions) == 1:
         return [
             f"All held-out {unit}s are of one session, '{sessions[0].name}': the bound is about it alone, and another "
@@ -237,10 +243,10 @@ def _sessions(calibration: Calibration) -> list[str]:
         return ["Sessions overlap, or are too small, so none can be left out."] if sessions else []
     rejected, parts = sum(one.rejected or 0 for one in tried), sum(one.parts for one in tried)
     worst = ", ".join(f"{one.rejected:,} of {one.parts:,} of '{one.name}'" for one in tried[:NAMED])
-    more = f" and {_count(len(tried) - NAMED, 'further one')}" if len(tried) > NAMED else ""
+    more = f" and {counted(len(tried) - NAMED, 'further one')}" if len(tried) > NAMED else ""
     said = (
-        f"Leaving one session out in turn: by the threshold of the others {rejected:,} of {_count(parts, unit)} of "
-        f"{_count(len(tried), 'session')} are rejected: {worst}{more}. That is a measurement and no bound: a further "
+        f"Leaving one session out in turn: by the threshold of the others {rejected:,} of {counted(parts, unit)} of "
+        f"{counted(len(tried), 'session')} are rejected: {worst}{more}. That is a measurement and no bound: a further "
         "session may fare worse, the more so as the detector may have learnt from these."
     )
     apart = [one for one in tried if one.chance * len(tried) <= APART]
@@ -284,9 +290,11 @@ def above(allowed: int) -> str:
     return f"{allowed} of them allowed above the threshold" if allowed else "none above the threshold"
 
 
-def _unit(calibration: Calibration) -> str:
+def unit_of(calibration: Calibration) -> str:
+    """What is counted: "part", or "image" where parts are not known."""
     return "part" if calibration.unit == "group" else "image"
 
 
-def _count(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """A number and its noun."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

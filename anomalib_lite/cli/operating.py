@@ -44,7 +44,8 @@ Crossfit: TypeAlias = Annotated[
     int | None,
     typer.Option(
         metavar="K",
-        help="For small sets: train K sibling models and certify on every good image. The bound is approximate.",
+        help="Train K siblings, each without one of K folds of the parts, and ship them as one model that ranks by "
+        "all. What it promises is an average, no bound at a confidence; --holdout 50% is simpler, and mostly better.",
         rich_help_panel=options.RATES,
     ),
 ]

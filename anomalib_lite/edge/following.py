@@ -46,7 +46,9 @@ class Following:
         once = manifest.calibration.images_per_unit.max == 1
         good = one_of_each_part(manifest)
         why_not = UNKNOWN if not once and group is None else ""
-        if not good:
+        if manifest.calibration.approximate:
+            good = []  # their ranks are those of single siblings: results are compared among themselves
+        elif not good:
             why_not = "drift is not followed: this model does not record the scores of its single images; train it anew"
         exported = manifest.exported
         origin = exported.origin if exported is not None and exported.int8 is None else ""

@@ -94,9 +94,10 @@ def _said(record: EvidenceRecord, kinds: Sequence[KindFound], calibration: Calib
     else:
         found_, planted = sum(one.found for one in counted), sum(one.planted for one in counted)
         listed = ", ".join(f"{one.kind} {one.found} of {one.planted}" for one in counted)
+        images = "good images, each learnt by all siblings but one," if record.learnt else "held-out good images"
         yield (
-            f"Evidence of detection, no detection rate: of {planted:,} defects planted into held-out good images "
-            f"{found_:,} are found at this threshold ({listed}). Real defects may be harder to find."
+            f"Evidence of detection, no detection rate: of {planted:,} defects planted into {images} {found_:,} are "
+            f"found at this threshold ({listed}). Real defects may be harder to find."
         )
         yield from _sizes(counted)
     if record.trained_on:

@@ -5,25 +5,29 @@ from __future__ import annotations
 import contextlib
 import io
 import re
+import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import torch
 from numpy.typing import NDArray
+from onnx_ir.passes.common import CommonSubexpressionEliminationPass, DeduplicateInitializersPass
 
 from anomalib_lite.detector import MAP_TOLERANCE, SCORE_TOLERANCE
 from anomalib_lite.edge.manifest import Parity
 from anomalib_lite.edge.runtime import Feed, Runtime
 from anomalib_lite.errors import ExportError, ParityFailed
+from anomalib_lite.graph.ensemble import Ensemble
 from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.output.loggers import quiet_loggers
 
 OPSET = 18
 
 
-def to_onnx(inspector: Inspector) -> bytes:
+def to_onnx(inspector: Inspector | Ensemble) -> bytes:
     """Export as one ONNX file: opset 18, standard operators, symbolic batch, no build path, no time.
 
     Raises:
@@ -54,10 +58,18 @@ def to_onnx(inspector: Inspector) -> bytes:
             "Compute what cannot be traced in fit and keep it as a buffer."
         ) from error
     assert program is not None
+    if isinstance(inspector, Ensemble):
+        _share(program.model)
     return _stripped(program.model_proto)
 
 
-def check_parity(inspector: Inspector, runtime: Runtime, feeds: Iterable[tuple[str, Feed]]) -> Parity:
+def _share(model: ir.Model) -> None:
+    """Let siblings on one frozen network have it once: its weights, and what it computes of an image."""
+    DeduplicateInitializersPass(size_limit=sys.maxsize)(model)
+    CommonSubexpressionEliminationPass()(model)
+
+
+def check_parity(inspector: Inspector | Ensemble, runtime: Runtime, feeds: Iterable[tuple[str, Feed]]) -> Parity:
     """Compare torch with the exported graph on real images.
 
     Args:
@@ -101,7 +113,7 @@ def _relative(pairs: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]], 
     return [float(np.abs(found - one).max()) / max(unit, 1e-12) for found, one in pairs]
 
 
-def _example(inspector: Inspector) -> dict[str, torch.Tensor]:
+def _example(inspector: Inspector | Ensemble) -> dict[str, torch.Tensor]:
     spec = inspector.spec
     shape = (2, spec.height, spec.width)
     pixels = torch.zeros((*shape, spec.channels), dtype=getattr(torch, spec.dtype))

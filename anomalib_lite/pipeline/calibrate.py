@@ -143,13 +143,18 @@ def _another_row(asked: Recalibration, model: Model) -> Trained:
             "DATA is missing: give a folder of good images to calibrate on. Only another row of the menu, --row N, "
             "needs none."
         )
+    if before.approximate:
+        raise ConfigError(
+            f"{asked.model} is cross-fitted: its averages do not hold for a row that is chosen after looking. "
+            "Calibrate on parts that are new (calibrate MODEL DATA --row N), or train with another --max-false-reject."
+        )
     if asked.confidence is not None or asked.per is not None or asked.exclusions or asked.add:
         raise ConfigError(
             "--row takes a row of the last calibration, as it is: leave out --per, --confidence, --exclude and --add, "
             "or give the images of a new calibration."
         )
     facts = {"grouped": before.unit == "group", "errors": before.errors.count, "exclusions": before.exclusions}
-    facts |= {name: getattr(before, name) for name in ("approximate", "simulated", "history")}
+    facts |= {name: getattr(before, name) for name in ("simulated", "history")}
     images = manifest.data.held_out
     again = _certified(asked, manifest, images, **facts) if images else None
     if again is None or again.scores != before.scores:

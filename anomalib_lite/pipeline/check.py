@@ -150,8 +150,8 @@ def carried(choice: Choice, config: Config, *, grouped: bool) -> str:
     refuse_unknown_parts(config.calibration.per, grouped=grouped)
     n = len(groups(choice.held_out or choice.fit))
     unit, share = "part" if grouped else "image", held_out_share(config, choice)
-    row, approximate = config.calibration.row, not choice.held_out
-    return forecast(n, unit, config.calibration, share, row=row, approximate=approximate)
+    asked = config.calibration
+    return forecast(n, unit, asked, share, row=asked.row, folds=asked.crossfit)
 
 
 def _framing(looked: Looked, found: Survey, config: Config) -> Framing:

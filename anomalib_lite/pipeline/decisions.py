@@ -65,10 +65,11 @@ class Live:
         unit = "part" if self.calibration.per == "part" else "photograph"
         good = f"good {unit}s"
         kept = "within" if self.bound <= self.promised else "not yet within"
+        promises = "promises on average" if self.calibration.approximate else "certifies"
         said = [
             f"live certificate: of {count(self.parts, f'good {unit}')} since the first row, "
             f"{self.rejected + self.undecided:,} rejected: at most {percent_up(self.bound)} of {good} are (confidence "
-            f"{certain}, whenever one looks), {kept} the {promised} that the calibration certifies.",
+            f"{certain}, whenever one looks), {kept} the {promised} that the calibration {promises}.",
             f"It holds as long as parts stay alike, for what is good among those that were OK: {self.taken:,} of them "
             "nobody decided on, and they are taken as good. Defective ones among them make the rate look lower than "
             "it is, by their share.",
@@ -120,11 +121,11 @@ def certified(
     outcomes = Counter(_outcome(part, known) for part in _parts(own, following, whole=calibration.per == "part"))
     accepted = outcomes["ok"] + outcomes["accepted"]
     return Live(
-        calibration, accepted, outcomes["ok"], outcomes["rejected"], outcomes["undecided"], outcomes["review"]
+        calibration, accepted, outcomes["ok"], outcomes["rejected"], outcomes["undecided"], outcomes["open"]
     ), notes
 
 
-Outcome: TypeAlias = Literal["ok", "accepted", "rejected", "undecided", "review", "none"]
+Outcome: TypeAlias = Literal["ok", "accepted", "rejected", "undecided", "open", "none"]
 
 
 def _parts(
@@ -152,7 +153,7 @@ def _outcome(part: Sequence[Mapping[str, Any]], decided: Mapping[str, Decision])
         return "none"
     open_ = [row for row, one in zip(part, said, strict=True) if one is None and row.get("verdict") == Verdict.REVIEW]
     if open_:
-        return "review"
+        return "open"
     return "accepted" if None not in said else "ok"
 
 

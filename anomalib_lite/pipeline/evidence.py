@@ -80,6 +80,7 @@ def take(taking: Taking, scored: Scored) -> Evidence:
         known=tuple(_known(taking)),
         said=(),
         blind=(),
+        learnt=taking.calibration.approximate,
     )
     return Evidence(judged(record, taking.calibration), list(planting.pictures()))
 

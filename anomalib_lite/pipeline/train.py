@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from anomalib_lite import registry
 from anomalib_lite.calibration import Calibration, calibrate
+from anomalib_lite.calibration.crossfit import calibrate as calibrate_ranks
 from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.calibration.units import unit_of
-from anomalib_lite.data import Sample, folds
+from anomalib_lite.data import Sample
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.gate import Gate
@@ -23,6 +24,7 @@ from anomalib_lite.edge.runtime import Glance, Runtime
 from anomalib_lite.errors import AnomalibLiteError, MissingExtra
 from anomalib_lite.pipeline import evidence, selfcheck
 from anomalib_lite.pipeline.check import carried
+from anomalib_lite.pipeline.crossfit import crossfitted
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import describe
 from anomalib_lite.registry import Registry
@@ -58,6 +60,13 @@ class Trained:
         return self.bundle.manifest.evidence
 
 
+class Gated(NamedTuple):
+    """The limits of a gate, and the graph for those of features, where they count."""
+
+    record: GateRecord
+    graph: bytes | None
+
+
 def train(
     request: Request, *, plugins: Registry | None = None, say: Say = _silent, track: Track = untracked
 ) -> Trained | None:
@@ -84,11 +93,13 @@ def train(
             say(f"nothing to resume: there is no {partial.folder(request.out)}; starting anew")
         with partial.entered(plan) as place:
             bundle.refuse_existing(request.out, overwrite=request.overwrite)  # another may have ended meanwhile
+            if plan.config.calibration.crossfit:
+                return _crossfitted(plan, place, say, track)
             fitted = _fitted(plan, plan.fit, place / "fit", say)
             if fitted is None:
                 return None
             _tell(fitted, say)
-            return _certified(plan, fitted, place, say, track)
+            return _certified(plan, fitted, say, track)
 
 
 def _fitted(plan: Plan, samples: Sequence[Sample], folder: Path, say: Say) -> Fitted | None:
@@ -114,16 +125,10 @@ def _tell(fitted: Fitted, say: Say) -> None:
         say(f"left out of the fit: {reason}")
 
 
-def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) -> Trained:
+def _certified(plan: Plan, fitted: Fitted, say: Say, track: Track) -> Trained:
     """Calibrate what was fitted, and write the bundle."""
-    gate, gate_graph = _gate(plan, plan.fit)
-    for line in told(gate):
-        say(line)
-    intake, runtime, out = _gated(plan, gate, gate_graph), fitted.runtime, plan.request.out
-    if plan.held_out:
-        scored = score(runtime, track(plan.held_out, "measuring"), intake)
-    else:
-        scored = _crossfitted(plan, place, say, track)
+    gate = _gate(plan, say)
+    scored = score(fitted.runtime, track(plan.held_out, "measuring"), _gated(plan, gate))
     calibration = calibrate(
         scored.images,
         plan.config.calibration,
@@ -132,20 +137,51 @@ def _certified(plan: Plan, fitted: Fitted, place: Path, say: Say, track: Track) 
         seed=plan.config.training.seed,
         row=plan.config.calibration.row,
         errors=len(scored.errors),
-        approximate=not plan.held_out,
         simulated=plan.simulated,
-        gated=gate.enabled,
+        gated=gate.record.enabled,
         unlabelled=plan.unlabelled,
         retrained=_retrained(plan, scored),
         holdout=held_out_share(plan.config, plan.choice),
     )
+    return _written(plan, fitted, gate, scored, calibration, say, track)
+
+
+def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Trained:
+    """Fit siblings, calibrate on all parts, and write the bundle."""
+
+    def fit(samples: Sequence[Sample], folder: Path) -> Fitted:
+        fitted = _fitted(plan, samples, folder, say)
+        assert fitted is not None  # the configuration lets siblings train in one process alone
+        _tell(fitted, say)
+        return fitted
+
+    fitted, folds, per = crossfitted(plan, place, fit, say, track)
+    n = sum(len(fold.scores) for fold in folds)
+    errors = [error for fold in folds for error in fold.scored.errors]
+    scored = Scored([image for fold in folds for image in fold.measured(n)], errors)
+    calibration = calibrate_ranks(
+        folds,
+        plan.config.calibration,
+        grouped=plan.dataset.grouped,
+        per=per,
+        simulated=plan.simulated,
+        retrained=_retrained(plan, scored),
+    )
+    return _written(plan, fitted, _gate(plan, say), scored, calibration, say, track)
+
+
+def _written(
+    plan: Plan, fitted: Fitted, gate: Gated, scored: Scored, calibration: Calibration, say: Say, track: Track
+) -> Trained:
+    """Take evidence, and write the bundle."""
+    intake, runtime, out = _gated(plan, gate), fitted.runtime, plan.request.out
     check = selfcheck.choose(plan.config.calibration.selfcheck, scored, intake, runtime, calibration.limits)
     found = _evidence(plan, intake, runtime, scored, calibration, say, track)
-    manifest = describe(plan, fitted, scored, calibration, check.expected, gate, found.record)
+    manifest = describe(plan, fitted, scored, calibration, check.expected, gate.record, found.record)
     files = {**check.files, bundle.GRAPH: fitted.graph, "weights.safetensors": fitted.weights}
     files |= {"training.csv": fitted.log, **(plan.goldens.files if plan.goldens else {})}
     files |= {ROI: plan.region.png} if plan.region else {}
-    files |= {GATE: gate_graph} if gate_graph else {}
+    files |= {GATE: gate.graph} if gate.graph else {}
     say("writing the model and its report")
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes(), shown=found.pictures)
@@ -165,19 +201,21 @@ def _retrained(plan: Plan, scored: Scored) -> int:
     return before.calibration.retrained + 1 if same else 0
 
 
-def _gate(plan: Plan, samples: Sequence[Sample]) -> tuple[GateRecord, bytes | None]:
-    """What images like these are told from others by, and the graph for it, where features count."""
-    record = learnt(plan.config.gate, samples, plan.survey, plan.intake.framing, compares=plan.intake.compares)
-    seen = gate_features.learnt(plan.config.gate, samples, plan.intake)
-    if seen is None:
-        return record, None
-    return replace(record, limits={**record.limits, "features": (0.0, seen.limit)}), seen.graph
+def _gate(plan: Plan, say: Say) -> Gated:
+    """What images like those of the fit are told from others by."""
+    record = learnt(plan.config.gate, plan.fit, plan.survey, plan.intake.framing, compares=plan.intake.compares)
+    seen = gate_features.learnt(plan.config.gate, plan.fit, plan.intake)
+    if seen is not None:
+        record = replace(record, limits={**record.limits, "features": (0.0, seen.limit)})
+    for line in told(record):
+        say(line)
+    return Gated(record, seen.graph if seen is not None else None)
 
 
-def _gated(plan: Plan, gate: GateRecord, graph: bytes | None) -> Intake:
+def _gated(plan: Plan, gate: Gated) -> Intake:
     """The plan's intake behind a gate."""
     spec = plan.intake.framing.spec
-    return replace(plan.intake, gate=Gate(gate, spec, Glance(graph, spec) if graph else None))
+    return replace(plan.intake, gate=Gate(gate.record, spec, Glance(gate.graph, spec) if gate.graph else None))
 
 
 def _evidence(
@@ -199,16 +237,5 @@ def _evidence(
     found = evidence.take(taking, scored)
     planted = sum(len(one.scores) for one in found.record.planted)
     judged = f", and judged {len(taking.known):,} labelled test images," if taking.known else ""
-    say(f"planted {planted:,} defects into held-out good images{judged} in {time.monotonic() - begun:.0f} s")
+    say(f"planted {planted:,} defects into good images{judged} in {time.monotonic() - begun:.0f} s")
     return found
-
-
-def _crossfitted(plan: Plan, place: Path, say: Say, track: Track) -> Scored:
-    """Scores of every good image, each by a sibling model that was fitted without its part."""
-    scored, number = Scored(), plan.config.calibration.crossfit or 0
-    for fold, (others, held_out) in enumerate(folds(plan.fit, number, plan.config.training.seed), start=1):
-        say(f"sibling model {fold} of {number}")
-        sibling = _fitted(plan, others, place / f"fold-{fold}", say)
-        if sibling is not None:
-            scored += score(sibling.runtime, track(held_out, "measuring"), _gated(plan, *_gate(plan, others)))
-    return scored

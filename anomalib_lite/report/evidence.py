@@ -51,6 +51,7 @@ def section(
     return {
         "said": record.said,
         "blind": record.blind,
+        "learnt": record.learnt,
         "known": known_found(record, calibration),
         "rows": [name for name, _ in rows],
         "kinds": [_line(one) for one in kinds],

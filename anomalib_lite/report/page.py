@@ -144,9 +144,10 @@ def _tiles(report: Report) -> list[tuple[str, str]]:
     calibration, counts = report.calibration, Counter(row.verdict for row in report.rows)
     unit = _unit(calibration)
     bound = percent_up(calibration.reject.bound)
-    word = "approximately, at" if calibration.approximate else "certified at"
-    word = "on simulations, at" if calibration.simulated else word
-    counted = f"of {subject(calibration)} rejected, {word} {percent_down(calibration.confidence)} confidence"
+    word = "on simulations, at" if calibration.simulated else "certified at"
+    certain = f"{word} {percent_down(calibration.confidence)} confidence"
+    certain = "on average over trainings, at no confidence" if calibration.approximate else certain
+    counted = f"of {subject(calibration)} rejected, {certain}"
     tiles = [(f"≤ {bound}", counted)]
     if report.purpose == "predict":
         return tiles + [(str(counts[verdict]), f"{verdict}, of {len(report.rows)} images") for verdict in Verdict]
@@ -167,7 +168,7 @@ def _flags(calibration: Calibration) -> list[str]:
     """What limits the statement, in a few words each."""
     flags = []
     if calibration.approximate:
-        flags.append("Approximate bound: cross-fitted")
+        flags.append("No bound at a confidence: cross-fitted")
     if calibration.simulated:
         flags.append("Simulated bound: not about photographs of parts")
     if calibration.reject.missing:

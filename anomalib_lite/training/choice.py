@@ -73,7 +73,7 @@ def choose(dataset: DataSet, usable: Sequence[Sample], config: Config, *, lot: b
         lot: Whether images that nobody calls good are fitted on, too; never those of parts that are held out.
 
     Raises:
-        ConfigError: Cross-fitting, and images marked for calibration or a lot.
+        ConfigError: Cross-fitting, and images marked for calibration, a lot, a row or one decision for a part.
         DataError: None of those marked can be used, a part is on both sides, or there are too few parts.
     """
     if lot:
@@ -90,7 +90,7 @@ def choose(dataset: DataSet, usable: Sequence[Sample], config: Config, *, lot: b
                 f"{count(marked, 'image')} marked split=calibrate, and calibration.crossfit would fit on them, too: "
                 "leave --crossfit out, or mark them split=train."
             )
-        folds(usable, config.calibration.crossfit, config.training.seed)  # refuses too few parts before the fit
+        _refuse_folds(usable, config)
         return Choice(list(usable), [])
     if marked and not any(sample.split == CALIBRATE for sample in usable):
         raise DataError(
@@ -98,6 +98,31 @@ def choose(dataset: DataSet, usable: Sequence[Sample], config: Config, *, lot: b
             "`anomalib-lite data check`), or are golden images. Restore them, or mark others."
         )
     return Choice(*split_for_calibration(usable, config.calibration.holdout, config.training.seed))
+
+
+def _refuse_folds(usable: Sequence[Sample], config: Config) -> None:
+    """Refuse, before any fit, what cross-fitting cannot carry.
+
+    Raises:
+        ConfigError: A row of a menu, which it does not have, or one decision for a part.
+        DataError: Too few parts.
+    """
+    asked = config.calibration
+    if asked.row is not None:
+        raise ConfigError(
+            "crossfit has no menu: its averages do not hold for a row that is chosen after looking. Leave --row out, "
+            "and ask for a rate with --max-false-reject."
+        )
+    if asked.per in ("part-median", "part-mean"):
+        raise ConfigError(
+            f"crossfit promises nothing of --per {asked.per}: it ranks photographs. Leave --per out, or --crossfit."
+        )
+    number, parts = asked.crossfit or 0, len(groups(usable))
+    folds(usable, number, config.training.seed)
+    if parts == number:
+        raise DataError(
+            f"{parts} parts in {number} folds promise nothing, not even on average: take fewer folds, or parts of more."
+        )
 
 
 def summary(dataset: DataSet, choice: Choice) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from safetensors.torch import save
 
 from anomalib_lite.config import Config, DetectorConfig
@@ -33,6 +34,7 @@ class Fitted:
     """A graph that computes what torch computes, and how it came about."""
 
     graph: bytes
+    inspector: torch.nn.Module  # what was exported
     runtime: Runtime  # the graph, loaded
     inputs: tuple[str, ...]
     parity: Parity
@@ -77,6 +79,7 @@ def fit(
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,
+        inspector=inspector,
         runtime=runtime,
         inputs=inspector.inputs,
         parity=parity,
@@ -99,7 +102,7 @@ def _exported(plan: Plan, inspector: Inspector, frames: TrainingFrames, folder: 
     try:
         graph = to_onnx(inspector)
         runtime = Runtime(graph, plan.intake.framing, inspector.inputs, threads=plan.request.threads)
-        return graph, runtime, check_parity(inspector, runtime, _feeds(frames, inspector.inputs))
+        return graph, runtime, check_parity(inspector, runtime, feeds(frames, inspector.inputs))
     except ExportError as error:
         raise type(error)(
             f"{error} Nothing was written, and the fit is kept in {folder}: mend the detector, and go on with --resume."
@@ -161,7 +164,7 @@ def _batches(plan: Plan, frames: TrainingFrames, run: LightningRun) -> FrameBatc
     )
 
 
-def _feeds(frames: TrainingFrames, inputs: Sequence[str]) -> Iterator[tuple[str, Feed]]:
+def feeds(frames: TrainingFrames, inputs: Sequence[str]) -> Iterator[tuple[str, Feed]]:
     """A few of the frames that were learnt from, evenly over all, as they are and upside down: name, and inputs.
 
     What is learnt by heart scores next to nothing: a difference has a scale beside what was not learnt.

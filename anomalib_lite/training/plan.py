@@ -104,7 +104,7 @@ def prepare(request: Request, plugins: Registry, scratch: Path) -> Plan:
     if request.simulate and compares:
         dataset = good = simulate(good, request.simulate, config.training.seed, scratch)
     goldens, notes = _goldens(request, info, good, named) if compares else (Goldens({}), [])
-    _refuse_tiles(config, info, plugins)
+    _refuse_together(config, info, plugins)
     looked, found, more = _surveyed(request, good, config, compares=compares)
     dataset = replace(dataset, notes=[*dataset.notes, *notes, *more])
     config, framing, region = framed(info, config, found, _golden_shapes(goldens, looked if compares else []))
@@ -161,7 +161,12 @@ def _refuse_goldens(request: Request, detector: str) -> None:
         )
 
 
-def _refuse_tiles(config: Config, info: DetectorInfo, plugins: Registry) -> None:
+def _refuse_together(config: Config, info: DetectorInfo, plugins: Registry) -> None:
+    if config.calibration.crossfit and "reference" in info.inputs:
+        raise ConfigError(
+            f"'{info.name}' compares with golden images, of which the one that differs least counts: siblings may take "
+            "different ones, and crossfit would promise nothing. Hold parts out instead: leave --crossfit out."
+        )
     if config.image.mode == "tile" and info.positional:
         with_these = "" if plugins.detector(info.name).positional else " with these options"
         raise ConfigError(

@@ -40,11 +40,14 @@ def rebuilt(
         weights: Name of the file in the bundle.
 
     Raises:
-        ConfigError: The detector that is installed has other parameters or options than this one had.
+        ConfigError: The detector that is installed has other parameters or options than this one had, or the model is
+            cross-fitted.
         ExportError: It cannot be exported, or the graph does not compute what torch does.
         PluginError: The plugin's class cannot be imported.
     """
-    manifest = model.bundle.manifest
+    manifest, state = model.bundle.manifest, load(model.bundle.read(weights))
+    if any(name.startswith("heads.") for name in state):
+        raise ConfigError("this model is made of several siblings, by cross-fitting: train it again instead.")
     options = configuration.validate(
         info.config,
         dict(manifest.options),
@@ -53,7 +56,7 @@ def rebuilt(
     )
     inspector = build(described(info, options), options, config, model.framing)
     try:
-        inspector.load(load(model.bundle.read(weights)))
+        inspector.load(state)
     except RuntimeError as error:
         said = str(error).splitlines()[-1].strip()
         raise ConfigError(

@@ -102,7 +102,7 @@ class LightningRun:
     def of(cls, plan: Plan, folder: Path) -> Self:
         """The run of one of the fits that a plan asks for: they share its time."""
         asked = plan.config.training
-        fits = 1 + (plan.config.calibration.crossfit or 0)
+        fits = plan.config.calibration.crossfit or 1
         return cls(
             folder=folder,
             seed=asked.seed,

@@ -259,19 +259,17 @@ def test_parts_of_uneven_numbers_of_images_are_covered_as_a_mixture_alone() -> N
     assert sentences(older)[2].endswith("in the same proportions (up to 2 images each, median 1).")
 
 
-def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fitted() -> None:
+def test_the_statement_for_enough_images_excluded_and_calibrated_again() -> None:
     first = calibrate(images([1.0] * 473 + [0.5]), ONE_PERCENT, grouped=False)
     second = calibrate(
         images([float(i) for i in range(474)]),
         ONE_PERCENT,
         grouped=False,
-        approximate=True,
         exclusions=[Exclusion("a473", "it is scratched")],
         history=first.as_history(),
     )
     said = "\n".join(second.statement)
     for part in (
-        "Approximate: thresholds come from sibling models",
         "At most 1 % of good images are rejected if images are independent (confidence 95 %), from 473 held-out images"
         ", none above the threshold.\n",
         "At most 5 % of good images are not OK, that is REVIEW or NG (confidence 95 %)",
@@ -281,7 +279,6 @@ def test_the_statement_for_enough_images_excluded_calibrated_again_and_cross_fit
         "Calibrated 1 time before",
     ):
         assert part in said
-    assert said.startswith("Approximate")
     assert "a0, a1, a10 and 470 more; without them it would be 0.50005" in "\n".join(first.statement)
     alone = calibrate(images([1.0]), ONE_PERCENT, grouped=False)
     assert "a0; without it there would be none" in "\n".join(alone.statement)

@@ -183,12 +183,9 @@ def test_a_copy_under_another_part_is_still_refused(model_path: Path, tmp_path: 
         recalibrate(model_path, tmp_path, out=tmp_path / "model", group=GROUP, add=True)
 
 
-def test_sibling_models_and_simulations_cannot_be_added_to(train: Train, parts: Path, tmp_path: Path) -> None:
-    train(parts, tmp_path / "crossfit", {"calibration.crossfit": 3})
+def test_sibling_models_cannot_be_added_to(crossfitted_path: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sibling models, by cross-fitting"):
-        recalibrate(
-            tmp_path / "crossfit", fresh(tmp_path / "new", range(50, 60)), out=tmp_path / "m", group=GROUP, add=True
-        )
+        recalibrate(crossfitted_path, fresh(tmp_path / "new", range(50, 60)), out=tmp_path / "m", group=GROUP, add=True)
 
 
 def test_parts_are_not_added_to_images_of_unknown_parts(train: Train, parts: Path, tmp_path: Path) -> None:

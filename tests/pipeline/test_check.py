@@ -190,8 +190,8 @@ def test_the_numbers_in_all_are_enough_and_one_less_is_not(tmp_path: Path) -> No
 
 def test_with_cross_fitting_every_part_counts(tmp_path: Path) -> None:
     _, said, *_ = plan(dry_run(good(tmp_path, 20), overrides={"calibration.crossfit": 4}))
-    assert "20 cross-fitted images can certify at most 14 %" in said
-    assert said.endswith("for 1 %, 279 more good images are needed, 299 in all")
+    assert "20 cross-fitted images promise at most 33.4 % on average, at no confidence, none above" in said
+    assert said.endswith("for 1 %, 776 more good images are needed, 796 in all")
 
 
 def test_it_says_what_becomes_of_a_defect(tmp_path: Path) -> None:

@@ -231,13 +231,6 @@ def test_calibrating_on_copies_is_refused(model_path: Path, tmp_path: Path) -> N
     assert not (tmp_path / "other").exists()
 
 
-def test_crossfit_uses_every_part_and_says_that_it_is_approximate(train: Train, parts: Path, tmp_path: Path) -> None:
-    trained = train(parts, tmp_path / "model", {"calibration.crossfit": 3})
-    assert trained.calibration.n == 20
-    assert "sibling models" in trained.calibration.statement[0]
-    assert len(trained.bundle.manifest.data.fit) == 40
-
-
 def test_the_same_training_gives_the_same_graph(train: Train, parts: Path, model_path: Path, tmp_path: Path) -> None:
     train(parts, tmp_path / "again")
     assert bundle.load(tmp_path / "again").manifest.graph_sha256 == bundle.load(model_path).manifest.graph_sha256

@@ -141,12 +141,12 @@ def test_every_anchor_leads_somewhere_and_every_picture_is_described() -> None:
 
 
 def test_says_what_limits_the_bound() -> None:
-    calibrated = reports.calibration(10, approximate=True, errors=2)
+    calibrated = reports.calibration(10, approximate=True, folds=2, errors=2)
     text = words(reports.report(calibrated, reports.rows(calibrated), notes=["3 images overlap with the fit"]))
     for sentence in calibrated.statement:
         assert " ".join(sentence.split()) in text
-    assert "Approximate bound: cross-fitted" in text
-    assert "Fewer parts than 5 % takes: 49 more good parts are needed, 59 in all" in text
+    assert "No bound at a confidence: cross-fitted" in text
+    assert "Fewer parts than 5 % takes: 68 more good parts are needed, 78 in all" in text
     assert "No review band" in text
     assert "3 images overlap with the fit" in text
     assert "The slider stops at the rows of the menu." in text

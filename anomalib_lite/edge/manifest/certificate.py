@@ -179,7 +179,8 @@ class Calibration:
     row: the row that a person chose; None where the rule chose.
     sessions: how each would fare that were left out; empty where sessions are not known.
     images: number of images measured.                 errors: those that could not be measured, counted apart.
-    approximate: thresholds come from sibling models (cross-fitting), so the bound is not exact.
+    approximate: thresholds come from sibling models (cross-fitting), so no bound holds at the confidence.
+    folds: K siblings that are shipped together, so that the bounds hold on average; None of older versions.
     simulated: the good images were simulated from golden ones, so the bound is one on simulations.
     unlabelled: images that the model was fitted on and that nobody called good: it takes a mixed lot.
     retrained: trainings that this one replaced, and that were calibrated on some of the same images.
@@ -211,6 +212,7 @@ class Calibration:
     menu: tuple[OperatingPoint, ...] = ()
     row: int | None = None
     sessions: tuple[SessionLeftOut, ...] = field(default=(), metadata=NEWER)
+    folds: int | None = field(default=None, metadata=NEWER)
 
     @property
     def n(self) -> int:
@@ -271,6 +273,8 @@ class Calibration:
         yield Rule("menu", ranks, sorted_rows, f"rows of ascending rank below the {self.n} parts")
         known = self.row is None or self.row in ranks
         yield Rule("row", self.row, known, "a row of the menu")
+        folded = self.folds is None or 2 <= self.folds <= self.n
+        yield Rule("folds", self.folds, folded, f"from 2 to the {self.n} parts")
         readable = all(map(_is_earlier, self.history))
         yield Rule("history", len(self.history), readable, "calibrations as they were written")
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from anomalib_lite.edge.manifest.certificate import NEWER
 from anomalib_lite.edge.manifest.parsing import Rule
 
 
@@ -46,7 +47,7 @@ class EvidenceRecord:
     refused: images with a planted defect that could not be measured: ERROR, so never OK.
     patch: the score of the median good image with the dark patch of the self-check; None where it was not measured.
     trained_on: kinds that the training makes up, and so were left out.     finds: kinds that alone count; () for all.
-    known: labelled test images.
+    known: labelled test images.       learnt: all but one of several siblings have learnt from the good images.
     said: all that has to be said of it at the thresholds of the calibration.
     blind: why the model must not be trusted to find anything; empty where nothing speaks against it.
     """
@@ -60,3 +61,4 @@ class EvidenceRecord:
     known: tuple[Known, ...]
     said: tuple[str, ...]
     blind: tuple[str, ...]
+    learnt: bool = field(default=False, metadata=NEWER)
