@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.data import Folders, Sample, Survey, count, find, groups, look, survey
 from anomalib_lite.data.copies import near_copies
+from anomalib_lite.data.survey import Looked
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.opener import Opener
@@ -89,12 +90,13 @@ def rank(asked: Lot, *, plugins: Registry, track: Track = untracked) -> Ranking:
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=Folders(lot=True), opener=opener)
     samples = _of_split(dataset.samples, asked)
     looked, unreadable = look(samples, opener)
+    looked, copies = _copies_as_one_part(looked)
     _refuse_few([one for one, _ in looked], dataset.grouped)
     found = survey(looked, unreadable, copies=False)
     framing = Framing(ImageSpec(*(DEFAULT_SIZE,) * 2, found.channels, found.dtype, WHITE[found.dtype]))
     images = _scored(asked, found, framing, opener, track)
     pairs = near_copies(found.usable, [facts[0].thumbnail for _, facts in looked])
-    copies = {second.name: first.name for first, second in pairs}
+    copies = {second.name: first.name for first, second in pairs} | copies
     images = [replace(one, copy_of=copies.get(one.sample.name, "")) for one in images]
     ranking = Ranking(sorted(images, key=lambda one: -one.score), [*_notes(images, unreadable, len(copies))])
     _write(asked, ranking, framing.spec, opener)
@@ -107,6 +109,18 @@ def _of_split(samples: Sequence[Sample], asked: Lot) -> list[Sample]:
         there = ", ".join(sorted({one.split for one in samples if one.split})) or "none"
         raise DataError(f"{asked.data}: no image is of the split '{asked.split}'. Splits there: {there}.")
     return chosen
+
+
+def _copies_as_one_part(looked: Looked) -> tuple[Looked, dict[str, str]]:
+    """Copies byte by byte as images of one part, which do not judge each other; name of each, and of what it copies."""
+    first: dict[str, Sample] = {}
+    found, copies = [], {}
+    for sample, facts in looked:
+        original = first.setdefault(facts[0].sha256, sample)
+        if original is not sample:
+            copies[sample.name] = original.name
+        found.append((replace(sample, group=original.group), facts))
+    return found, copies
 
 
 def _refuse_few(readable: Sequence[Sample], grouped: bool) -> None:
@@ -193,7 +207,7 @@ def _notes(images: Sequence[Scored], unreadable: Sequence[tuple[str, str]], copi
             "these are several products, score each by itself: a rare one stands out as a whole."
         )
     if copies:
-        yield f"{count(copies, 'image')} that look like copies of another part's: such judge each other as usual."
+        yield f"{count(copies, 'image')} that look like copies: 'near_copy_of' in the table names the other."
     for name, reason in unreadable[:3]:
         yield f"not read: {name}: {reason}"
     if len(unreadable) > 3:
