@@ -171,7 +171,8 @@ def _gate(plan: Plan, samples: Sequence[Sample]) -> tuple[GateRecord, bytes | No
     seen = gate_features.learnt(plan.config.gate, samples, plan.intake)
     if seen is None:
         return record, None
-    return replace(record, limits={**record.limits, "features": (0.0, seen.limit)}), seen.graph
+    limits = {**record.limits, "features": (0.0, seen.limit)}
+    return replace(record, limits=limits, weights=str(seen.weights)), seen.graph
 
 
 def _gated(plan: Plan, gate: GateRecord, graph: bytes | None) -> Intake:
