@@ -206,7 +206,7 @@ def _gate(plan: Plan, say: Say) -> Gated:
     record = learnt(plan.config.gate, plan.fit, plan.survey, plan.intake.framing, compares=plan.intake.compares)
     seen = gate_features.learnt(plan.config.gate, plan.fit, plan.intake)
     if seen is not None:
-        record = replace(record, limits={**record.limits, "features": (0.0, seen.limit)})
+        record = replace(record, limits={**record.limits, "features": (0.0, seen.limit)}, weights=str(seen.weights))
     for line in told(record):
         say(line)
     return Gated(record, seen.graph if seen is not None else None)

@@ -161,7 +161,8 @@ def _gate(gate: GateRecord | None) -> str:
     if gate is None or not gate.enabled:
         return "off: images that look like none of the training are judged" if gate else "none"
     verdict = "ERROR" if gate.verdict == "error" else "REVIEW at least"
-    return f"{verdict} beyond {len(gate.limits)} limits, from {gate.images:,} images of {gate.parts:,} parts"
+    features = f"; features by {gate.weights}" if gate.weights else ""
+    return f"{verdict} beyond {len(gate.limits)} limits, from {gate.images:,} images of {gate.parts:,} parts{features}"
 
 
 def _data(data: DataRecord) -> dict[str, str]:

@@ -22,6 +22,7 @@ from anomalib_lite.edge.intake import Intake
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.runtime import Glance
 from anomalib_lite.errors import ImageError, MissingExtra
+from anomalib_lite.features.weights import LITE0, WeightsInfo
 
 Floats = NDArray[np.float64]
 
@@ -38,6 +39,7 @@ class Learnt(NamedTuple):
 
     graph: bytes
     limit: float
+    weights: WeightsInfo
 
 
 def learnt(asked: GateConfig, samples: Sequence[Sample], intake: Intake) -> Learnt | None:
@@ -69,7 +71,7 @@ def learnt(asked: GateConfig, samples: Sequence[Sample], intake: Intake) -> Lear
         far = [np.linalg.norm((kind[folds == one] - centre) @ whitening, axis=-1).max() for kind in (good, patched)]
         limits.append(max(MARGIN * far[0], far[1]))
     centre, whitening = _units(good)
-    return Learnt(whitened(graph, centre, whitening), float(max(limits)))
+    return Learnt(whitened(graph, centre, whitening), float(max(limits)), LITE0)
 
 
 def _features(glance: Glance, samples: Sequence[Sample], intake: Intake) -> Iterator[tuple[str, Floats]]:

@@ -27,7 +27,6 @@ from scenes import fitted, lit, slice_of_a_head, wrong_scenes  # noqa: E402
 
 from anomalib_lite import registry  # noqa: E402
 from anomalib_lite.data import TEST, find  # noqa: E402
-from anomalib_lite.edge.gate import Gate  # noqa: E402
 from anomalib_lite.edge.images import imaging  # noqa: E402
 from anomalib_lite.edge.manifest import HeldOut  # noqa: E402
 from anomalib_lite.edge.model import Model  # noqa: E402
@@ -102,7 +101,8 @@ def defective(model: Model, asked: argparse.Namespace) -> None:
 def cost(model: Model, pixels: Any) -> None:
     """Print which share of an inspection the gate takes, decoding left out: it is less with it."""
     off = Model.around(model.bundle, replace(model.intake, gate=None), model.runtime)
-    gate = Gate(model.bundle.manifest.gate, model.framing.spec)  # type: ignore[arg-type]
+    gate = model.intake.gate
+    assert gate is not None
     times: dict[str, list[float]] = {"gate": [], "all": []}
     for _ in range(20):
         for name, run in (("gate", gate.objection), ("all", off.inspect)):

@@ -90,15 +90,14 @@ def test_images_that_are_all_the_same_have_a_limit(flanges: list[Sample]) -> Non
 def test_a_model_carries_graph_and_limit_or_neither(train: Callable[..., Any], parts: Path, tmp_path: Path) -> None:
     train(parts, tmp_path / "model", {"gate.features": "auto"})
     model = Model(tmp_path / "model")
-    loaded, gate = model.bundle, model.bundle.manifest.gate
+    loaded, gate, shipped = model.bundle, model.bundle.manifest.gate, model.intake.gate
     assert gate is not None
-    assert model.intake.gate is not None
-    glance = model.intake.gate.glance
+    assert shipped is not None
     assert model.inspect(picture(2000)).verdict == "OK"
     striped = picture(2000)
     striped[:, ::2] -= 12
     alone = replace(gate, limits={"features": gate.limits["features"]})
-    objection = Gate(alone, model.framing.spec, glance).objection(striped)
+    objection = Gate(alone, model.framing.spec, shipped.glance).objection(striped)
     assert str(objection).startswith("the image is stranger in structure than any of the training: distance of feat")
     limits = {name: limit for name, limit in gate.limits.items() if name != "features"}
     files = {name: digest for name, digest in loaded.manifest.files.items() if name != GATE}

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from anomalib_lite.edge.manifest.certificate import NEWER
 from anomalib_lite.edge.manifest.parsing import Rule
 
 CELLS = 64  # of the coarse picture
@@ -24,6 +25,7 @@ class GateRecord:
     images, parts: what the limits were learnt from.     limits: statistic -> lowest and highest value.
     That of `features`, the distance by the graph gate.onnx, stands there exactly where the bundle has that file.
     coarse: mean picture of 8 x 8 cells, row by row, in units of pixels; what `likeness` is measured against.
+    weights: of the network in gate.onnx, whence they come and their licence; None without it.
     """
 
     enabled: bool
@@ -32,6 +34,7 @@ class GateRecord:
     parts: int
     limits: Mapping[str, tuple[float, float]]
     coarse: tuple[float, ...] = field(repr=False)
+    weights: str | None = field(default=None, metadata=NEWER)
 
     @classmethod
     def off(cls) -> Self:
