@@ -41,6 +41,7 @@ class DetectorInfo:
     align: bool = False  # warp the inspected image onto the reference first
     pose: Literal["learnt", "fixed", "small", "any"] = "learnt"  # align: how far a camera may move; or from good pairs
     unseen: Literal["error", "review"] = "error"  # align: what becomes of an image that does not show all of the golden
+    bend: bool | None = None  # align: whether parts bend, so that no plane explains them; None: learnt from good pairs
     positional: bool = False  # the map depends on the place: tiling is refused
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the host's configuration: {"score.sigma": 4}
     paper: str | None = None

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from anomalib_lite.edge.golden.alignment import Alignment
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
@@ -105,16 +106,16 @@ def side_by_side(
 
 def placed(regions: Iterable[Region], comparison: Comparison) -> list[Region]:
     """Regions of the inspected image with their outlines in pixels of the golden one."""
-    matrix = comparison.homography
-    if matrix is None:
+    if comparison.alignment is None:
         return list(regions)
-    return [replace(one, outline=tuple(_moved(matrix, x, y) for x, y in one.outline)) for one in regions]
+    return [replace(one, outline=_moved(comparison.alignment, one.outline)) for one in regions]
 
 
-def _moved(matrix: NDArray[np.float64], x: float, y: float) -> tuple[float, float]:
-    """A corner of pixels through a homography of their centres."""
-    along, down, depth = matrix @ (x - 0.5, y - 0.5, 1.0)
-    return float(along / depth) + 0.5, float(down / depth) + 0.5
+def _moved(alignment: Alignment, outline: tuple[tuple[float, float], ...]) -> tuple[tuple[float, float], ...]:
+    """Corners of pixels through an alignment of their centres."""
+    if not outline:
+        return outline
+    return tuple((float(x) + 0.5, float(y) + 0.5) for x, y in alignment.to_golden(np.array(outline) - 0.5))
 
 
 def seen(pixels: NDArray[Any]) -> NDArray[Any]:

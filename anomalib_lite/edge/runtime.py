@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from anomalib_lite.edge import libraries
 from anomalib_lite.edge.bundle import admission
 from anomalib_lite.edge.bundle.admission import Signature
+from anomalib_lite.edge.golden.alignment import Alignment
 from anomalib_lite.edge.golden.pairing import Pair, closest, pairs
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing
@@ -42,7 +43,7 @@ class Comparison:
     golden: NDArray[Any]  # (H, W, C)
     image: NDArray[Any]  # (h, w, C) the inspected image as the graph takes it
     anomaly_map: NDArray[np.float32]  # (h, w)
-    homography: NDArray[np.float64] | None = None  # (3, 3) from pixels of the inspected image to those of the golden
+    alignment: Alignment | None = None  # where the inspected image was aligned
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,8 +167,7 @@ class Runtime:
         if pair is None:
             return Measurement(score, *framing.assemble(frames, maps))
         anomaly_map, valid = framing.assemble(frames, maps)
-        homography = pair.alignment.homography if pair.alignment else None
-        comparison = Comparison(pair.golden, pair.image, anomaly_map, homography)
+        comparison = Comparison(pair.golden, pair.image, anomaly_map, pair.alignment)
         return Measurement(score, *pair.to_source(anomaly_map, valid), comparison, pair.seen)
 
     def feeds(self, pixels: NDArray[np.generic], goldens: Sequence[View] = ()) -> Iterator[Feed]:

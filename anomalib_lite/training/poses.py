@@ -1,4 +1,4 @@
-"""What good pairs say of where images lie: how far the camera moves, and what of the golden frame they show."""
+"""What good pairs say of where images lie: how far the camera moves, whether parts bend, and what they show."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from anomalib_lite.hookspecs import DetectorInfo
 
 LOOKED_AT = 48  # pairs, evenly over all
 EDGES = tuple(step / 400 for step in range(21))  # of the frame that good images may leave out: at most 5 %
+BENT_AT = 12  # pairs that are looked at, evenly over all, for whether parts bend
+BENT_PIXELS = 0.5  # a bend of good pairs that is worth the time
 AMPLE = 0.5  # of what may be out of view: good images to come will vary a little more
 
 
@@ -56,7 +58,15 @@ def with_pose(
             raise ConfigError(_contradiction(reach, one, least([every.movement for every in placed]).name))
     edge = max((EDGES[-1] if one.edge is None else one.edge for one in placed), default=0.0)
     pose = PoseRecord(reach=REACHES[reach].name, edge=edge, unseen=info.unseen)  # type: ignore[arg-type]
-    return replace(intake, framing=replace(intake.framing, pose=pose)), _notes(placed, pose, info, simulated=simulated)
+    bend = info.bend
+    if bend is None:
+        bend = not simulated and _bends(intake, pose, chosen)
+    pose = replace(pose, bend=bend)
+    return _with(intake, pose), _notes(placed, pose, info, simulated=simulated)
+
+
+def _with(intake: Intake, pose: PoseRecord) -> Intake:
+    return replace(intake, framing=replace(intake.framing, pose=pose))
 
 
 def _placed(intake: Intake, sample: Sample) -> Placed | None:
@@ -69,6 +79,24 @@ def _placed(intake: Intake, sample: Sample) -> Placed | None:
     assert pair.alignment is not None
     golden = pair.alignment.valid.shape
     return Placed(sample.name, Movement.of(pair.alignment.homography, pixels.shape[:2], golden), _edge(intake, pair))
+
+
+def _bends(intake: Intake, pose: PoseRecord, samples: Sequence[Sample]) -> bool:
+    """Whether good pairs are bent, and differ less where that is taken out."""
+    bends, gains = [], []
+    for sample in samples[:: len(samples) // BENT_AT + 1]:
+        try:
+            pixels = intake.read(sample.path).pixels
+            goldens = intake.candidates(sample.name, sample.reference)
+            flat, bent = (
+                closest(_with(intake, replace(pose, bend=one)).framing, pixels, goldens) for one in (False, True)
+            )
+        except ImageError:
+            continue
+        found = bent.alignment.bend if bent.alignment else None
+        bends.append(found.largest if found else 0.0)
+        gains.append(flat.difference - bent.difference)
+    return bool(bends) and float(np.median(bends)) >= BENT_PIXELS and float(np.median(gains)) > 0
 
 
 def _edge(intake: Intake, pair: Pair) -> float | None:
@@ -93,6 +121,8 @@ def _contradiction(reach: str, placed: Placed, fits: str) -> str:
 def _notes(placed: Sequence[Placed], pose: PoseRecord, info: DetectorInfo, *, simulated: bool) -> list[str]:
     whence = "as asked" if info.pose != "learnt" else "simulated images say nothing of the camera"
     notes = [f"pose: {pose.reach} ({whence if simulated or info.pose != 'learnt' else 'learnt from good pairs'})"]
+    if pose.bend:
+        notes.append(f"bend: sought ({'as asked' if info.bend else 'good pairs are bent, and differ less without it'})")
     if pose.edge:
         notes.append(
             f"of the golden frame all but its edge, {pose.edge:.1%} of the shorter side, has to be seen: "

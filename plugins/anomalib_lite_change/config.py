@@ -21,6 +21,10 @@ class ChangeConfig(DetectorConfig):
     degrees, 5 %; any: as far as features match. Default: learnt from the good pairs; any where these are simulated."""
     unseen: Literal["error", "review"] = "error"
     """What becomes of an image that is not NG, but does not show 99 % of the golden one within image.roi."""
+    bend: bool | None = None
+    """Whether parts bend, lift or stretch, as labels, films and boards do that warp. A smooth bend of at most 1.5 % of
+    the shorter side, and 24 pixels, is sought after the pose. Default: learnt from the good pairs; not where these are
+    simulated."""
     shift: int = Field(2, ge=0, le=4)
     """tolerance: pixels by which an edge may lie elsewhere without being a change."""
     floor: float = Field(0.04, gt=0, le=1)
@@ -43,4 +47,5 @@ class ChangeConfig(DetectorConfig):
 
         changechip: its clusters are those of the whole image.
         """
-        return replace(info, pose=self.pose or "learnt", unseen=self.unseen, positional=self.method == "changechip")
+        pose, positional = self.pose or "learnt", self.method == "changechip"
+        return replace(info, pose=pose, unseen=self.unseen, bend=self.bend, positional=positional)

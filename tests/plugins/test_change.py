@@ -270,8 +270,29 @@ def test_how_far_the_camera_moves_is_learnt_from_good_pairs(tmp_path: Path) -> N
     plan = preparation.prepare(request, load(), tmp_path)
     assert plan.intake.framing.pose is not None
     assert plan.intake.framing.pose.reach == "small"
+    assert not plan.intake.framing.pose.bend  # these boards are flat
     assert 0 < plan.intake.framing.pose.edge <= 0.05
     assert any(note.startswith("pose: small (learnt from good pairs)") for note in plan.notes())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [[], ["options.bend=false"]])
+def test_that_parts_bend_is_learnt_from_good_pairs(tmp_path: Path, settings: list[str]) -> None:
+    cv2 = pytest.importorskip("cv2")
+    golden = imaging.read(GOLDENS[0]).pixels
+    y, x = (grid.astype(np.float32) for grid in np.mgrid[:256, :256])
+    bow = ((x - 127.5) / 127.5) ** 2
+    (tmp_path / "good").mkdir()
+    for number in range(4):
+        lifted = cv2.remap(golden, x + number / 4, y + (3 + number / 2) * bow, cv2.INTER_CUBIC)
+        Image.fromarray(lifted).save(tmp_path / f"good/{number}.png")
+    request = Request(
+        detector="change", data=tmp_path / "good", out=tmp_path / "model", golden=GOLDENS[:1], settings=settings
+    )
+    plan = preparation.prepare(request, load(), tmp_path)
+    assert plan.intake.framing.pose is not None
+    assert plan.intake.framing.pose.bend is not bool(settings)
+    assert any(note.startswith("bend: sought (good pairs are bent") for note in plan.notes()) is not bool(settings)
 
 
 @pytest.mark.slow

@@ -15,6 +15,7 @@ from needs import need
 from PIL import Image
 
 from anomalib_lite.edge import drawing
+from anomalib_lite.edge.golden.alignment import Alignment
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.runtime import Comparison
@@ -87,7 +88,8 @@ def test_a_heat_map_of_sixteen_megapixels_takes_little_memory(ungated_path: Path
 def test_of_a_model_that_compares_outlines_lie_on_the_aligned_picture_too() -> None:
     golden = np.full((64, 96, 1), 100, np.uint8)
     moved = np.array([[1, 0, 20], [0, 1, -8], [0, 0, 1]], float)  # from the inspected image to the golden one
-    comparison = Comparison(golden, golden, np.zeros((64, 96), np.float32), moved)
+    alignment = Alignment(golden, np.ones((64, 96), bool), moved, 0.0, 0, 1.0, (64, 96))
+    comparison = Comparison(golden, golden, np.zeros((64, 96), np.float32), alignment)
     box = ((10.0, 30.0), (22.0, 30.0), (22.0, 38.0), (10.0, 38.0))
     region = Region(10, 30, 12, 8, 96, 1, box, fallback=True)
     (placed,) = drawing.placed([region], comparison)

@@ -6,21 +6,27 @@ import math
 import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import reports
 from needs import need
+from PIL import Image
 
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.edge import decision
+from anomalib_lite.edge.runtime import Comparison
+from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.page import Report, ScoredRow, write
 
 pytestmark = pytest.mark.slow
 
 BASE = reports.calibration()
+SWIPE = "document.querySelector('label.swipe input')"
 OLD = replace(BASE, menu=())  # as of a version that had none
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -216,6 +222,35 @@ def test_policy_of_the_page_stops_what_would_load(browser: Browser) -> None:
     browser.run(f"document.body.appendChild({add}).src")
     browser.driver.execute_async_script("setTimeout(arguments[0], 300)")
     assert any("Content Security Policy" in complaint for complaint in browser.complaints())
+
+
+def test_the_swipe_lays_the_golden_image_over_the_aligned_one(browser: Browser) -> None:
+    from selenium.webdriver.common.by import By
+    from selenium.webdriver.common.keys import Keys
+
+    rows = [reports.row("board.png", "crack", 6.0, BASE)]
+    golden, aligned = (np.full((64, 64, 1), grey, np.uint8) for grey in (40, 200))
+    kept = Gallery(0.0, 2 * BASE.reject.value, 255.0)
+    found = replace(reports.result(rows[0], BASE), regions=())
+    compared = Comparison(golden, aligned, np.zeros((64, 64), np.float32))
+    kept.consider(replace(found, comparison=compared), rows[0].label, aligned)
+    browser.open(reports.report(BASE, rows, gallery=kept))
+
+    def greys(position: int) -> list[int]:
+        """Near the left and the right edge of the aligned picture, as the screen shows it."""
+        browser.run(f"(swipe => {{ swipe.value = {position}; swipe.dispatchEvent(new Event('input')) }})({SWIPE})")
+        shown = Image.open(BytesIO(browser.driver.find_element(By.CSS_SELECTOR, "figure > div").screenshot_as_png))
+        step = browser.run("Number(document.querySelector('figure').dataset.start)")
+        panel = browser.run("Number(document.querySelector('figure').dataset.share)")
+        places = [round(shown.width * (step + panel * share)) for share in (0.2, 0.8)]
+        return [int(np.array(shown.convert("L"))[shown.height // 2, place]) for place in places]
+
+    for position, expected in ((0, [200, 200]), (50, [40, 200]), (100, [40, 40]), (0, [200, 200])):
+        assert greys(position) == pytest.approx(expected, abs=6), position
+    label = browser.driver.find_element(By.CSS_SELECTOR, "label.swipe")
+    assert label.text.split() == ["Aligned", "Golden"]
+    browser.driver.find_element(By.CSS_SELECTOR, "label.swipe input").send_keys(Keys.END)
+    assert browser.run(f"{SWIPE}.value") == "100"
 
 
 def test_phone_width_needs_no_scrolling_sideways(browser: Browser) -> None:

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
+from anomalib_lite.edge.golden.bending import Bend, corrected
 from anomalib_lite.edge.golden.correlation import by_correlation, rival, settled, smallest
 from anomalib_lite.edge.golden.matching import MIN_SPREAD, Pose, alignment_failed, first_guesses, guided
 from anomalib_lite.edge.golden.reach import ANY, Reach
 from anomalib_lite.edge.golden.refinement import maximised
-from anomalib_lite.edge.golden.views import REFINED_SIDE, Matrix, View, corners, opencv, scaling, transformed
+from anomalib_lite.edge.golden.views import Matrix, View, corners, opencv, scaling, transformed
+from anomalib_lite.edge.golden.warping import warped
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.errors import ImageError
 
@@ -33,8 +36,6 @@ SLIGHTLY = 0.01  # of that share: a refinement that loses more has gone astray
 LEAST_COVERED = 0.25  # share of a place that the image must cover to be compared
 STEEP = 24  # change of grey over two pixels that tells where something lies
 BORDER = 2  # pixels at the edge of what is covered that are not trusted
-LONGEST = 16 * REFINED_SIDE  # pixels: a reduced pixel is then 16 of the image
-SLIMMEST = 38  # times as long as wide: hardly anything is left of the width of a longer image when it is reduced
 SMALLEST = 32  # pixels: least side of an image that can be aligned
 
 
@@ -44,34 +45,41 @@ class Alignment:
 
     pixels: Pixels  # (H, W, C) of the golden frame; 0 where `valid` is False
     valid: NDArray[np.bool_]  # (H, W): covered by the inspected image
-    homography: Matrix  # from pixels of the inspected image to those of the golden one
+    homography: Matrix  # from pixels of the inspected image to those of the golden one, but for `bend`
     residual: float  # median distance of the matches that agree, in pixels of the golden image
     inliers: int  # matches that agree; 0 where the images are equal, or were aligned by correlation alone
     overlap: float  # share of the golden frame that the inspected image covers
     source: tuple[int, int]  # (height, width) of the inspected image
+    bend: Bend | None = None  # of what is not flat
     rival: Alignment | None = None  # another one that explains the image as well
+
+    def to_golden(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Where in the golden image points (n, 2) x, y of the inspected one belong; in pixels of either."""
+        if self.bend is None:
+            return transformed(self.homography, points)
+        return np.asarray(self.bend.from_image(points[None], self.homography)[0])
 
     def to_source(self, golden_map: NDArray[np.float32], fill: float) -> NDArray[np.float32]:
         """A map (h, w) of the golden frame at any resolution, as one of the inspected image, (height, width).
 
         Linear interpolation; `fill` where the golden frame does not reach.
         """
-        cv2 = opencv()
         golden = self.valid.shape
-        matrix = np.linalg.inv(self.homography) @ np.linalg.inv(scaling(golden, golden_map.shape))
-        size = (self.source[1], self.source[0])
-        return np.asarray(
-            cv2.warpPerspective(golden_map, matrix, size, flags=cv2.INTER_LINEAR, borderValue=float(fill)), np.float32
-        )
+        up = np.linalg.inv(scaling(golden, golden_map.shape))
+        if self.bend is None:
+            return warped(golden_map, np.linalg.inv(self.homography) @ up, self.source, fill=float(fill))
+        straight = partial(self.bend.from_image, homography=self.homography)
+        return warped(golden_map, up, self.source, straight, fill=float(fill))
 
 
-def align(image: View, golden: View, reach: Reach = ANY) -> Alignment:
+def align(image: View, golden: View, reach: Reach = ANY, *, bends: bool = False) -> Alignment:
     """Warp an inspected image onto the golden frame.
 
     Args:
         image: The inspected image, of the golden one's dtype and channels, of any size.
         golden: The golden image.
         reach: How far the camera may have moved.
+        bends: Whether parts bend, so that no plane explains them.
 
     Returns:
         The image in the golden frame, at the golden resolution.
@@ -84,35 +92,24 @@ def align(image: View, golden: View, reach: Reach = ANY) -> Alignment:
         if min(view.pixels.shape[:2]) < SMALLEST:
             raise alignment_failed(f"the {name} is smaller than {SMALLEST} pixels")
     if image.pixels.shape == golden.pixels.shape and np.array_equal(image.pixels, golden.pixels):
-        return _aligned(image, golden, np.eye(3), 0.0, 0)
-    for name, view in (("image", image), ("golden image", golden)):
-        if told := _too_long(*view.pixels.shape[:2]):
-            raise alignment_failed(f"the {name} is {told}; cut both alike before they are compared")
+        size = golden.pixels.shape[:2]
+        return Alignment(image.pixels.copy(), np.ones(size, bool), np.eye(3), 0.0, 0, 1.0, size)
     first, *others = _homographies(image, golden, reach)
-    found = _aligned(image, golden, *first)
+    found = _aligned(image, golden, first, bends=bends)
     for other in others:
         with suppress(ImageError):
-            return replace(found, rival=_aligned(image, golden, *other))
+            return replace(found, rival=_aligned(image, golden, other, bends=bends))
     return found
 
 
-def _too_long(height: int, width: int) -> str:
-    """What is wrong with an image that is reduced so far that its pose is not known to two pixels; empty if nothing."""
-    longest, shortest = max(height, width), min(height, width)
-    if longest > LONGEST:
-        return f"{width} x {height} pixels, and aligned to two pixels are at most {LONGEST:,} along a side"
-    if longest > SLIMMEST * shortest:
-        return f"{width} x {height} pixels, and aligned are at most {SLIMMEST} times as long as wide"
-    return ""
-
-
-def _aligned(image: View, golden: View, homography: Matrix, residual: float, inliers: int) -> Alignment:
+def _aligned(image: View, golden: View, pose: tuple[Matrix, float, int], *, bends: bool) -> Alignment:
     """The image in the golden frame; refused where it covers too little of it."""
-    warped, valid = _warped(image.pixels, homography, golden.pixels.shape[:2])
+    homography, bend = corrected(image, golden, pose[0], bends=bends)
+    moved, valid = _warped(image.pixels, homography, bend, golden.pixels.shape[:2])
     overlap = float(valid.mean())
     if overlap < MIN_OVERLAP:
         raise alignment_failed(f"the image covers {overlap:.0%} of the golden frame, needed are {MIN_OVERLAP:.0%}")
-    return Alignment(warped, valid, homography, residual, inliers, overlap, image.pixels.shape[:2])
+    return Alignment(moved, valid, homography, *pose[1:], overlap, image.pixels.shape[:2], bend)
 
 
 def _homographies(image: View, golden: View, reach: Reach) -> list[tuple[Matrix, float, int]]:
@@ -263,15 +260,16 @@ def _check_shape(matrix: Matrix, shape: tuple[int, ...]) -> None:
         raise alignment_failed("the image would be folded or strongly tilted")
 
 
-def _warped(pixels: Pixels, matrix: Matrix, shape: tuple[int, ...]) -> tuple[Pixels, NDArray[np.bool_]]:
+def _warped(
+    pixels: Pixels, matrix: Matrix, bend: Bend | None, shape: tuple[int, ...]
+) -> tuple[Pixels, NDArray[np.bool_]]:
     """The image on a frame of (height, width), linearly interpolated, and what of the frame it covers with a margin."""
-    cv2 = opencv()
-    size = (shape[1], shape[0])
-    warped = cv2.warpPerspective(pixels, matrix, size, flags=cv2.INTER_LINEAR).reshape(*shape, pixels.shape[2])
-    inside = cv2.warpPerspective(np.ones(pixels.shape[:2], np.uint8), matrix, size, flags=cv2.INTER_NEAREST)
-    if not np.array_equal(matrix, np.eye(3)):
+    there = None if bend is None else bend.to_pose
+    moved = warped(pixels, matrix, shape, there)
+    inside = warped(np.ones(pixels.shape[:2], np.uint8), matrix, shape, there, nearest=True)
+    if bend is not None or not np.array_equal(matrix, np.eye(3)):
         border = np.ones((2 * BORDER + 1, 2 * BORDER + 1), np.uint8)
-        inside = cv2.erode(inside, border, borderType=cv2.BORDER_CONSTANT, borderValue=1)
+        inside = opencv().erode(inside, border, borderType=opencv().BORDER_CONSTANT, borderValue=1)
     valid = inside > 0
-    warped[~valid] = 0
-    return warped, valid
+    moved[~valid] = 0
+    return moved, valid

@@ -138,7 +138,7 @@ def _moved_about(
     """
     cv2 = opencv()
     height, width = golden.shape
-    share = min(1.0, SETTLED_SIDE / max(height, width))
+    share = min(1.0, SETTLED_SIDE / float(np.sqrt(height * width)))
     size = (round(width * share), round(height * share))
     warped = cv2.resize(cv2.warpPerspective(image, matrix, (width, height)), size, interpolation=cv2.INTER_AREA)
     target = cv2.resize(golden, size, interpolation=cv2.INTER_AREA)

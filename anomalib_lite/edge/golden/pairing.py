@@ -92,8 +92,8 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
         _check_tiles_meet(framing, pixels, reference)
         return Pair(framing.frames(pixels), framing.frames(reference), framing, reference, pixels, None)
     view = golden if reference is golden.pixels else View(reference)
-    reach = REACHES[framing.pose.reach] if framing.pose else ANY
-    aligned = alignment.align(View(pixels), view, reach)
+    reach, bends = (REACHES[framing.pose.reach], framing.pose.bend) if framing.pose else (ANY, False)
+    aligned = alignment.align(View(pixels), view, reach, bends=bends)
     beside = _beside(framing, aligned, reference)
     if aligned.rival is not None:
         with suppress(ImageError):

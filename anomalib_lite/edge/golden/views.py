@@ -18,7 +18,7 @@ from anomalib_lite.errors import MissingExtra
 Matrix = NDArray[np.float64]  # (3, 3), maps (x, y, 1) in pixels, the centre of the first one at (0, 0)
 Features = tuple[NDArray[np.float32], NDArray[np.float32]]  # (n, 2) positions x, y; (n, d) descriptors, length 1
 
-FEATURE_SIDE = 400  # pixels: longer images are reduced before features are looked for
+FEATURE_SIDE = 400  # pixels: images larger than such a square are reduced before features are looked for
 REFINED_SIDE = 960  # likewise before the correlation is maximised
 FEATURES = 1000
 
@@ -32,11 +32,8 @@ class View:
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:
-        """Reduced to at most `REFINED_SIDE`, (h, w), stretched over the range of the values."""
-        cv2 = opencv()
-        colour = self.pixels.shape[2] == 3 and self.pixels.dtype != np.int16  # which OpenCV does not convert
-        grey = cv2.cvtColor(self.pixels, cv2.COLOR_RGB2GRAY) if colour else np.ascontiguousarray(self.pixels[..., 0])
-        return _stretched(reduced(grey, REFINED_SIDE))
+        """Reduced to at most `REFINED_SIDE` squared, (h, w), stretched over the range of the values."""
+        return _stretched(reduced(grey_of(self.pixels), REFINED_SIDE))
 
     @cached_property
     def scale(self) -> Matrix:
@@ -45,7 +42,7 @@ class View:
 
     @cached_property
     def small(self) -> NDArray[np.uint8]:
-        """`grey`, reduced further to at most `FEATURE_SIDE`."""
+        """`grey`, reduced further to at most `FEATURE_SIDE` squared."""
         return reduced(self.grey, FEATURE_SIDE)
 
     @cached_property
@@ -65,7 +62,7 @@ def scaling(before: tuple[int, ...], after: tuple[int, ...]) -> Matrix:
     return np.array([[x, 0, x / 2 - 0.5], [0, y, y / 2 - 0.5], [0, 0, 1]])
 
 
-def transformed(matrix: Matrix, points: NDArray[Any]) -> NDArray[np.float64]:
+def transformed(matrix: NDArray[np.floating[Any]], points: NDArray[Any]) -> NDArray[np.float64]:
     """Points (n, 2) through a homography."""
     moved = np.column_stack([points, np.ones(len(points))]) @ matrix.T
     return np.asarray(moved[:, :2] / moved[:, 2:], np.float64)
@@ -90,9 +87,16 @@ def _features(detector: Any, grey: NDArray[np.uint8]) -> Features:
     return np.array([one.pt for one in keypoints], np.float32), descriptors.astype(np.float32)
 
 
+def grey_of(pixels: Pixels) -> NDArray[Any]:
+    """(H, W) of (H, W, C), of the same dtype: the light of three channels, the first one of others."""
+    cv2 = opencv()
+    colour = pixels.shape[2] == 3 and pixels.dtype != np.int16  # which OpenCV does not convert
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if colour else np.ascontiguousarray(pixels[..., 0]))
+
+
 def reduced(grey: NDArray[Any], side: int) -> NDArray[Any]:
-    """(h, w) so that neither side is longer than `side` pixels; as it is where none was."""
-    share = side / max(grey.shape)
+    """(h, w) of no more pixels than a square of `side`; as it is where it has no more: strips keep their width."""
+    share = side / float(np.sqrt(grey.size))
     if share >= 1:
         return grey
     height, width = (max(1, round(length * share)) for length in grey.shape)

@@ -73,6 +73,7 @@ class PoseRecord:
     edge: float = 0.0  # share of the shorter side: so much at the edges of the golden frame need not be shown
     least: float = 0.99  # share of the rest of the golden frame, or of its region of interest, that has to be shown
     unseen: Literal["error", "review"] = "error"  # what becomes of an image that shows less and is not NG
+    bend: bool = field(default=False, metadata=NEWER)  # whether parts are not flat: a smooth bend is sought, too
 
     def rules(self) -> Iterator[Rule]:
         """What can be a share."""
