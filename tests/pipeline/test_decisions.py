@@ -41,7 +41,12 @@ LINE = [
     result("part57_1.png", "NG"),
     result("part58_0.png", "OK", model_id="another"),
 ]
-SAID: dict[str, Any] = {"part50_0.png": "good", "part51_0.png": "defect", "part53_0.png": "good", "part55_0.png": "good"}
+SAID: dict[str, Any] = {
+    "part50_0.png": "good",
+    "part51_0.png": "defect",
+    "part53_0.png": "good",
+    "part55_0.png": "good",
+}
 
 
 def counted(manifest: Manifest, said: dict[str, Any], per: Any = "part") -> Any:
