@@ -20,7 +20,7 @@ Score: TypeAlias = Annotated[
     typer.Option(
         "--set",
         metavar="KEY=VALUE",
-        help="What changes: score.reduction (max or top), score.top_share, score.sigma. May be repeated.",
+        help="What changes: score.reduction (max or top), score.top_share, score.sigma, score.least. May be repeated.",
         show_default=False,
         rich_help_panel=options.SETTINGS,
     ),

@@ -112,6 +112,9 @@ class ScoreConfig(_Section):
     """Image score: the largest value of the map, or the mean of its largest values."""
     top_share: Annotated[float, Field(gt=0, le=1), _OrPercent()] = 0.01
     """top: the share of the map's pixels that is averaged."""
+    least: float | None = Field(None, gt=0)
+    """Image scores from 0 to this count alike: they keep their order, but differ by less than a threshold is above the
+    score that it rests on, so that none lies amid them. Default: none."""
 
 
 class RegionsConfig(_Section):

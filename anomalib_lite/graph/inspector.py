@@ -11,15 +11,18 @@ from torch.nn import functional as F  # noqa: N812
 
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.detector import Detector, ImageSpec
+from anomalib_lite.edge.decision import TOLERANCE
 from anomalib_lite.edge.manifest import normalised
+
+ALIKE = TOLERANCE / 2  # slope of scores below `score.least`: all of them are within the tolerance of a threshold there
 
 
 class Inspector(nn.Module):
     """A detector between the pixels of a file and the two numbers that are calibrated.
 
     `image` (N, H, W, C) -> black at 0, white at 1 -> `Detector.forward` -> resized to the input's
-    resolution -> Gaussian smoothing -> `valid` -> reduction. Returns `score` (N,) and `anomaly_map` (N, 1, H, W), both
-    float32 and raw: higher is more anomalous.
+    resolution -> Gaussian smoothing -> `valid` -> reduction -> `least`. Returns `score` (N,) and `anomaly_map`
+    (N, 1, H, W), both float32 and raw: higher is more anomalous.
     """
 
     fitted: Tensor
@@ -30,6 +33,7 @@ class Inspector(nn.Module):
         self.spec = spec
         self.inputs = ("image", *(("reference",) if reference else ()), *(("valid",) if valid else ()))
         self.top = max(1, round(score.top_share * spec.height * spec.width)) if score.reduction == "top" else 1
+        self.least = score.least
         self.register_buffer("fitted", torch.zeros((), dtype=torch.bool))
         self.register_buffer("gaussian", gaussian_kernel(score.sigma), persistent=False)
 
@@ -50,10 +54,12 @@ class Inspector(nn.Module):
         anomaly_map, own_score = prediction if isinstance(prediction, tuple) else (prediction, None)
         anomaly_map = self._smooth(self._resize(anomaly_map))
         if valid is not None:
-            return self._masked_score(anomaly_map, valid.permute(0, 3, 1, 2) > 0), anomaly_map
-        if own_score is not None:
-            return own_score, anomaly_map
-        return anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1), anomaly_map
+            score = self._masked_score(anomaly_map, valid.permute(0, 3, 1, 2) > 0)
+        elif own_score is not None:
+            score = own_score
+        else:
+            score = anomaly_map.flatten(1).topk(self.top, dim=1).values.mean(dim=1)
+        return self._from_least(score), anomaly_map
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Take over what was learnt; sizes of buffers come from it: a memory bank is as large as what was learnt.
@@ -86,6 +92,12 @@ class Inspector(nn.Module):
         columns = F.conv1d(padded.flatten(2), self.gaussian.view(1, 1, -1), dilation=width)
         both = F.conv1d(F.pad(columns, (0, 2 * radius)), self.gaussian.view(1, 1, -1))
         return both.view(count, 1, height - 2 * radius, width)[..., : width - 2 * radius]
+
+    def _from_least(self, score: Tensor) -> Tensor:
+        """Scores (N,) that are alike below `least`: nearly all of the way up to it, in their order."""
+        if self.least is None:
+            return score
+        return torch.where(score < self.least, self.least - ALIKE * (self.least - score), score)
 
     def _masked_score(self, anomaly_map: Tensor, counted: Tensor) -> Tensor:
         """Mean of the k largest valid values, k fixed; invalid pixels sort last and weigh 0."""

@@ -94,8 +94,8 @@ def _changed(manifest: Manifest, settings: Sequence[str]) -> Config:
     given = configuration.load(None, settings)
     if others := [key for key in given if key != "score"]:
         raise ConfigError(
-            f"--set {others[0]}: rescore changes score.sigma, score.reduction and score.top_share alone; anything else "
-            "needs a training."
+            f"--set {others[0]}: rescore changes score.sigma, score.reduction, score.top_share and score.least alone; "
+            "anything else needs a training."
         )
     before = configuration.validate(Config, dict(manifest.config), where="the manifest", help_command="anomalib-lite")
     merged = dict(manifest.config) | {"score": {**manifest.score, **given.get("score", {})}}

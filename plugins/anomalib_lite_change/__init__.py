@@ -1,7 +1,7 @@
 """Reference-based change detection: what differs from a golden image by more than good parts do."""
 
 from anomalib_lite.hookspecs import DetectorInfo, hookimpl
-from anomalib_lite_change.config import ChangeConfig
+from anomalib_lite_change.config import SMOOTHING, ChangeConfig
 
 
 @hookimpl
@@ -16,7 +16,7 @@ def register_detectors() -> list[DetectorInfo]:
             api=2,
             inputs=("image", "reference"),
             align=True,
-            defaults={"score.sigma": 1.0, "regions.margin": 10.0, "regions.merge": 18.0},
+            defaults={"score.sigma": SMOOTHING, "score.least": 1.0, "regions.margin": 10.0, "regions.merge": 18.0},
             paper="Fridman et al., ChangeChip, arXiv 2109.05746",
         )
     ]

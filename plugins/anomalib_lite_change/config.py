@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from anomalib_lite import DetectorInfo
 from anomalib_lite.config import DetectorConfig
 
+SMOOTHING = 1.0  # pixels: standard deviation by which the host smooths the map
+
 
 class ChangeConfig(DetectorConfig):
     """What counts as a change."""
@@ -45,7 +47,10 @@ class ChangeConfig(DetectorConfig):
     def describe(self, info: DetectorInfo) -> DetectorInfo:
         """Pose and what was not seen are the host's. The spread per pixel is learnt without tiles only.
 
-        changechip: its clusters are those of the whole image.
+        changechip: its clusters are those of the whole image, and no unit of its map says what is unremarkable.
         """
-        pose, positional = self.pose or "learnt", self.method == "changechip"
-        return replace(info, pose=pose, unseen=self.unseen, bend=self.bend, positional=positional)
+        info = replace(info, pose=self.pose or "learnt", unseen=self.unseen, bend=self.bend)
+        if self.method == "tolerance":
+            return info
+        defaults = {name: value for name, value in info.defaults.items() if name != "score.least"}
+        return replace(info, positional=True, defaults=defaults)

@@ -18,6 +18,7 @@ from needs import need
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.detector import MAP_TOLERANCE, ImageSpec
 from anomalib_lite.edge import decision
+from anomalib_lite.edge.decision import tolerance
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
@@ -74,6 +75,17 @@ def test_the_score_is_the_mean_of_the_top_share_of_valid_pixels() -> None:
     counted[..., 1, :] = True
     assert wrapped._masked_score(values, counted).item() == pytest.approx(np.mean([95, 94, 93, 92, 91]))
     assert wrapped._masked_score(-values, counted).item() == pytest.approx(np.mean([0, -1, -2, -48, -49]))
+
+
+def test_no_threshold_lies_amid_scores_below_the_least() -> None:
+    wrapped = inspector(score=ScoreConfig(least=2.0))
+    raw = torch.tensor([0.0, 0.5, 1.9, 2.0, 2.1, 7.0])
+    scores = wrapped._from_least(raw)
+    assert (scores.diff() > 0).all()
+    assert torch.equal(scores[3:], raw[3:])
+    for base in scores[:4].tolist():
+        assert base + tolerance(base, [base]) > 2.0
+    assert torch.equal(inspector()._from_least(raw), raw)
 
 
 def test_smoothing_is_the_gaussian_of_scipy() -> None:

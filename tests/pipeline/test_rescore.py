@@ -54,7 +54,7 @@ def test_the_command_replaces_the_model_where_it_is(model_path: Path, parts: Pat
     [
         ([], "nothing changes.*score.reduction=top"),
         (["score.reduction=max"], "nothing changes"),
-        (["options.floor=1"], "rescore changes score.sigma, score.reduction and score.top_share alone"),
+        (["options.floor=1"], "rescore changes score.sigma, score.reduction, score.top_share and score.least alone"),
         (["score.reduction=mean"], "score.reduction"),
         (["score.sigmma=1"], "Did you mean 'sigma'"),
     ],
