@@ -39,10 +39,6 @@ class Scored:
     images: list[Measured] = field(default_factory=list)
     errors: list[tuple[str, str]] = field(default_factory=list)  # name, reason
 
-    def __add__(self, other: Scored) -> Scored:
-        """With what another graph measured."""
-        return Scored(self.images + other.images, self.errors + other.errors)
-
     @property
     def hashes(self) -> dict[str, str]:
         """SHA-256 of each measured file -> its group."""

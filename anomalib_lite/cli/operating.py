@@ -45,7 +45,7 @@ Crossfit: TypeAlias = Annotated[
     typer.Option(
         metavar="K",
         help="Train K siblings, each without one of K folds of the parts, and ship them as one model that ranks by "
-        "all. What it promises is an average, no bound at a confidence; --holdout 50% is simpler, and mostly better.",
+        "all. What it promises is an average, no bound at a confidence; --holdout 50% mostly does better.",
         rich_help_panel=options.RATES,
     ),
 ]

@@ -204,7 +204,7 @@ class CalibrationConfig(Rates):
     """Share of the good groups that is kept from fitting, for calibration; rows with split=calibrate come first."""
     crossfit: int | None = Field(None, ge=2, le=20)
     """Fit K siblings, each without one of K folds of the parts, and ship them as one graph. What is promised then is an
-    average, and no bound at a confidence. --holdout 0.5 is simpler, and mostly better."""
+    average, and no bound at a confidence; holdout 0.5 lets fewer defects pass at the same promise."""
     per: Literal["photograph", "part", "part-median", "part-mean"] | None = None
     """What the line decides on, and the bound is about: each photograph; a part, by any of its photographs; or a part
     once, by the median or the mean of their scores. Default: photograph where parts have several, else part."""
