@@ -22,6 +22,7 @@ MOST_CELLS = 24  # and no more
 STIFF = 2e-6  # weight of the spline's curvature beside the tiles
 ROUNDS = 8  # of weighing the tiles anew
 TYPICAL = 0.25  # pixels: distance from the others by which a tile loses three quarters of its say, at least
+TILES_OF_A_PLANE, TILES_OF_A_BEND = 150, 600  # at most
 FEWEST = 12  # tiles that carry a correction
 FURTHEST = 0.015  # of the shorter side: how far what is bent may lie from its plane,
 FURTHEST_PIXELS = 24.0  # at most
@@ -88,7 +89,8 @@ def corrected(image: View, golden: View, homography: Matrix, *, bends: bool) -> 
     if factor <= REDUCED and not bends:
         return homography, None
     furthest = min(FURTHEST_PIXELS, FURTHEST * min(shape)) if bends else 0.0
-    seen = told(image, golden, homography, int(np.ceil(furthest + factor)) + 2)
+    reach, most = int(np.ceil(furthest + factor)) + 2, TILES_OF_A_BEND if bends else TILES_OF_A_PLANE
+    seen = told(image, golden, homography, reach, most)
     if len(seen.centres) < FEWEST:
         if factor <= REDUCED:
             return homography, None

@@ -19,8 +19,7 @@ Greys = NDArray[np.float32]
 
 SIDE = 96  # pixels: longest side of a tile,
 LEAST = 24  # its shortest,
-ALONG = 12  # of which at least so many stand along the shorter side of a frame,
-MOST = 600  # and no more than these in all
+ALONG = 12  # of which at least so many stand along the shorter side of a frame, where that many may
 ALIKE = 0.6  # correlation of a tile that was found
 SMOOTHING = (5, 5)  # pixels: the Gaussian window that both are blurred with
 EDGE = 0.02  # of what is known across an edge: what is known less of is not known
@@ -39,11 +38,11 @@ class Told(NamedTuple):
     information: Floats  # (n, 2, 2)
 
 
-def told(image: View, golden: View, homography: Matrix, reach: int) -> Told:
-    """Look for tiles of the golden image at full size, up to `reach` pixels from where the pose puts them."""
+def told(image: View, golden: View, homography: Matrix, reach: int, most: int) -> Told:
+    """Look for at most `most` tiles of the golden image, up to `reach` pixels from where the pose puts them."""
     found = []
     back, (height, width) = np.linalg.inv(homography), image.pixels.shape[:2]
-    for centre, side in _tiles(golden.pixels.shape[:2]):
+    for centre, side in _tiles(golden.pixels.shape[:2], most):
         target = _patch(golden, np.eye(3), centre, side)
         patch = _patch(image, homography, centre, side + 2 * reach)
         if target is None or patch is None or target.std() < FLAT or (place := _found(patch, target)) is None:
@@ -58,14 +57,14 @@ def told(image: View, golden: View, homography: Matrix, reach: int) -> Told:
     )
 
 
-def _tiles(shape: tuple[int, ...]) -> Iterator[tuple[Floats, int]]:
+def _tiles(shape: tuple[int, ...], most: int) -> Iterator[tuple[Floats, int]]:
     """Centres (x, y) and side of square tiles, evenly over a frame (height, width)."""
     side = max(LEAST, min(SIDE, min(shape) // ALONG)) | 1
     counts = [max(2, length // side) for length in shape]
-    if (share := MOST / (counts[0] * counts[1])) < 1:
+    if (share := most / (counts[0] * counts[1])) < 1:
         short = int(np.argmin(counts))
         counts[short] = max(4, round(counts[short] * np.sqrt(share))) if counts[short] > 4 else counts[short]
-        counts[1 - short] = MOST // counts[short]
+        counts[1 - short] = most // counts[short]
     rows, columns = (
         np.linspace(side // 2, length - 1 - side // 2, count) for length, count in zip(shape, counts, strict=True)
     )
