@@ -216,7 +216,7 @@ def crossfitted_path(train: Callable[..., Trained], parts: Path, once: Once) -> 
 @pytest.fixture(scope="session")
 def inpainting_words(parts: Path) -> list[str]:
     """A command line, but for --out, that trains a small network by gradient descent."""
-    small = ("image.height=48", "image.width=48", "options.widths=[8, 8]", "options.cells=[8]")
+    small = ("image.height=48", "image.width=48", "options.widths=[8, 8]", "options.cells=[8]", "gate.features=off")
     return ["train", "inpainting", str(parts), "--steps", "40", "--seed", "3", "--device", "cpu", "--group",
             r"part(\d+)", *(word for setting in small for word in ("--set", setting))]  # fmt: skip
 
