@@ -310,6 +310,7 @@ def test_no_script_of_ours_names_another_host() -> None:
         ({"image": {"dtype": "uint8", "channels": 4}}, "uint8 with 4 channels"),
         ({"schema_version": 2}, "expected 3"),
         ({"gate": None}, "expected 1"),
+        ({"graph": {"inputs": ["image", "reference", "valid"]}}, "golden images"),  # nothing there aligns
         ({"gate": {"enabled": True, "limits": {"smell": [0, 1]}, "coarse": []}}, "'smell'"),
     ],
 )
