@@ -28,6 +28,7 @@ LAMINATE, MASKED, PLATED = (np.array(c) for c in ([26.0, 66.0, 44.0], [58.0, 132
 COPPERY, COPPER = (np.array(c) for c in ([150.0, 106.0, 66.0], [184.0, 134.0, 84.0]))  # ground and track
 METAL, PRINT = (np.array(c) for c in ([188.0, 190.0, 186.0], [214.0, 218.0, 206.0]))
 BODY, OTHER_BODY = (np.array(c) for c in ([52.0, 50.0, 58.0], [88.0, 38.0, 34.0]))  # of one brightness
+SECOND_BODY, SECOND_SHARE = np.array([120.0, 112.0, 96.0]), 0.4  # a second supplier's, and how many are
 SCRATCH, WANDER, WAVELENGTH = 16.0, 0.35, 12  # grey levels; pixels
 
 
@@ -292,6 +293,13 @@ def coppery(design: int) -> Look:
     return Look(COPPERY, COPPER, wander=WANDER)
 
 
+def mixed(look: Look, rng: np.random.Generator) -> Look:
+    """Each component of one of two suppliers."""
+    second = rng.random(len(look.parts)) < SECOND_SHARE
+    bodies = zip(look.parts, second, strict=True)
+    return replace(look, parts=tuple(replace(one, body=SECOND_BODY) if other else one for one, other in bodies))
+
+
 def _one_part(look: Look, rng: np.random.Generator, change: Callable[[Part], Part]) -> Look:
     place = int(rng.integers(len(look.parts)))
     return replace(look, parts=tuple(change(one) if k == place else one for k, one in enumerate(look.parts)))
@@ -337,17 +345,23 @@ LOOKS: dict[str, Callable[[Look, np.random.Generator], Look]] = {
     "reprinted": reprinted,
     "scratched": scratched,
 }
-KINDS = {"assembled": (*DEFECTS, "burr", *LOOKS), "coppery": ("missing_copper", "open", "short", "spur")}
+KINDS = {
+    "assembled": (*DEFECTS, "burr", *LOOKS),
+    "coppery": ("missing_copper", "open", "short", "spur"),
+    "mixed": ("recoloured", "displaced", "reprinted"),
+}
 """Kinds of difference of each kind of board."""
 
 
 def render_assembled(design: int, board: int | None, kind: str = "assembled", defect: str | None = None) -> Pixels:
     """A board of a kind of `KINDS` (256, 256, 3), with one difference of it; the golden one where `board` is None."""
-    plan, look = route(design), {"assembled": assembled, "coppery": coppery}[kind](design)
+    plan, look = route(design), (coppery if kind == "coppery" else assembled)(design)
     if board is None:
         view = View.golden()
         return _photograph(*copper(plan, view, 0.0), view, np.random.default_rng([26, design]), look)
     rng, own = np.random.default_rng([27, design, board]), np.random.default_rng([28, design, board])
+    if kind == "mixed":
+        look = mixed(look, np.random.default_rng([29, design, board]))
     view = View.draw(rng)
     etch = rng.normal(0.0, 1.0, (SIZE // WAVELENGTH,) * 2).repeat(WAVELENGTH + 1, 0).repeat(WAVELENGTH + 1, 1)
     etch = rng.uniform(-0.25, 0.25) + look.wander * etch[:SIZE, :SIZE]

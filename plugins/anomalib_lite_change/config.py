@@ -33,6 +33,9 @@ class ChangeConfig(DetectorConfig):
     """tolerance: contrast that is unremarkable anywhere, share of white."""
     caution: float = Field(3.0, ge=0, le=20)
     """tolerance: how many times the spread of good pairs is added to the floor."""
+    looks: int = Field(3, ge=0, le=8)
+    """tolerance: looks that a place may have beside that of the golden image, such as a second supplier's component:
+    each one that at least three good images of the fit show alike. 0: none."""
     clusters: int = Field(16, ge=2, le=64)
     """changechip: number of clusters of differences."""
     window: int = Field(5, ge=1, le=9)

@@ -10,16 +10,18 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from anomalib_lite_change import changechip, tolerance
+from anomalib_lite_change import changechip, looks, tolerance
 from anomalib_lite_change.config import ChangeConfig
 from anomalib_lite_change.detector import Change
 from PIL import Image
 from plain_run import PlainRun, map_of
 
+from anomalib_lite.config import ScoreConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
@@ -27,6 +29,8 @@ from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.runtime import Runtime
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.graph.exporter import check_parity, to_onnx
+from anomalib_lite.graph.inspector import Inspector
 from anomalib_lite.pipeline.evaluate import _at_source
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.registry import load
@@ -172,6 +176,64 @@ def test_the_map_is_in_units_of_what_good_pairs_hardly_reach(goldens: int) -> No
     peaks = fresh.flatten(1).amax(1)
     assert (peaks > 1).float().mean() <= 0.1
     assert peaks.max() > 0.6
+
+
+def marked(value: float) -> torch.Tensor:
+    """A component of that brightness, 12 pixels wide, on a ground of 0.3."""
+    image = torch.full((1, 1, 32, 32), 0.3)
+    image[..., 10:22, 10:22] = value
+    return image
+
+
+def test_a_place_may_look_as_several_good_images_do() -> None:
+    golden = marked(0.8)
+    images = torch.cat([golden] * 5 + [marked(0.1)] * 3 + [marked(0.5)] * 2)
+    detector = fitted(images, golden.repeat(10, 1, 1, 1))
+    assert len(detector.looks) == 1
+    assert map_of(detector, marked(0.1), golden).max() == 0
+    assert map_of(detector, marked(0.8), golden).max() == 0
+    without = fitted(images, golden.repeat(10, 1, 1, 1), looks=0)
+    assert map_of(without, marked(0.1), golden).max() > 0
+    third = map_of(detector, marked(1.0), golden)[0, 0, 16, 16] / map_of(detector, marked(0.5), golden)[0, 0, 16, 16]
+    assert third > 0.4  # two images are no look
+
+
+def test_each_place_has_looks_of_its_own() -> None:
+    golden = torch.full((1, 1, 32, 64), 0.3)
+    left, right = golden.clone(), golden.clone()
+    left[..., 4:14, 4:14] = right[..., 4:14, 50:60] = 0.8
+    pairs = [(torch.cat([left, right] * 4), golden.expand(8, 1, 32, 64), torch.ones(8, 1, 32, 64))]
+    found = looks.learnt(pairs, most=3, shift=2, far=0.08)
+    assert torch.equal(found, torch.maximum(left, right))
+
+
+def test_an_edge_that_lies_elsewhere_is_no_look_nor_is_what_is_out_of_view() -> None:
+    golden, shown = striped(), torch.ones(4, 1, 32, 32)
+    four = golden.expand(4, 1, 32, 32)
+    assert len(looks.learnt([(striped(4).expand(4, 1, 32, 32), four, shown)], most=3, shift=2, far=0.08)) == 0
+    assert len(looks.learnt([(marked(0.8).expand(4, 1, 32, 32), four, shown)], most=3, shift=2, far=0.08)) == 1
+    assert len(looks.learnt([(marked(0.8).expand(4, 1, 32, 32), four, 0 * shown)], most=3, shift=2, far=0.08)) == 0
+
+
+def test_with_several_golden_images_a_place_has_no_other_look() -> None:
+    images = marked(0.8).expand(4, 1, 32, 32)
+    references = torch.cat([striped(), striped(), striped(5), striped(5)])
+    assert len(looks.learnt([(images, references, torch.ones(4, 1, 32, 32))], most=3, shift=2, far=0.08)) == 0
+
+
+def test_the_graph_knows_the_looks() -> None:
+    golden = marked(0.8)
+    detector = fitted(torch.cat([golden, marked(0.1)] * 4), golden.repeat(8, 1, 1, 1))
+    wrapped = Inspector(detector, detector.image, ScoreConfig(sigma=1, least=1), reference=True, valid=True).eval()
+    wrapped.fitted.fill_(True)
+    runtime = Runtime(to_onnx(wrapped), Framing(detector.image), wrapped.inputs)
+    pixels = {
+        value: np.rint(255 * marked(value)[0].permute(1, 2, 0).numpy()).astype(np.uint8) for value in (0.1, 0.8, 1)
+    }
+    valid = np.ones((1, 32, 32, 1), np.uint8)
+    feeds = [{"image": one[None], "reference": pixels[0.8][None], "valid": valid} for one in pixels.values()]
+    assert check_parity(wrapped, runtime, [("a", feed) for feed in feeds]).score < 1e-5
+    assert [float(runtime.run(feed)[0][0]) > 1 for feed in feeds] == [False, False, True]
 
 
 def test_the_published_method_has_no_unit_that_scores_are_alike_in() -> None:
