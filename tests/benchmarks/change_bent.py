@@ -43,8 +43,8 @@ def lifted(image: NDArray[np.uint8], pixels: float, seed: int) -> NDArray[np.uin
     moved = (terms @ np.random.default_rng(seed).normal(0, 1, (6, 2))).reshape(height, width, 2)
     moved *= pixels / np.linalg.norm(moved, axis=2).max()
     rows, columns = np.indices((height, width))
-    places = np.stack([columns, rows], 2) + moved
-    return np.asarray(cv2.remap(image, places.astype(np.float32), None, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT))
+    across, down = ((one + moved[..., axis]).astype(np.float32) for axis, one in enumerate((columns, rows)))
+    return np.asarray(cv2.remap(image, across, down, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT), np.uint8)
 
 
 def boards(design: int, first: int, count: int, pixels: float, defect: str | None = None) -> list[NDArray[np.uint8]]:
