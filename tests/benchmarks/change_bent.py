@@ -1,6 +1,6 @@
 """What `options.bend` brings on boards that warp, and whether it explains a defect away.
 
-usage: python tests/benchmarks/change_bent.py [--design 2] [--good 20] [--each 12] [--pixels 4]
+usage: python tests/benchmarks/change_bent.py [--design 2] [--good 20] [--each 12] [--pixels 3]
 
 Rendered assembled boards, flat and bent at random: a cubic displacement of at most --pixels of 256. On each of the two,
 a model without and one with `options.bend` learns from good boards beside one golden render. Told are the highest
@@ -77,7 +77,7 @@ def main() -> None:
     parser.add_argument("--design", type=int, default=2)
     parser.add_argument("--good", type=int, default=20, help="boards to learn from")
     parser.add_argument("--each", type=int, default=12, help="boards of each kind of difference")
-    parser.add_argument("--pixels", type=float, default=4.0, help="highest displacement of bent boards")
+    parser.add_argument("--pixels", type=float, default=3.0, help="highest displacement of bent boards")
     options = parser.parse_args()
     for pixels in (0.0, options.pixels):
         for bend in (False, True):
