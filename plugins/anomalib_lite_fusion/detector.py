@@ -7,6 +7,8 @@ normal distribution has.
 
 from __future__ import annotations
 
+import warnings
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
@@ -16,6 +18,7 @@ from anomalib_lite.errors import DataError
 from anomalib_lite.members import build
 from anomalib_lite_fusion.config import FusionConfig
 
+FEW = 10  # parts that set the units, below which these are luck
 TOP = 0.01  # share of a map whose mean is the score that units are taken of
 WORST = 0.9  # quantile of the scores of good images, whose distance from the median is the unit
 NORMAL = 1.9  # that distance in median absolute deviations, where scores are normal: 1.2816 x 1.4826
@@ -44,6 +47,7 @@ class Fusion(Detector):
             DataError: There are fewer than two parts, or a member cannot be trained on them.
         """
         apart, learnt = run.split(batches, self.config.apart)
+        _warn_of_few(apart)
         for name in self.names:
             member = self.members[name]
             assert isinstance(member, Detector)
@@ -96,6 +100,16 @@ class Fusion(Detector):
         if not scores:
             raise DataError("no part is left to set the units of the members: add images of other parts.")
         return torch.cat(scores)
+
+
+def _warn_of_few(apart: Batches) -> None:
+    parts = {int(part) for batch in apart for part in (() if batch.parts is None else batch.parts)}
+    if 0 < len(parts) < FEW:
+        warnings.warn(
+            f"what each member counts is learnt from {len(parts)} parts, and so a matter of luck; from {FEW} on it is "
+            "less so: add good parts, raise options.apart, or give options.weights.",
+            stacklevel=2,
+        )
 
 
 def _units(scores: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -87,6 +87,12 @@ def test_a_member_that_cannot_be_trained_is_named(monkeypatch: pytest.MonkeyPatc
         detector.fit(batches(), Run())  # type: ignore[arg-type]
 
 
+def test_few_parts_to_set_the_units_are_told() -> None:
+    few = [Batch(torch.rand(2, 1, SPEC.height, SPEC.width), parts=torch.tensor([2 * n, 2 * n + 1])) for n in range(8)]
+    with pytest.warns(UserWarning, match="learnt from 4 parts"):
+        Fusion(FusionConfig(members=MEMBERS), SPEC).eval().fit(few, Run())
+
+
 def test_its_description_names_members_and_their_weights() -> None:
     info = FusionConfig(members=("gauss", "neighbours")).describe(INFO)
     assert info.members == ("gauss", "neighbours")
@@ -114,7 +120,8 @@ def test_members_that_do_not_suit_are_refused(options: dict[str, Any], message: 
 
 
 def test_it_is_trained_and_written_down(train: Callable[..., Trained], parts: Path, tmp_path: Path) -> None:
-    train(parts, tmp_path / "model", {"options.members": list(MEMBERS)}, detector="fusion")
+    with pytest.warns(UserWarning, match="matter of luck"):
+        train(parts, tmp_path / "model", {"options.members": list(MEMBERS)}, detector="fusion")
     manifest = json.loads((tmp_path / "model/manifest.json").read_text())
     assert [one["name"] for one in manifest["detector"]["members"]] == list(MEMBERS)
     assert manifest["graph"]["parity"]["score"] < 1e-4
