@@ -207,7 +207,7 @@ def _notes(images: Sequence[Scored], unreadable: Sequence[tuple[str, str]], copi
             "these are several products, score each by itself: a rare one stands out as a whole."
         )
     if copies:
-        yield f"{count(copies, 'image')} that look like copies: 'near_copy_of' in the table names the other."
+        yield f"{count(copies, 'image')} looking like copies: 'near_copy_of' in the table names the others."
     for name, reason in unreadable[:3]:
         yield f"not read: {name}: {reason}"
     if len(unreadable) > 3:
@@ -226,9 +226,12 @@ def _write(asked: Lot, ranking: Ranking, spec: ImageSpec, opener: Opener) -> Non
         rows.append(
             csv_line((number, sample.name, sample.group, sample.label, f"{one.score:.6g}", one.kind, one.copy_of))
         )
+    of_each_part: dict[str, tuple[int, Scored]] = {}
+    for number, one in enumerate(ranking.images, 1):
+        of_each_part.setdefault(one.sample.group, (number, one))
     shown = [
         page.Picture(number, one.sample.name, one.score, opener.read(one.sample.path).pixels, one.anomaly_map)
-        for number, one in enumerate(ranking.images[:PICTURES], 1)
+        for number, one in list(of_each_part.values())[:PICTURES]
     ]
     limits = np.quantile([one.anomaly_map.max() for one in ranking.images], (0.1, 0.9))
     asked.out.mkdir(parents=True, exist_ok=True)
