@@ -50,7 +50,7 @@ def lot(
     seed: Seed = 0,
     overwrite: options.Overwrite = False,
 ) -> None:
-    """Rank the images of an unlabelled lot by how unlike the others they are.
+    """Rank the images of an unlabelled lot, the strangest first.
 
     Nothing is trained, and no golden image is needed: for the first day of a product, and to find what does not belong
     among golden images. Nothing is certified. Images of one part do not judge each other.
