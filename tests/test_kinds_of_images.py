@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -36,9 +37,12 @@ KINDS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], float, float | None]]
 }
 
 
+ONE_AT_A_TIME = Lock()  # numpy parses a header as Python, which CPython 3.11 may fail at in several threads
+
+
 def read(file: BinaryIO) -> Any:
     """An .npz file with pixels and, perhaps, valid."""
-    with np.load(file) as stored:
+    with ONE_AT_A_TIME, np.load(file) as stored:
         return Picture(stored["pixels"], valid=stored.get("valid"))
 
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -33,15 +34,19 @@ Train = Callable[..., Trained]
 reads: list[str] = []  # what `stack` was asked for
 
 
+ONE_AT_A_TIME = Lock()  # numpy parses a header as Python, which CPython 3.11 may fail at in several threads
+
+
 def stack(file: BinaryIO) -> Iterator[tuple[int, Picture]]:
     """An .npz file: each array is an image."""
     if file.read(4) == b"NONE":
         raise NotAnImage
     file.seek(0)
     reads.append("file")
-    with np.load(file) as stored:
-        for number, name in enumerate(stored, start=1):
-            yield number, Picture(stored[name], part=name.split("-")[0] if "-" in name else None)
+    with ONE_AT_A_TIME, np.load(file) as stored:
+        arrays = dict(stored)
+    for number, (name, array) in enumerate(arrays.items(), start=1):
+        yield number, Picture(array, part=name.split("-")[0] if "-" in name else None)
 
 
 def write(path: Path, *pixels: np.ndarray, part: str = "") -> Path:
@@ -241,7 +246,8 @@ def gather(paths: Sequence[Path]) -> Iterator[tuple[str, list[Path]]]:
 
 def channels(files: Sequence[BinaryIO]) -> np.ndarray:
     """Co-registered images, a channel each."""
-    return np.concatenate([np.load(file, allow_pickle=False) for file in files], axis=2)
+    with ONE_AT_A_TIME:
+        return np.concatenate([np.load(file, allow_pickle=False) for file in files], axis=2)
 
 
 SERIES = {".acq": Reader(read=channels, gather=gather)}

@@ -11,7 +11,7 @@ from conftest import picture, save
 from environments import ROOT, Environment, build_wheel
 
 pytestmark = pytest.mark.slow
-SIZE = ("--set", "image.height=48", "--set", "image.width=48")
+SIZE = ("--set", "image.height=48", "--set", "image.width=48", "--set", "gate.features=off")
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,8 @@ def test_a_detector_on_pretrained_features(environment: Environment, parts: Path
     folder = scaffolded(environment, "acme-patches", tmp_path, "--backbone")
     assert_it_keeps_the_rules(environment, folder, "acme_patches")
     assert "Apache-2.0" in environment.run("anomalib-lite", "plugins", "show", "acme-patches").out
-    model, size = tmp_path / "model", ("--set", "image.height=64", "--set", "image.width=64")
+    size = ("--set", "image.height=64", "--set", "image.width=64", "--set", "gate.features=off")
+    model = tmp_path / "model"
     group = ("--group", r"part(\d+)", "--max-false-reject", "30%")
     environment.run("anomalib-lite", "train", "acme_patches", parts, "--out", model, *group, *size)
     assert "579344248a" in json.loads((model / "manifest.json").read_text())["detector"]["weights"]
