@@ -90,7 +90,7 @@ def test_a_member_that_cannot_be_trained_is_named(monkeypatch: pytest.MonkeyPatc
 def test_few_parts_to_set_the_units_are_told() -> None:
     few = [Batch(torch.rand(2, 1, SPEC.height, SPEC.width), parts=torch.tensor([2 * n, 2 * n + 1])) for n in range(8)]
     with pytest.warns(UserWarning, match="learnt from 4 parts"):
-        Fusion(FusionConfig(members=MEMBERS), SPEC).eval().fit(few, Run())
+        Fusion(FusionConfig(members=MEMBERS), SPEC).eval().fit(few, Run())  # type: ignore[arg-type]
 
 
 def test_its_description_names_members_and_their_weights() -> None:
