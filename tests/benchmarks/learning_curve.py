@@ -45,7 +45,7 @@ def measured(detector: str, data: Path, out: Path, parts: int, seed: int, steps:
             for row in subset(rows, parts, seed):
                 writer.writerow({**row, "image": str((data.parent / row["image"]).resolve()), "mask": ""})
         settings: dict[str, object] = {"image.height": 256, "image.width": 256, "training.precision": "bf16-mixed"}
-        settings["seed"] = seed
+        settings["training.seed"] = seed
         if steps:
             settings["training.steps"] = steps
         al.train(detector, table, out=model, settings=settings)
