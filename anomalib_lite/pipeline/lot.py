@@ -19,6 +19,7 @@ from anomalib_lite.data import Folders, Sample, Survey, count, find, groups, loo
 from anomalib_lite.data.copies import near_copies
 from anomalib_lite.data.survey import Looked
 from anomalib_lite.edge import disk
+from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.manifest import ImageSpec
@@ -26,6 +27,7 @@ from anomalib_lite.edge.results import csv_line
 from anomalib_lite.errors import ConfigError, DataError, MissingExtra
 from anomalib_lite.metrics import auroc
 from anomalib_lite.pipeline.predict import Track, untracked
+from anomalib_lite.pipeline.result_folder import refuse_existing
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import lot as page
 from anomalib_lite.training.sizing import DEFAULT_SIZE, WHITE
@@ -80,12 +82,12 @@ def rank(asked: Lot, *, plugins: Registry, track: Track = untracked) -> Ranking:
     """Score every image by the others; write the table and the report.
 
     Raises:
-        ConfigError: An earlier result lies in `out`.
-        DataError: There are images of fewer than five parts, or they cannot be compared.
+        ConfigError: An earlier result lies in `out`, or files of somebody else under its names.
+        DataError: A model lies there, or it cannot be written to; there are images of fewer than five parts, or such
+            that cannot be compared.
         MissingExtra: What the features need is not installed.
     """
-    if any((asked.out / name).exists() for name in (TABLE, REPORT)) and not asked.overwrite:
-        raise ConfigError(f"{asked.out} holds an earlier result. Choose another --out, or give --overwrite.")
+    _refuse_existing(asked)
     opener = Opener(plugins.readers)
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=Folders(lot=True), opener=opener)
     samples = _of_split(dataset.samples, asked)
@@ -93,7 +95,7 @@ def rank(asked: Lot, *, plugins: Registry, track: Track = untracked) -> Ranking:
     looked, copies = _copies_as_one_part(looked)
     _refuse_few([one for one, _ in looked], dataset.grouped)
     found = survey(looked, unreadable, copies=False)
-    framing = Framing(ImageSpec(*(DEFAULT_SIZE,) * 2, found.channels, found.dtype, WHITE[found.dtype]))
+    framing = Framing(ImageSpec(DEFAULT_SIZE, DEFAULT_SIZE, found.channels, found.dtype, WHITE[found.dtype]))
     images = _scored(asked, found, framing, opener, track)
     pairs = near_copies(found.usable, [facts[0].thumbnail for _, facts in looked])
     copies = {second.name: first.name for first, second in pairs} | copies
@@ -101,6 +103,26 @@ def rank(asked: Lot, *, plugins: Registry, track: Track = untracked) -> Ranking:
     ranking = Ranking(sorted(images, key=lambda one: -one.score), [*_notes(images, unreadable, len(copies))])
     _write(asked, ranking, framing.spec, opener)
     return ranking
+
+
+def _refuse_existing(asked: Lot) -> None:
+    """Raise where writing would take something away: only an earlier result of this command can be replaced."""
+    if asked.out.exists() and not asked.out.is_dir():
+        raise ConfigError(f"{asked.out} is a file: --out is a folder. Choose another.")
+    earlier = _is_table(asked.out / TABLE)
+    if earlier and not asked.overwrite:
+        raise ConfigError(f"{asked.out} holds an earlier result. Choose another --out, or give --overwrite.")
+    if not earlier or (asked.out / MANIFEST).exists():
+        refuse_existing(asked.out, overwrite=False)
+
+
+def _is_table(path: Path) -> bool:
+    """Whether a file is a table that this command wrote."""
+    try:
+        with path.open("rb") as file:
+            return file.readline() == csv_line(COLUMNS).encode()
+    except OSError:
+        return False
 
 
 def _of_split(samples: Sequence[Sample], asked: Lot) -> list[Sample]:
@@ -234,7 +256,11 @@ def _write(asked: Lot, ranking: Ranking, spec: ImageSpec, opener: Opener) -> Non
         for number, one in list(of_each_part.values())[:PICTURES]
     ]
     limits = np.quantile([one.anomaly_map.max() for one in ranking.images], (0.1, 0.9))
-    asked.out.mkdir(parents=True, exist_ok=True)
-    disk.write(asked.out / TABLE, "".join(rows).encode("utf-8"))
     scores = [one.score for one in ranking.images]
-    disk.write(asked.out / REPORT, page.drawn(asked.data.name, scores, shown, ranking.notes, limits, spec))
+    drawn = page.drawn(asked.data.name, scores, shown, ranking.notes, limits, spec)
+    try:
+        asked.out.mkdir(parents=True, exist_ok=True)
+        disk.write(asked.out / TABLE, "".join(rows).encode("utf-8", "surrogateescape"))
+        disk.write(asked.out / REPORT, drawn)
+    except OSError as error:
+        raise DataError(f"{asked.out}: cannot be written ({error.strerror}). Choose another --out.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,23 @@ def test_the_strangest_comes_first_and_nothing_is_certified(folder: Path, capsys
     assert "part7_0.png" in (out / "report.html").read_text()
     assert call("lot", folder, "--out", out) == 2
     assert "--overwrite" in capsys.readouterr().err
+    assert call("lot", folder, "--out", out, "--overwrite") == 0
+
+
+@pytest.mark.parametrize("overwrite", [[], ["--overwrite"]])
+def test_nothing_of_others_is_replaced(
+    folder: Path, model_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], overwrite: list[str]
+) -> None:
+    model = shutil.copytree(model_path, tmp_path / "model")
+    before = {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+    assert call("lot", folder, "--out", model, *overwrite) == 3
+    assert "holds a model" in capsys.readouterr().err
+    assert before == {path.name: path.read_bytes() for path in model.iterdir() if path.is_file()}
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/report.html").write_text("mine")
+    assert call("lot", folder, "--out", tmp_path / "mine", *overwrite) == 2
+    assert (tmp_path / "mine/report.html").read_text() == "mine"
+    assert call("lot", folder, "--out", tmp_path / "mine/report.html", *overwrite) == 2
 
 
 @pytest.mark.parametrize("number", [1, 4])
