@@ -17,8 +17,9 @@
 `backbone` builds the layers and touches nothing else; the weights come with `load_pretrained`, in `fit`, and lie in the
 state of the detector from then on. Architectures and the names of their layers are those of timm. For DetectorInfo,
 `str(weights_of("packaged"))` says which weights, whence, and their licence; it imports no torch. `farthest_first`
-chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps, and
-`WhitenedFeatures` gives principal components of each place. Needs the extra `train`.
+chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps,
+`WhitenedFeatures` gives principal components of each place, and `ledoit_wolf` Mahalanobis distances of few vectors.
+Needs the extra `train`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone, backbone
     from anomalib_lite.features.coreset import farthest_first
     from anomalib_lite.features.places import cells_that_count, on_one_grid, place_units
-    from anomalib_lite.features.whitening import WhitenedFeatures, Whitening, principal_components
+    from anomalib_lite.features.whitening import WhitenedFeatures, Whitening, ledoit_wolf, principal_components
 
 __all__ = [
     "Backbone",
@@ -44,6 +45,7 @@ __all__ = [
     "backbone",
     "cells_that_count",
     "farthest_first",
+    "ledoit_wolf",
     "on_one_grid",
     "place_units",
     "principal_components",
@@ -59,6 +61,7 @@ _HOME = {
     "backbone": "backbones",
     "cells_that_count": "places",
     "farthest_first": "coreset",
+    "ledoit_wolf": "whitening",
     "on_one_grid": "places",
     "place_units": "places",
     "principal_components": "whitening",

@@ -1,4 +1,4 @@
-"""Whitening: principal components of vectors, and of the features of every place of an image."""
+"""Whitening: principal components and Mahalanobis distances of vectors, and of features of every place of an image."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone  # timm: vectors do without
 
 _FLAT = 1e-6  # variance below which a component is not a direction of the data, share of the largest
+_LEAST = 1e-10  # variance that any direction has for a distance, share of the mean: 2 vectors leave all but one without
+_ROUNDING = 1e-12  # spread below which vectors are all alike, share of the largest value
 
 
 class Whitening(NamedTuple):
@@ -46,6 +48,36 @@ def principal_components(mean: Tensor, covariance: Tensor, limit: int) -> Whiten
     kept[0] = True
     scale = torch.where(values > 0, values, 1.0).rsqrt() * (values > 0)
     return Whitening(mean, (vectors * scale)[:, kept])
+
+
+def ledoit_wolf(vectors: Tensor) -> Whitening:
+    """The map after which lengths are Mahalanobis distances, by the covariance that Ledoit and Wolf shrink.
+
+    A well-conditioned estimator for large-dimensional covariance matrices, Journal of Multivariate Analysis 2004: drawn
+    towards a multiple of the identity by so much as its noise asks for, so that fewer vectors than dimensions do.
+    Shrinking depends on the units of the dimensions: bring them to a common one first where they differ.
+
+    Args:
+        vectors: (n, d) of good data, n and d at least 1.
+
+    Returns:
+        A map from d to d dimensions: `whitening(x).norm(dim=-1)` is the distance of x from the mean. Data without any
+        spread has the distance in its own units.
+    """
+    data = vectors.double()
+    mean = data.mean(0)
+    centred = data - mean
+    covariance = centred.T @ centred / len(data)
+    level = covariance.diagonal().mean()
+    if level.sqrt() <= _ROUNDING * data.abs().max():
+        return Whitening(mean.to(vectors), torch.eye(len(mean)).to(vectors))
+    square = covariance.square().sum()
+    error = (centred.square().sum(1).square().mean() - square) / len(data)  # expected, of the covariance, squared
+    distance = square - len(mean) * level.square()  # of the covariance from level times the identity, squared
+    share = (error / distance.clamp_min(torch.finfo(data.dtype).tiny)).clamp(0, 1)
+    values, directions = torch.linalg.eigh(covariance)
+    values = ((1 - share) * values + share * level).clamp_min(_LEAST * level)
+    return Whitening(mean.to(vectors), (directions * values.rsqrt()).to(vectors))
 
 
 class WhitenedFeatures(nn.Module):

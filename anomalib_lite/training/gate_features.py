@@ -99,10 +99,11 @@ def _variants(cells: Floats, spec: ImageSpec, random: np.random.Generator) -> It
 
 def _units(values: Floats) -> tuple[Floats, Floats]:
     """The mean (d,) of features (n, variants, d), and the matrix (d, d) that makes their covariance the identity."""
-    from sklearn.covariance import ledoit_wolf
+    import torch
+
+    from anomalib_lite.features import ledoit_wolf
 
     flat = values.reshape(-1, values.shape[-1])
-    centre, spread = flat.mean(0), flat.std(0) + 1e-6
-    covariance, _ = ledoit_wolf((flat - centre) / spread, assume_centered=True)
-    root = np.linalg.cholesky(np.linalg.inv(covariance))
-    return centre, np.asarray(root / spread[:, None])
+    spread = flat.std(0) + 1e-6
+    units = ledoit_wolf(torch.from_numpy(flat / spread))
+    return units.mean.numpy() * spread, units.projection.numpy() / spread[:, None]
