@@ -40,6 +40,7 @@ def evaluate(
     strict: options.Strict = False,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
+    workers: options.Workers = 0,
 ) -> None:
     """Measure a model on labelled images.
 
@@ -59,6 +60,7 @@ def evaluate(
             columns=options.columns(column),
             folders=options.folders(good, defective, all_good),
             overwrite=overwrite,
+            workers=workers,
             track=console.track,
         )
     _tell(done, json=json)

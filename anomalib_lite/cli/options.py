@@ -131,6 +131,16 @@ Threads: TypeAlias = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Workers: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Processes that judge images; 0 takes as many as pay, by cores, free memory and number of images. The "
+        "cores are shared among them, unless --threads is given.",
+        rich_help_panel=RUNNING,
+    ),
+]
 MaxFalseReject: TypeAlias = Annotated[
     str | None,
     typer.Option(

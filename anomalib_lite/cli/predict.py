@@ -89,6 +89,7 @@ def predict(
     fail_on_ng: FailOnNG = False,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
+    workers: options.Workers = 0,
 ) -> None:
     """Judge images as OK, REVIEW, NG or ERROR.
 
@@ -109,7 +110,7 @@ def predict(
             loaded, inputs, out=options.folder(out) if out else None, heatmaps=shown, overwrite=overwrite,
             writing=Writing.of(plugins.writer(write)) if write else None,
             reference=options.golden_image(reference, loaded, "--reference"),
-            columns=options.columns(column), group=group,
+            columns=options.columns(column), group=group, workers=workers,
             each=lambda result: console.out(_line(result, json=json), file=results),
             each_part=lambda result: console.out(_part_line(result, json=json), file=results),
             track=console.track,

@@ -121,7 +121,7 @@ class Runtime:
             self._chunk = min(TILES_PER_RUN, max(1, PIXELS_PER_RUN // (framing.spec.height * framing.spec.width)))
         self._inputs = tuple(inputs)
         admission.admit(graph, *_signature(framing, self._inputs), self._chunk)
-        self.threads = threads
+        self.provider, self.threads = provider, threads
         self._session = _session(graph, provider, threads)
 
     def measure(

@@ -25,6 +25,7 @@ from anomalib_lite.metrics import Evaluation, PixelMetrics
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.predict import Track, untracked
+from anomalib_lite.pipeline.workers import Asked, Workers, number
 from anomalib_lite.report import writing as reporting
 
 WARNING = "warning: "  # what a note begins with that says how the figures must not be read
@@ -55,6 +56,7 @@ def evaluate(
     columns: Mapping[str, str] | None = None,
     folders: Folders | None = None,
     overwrite: bool = False,
+    workers: int = 1,
     track: Track = untracked,
 ) -> Evaluated:
     """Measure a model on labelled images, streamed. Nothing is tuned.
@@ -67,6 +69,7 @@ def evaluate(
         columns: Renamed CSV columns.
         folders: Which folders hold good images and which defective ones, where their names do not say so.
         overwrite: Replace an earlier result in `out`.
+        workers: Processes that judge images; 0 for as many as pay: `workers.number`.
         track: Shows progress.
 
     Raises:
@@ -78,20 +81,23 @@ def evaluate(
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
-    with result_folder.taken(out, overwrite=overwrite):
-        return _measured(model, dataset, samples, unturned, out, track)
+    judging = Workers(model, workers or number(len(samples), model))
+    with result_folder.taken(out, overwrite=overwrite), judging:
+        return _measured(judging, dataset, samples, unturned, out, track)
 
 
 def _measured(
-    model: Model, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None, track: Track
+    judging: Workers, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None, track: Track
 ) -> Evaluated:
     """The metrics of these samples; rows, report and metrics are written."""
+    model, asked = judging.model, [Asked(one.path, one.name, one.reference) for one in samples]
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
     once, collected = dataset.grouped and model.bundle.manifest.calibration.per in ONCE, Collected(model)
     columns = (result_folder.LABEL, result_folder.GROUP)
     with ResultWriter(out, columns) as writer, reporting.Inspected(model, out, dataset) as report:
-        for sample in track(samples, "evaluating"):
-            result = (seen := _counted(evaluation, model, sample, unturned)).result
+        for sample, seen in zip(track(samples, "evaluating"), judging.look(asked), strict=False):
+            _count(evaluation, model, sample, seen, unturned)
+            result = seen.result
             hashes.append(result.sha256)
             collected.add(sample.group if once else None, result)
             errors += [(sample.name, result.error)] if result.error is not None else []
@@ -129,15 +135,13 @@ class _Unturned:
         return [f"{WARNING}{self._said}{figures}"]
 
 
-def _counted(evaluation: Evaluation, model: Model, sample: Sample, unturned: _Unturned) -> Seen:
-    """Judge one image and count it."""
-    seen = model.look(sample.path, reference=sample.reference, name=sample.name)
+def _count(evaluation: Evaluation, model: Model, sample: Sample, seen: Seen, unturned: _Unturned) -> None:
+    """Count one image."""
     result = seen.result
     score = 0.0 if result.score is None else result.score  # not read where the verdict is ERROR
     pixels = _at_source(model, sample, result, None if seen.picture is None else seen.picture.valid)
     evaluation.add(sample.label or "", sample.group, result.verdict, score, *pixels, ms=result.ms)
     unturned.add(sample, pixels)
-    return seen
 
 
 def _told(

@@ -1,4 +1,4 @@
-"""Judges files and folders, one image after the other."""
+"""Judges files and folders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.picture import Pixels
-from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.pipeline import parts, result_folder
-from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
+from anomalib_lite.pipeline.inputs import chosen, common_root
+from anomalib_lite.pipeline.workers import Asked, Workers, number
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report import writing as reporting
 from anomalib_lite.report.heatmaps import write_heatmap
@@ -68,12 +69,12 @@ def predict(
     model: Model, inputs: Sequence[Path], *,
     out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
     columns: Mapping[str, str] | None = None, group: str | None = None,
-    writing: Writing | None = None, overwrite: bool = False,
+    writing: Writing | None = None, overwrite: bool = False, workers: int = 1,
     each: Callable[[Result], None] = lambda result: None,
     each_part: Callable[[PartResult], None] = lambda result: None,
     track: Track = untracked,
 ) -> Predicted:  # fmt: skip
-    """Judge files and folders, one image after the other.
+    """Judge files and folders. Results come in the order of the images.
 
     Args:
         model: The loaded model.
@@ -85,6 +86,7 @@ def predict(
         group: A regular expression that finds the part in a name: there is a verdict for each part, too, in parts.csv.
         writing: Writes results in a format of the field to OUT/NAME; a row names its own file.
         overwrite: Replace an earlier result in `out`.
+        workers: Processes that judge images; 0 for as many as pay: `workers.number`.
         each: Called with every result.
         each_part: Called with the result of every part, after all images.
         track: Shows progress.
@@ -97,9 +99,12 @@ def predict(
     by_parts, collected = parts.refuse(model, images, group), parts.Collected(model)
     done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
     writer, report = _rows(out, writing, by_parts=by_parts), reporting.Inspected(model, out)
-    with result_folder.taken(out, overwrite=overwrite), writer, report:
-        for one in track(images, "inspecting"):
-            result, pixels = (seen := _inspected(model, one, reference)).result, seen.pixels
+    asked = [Asked(one.path, one.name, one.reference or reference) for one in images]
+    judging = Workers(model, workers or number(len(images), model), whole=out is not None)
+    with result_folder.taken(out, overwrite=overwrite), judging, writer, report:
+        for one, judged in zip(track(images, "inspecting"), judging.look(asked), strict=False):
+            seen = judged._replace(result=replace(judged.result, image=os.fspath(one.path)))  # called by its path
+            result, pixels = seen.result, seen.pixels
             done.counts[result.verdict] += 1
             picture = result_folder.place(out, one.path, root) if out and result.verdict in shown else None
             more = [writing(seen, one.path, root, out) if out else None] if writing else []
@@ -132,9 +137,3 @@ def _refuse(out: Path | None, heatmaps: Heatmaps | None, writing: Writing | None
         option = "--heatmaps" if heatmaps else f"--write {writing.info.name}" if writing else ""
         raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
     result_folder.refuse_existing(out, overwrite=overwrite)
-
-
-def _inspected(model: Model, one: Chosen, reference: Path | None) -> Seen:
-    """The verdict on an image; the row is called by its path."""
-    seen = model.look(one.path, reference=one.reference or reference, name=one.name)
-    return seen._replace(result=replace(seen.result, image=os.fspath(one.path)))

@@ -1,0 +1,250 @@
+"""Judges images in several processes, each with the model loaded: results in order, and to the bit those of one.
+
+Each process has a few images waiting and no more, so memory does not grow with their number. One that dies (killed, or
+out of memory) is replaced: the image that it was at is judged once more, and is ERROR where that kills the next one.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import cycle
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple, Self
+
+from anomalib_lite import registry
+from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.errors import AnomalibLiteError, ConfigError, ErrorCode, ModelError
+
+AHEAD = 3  # images that a process has: one in work, one that waits, one whose result is not asked for yet
+WORTH = 100  # images for each process, below which starting it costs more than it saves
+SHARE = 0.5  # of the free memory that they may take together
+CONTAINER = Path("/sys/fs/cgroup")
+
+
+class Asked(NamedTuple):
+    """One image to judge, as `Model.look` takes it."""
+
+    path: Path
+    name: str
+    reference: Path | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Loading:
+    """What a process loads a model by."""
+
+    path: Path
+    model_id: str
+    provider: str
+    threads: int
+    series: Any  # files of each series of images, found before
+    whole: bool  # whether maps and pixels are wanted, or rows alone
+
+
+def number(images: int, model: Model) -> int:
+    """How many processes pay: a core for each thread, as many as fit into memory, and none more for a few images.
+
+    A process is taken to need the memory that this one has now, with the model loaded. Limits of a container count.
+    """
+    if model.runtime.provider != "cpu":
+        return 1
+    return max(1, min(cores() // max(1, model.runtime.threads), images // WORTH, _fitting()))
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota, period = (*_group("cpu.max"), "max", "max")[:2]
+    return usable if "max" in (quota, period) else max(1, min(usable, int(quota) // int(period)))
+
+
+def _fitting() -> int:
+    """How many processes like this one fit into the free memory; 1 where the system does not say."""
+    try:
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+        free = 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError, AttributeError):
+        return 1
+    limit, used = _group("memory.max"), _group("memory.current")
+    if limit and used and limit[0] != "max":
+        free = min(free, int(limit[0]) - int(used[0]))
+    return int(SHARE * free / resident)
+
+
+def _group(name: str) -> list[str]:
+    """A limit of the container that this process is in; empty where there is none."""
+    try:
+        return (CONTAINER / name).read_text().split()
+    except OSError:
+        return []
+
+
+@dataclass
+class Workers:
+    """Processes that judge images with one model; with a number of 1, this process does, and there are none."""
+
+    model: Model
+    count: int
+    whole: bool = True
+    _lanes: list[ProcessPoolExecutor] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        """Start the processes.
+
+        Raises:
+            ModelError: The model cannot be loaded there.
+            ConfigError: They cannot be started.
+        """
+        try:
+            if self.count > 1:
+                self._lanes = [self._started() for _ in range(self.count)]
+                ready = [lane.submit(_load, self._loading) for lane in self._lanes]
+                for one in ready:
+                    one.result()
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            if isinstance(error, BrokenExecutor):
+                raise _not_started() from error
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the processes: at once where something failed."""
+        for lane in self._lanes:
+            lane.shutdown(wait=error is None, cancel_futures=True)
+        self._lanes = []
+
+    def look(self, images: Iterable[Asked]) -> Iterator[Seen]:
+        """The verdicts, in the order of the images."""
+        if not self._lanes:
+            for one in images:
+                yield self.model.look(one.path, reference=one.reference, name=one.name)
+            return
+        waiting: deque[_Waiting] = deque()
+        lanes = cycle(range(self.count))
+        for one in images:
+            lane = next(lanes)
+            waiting.append(_Waiting(one, lane, self._submitted(lane, one)))
+            if len(waiting) == AHEAD * self.count:
+                yield self._next(waiting)
+        while waiting:
+            yield self._next(waiting)
+
+    def _next(self, waiting: deque[_Waiting]) -> Seen:
+        """The verdict on the image that waits longest. A process that died had it in work, since results are taken."""
+        first = waiting.popleft()
+        try:
+            return first.future.result()
+        except BrokenExecutor:
+            self._renew(first.lane)
+        try:
+            seen = self._lanes[first.lane].submit(_look, first.asked).result()
+        except BrokenExecutor:
+            self._renew(first.lane)
+            why = "the process that judged it died, and so did a second one: out of memory, or killed"
+            seen = Seen(self.model.refuse(first.asked.name, why, ErrorCode.INTERNAL), None)
+        for index, one in enumerate(waiting):
+            if one.lane == first.lane:
+                waiting[index] = one._replace(future=self._submitted(one.lane, one.asked))
+        return seen
+
+    def _submitted(self, lane: int, one: Asked) -> Future[Seen]:
+        """An image, handed to a process; one that died before is told of where its image is asked for."""
+        try:
+            return self._lanes[lane].submit(_look, one)
+        except BrokenExecutor as error:
+            broken: Future[Seen] = Future()
+            broken.set_exception(error)
+            return broken
+
+    def _renew(self, lane: int) -> None:
+        """Another process in place of one that died.
+
+        Raises:
+            ConfigError: It cannot be started.
+        """
+        self._lanes[lane].shutdown(wait=False)
+        self._lanes[lane] = self._started()
+        try:
+            self._lanes[lane].submit(_load, self._loading).result()
+        except BrokenExecutor as error:
+            raise _not_started() from error
+
+    @staticmethod
+    def _started() -> ProcessPoolExecutor:
+        """A process of its own: of several in one pool, the death of one would end all."""
+        return ProcessPoolExecutor(1, get_context("spawn"))
+
+    @property
+    def _loading(self) -> Loading:
+        model = self.model
+        return Loading(
+            path=model.bundle.path,
+            model_id=model.model_id,
+            provider=model.runtime.provider,
+            threads=model.runtime.threads or max(1, cores() // self.count),
+            series=dict(model.opener.catalogue.series),
+            whole=self.whole,
+        )
+
+
+class _Waiting(NamedTuple):
+    """An image that a process has, and the result that will come."""
+
+    asked: Asked
+    lane: int
+    future: Future[Seen]
+
+
+def _not_started() -> AnomalibLiteError:
+    return ConfigError("a worker process cannot load the model (out of memory, or killed): give a smaller --workers.")
+
+
+class _Held:
+    """What a process of `Workers` keeps from one image to the next."""
+
+    model: Model
+    whole: bool
+
+
+def _load(loading: Loading) -> None:
+    """In the process: load the model, once; leave interrupts to the one that started it, and end with it.
+
+    Raises:
+        ModelError: It cannot be loaded, or is another one by now.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    readers = registry.load().readers
+    _Held.model = Model(loading.path, provider=loading.provider, threads=loading.threads, readers=readers)
+    _Held.model.opener.catalogue.series.update(loading.series)
+    _Held.whole = loading.whole
+    if _Held.model.model_id != loading.model_id:
+        raise ModelError(f"{loading.path}: the model was replaced meanwhile. Repeat the command.")
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for images for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _look(one: Asked) -> Seen:
+    """In the process: the verdict on an image."""
+    seen = _Held.model.look(one.path, reference=one.reference, name=one.name)
+    if _Held.whole:
+        return seen
+    return Seen(replace(seen.result, anomaly_map=None, valid=None, comparison=None), None)
