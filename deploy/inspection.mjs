@@ -64,7 +64,7 @@ export class Inspection {
     const row = {
       image: name, sha256: "", time: new Date().toISOString(), verdict: "ERROR", score: null, p_value: null,
       reject_threshold: this.reject, review_threshold: this.review, model_id: this.modelId, ms: 0,
-      error_code: null, error: null, note: this.gate && !this.gate.enabled ? "gate off" : "", seen: null,
+      error_code: null, error: null, note: this.gate && !this.gate.enabled ? "gate off" : "", seen: null, seconds: null,
     };
     try {
       row.sha256 = await hash(this.crypto, bytes);

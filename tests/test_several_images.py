@@ -13,9 +13,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
-from conftest import picture, recalibrate
+from conftest import picture, recalibrate, save
 
-from anomalib_lite.data import find
+from anomalib_lite.data import find, look, survey
+from anomalib_lite.data.samples import Folders
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
@@ -26,6 +27,7 @@ from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError, ImageError, NotAnImage, PluginError
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.export import export
+from anomalib_lite.pipeline.inputs import chosen
 from anomalib_lite.pipeline.predict import Heatmaps, predict
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.registry import Registry, load
@@ -100,6 +102,53 @@ def test_every_image_of_a_file_is_one_of_the_data_set_in_its_order(volumes: Path
     assert len(dataset.samples) == 240
     assert dataset.grouped
     assert {one.group for one in dataset.samples} == {f"p{number}" for number in range(20)}
+
+
+def test_images_of_one_file_are_of_one_part_where_nothing_else_is_said(tmp_path: Path) -> None:
+    for name in ("a/v.npz", "b/v.npz"):
+        write(tmp_path / name, picture(1), picture(2), picture(3))
+    opener = Opener(READERS)
+    dataset = find(tmp_path, folders=Folders(all_good=True), opener=opener)
+    assert [one.group for one in dataset.samples] == ["a/v.npz"] * 3 + ["b/v.npz"] * 3
+    assert dataset.grouped
+    assert any("photographs of one part" in note for note in dataset.notes)
+    (tmp_path / "table.csv").write_text("image,label\na/v.npz,good\nb/v.npz,good\n")
+    assert [one.group for one in find(tmp_path / "table.csv", opener=opener).samples] == ["a/v.npz"] * 3 + [
+        "b/v.npz"
+    ] * 3
+    told = find(tmp_path / "table.csv", group="(v)", opener=opener)
+    assert {one.group for one in told.samples} == {"v"}
+
+
+def test_files_judged_together_stay_parts_of_their_own(tmp_path: Path) -> None:
+    files = [write(tmp_path / name, picture(1), picture(2)) for name in ("a/v.npz", "b/v.npz")]
+    images, _ = chosen(files, Opener(READERS))
+    assert [one.part for one in images] == [str(files[0])] * 2 + [str(files[1])] * 2
+    save(tmp_path / "single.png", picture(3))
+    assert [one.part for one in chosen([tmp_path / "single.png"], Opener(READERS))[0]] == [None]
+
+
+def test_what_a_reader_says_of_an_image_stands_in_its_row(model_path: Path) -> None:
+    def recording(file: BinaryIO) -> Iterator[tuple[int, Picture]]:
+        for at in range(2):
+            yield at, Picture(picture(at), meta={"time": 0.5 * at}, note="clipped" if at else "")
+
+    loaded = Model(model_path, readers={".rec": recording})
+    rows = [loaded.inspect(FileBytes(f"a.rec#{at}", b"recording")).row() for at in range(2)]
+    assert [row["seconds"] for row in rows] == [0.0, 0.5]
+    assert [row["note"] for row in rows] == ["", "clipped"]
+    assert loaded.inspect(picture(0)).row()["seconds"] is None
+
+
+def test_what_readers_say_is_told_at_a_training(tmp_path: Path) -> None:
+    def clipped(file: BinaryIO) -> Picture:
+        return Picture(np.frombuffer(file.read(), np.uint8).reshape(16, 16, 1), note="is clipped")
+
+    for at in range(2):
+        (tmp_path / f"{at}.rec").write_bytes(np.random.default_rng(at).integers(0, 255, 256).astype(np.uint8).tobytes())
+    dataset = find(tmp_path, folders=Folders(all_good=True), opener=Opener({".rec": clipped}))
+    found = survey(*look(dataset.samples, dataset.opener))
+    assert found.warnings == ["their readers say of 2 images: 0.rec is clipped, 1.rec is clipped"]
 
 
 def test_parts_stay_on_one_side(model: Path) -> None:

@@ -147,14 +147,16 @@ def _by_session(dataset: DataSet, pattern: re.Pattern[str]) -> DataSet:
 
 
 def _by_parts(dataset: DataSet) -> DataSet:
-    """The samples by the parts that their files name, where nothing else is said of parts.
+    """The samples by the parts that their files name, or by their files, where nothing else is said of parts.
 
     Raises:
         DataError: Some files name a part, others do not.
     """
     parts, opener = dataset.opener.catalogue.parts, dataset.opener
-    if dataset.grouped or not any(sample.path in parts for sample in dataset.samples):
+    if dataset.grouped:
         return dataset
+    if not any(sample.path in parts for sample in dataset.samples):
+        return _by_files(dataset)
     missed = [one.name for one in dataset.samples if one.path not in parts and _is_readable(one.path, opener)]
     if missed:
         raise DataError(
@@ -163,6 +165,17 @@ def _by_parts(dataset: DataSet) -> DataSet:
         )
     samples = [replace(sample, group=parts.get(sample.path, sample.name)) for sample in dataset.samples]
     return replace(dataset, samples=samples, notes=[*dataset.notes, "parts come from the files"], grouped=True)
+
+
+def _by_files(dataset: DataSet) -> DataSet:
+    """The samples by their files, where any holds several images: these are never independent of each other."""
+    files = [dataset.opener.file_of(sample.name) for sample in dataset.samples]
+    if not any(file is not None for file in files):
+        return dataset
+    named = zip(dataset.samples, files, strict=True)
+    samples = [sample if file is None else replace(sample, group=file) for sample, file in named]
+    said = "images of one file count as photographs of one part: a video, a sound, a volume"
+    return replace(dataset, samples=samples, notes=[*dataset.notes, said], grouped=True)
 
 
 def _is_readable(path: Path, opener: Opener) -> bool:

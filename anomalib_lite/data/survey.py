@@ -36,6 +36,7 @@ class Facts:
     thumbnail: NDArray[np.float16] = field(compare=False, repr=False)  # see `anomalib_lite.data.copies`
     appearance: Appearance = field(compare=False, repr=False)  # what the gate learns from
     masked: bool = False  # whether it says what of it is to be inspected
+    note: str = ""  # what a reader says of it
     meta: Mapping[str, Any] = field(default_factory=dict, compare=False)  # what its file says of it
 
     @property
@@ -92,7 +93,7 @@ def survey(
         facts={sample.path: facts[0] for sample, facts in looked},
         dtype=first.dtype,
         channels=channels or first.channels,
-        warnings=[*dark(looked, white), *(near(looked) if copies else [])],
+        warnings=[*dark(looked, white), *said(looked), *(near(looked) if copies else [])],
     )
 
 
@@ -127,7 +128,8 @@ def _facts(path: Path, opener: Opener) -> Facts | str:
     dtype, maximum = str(picture.pixels.dtype), picture.pixels.max().item()
     looks = thumbnail(picture.pixels), appearance(picture.pixels)
     seen = dtype, maximum, picture.sha256, picture.orientation, *looks, picture.valid is not None
-    return Facts(height, width, channels, *seen, picture.meta)
+    note = picture.note if opener.suffix_at(path) else ""  # of the host's own formats every row says it
+    return Facts(height, width, channels, *seen, note, picture.meta)
 
 
 def unusable(
@@ -185,6 +187,12 @@ def dark(looked: Looked, white: float | None) -> list[str]:
         f"{level:,.0f}: the model would see them almost black. Set image.white to the camera's largest value, "
         "1023 or 4095 for 10 or 12 bits."
     ]
+
+
+def said(looked: Looked) -> list[str]:
+    """What readers say of images: of how many, and of some of them what."""
+    notes = [f"{sample.name} {pictures[0].note}" for sample, pictures in looked if pictures[0].note]
+    return [f"their readers say of {count(len(notes), 'image')}: {some(notes, 3)}"] if notes else []
 
 
 def near(looked: Looked) -> list[str]:

@@ -137,6 +137,7 @@ class Model:
             picture = self.intake.read(image)
             height, width = picture.pixels.shape[:2]
             result = replace(result, sha256=picture.sha256, note=_noted(self._off, picture.note), shape=(height, width))
+            result = replace(result, seconds=picture.seconds)
             objection = self.intake.objection(image, picture)
             if objection and self.intake.gate is not None and self.intake.gate.refuses:
                 raise ImageError(objection, ErrorCode.NOT_ALIKE)

@@ -26,7 +26,7 @@ from anomalib_lite.errors import DataError
 
 COLUMNS = (
     "image", "sha256", "time", "verdict", "score", "p_value", "reject_threshold", "review_threshold", "regions",
-    "model_id", "ms", "error_code", "error", "note", "seen",
+    "model_id", "ms", "error_code", "error", "note", "seen", "seconds",
 )  # fmt: skip
 CSV, JSON_LINES = "results.csv", "results.jsonl"
 FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_NOFOLLOW", 0)
@@ -53,6 +53,7 @@ class Result:
     error: str | None = None
     note: str = ""  # what was done to the image on reading
     seen: float | None = None  # share that the image shows of what has to be seen of the golden one; None without one
+    seconds: float | None = None  # from the begin of its recording to the image; None of what is of no recording
     anomaly_map: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)  # (h, w), the whole source
     valid: NDArray[np.bool_] | None = field(default=None, compare=False, repr=False)  # (h, w), where the map counts
     comparison: Comparison | None = field(default=None, compare=False, repr=False)  # where the model compares

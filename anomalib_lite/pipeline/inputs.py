@@ -65,13 +65,17 @@ def chosen(
             found.setdefault(absolute(one.path), one)
     if not compares and any(one.reference for one in found.values()):
         notes.append("column not read: reference, since the model compares with nothing")
-    return [_with_part(one, pattern) for one in found.values()], notes
+    return [_with_part(one, pattern, opener) for one in found.values()], notes
 
 
-def _with_part(one: Chosen, pattern: re.Pattern[str] | None) -> Chosen:
-    """The image with the part that its name gives, where a pattern finds parts in names."""
+def _with_part(one: Chosen, pattern: re.Pattern[str] | None, opener: Opener) -> Chosen:
+    """The image with the part that its name gives, where a pattern finds parts in names, or that its file gives.
+
+    Files of several images name it, or are it.
+    """
     if pattern is None:
-        return one
+        known = one.part or opener.catalogue.parts.get(one.path) or opener.file_of(os.fspath(one.path))
+        return replace(one, part=known)
     if not (match := pattern.search(normal(one.name))) or not match[1]:
         raise DataError(
             f"{one.path}: --group '{pattern.pattern}' finds no part in '{one.name}'. Change the expression so that it "

@@ -51,6 +51,7 @@ class Row(BaseModel):
     error: str | None
     note: str
     seen: float | None
+    seconds: float | None
 
 
 class Metrics:

@@ -73,7 +73,7 @@ def test_a_row_has_the_documented_columns_in_order() -> None:
     row = result(anomaly_map=np.zeros((2, 2), np.float32)).row()
     assert " ".join(row) == (
         "image sha256 time verdict score p_value reject_threshold review_threshold regions model_id ms "
-        "error_code error note seen"
+        "error_code error note seen seconds"
     )
     assert row["regions"] == [REGION.to_json()]
     assert type(row["verdict"]) is str

@@ -80,7 +80,6 @@ class Opened(Picture):
     """A decoded image, and what it was decoded from."""
 
     sha256: str = ""  # of the file's bytes; of one among several of 'SHA-256 of the file#key'; empty for arrays
-    note: str = ""  # what was done to it, such as "EXIF orientation applied"; empty if nothing
     file: FileBytes | None = None  # None for arrays, and for images of a file or of a series that holds several
     orientation: int = 1  # EXIF, 1..8: how the pixels were turned; 1 is not
 
@@ -168,7 +167,8 @@ def each(
         _check_pixels(found.pixels.shape, name, limits)
         own = digest if key is None else hashlib.sha256(f"{digest}#{key}".encode()).hexdigest()
         kept = file if key is None and len(contents) == 1 else None
-        yield key, Opened(found.pixels, found.part, found.spacing, found.meta, found.valid, sha256=own, file=kept)
+        said = found.part, found.spacing, found.meta, found.valid, found.note
+        yield key, Opened(found.pixels, *said, sha256=own, file=kept)
 
 
 def no_such_image(file: File, key: str | None) -> ImageError:

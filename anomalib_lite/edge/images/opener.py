@@ -186,6 +186,11 @@ class Opener:
         file = Path(imaging.named(imaging.divided(path, self.readers)[0]))
         return readers.sniffed(file.name, self._head(file), self.readers)
 
+    def file_of(self, name: str) -> str | None:
+        """The file that an image is one of several of, "scan.dcm" of "scan.dcm#12"; None where it is alone in it."""
+        file, key = readers.divided(name, self.readers)
+        return None if key is None else file
+
     def suffix(self, name: str) -> str | None:
         """The suffix by which a file has a reader; None where the host reads it, or nobody does."""
         return readers.suffix_of(readers.divided(name, self.readers)[0], self.readers)

@@ -29,6 +29,13 @@ class Picture:
     spacing: tuple[float, float] | None = None  # millimetres from row to row, and from column to column
     meta: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)  # for guards and for writers
     valid: NDArray[np.bool_] | None = None  # (H, W): what of it is to be inspected; None for all
+    note: str = ""  # what a person should know who reads its result: "clipped: 1,200 samples at full scale"
+
+    @property
+    def seconds(self) -> float | None:
+        """`meta["time"]`: seconds from the begin of a recording to this image of it; None where nothing says it."""
+        time = self.meta.get("time")
+        return float(time) if isinstance(time, int | float) and not isinstance(time, bool) else None
 
 
 def fault(pixels: object) -> tuple[str, str] | None:
@@ -82,6 +89,8 @@ def checked(returned: object, name: str, who: str) -> Picture:
         )
     if found.part is not None and not (isinstance(found.part, str) and found.part.strip()):
         raise wrong(f"part={found.part!r}", "text, or None where nothing is known of parts")
+    if not isinstance(found.note, str):
+        raise wrong(f"note={found.note!r}", "text, empty where nothing is to be said")
     return replace(
         found,
         pixels=own(found.pixels),
