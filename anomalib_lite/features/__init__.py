@@ -18,8 +18,8 @@
 state of the detector from then on. Architectures and the names of their layers are those of timm. For DetectorInfo,
 `str(weights_of("packaged"))` says which weights, whence, and their licence; it imports no torch. `farthest_first`
 chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps,
-`WhitenedFeatures` gives principal components of each place, and `ledoit_wolf` Mahalanobis distances of few vectors.
-Needs the extra `train`.
+`WhitenedFeatures` gives principal components of each place, `MutualScoring` compares the places of one image with those
+of others, and `ledoit_wolf` gives Mahalanobis distances of few vectors. Needs the extra `train`.
 """
 
 from __future__ import annotations
@@ -34,11 +34,13 @@ from anomalib_lite.features.weights import WeightsInfo, weights_of
 if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone, backbone
     from anomalib_lite.features.coreset import farthest_first
+    from anomalib_lite.features.mutual import MutualScoring
     from anomalib_lite.features.places import cells_that_count, on_one_grid, place_units
     from anomalib_lite.features.whitening import WhitenedFeatures, Whitening, ledoit_wolf, principal_components
 
 __all__ = [
     "Backbone",
+    "MutualScoring",
     "WeightsInfo",
     "WhitenedFeatures",
     "Whitening",
@@ -56,6 +58,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before timm is importe
 
 _HOME = {
     "Backbone": "backbones",
+    "MutualScoring": "mutual",
     "WhitenedFeatures": "whitening",
     "Whitening": "whitening",
     "backbone": "backbones",

@@ -13,11 +13,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from anomalib_lite.edge.manifest import ImageSpec
+
 if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone
 
 SIZES = (1, 3, 5)  # cells of the neighbourhoods that describe a place
 SHARE = 0.3  # of the other images: the nearest so many count
+PAIRS = 1 << 24  # of places that are compared at once: 64 MiB
 
 
 def neighbourhoods(features: Tensor, size: int) -> Tensor:
@@ -36,20 +39,38 @@ def neighbourhoods(features: Tensor, size: int) -> Tensor:
     return F.normalize(normal.flatten(2).transpose(1, 2), dim=2)
 
 
-def mutual_distances(places: Tensor, others: Tensor, share: float = SHARE) -> Tensor:
+def nearest(places: Tensor, others: Tensor) -> Tensor:
+    """How alike each place is to the place of each other image that is most like it.
+
+    Args:
+        places: (..., m, d), unit vectors.
+        others: (n, k, d) of n other images.
+
+    Returns:
+        (..., m, n) cosines.
+    """
+    at_once = max(1, PAIRS // (places.shape[-2] * others.shape[1]))
+    found = [
+        (places @ some.flatten(0, 1).T).unflatten(-1, some.shape[:2]).amax(-1)  # one product for several images
+        for some in others.split(at_once)
+    ]
+    return found[0] if len(found) == 1 else torch.cat(found, -1)
+
+
+def mutual_distances(places: Tensor, others: Tensor, shares: Sequence[float] = (SHARE,)) -> Tensor:
     """How far each place of an image is from its nearest places in the images that have the nearest ones.
 
     Args:
-        places: (m, d) of one image, unit vectors.
+        places: (..., m, d), unit vectors.
         others: (n, k, d) of n other images.
-        share: Of these images, whose distances count: the mean of the lowest floor(share * n), one at least.
+        shares: Of these images, whose distances count: the mean of the lowest floor(share * n), one at least.
 
     Returns:
-        (m,) Euclidean distances, 0 to 2.
+        (..., s, m) Euclidean distances, 0 to 2, for each of s shares.
     """
-    nearest = torch.stack([(places @ other.T).amax(1) for other in others], 1)  # cosine, (m, n)
-    counted = nearest.topk(max(1, int(share * len(others))), 1).values
-    return (2 - 2 * counted).clamp_min(0).sqrt().mean(1)
+    counts = [max(1, int(share * len(others))) for share in shares]
+    distances = (2 - 2 * nearest(places, others).topk(max(counts), -1).values).clamp_min(0).sqrt()
+    return torch.stack([distances[..., :count].mean(-1) for count in counts], -2)
 
 
 def reweighted(scores: Tensor, embeddings: Tensor, parts: Tensor, neighbours: Sequence[int] = (1, 2, 3)) -> Tensor:
@@ -80,47 +101,52 @@ def reweighted(scores: Tensor, embeddings: Tensor, parts: Tensor, neighbours: Se
     return torch.cat(found)
 
 
-class Places:
-    """What each place of an image looks like: layers of a frozen backbone, at several sizes of neighbourhoods.
+class MutualScoring:
+    """Describes places by layers of a frozen backbone, at several sizes of neighbourhoods, and compares them.
 
     Args:
         network: Gives the maps.
+        image: Of the images that it sees.
         sizes: Of the neighbourhoods, in cells.
+
+    Attributes:
+        grids: Height and width of each description of `describe`, in cells; the first is that of the map.
+        channels: Of each.
     """
 
-    def __init__(self, network: Backbone, sizes: Sequence[int] = SIZES) -> None:
+    def __init__(self, network: Backbone, image: ImageSpec, sizes: Sequence[int] = SIZES) -> None:
         self._network, self._sizes = network, tuple(sizes)
+        self.grids = [(image.height // stride, image.width // stride) for stride in network.strides for _ in sizes]
+        self.channels = [channels for channels in network.channels for _ in sizes]
 
-    @torch.inference_mode()
-    def of(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
-        """Describe one image.
+    def describe(self, image: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Describe each place, and each image as a whole.
 
         Args:
-            image: (1, C, H, W) in [0, 1].
+            image: (B, C, H, W) in [0, 1].
 
         Returns:
-            Unit vectors (m, d) for each layer and size, and an embedding (d,) of the whole image.
+            Unit vectors (B, h * w, d) for each layer and size, and embeddings (B, d) of whole images.
         """
         maps = self._network(image)
-        described = [neighbourhoods(one, size)[0] for one in maps for size in self._sizes]
-        return described, maps[-1].mean((2, 3))[0]
+        described = [neighbourhoods(one, size) for one in maps for size in self._sizes]
+        return described, maps[-1].mean((2, 3))
 
-    @torch.inference_mode()
-    def anomaly_map(self, places: Sequence[Tensor], others: Sequence[Tensor], grid: tuple[int, int]) -> Tensor:
-        """The mean over layers and sizes of `mutual_distances`, on one grid.
+    def anomaly_maps(
+        self, places: Sequence[Tensor], others: Sequence[Tensor], shares: Sequence[float] = (SHARE,)
+    ) -> Tensor:
+        """The mean over layers and sizes of `mutual_distances`.
 
         Args:
-            places: Of an image, as `of` gives them.
-            others: The same of n other images, (n, m, d) each.
-            grid: Height and width of the map.
+            places: As `describe` gives them.
+            others: The same of n other images.
+            shares: Of these images, whose distances count.
 
         Returns:
-            (h, w).
+            (B, s, h, w) on the grid of the first layer, for each of s shares: Euclidean distances, 0 to 2.
         """
         found = []
-        for mine, theirs in zip(places, others, strict=True):
-            distances = mutual_distances(mine, theirs)
-            side = round((len(distances) * grid[0] / grid[1]) ** 0.5)
-            one = distances.view(1, 1, side, -1)
-            found.append(F.interpolate(one, grid, mode="bilinear", align_corners=True)[0, 0])
+        for mine, theirs, grid in zip(places, others, self.grids, strict=True):
+            one = mutual_distances(mine, theirs, shares).unflatten(-1, grid)
+            found.append(F.interpolate(one, self.grids[0], mode="bilinear", align_corners=True))
         return torch.stack(found).mean(0)

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
 FEWEST = 5  # parts: with fewer than four others nothing is usual
 LAYERS = ("blocks.4", "blocks.5")  # of strides 16 and 32
-GRID = (DEFAULT_SIZE // 16, DEFAULT_SIZE // 16)
 LEAST = 5  # images that make a kind of their own
 PICTURES = 24
 TABLE, REPORT = "lot.csv", "report.html"
@@ -161,28 +160,29 @@ def _scored(asked: Lot, found: Survey, framing: Framing, opener: Opener, track: 
         import torch
 
         from anomalib_lite.features import backbone
-        from anomalib_lite.features.mutual import Places, reweighted
+        from anomalib_lite.features.mutual import MutualScoring, reweighted
     except ModuleNotFoundError as error:
         raise MissingExtra(str(error.name), "train", "A lot") from error
     network = backbone("tf_efficientnet_lite0", "packaged", LAYERS, framing.spec)
     network.load_pretrained()
-    places = Places(network)
+    scoring = MutualScoring(network, framing.spec)
 
     def described(sample: Sample) -> tuple[list[Tensor], Tensor]:
         pixels = framing.frames(opener.read(sample.path).pixels)[0].image.astype(np.float32)
-        return places.of(torch.from_numpy(pixels / framing.spec.white).movedim(-1, 0)[None])
+        return scoring.describe(torch.from_numpy(pixels / framing.spec.white).movedim(-1, 0)[None])
 
     chosen = _references(found.usable, asked.references, asked.seed)
-    seen = [described(one)[0] for one in track(chosen, "references")]
-    others = [torch.stack(layer) for layer in zip(*seen, strict=True)]
     parts = np.array([one.group for one in chosen])
     maps, embeddings = [], []
-    for sample in track(found.usable, "lot"):
-        mine, embedding = described(sample)
-        foreign = torch.from_numpy(parts != sample.group)
-        maps.append(places.anomaly_map(mine, [layer[foreign] for layer in others], GRID).numpy())
-        embeddings.append(embedding)
-    scores, vectors = torch.tensor([float(one.max()) for one in maps]), torch.stack(embeddings)
+    with torch.inference_mode():
+        seen = [described(one)[0] for one in track(chosen, "references")]
+        others = [torch.cat(layer) for layer in zip(*seen, strict=True)]
+        for sample in track(found.usable, "lot"):
+            mine, embedding = described(sample)
+            foreign = torch.from_numpy(parts != sample.group)
+            maps.append(scoring.anomaly_maps(mine, [layer[foreign] for layer in others])[0, 0].numpy())
+            embeddings.append(embedding)
+    scores, vectors = torch.tensor([float(one.max()) for one in maps]), torch.cat(embeddings)
     if asked.reweight:
         numbers = {part: number for number, part in enumerate(sorted(groups(found.usable)))}
         scores = reweighted(scores, vectors, torch.tensor([numbers[one.group] for one in found.usable]))

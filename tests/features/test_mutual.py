@@ -32,10 +32,19 @@ def test_distances_are_those_of_the_nearest_third_of_the_others(number: int) -> 
     places = neighbourhoods(features(number + 1), 3)
     nearest = torch.stack([torch.cdist(places[0], other).amin(1) for other in places[1:]], 1)
     expected = nearest.sort(1).values[:, : max(1, int(0.3 * number))].mean(1)
-    found = mutual_distances(places[0], places[1:])
+    (found,) = mutual_distances(places[0], places[1:])
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-6)
+    both = mutual_distances(places[:2], places[1:], (0.1, 0.3))
+    torch.testing.assert_close(both[0], torch.stack([nearest.amin(1), expected]), rtol=0, atol=1e-6)
     shuffled = places[1:][torch.randperm(number)]
-    torch.testing.assert_close(mutual_distances(places[0], shuffled), found)
+    torch.testing.assert_close(mutual_distances(places[0], shuffled)[0], found)
+
+
+def test_images_are_compared_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = neighbourhoods(features(8), 3)
+    at_once = mutual_distances(places[:2], places[2:])
+    monkeypatch.setattr("anomalib_lite.features.mutual.PAIRS", 35 * 35 * 4)
+    torch.testing.assert_close(mutual_distances(places[:2], places[2:]), at_once)
 
 
 def test_a_copy_lowers_the_distances() -> None:
