@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images.picture import Pixels
-from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.pipeline import parts, result_folder
-from anomalib_lite.pipeline.inputs import chosen, common_root
+from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
 from anomalib_lite.pipeline.workers import Asked, Workers, number
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report import writing as reporting
@@ -88,7 +87,7 @@ def predict(
         overwrite: Replace an earlier result in `out`.
         workers: Processes that judge images; 0 for as many as pay: `workers.number`.
         each: Called with every result.
-        each_part: Called with the result of every part, after all images.
+        each_part: Called with that of every part, after all images.
         track: Shows progress.
 
     Raises:
@@ -98,34 +97,28 @@ def predict(
     images, notes = chosen(inputs, model.opener, columns, group=group, compares=model.bundle.manifest.compares)
     by_parts, collected = parts.refuse(model, images, group), parts.Collected(model)
     done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
-    writer, report = _rows(out, writing, by_parts=by_parts), reporting.Inspected(model, out)
-    asked = [Asked(one.path, one.name, one.reference or reference) for one in images]
-    judging = Workers(model, workers or number(len(images), model), whole=out is not None)
-    with result_folder.taken(out, overwrite=overwrite), judging, writer, report:
-        for one, judged in zip(track(images, "inspecting"), judging.look(asked), strict=False):
-            seen = judged._replace(result=replace(judged.result, image=os.fspath(one.path)))  # called by its path
-            result, pixels = seen.result, seen.pixels
-            done.counts[result.verdict] += 1
-            picture = result_folder.place(out, one.path, root) if out and result.verdict in shown else None
+    report, judging = reporting.Inspected(model, out), Workers(model, workers or number(len(images), model), bool(out))
+    with result_folder.taken(out, overwrite=overwrite), judging, _rows(out, writing, by_parts) as writer, report:
+        for one, seen in _seen(judging, images, reference, track):
+            done.counts[seen.result.verdict] += 1
+            picture = result_folder.place(out, one.path, root) if out and seen.result.verdict in shown else None
             more = [writing(seen, one.path, root, out) if out else None] if writing else []
-            writer.write(result, picture, *more, *([one.part] if by_parts else []))
-            collected.add(one.part if by_parts else None, result)
-            _show(model, result, pixels, out / picture if out and picture else None, report)
-            each(result)
+            writer.write(seen.result, picture, *more, *([one.part] if by_parts else []))
+            collected.add(one.part if by_parts else None, seen.result)
+            _show(model, seen, out / picture if out and picture else None, report)
+            each(seen.result)
         done.parts = collected.judged(out, each_part)
     return done
 
 
-def _show(
-    model: Model, result: Result, pixels: Pixels | None, picture: Path | None, report: reporting.Inspected
-) -> None:
+def _show(model: Model, seen: Seen, picture: Path | None, report: reporting.Inspected) -> None:
     """A result in the report, and its heat map where it gets one."""
-    report.add(result, pixels)
-    if picture and pixels is not None:
-        write_heatmap(model, result, pixels, picture)
+    report.add(seen.result, seen.pixels)
+    if picture and seen.pixels is not None:
+        write_heatmap(model, seen.result, seen.pixels, picture)
 
 
-def _rows(out: Path | None, writing: Writing | None, *, by_parts: bool) -> ResultWriter:
+def _rows(out: Path | None, writing: Writing | None, by_parts: bool) -> ResultWriter:
     """What rows are written to, with a column for each kind of file that they name, and for the part."""
     more = ["written"] if writing else []
     return ResultWriter(out, (result_folder.HEATMAP, *more, *([result_folder.PART] if by_parts else [])))
@@ -137,3 +130,12 @@ def _refuse(out: Path | None, heatmaps: Heatmaps | None, writing: Writing | None
         option = "--heatmaps" if heatmaps else f"--write {writing.info.name}" if writing else ""
         raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
     result_folder.refuse_existing(out, overwrite=overwrite)
+
+
+def _seen(
+    judging: Workers, images: Sequence[Chosen], reference: Path | None, track: Track
+) -> Iterator[tuple[Chosen, Seen]]:
+    """The verdict on each image; the row is called by its path."""
+    asked = (Asked(one.path, one.name, one.reference or reference) for one in images)
+    for one, seen in zip(track(images, "inspecting"), judging.look(asked), strict=False):
+        yield one, seen._replace(result=replace(seen.result, image=os.fspath(one.path)))
