@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import anomalib_lite_signals
 import numpy as np
 import pytest
-from anomalib_lite_signals import sound, video
+from anomalib_lite_signals import entry, sound, video
 from anomalib_lite_signals.config import SoundOptions, VideoOptions
 from anomalib_lite_signals.mel import FLOOR, filters, log_mel, to_hertz, to_mel
 from needs import need
@@ -24,7 +25,7 @@ from anomalib_lite.errors import ImageError
 from anomalib_lite.hookspecs import ReaderInfo, reader_name
 from anomalib_lite.testing import check_reader
 
-INFOS: dict[str, ReaderInfo] = {reader_name(one): one for one in anomalib_lite_signals.register_readers()}
+INFOS: dict[str, ReaderInfo] = {reader_name(one): one for one in entry.register_readers()}
 
 
 def options(kind: Any, **given: Any) -> SimpleNamespace:
@@ -37,6 +38,12 @@ def heard(path: Path, **given: Any) -> list[Picture]:
 
 def seen(path: Path, **given: Any) -> list[Picture]:
     return [one for _, one in video.read(BytesIO(path.read_bytes()), options(VideoOptions, **given))]
+
+
+def test_a_device_needs_nothing_of_the_command_line() -> None:
+    code = "import sys; from anomalib_lite_signals import sound, video; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"pluggy", "pydantic", "typer", "torch", "cv2", "soundfile", "scipy"} & set(done.stdout.split())
 
 
 @pytest.mark.parametrize("suffix", [".wav", ".flac"])
