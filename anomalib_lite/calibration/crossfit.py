@@ -39,7 +39,15 @@ from anomalib_lite.calibration.sessions import chance_of
 from anomalib_lite.calibration.thresholds import Counted
 from anomalib_lite.config import Rates
 from anomalib_lite.edge.decision import above, tolerance
-from anomalib_lite.edge.manifest import Calibration, Certified, CertifiedThresholds, ImagesPerUnit, Per, Unmeasured
+from anomalib_lite.edge.manifest import (
+    Calibration,
+    Certified,
+    CertifiedThresholds,
+    ImagesPerUnit,
+    Joining,
+    Per,
+    Unmeasured,
+)
 from anomalib_lite.errors import DataError
 
 NORMAL = 1.4826  # of the median absolute deviation to the standard deviation, where scores are normal
@@ -61,7 +69,7 @@ class Fold:
         Raises:
             DataError: No part could be measured, or all have the same score.
         """
-        counted = Counted(scored.images, lambda image: image.score, per, seed, 0.5)
+        counted = Counted(scored.images, lambda image: image.score, Joining(per), seed, 0.5)
         if not counted.values:
             raise DataError(f"fold {number}: no good image could be measured. Restore them, or take fewer folds.")
         if len(counted.values) > 1 and counted.values[0] == counted.values[-1]:

@@ -35,13 +35,16 @@ from anomalib_lite.calibration.binomial import paid
 from anomalib_lite.calibration.sessions import left_out
 from anomalib_lite.calibration.statement import sentences
 from anomalib_lite.calibration.thresholds import Counted
-from anomalib_lite.calibration.units import ScoredImage, refuse_unknown_parts
+from anomalib_lite.calibration.units import ScoredImage, refuse_unknown_parts, with_level
 from anomalib_lite.config import Rates
 from anomalib_lite.edge.manifest import (
+    TOP_SHARE,
     Calibration,
     CertifiedThresholds,
+    Cusum,
     Exclusion,
     ImagesPerUnit,
+    Joining,
     Per,
     Unmeasured,
 )
@@ -49,13 +52,17 @@ from anomalib_lite.errors import DataError
 
 
 class Facts(TypedDict, total=False):
-    """What a statement says of the training, as in `Calibration`; `history` is `as_history` of the one before."""
+    """What a statement says of the training, as in `Calibration`; `history` is `as_history` of the one before.
+
+    `top_share` counts where `per` is part-top, and may be None for the default.
+    """
 
     simulated: bool
     gated: bool
     unlabelled: int
     retrained: int
     holdout: float | None
+    top_share: float | None
     history: tuple[Mapping[str, Any], ...]
 
 
@@ -90,17 +97,17 @@ def calibrate(
         ConfigError: a row that the menu does not have.
     """
     used = _select(scores, exclusions, errors)
-    used = used if grouped else _each_for_itself(used, per)
-    counted = Counted(used, _score, per, seed, paid(rates.confidence, len(facts.get("history", ()))))
-    peaks = replace(counted, value=_map_peak)
+    share = facts["top_share"] = (facts.get("top_share") or TOP_SHARE) if per == "part-top" else None
+    how, cusum, used = _joining(used if grouped else _each_for_itself(used, per), per, share, seed)
+    counted = Counted(used, _score, how, seed, paid(rates.confidence, len(facts.get("history", ()))))
+    peaks = replace(counted, value=_map_peak, how=Joining("part") if cusum else how)  # of pixels no sum is taken
     calibration = Calibration(
         confidence=rates.confidence, unit="group" if grouped else "image",
         images=len(used), images_per_unit=_images_per_unit(used),
         errors=Unmeasured(errors, errors / (errors + len(used))),
         thresholds=CertifiedThresholds(*counted.thresholds(rates, row), *peaks.thresholds(rates, row)),
-        scores=tuple(filter(math.isfinite, counted.values)),
-        refused=counted.values.count(math.inf),
-        menu=tuple(counted.rows()), exclusions=tuple(exclusions), per=per, row=row,
+        scores=tuple(filter(math.isfinite, counted.values)), refused=counted.values.count(math.inf),
+        menu=tuple(counted.rows()), exclusions=tuple(exclusions), per=per, cusum=cusum, row=row,
         sessions=left_out(counted, rates, row), **facts,
     )  # fmt: skip
     return replace(calibration, statement=tuple(sentences(calibration)))
@@ -110,6 +117,16 @@ def _each_for_itself(used: Sequence[ScoredImage], per: Per) -> list[ScoredImage]
     """Images whose parts are not known, each taken for one."""
     refuse_unknown_parts(per, grouped=False)
     return [replace(image, group=image.image) for image in used]
+
+
+def _joining(
+    used: list[ScoredImage], per: Per, share: float | None, seed: int
+) -> tuple[Joining, Cusum | None, list[ScoredImage]]:
+    """How scores of a part are joined; what CUSUM counts from; and the images of the parts that certify."""
+    if per != "part-cusum":
+        return Joining(per, share or TOP_SHARE), None, used
+    cusum, used = with_level(used, seed)
+    return Joining(per, level=cusum.level), cusum, used
 
 
 def _images_per_unit(used: Sequence[ScoredImage]) -> ImagesPerUnit:

@@ -6,6 +6,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 from anomalib_lite.calibration import average
 from anomalib_lite.calibration.binomial import in_all, needed, paid
+from anomalib_lite.calibration.once_words import decided_once
 from anomalib_lite.edge.manifest import Calibration, Certified, SessionLeftOut
 
 NAMED = 3  # images or sessions named in a sentence; all of them are in the manifest
@@ -118,11 +119,7 @@ def decided(calibration: Calibration) -> list[str]:
         ]
     if calibration.per == "part":
         return ["Counted per part: it is rejected where any of its photographs is."]
-    how = calibration.per.removeprefix("part-")
-    return [
-        f"Counted per part, decided once by the {how} of the scores of its photographs (`inspect_part`, `predict "
-        "--group`): the verdict on one photograph alone has no bound."
-    ]
+    return decided_once(calibration)
 
 
 def remedy(calibration: Calibration) -> str:

@@ -13,7 +13,7 @@ from anomalib_lite.calibration.units import ScoredImage, Value, decided_on, join
 from anomalib_lite.config import Rates
 from anomalib_lite.data import count
 from anomalib_lite.edge.decision import tolerance
-from anomalib_lite.edge.manifest import Certified, OperatingPoint, Per
+from anomalib_lite.edge.manifest import Certified, Joining, OperatingPoint
 from anomalib_lite.errors import ConfigError, DataError
 
 NAMED = 3  # images that an error names
@@ -47,19 +47,19 @@ class Counted:
 
     images: Sequence[ScoredImage]
     value: Value
-    per: Per
+    how: Joining
     seed: int
     confidence: float
 
     @cached_property
     def parts(self) -> list[list[ScoredImage]]:
         """The images of each part that count."""
-        return decided_on(self.images, self.per, self.seed)
+        return decided_on(self.images, self.how.per, self.seed)
 
     @cached_property
     def values(self) -> list[float]:
         """One value per part, ascending; those that the gate refused are infinite."""
-        return sorted(joined(part, self.value, self.per) for part in self.parts)
+        return sorted(joined(part, self.value, self.how) for part in self.parts)
 
     def thresholds(self, rates: Rates, row: int | None) -> tuple[Certified, Certified]:
         """Reject and review, by the rule or, where a person chose it, reject by its row of the menu."""
@@ -151,6 +151,6 @@ class Counted:
 
     def _setting(self, part: Sequence[ScoredImage], base: float) -> list[str]:
         """The images of a part that set a threshold: those of just this value or, where none has it, all of them."""
-        if joined(part, self.value, self.per) != base:
+        if joined(part, self.value, self.how) != base:
             return []
         return [image.image for image in part if self.value(image) == base] or [image.image for image in part]

@@ -3,20 +3,27 @@
 Any fixed function of the photographs of a part keeps the guarantee, since parts are independent and photographs of one
 part are not: Dunn, Wasserman, Ramdas, "Distribution-free prediction sets for two-layer hierarchical models",
 arXiv 1809.07441. Their largest: "any photograph". One of them, drawn by the seed: "a photograph of a new good part".
-Their median or mean: one decision for the part.
+Their median, their mean, ... : one decision for the part.
+
+CUSUM counts from a level, the mean and half a standard deviation of good photographs. Taken of the parts that set the
+threshold, it would bend the scale to just these; so a few parts, drawn by the seed, set the level and nothing else.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
 from anomalib_lite.edge import parts as edge_parts
-from anomalib_lite.edge.manifest import HeldOut, Per
+from anomalib_lite.edge.manifest import ONCE, Cusum, HeldOut, Joining, Per
 from anomalib_lite.errors import DataError
+
+SHARE, FEW = 10, 5  # a tenth of the parts set the level; at least so many, but no more than half
+ALLOWANCE = 0.5  # standard deviations: half of the shift that is to be found fastest
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +68,7 @@ def refuse_unknown_parts(per: Per | None, *, grouped: bool) -> None:
     Raises:
         DataError: So it is.
     """
-    if per in ("part-median", "part-mean") and not grouped:
+    if per in ONCE and not grouped:
         raise DataError(
             f"Calibration: --per {per} decides once for a part, and nothing says which photographs show one part. Give "
             "--group REGEX or a column 'group', or leave --per out."
@@ -85,7 +92,25 @@ def _lot(name: str, seed: int) -> bytes:
     return sha256(f"{seed}/{name}".encode("utf-8", "surrogatepass")).digest()
 
 
-def joined(part: Sequence[ScoredImage], value: Value, per: Per) -> float:
+def joined(part: Sequence[ScoredImage], value: Value, how: Joining) -> float:
     """The one value of a part; infinite where the gate refused any of its photographs, since such a part is ERROR."""
     values = list(map(value, part))
-    return math.inf if math.inf in values else edge_parts.joined(values, per)
+    return math.inf if math.inf in values else edge_parts.joined(values, how)
+
+
+def with_level(images: Sequence[ScoredImage], seed: int) -> tuple[Cusum, list[ScoredImage]]:
+    """What CUSUM counts from, and the images of the parts that did not set it.
+
+    Raises:
+        DataError: There are too few parts, or the gate refused all images of those that would set it.
+    """
+    parts = sorted({image.group for image in images}, key=lambda part: _lot(part, seed))
+    setting = set(parts[: max(len(parts) // SHARE, min(FEW, len(parts) // 2))])
+    scores = [image.score for image in images if image.group in setting and not image.is_refused]
+    if not scores:
+        raise DataError(
+            f"Calibration: CUSUM counts from what a few held-out good parts have that certify nothing, and of "
+            f"{len(parts)} there are none that could be measured. Hold out more good parts."
+        )
+    level = statistics.fmean(scores) + ALLOWANCE * statistics.pstdev(scores)
+    return Cusum(level, len(setting)), [image for image in images if image.group not in setting]

@@ -16,8 +16,9 @@ Per: TypeAlias = Annotated[
     typer.Option(
         metavar="UNIT",
         help="What the line decides on, and the bound is about: 'photograph', each for itself; 'part', by any of its "
-        "photographs; 'part-median' or 'part-mean', once by all of them (`predict --group`, `inspect_part`). Default: "
-        "photograph where parts have several, else part; in `calibrate` as in the last calibration.",
+        "photographs; or once by all of them (`predict --group`, `inspect_part`): 'part-median', 'part-mean', "
+        "'part-top', the mean of the highest 10 %, 'part-cusum', the sum by which a stretch of them exceeds good ones. "
+        "Default: photograph where parts have several, else part; in `calibrate` as in the last calibration.",
         rich_help_panel=options.RATES,
     ),
 ]

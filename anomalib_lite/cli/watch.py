@@ -52,7 +52,7 @@ Photographs: TypeAlias = Annotated[
         metavar="N",
         min=1,
         help="Decide once for a part, when its N photographs are there, as the model was calibrated (--per part, "
-        "part-median, part-mean). Needs --group.",
+        "part-median, ...). Needs --group.",
         show_default=False,
         rich_help_panel=options.RUNNING,
     ),

@@ -205,13 +205,22 @@ class CalibrationConfig(Rates):
     crossfit: int | None = Field(None, ge=2, le=20)
     """Fit K siblings, each without one of K folds of the parts, and ship them as one graph. What is promised then is an
     average, and no bound at a confidence; holdout 0.5 lets fewer defects pass at the same promise."""
-    per: Literal["photograph", "part", "part-median", "part-mean"] | None = None
+    per: Literal["photograph", "part", "part-median", "part-mean", "part-top", "part-cusum"] | None = None
     """What the line decides on, and the bound is about: each photograph; a part, by any of its photographs; or a part
-    once, by the median or the mean of their scores. Default: photograph where parts have several, else part."""
+    once, by the median or the mean of their scores, the mean of the highest, or CUSUM, the sum by which a stretch of
+    them exceeds good ones. Default: photograph where parts have several, else part."""
+    top_share: Annotated[float, Field(gt=0, le=1), _OrPercent()] | None = None
+    """Share of the photographs of a part whose mean is taken with per: part-top. Default: 10 %."""
     row: int | None = Field(None, ge=0)
     """Row of the menu of operating points to take, instead of what max_false_reject allows. Default: none."""
     selfcheck: Literal["images", "rendered", "none"] = "images"
     """What `verify` replays: held-out images, rendered stand-ins where images must not travel, or nothing."""
+
+    @model_validator(mode="after")
+    def _a_share_of_the_top_is_of_part_top(self) -> Self:
+        if self.top_share is not None and self.per != "part-top":
+            raise ValueError("top_share is the share of per: part-top: set that, too, or leave it out")
+        return self
 
 
 class GateConfig(_Section):

@@ -152,13 +152,18 @@ class Model:
         return Seen(replace(result, ms=1000 * (time.perf_counter() - started)), picture)
 
     def inspect_part(
-        self, images: Sequence[Source], *, part: str = "part", reference: Source | None = None
+        self,
+        images: Sequence[Source] | str | os.PathLike[str],
+        *,
+        part: str | None = None,
+        reference: Source | None = None,
     ) -> PartResult:
-        """Judge a part once, by the largest score of its photographs, the median or the mean, as it was calibrated.
+        """Judge a part once, by all its photographs: `calibration.per` says how.
 
         Args:
-            images: Its photographs, each as `inspect` takes it.
-            part: What the result calls the part.
+            images: Its photographs, each as `inspect` takes it, in their order; or a path: of a folder with nothing
+                else, taken by their names, or of a file that holds them, such as a video or a sound.
+            part: What the result calls the part; default: the name of that folder or file, else "part".
             reference: As of `inspect`.
 
         Raises:
@@ -166,8 +171,11 @@ class Model:
         """
         calibration = self.bundle.manifest.calibration
         parts.refuse_photographs(calibration)
+        name = part or "part"
+        if isinstance(images, (str, os.PathLike)):
+            name, images = part or Path(images).name, self.opener.photographs(Path(images))
         results = [self.inspect(image, reference=reference) for image in images]
-        return parts.judged(part, results, calibration, self.model_id)
+        return parts.judged(name, results, calibration, self.model_id)
 
     def refuse(self, name: str, reason: str, code: str = ErrorCode.INTERNAL) -> Result:
         """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from anomalib_lite.edge import decision
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.manifest import Calibration, Per
+from anomalib_lite.edge.manifest import ONCE, Calibration, Joining
 from anomalib_lite.edge.results import Result
 from anomalib_lite.errors import ConfigError, ErrorCode
 
@@ -20,10 +21,7 @@ COLUMNS = (
     "part", "verdict", "score", "p_value", "photographs", "reject_threshold", "review_threshold", "model_id",
     "error_code", "error", "note",
 )  # fmt: skip
-JOINED: Mapping[str, Callable[[Sequence[float]], float]] = MappingProxyType(
-    {"photograph": max, "part": max, "part-median": statistics.median, "part-mean": statistics.fmean}
-)  # of a photograph, its only score
-ONCE = ("part-median", "part-mean")  # where no photograph alone decides
+ROUNDED = 1e-9  # of a photograph: 10 % of 30 of them are 3, whatever a product of floats makes of it
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,7 @@ class PartResult:
     reject_threshold: float
     review_threshold: float
     model_id: str
-    score: float | None = None  # the largest, the median or the mean of its photographs; None where it is ERROR
+    score: float | None = None  # what its photographs are joined to; None where it is ERROR
     p_value: float | None = None
     error_code: str | None = None  # those of `ImageError`, or incomplete_part
     error: str | None = None
@@ -48,9 +46,45 @@ class PartResult:
         return values | {"verdict": self.verdict.value, "photographs": len(self.photographs)}
 
 
-def joined(scores: Sequence[float], per: Per) -> float:
-    """The one score that is compared with the thresholds."""
-    return float(JOINED[per](scores))
+def joined(scores: Sequence[float], how: Joining) -> float:
+    """The one score of a part that is compared with the thresholds.
+
+    Args:
+        scores: Of its photographs, in their order.
+        how: As the model was calibrated.
+    """
+    return float(JOINED[how.per](scores, how))
+
+
+def _top(scores: Sequence[float], how: Joining) -> float:
+    """The mean of the highest scores, of a share of them."""
+    number = max(1, math.ceil(how.top_share * len(scores) - ROUNDED))
+    return statistics.fmean(sorted(scores, reverse=True)[:number])
+
+
+def _cusum(scores: Sequence[float], how: Joining) -> float:
+    """How far a stretch of photographs exceeds what good ones have, all together: the one that does so most.
+
+    Page, "Continuous inspection schemes", Biometrika 1954: S_t = max(0, S_(t-1) + x_t - level), the largest of them,
+    above the level: of a single photograph its score, so that it is compared with the threshold, too.
+    """
+    total = largest = 0.0
+    for score in scores:
+        total = max(0.0, total + score - how.level)
+        largest = max(largest, total)
+    return how.level + largest
+
+
+JOINED: Mapping[str, Callable[[Sequence[float], Joining], float]] = MappingProxyType(
+    {
+        "photograph": lambda scores, how: max(scores),  # its only one
+        "part": lambda scores, how: max(scores),
+        "part-median": lambda scores, how: statistics.median(scores),
+        "part-mean": lambda scores, how: statistics.fmean(scores),
+        "part-top": _top,
+        "part-cusum": _cusum,
+    }
+)
 
 
 def refuse_photographs(calibration: Calibration, option: str = "--group") -> None:
@@ -81,11 +115,10 @@ def refuse_single(calibration: Calibration, what: str) -> None:
         ConfigError: It does.
     """
     if calibration.per in ONCE:
-        how = calibration.per.removeprefix("part-")
         raise ConfigError(
-            f"this model decides once for a part, by the {how} of its photographs, and {what} judges photographs one "
-            "by one. Use `watch --group REGEX --photographs N`, `predict --group REGEX`, `Model.inspect_part` in a "
-            "program, or calibrate the model with `calibrate MODEL DATA --per photograph`."
+            f"this model decides once for a part, by the {calibration.joining} of its photographs, and {what} "
+            "judges photographs one by one. Use `watch --group REGEX --photographs N`, `predict --group REGEX`, "
+            "`Model.inspect_part` in a program, or calibrate the model with `calibrate MODEL DATA --per photograph`."
         )
 
 
@@ -119,7 +152,7 @@ def judged(
     if failed and not certain:
         said = f"{len(failed)} of {len(photographs)} photographs could not be measured: {failed[0].error}"
         return replace(result, error_code=failed[0].error_code, error=said)
-    score = joined(scores, calibration.per)
+    score = joined(scores, calibration.joining)
     return replace(
         result,
         verdict=decision.decide(score, limits),

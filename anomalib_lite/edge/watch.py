@@ -185,7 +185,8 @@ class Watcher:
             return []
         if part is None:
             return [self._row(result, here, result.verdict) for result, (_, here) in zip(seen, files, strict=True)]
-        decision = judged(part, seen, calibration, self._model.model_id, incomplete=why or twice(seen))
+        named = sorted(seen, key=lambda one: one.image)  # as in a calibration: a sum over them depends on the order
+        decision = judged(part, named, calibration, self._model.model_id, incomplete=why or twice(seen))
         more = {"part": part, "part_verdict": decision.verdict.value}
         rows = [self._row(result, here, decision.verdict) | more for result, (_, here) in zip(seen, files, strict=True)]
         return [*rows, decision.row() | {"time": seen[-1].time}]

@@ -126,6 +126,7 @@ def _certified(asked: Recalibration, manifest: Manifest, images: Sequence[HeldOu
         [remembered(one, manifest.data.alias(one.group)) for one in images],
         asked.rates(before),
         per=asked.per or before.per,
+        top_share=before.top_share,
         seed=manifest.seed,
         row=asked.row,
         gated=before.gated,
@@ -205,7 +206,7 @@ def _refuse_defects(scored: Scored, asked: Recalibration, manifest: Manifest) ->
     rejected = sorted(
         max(part, key=lambda image: image.score).image
         for part in parts
-        if decide(joined(part, lambda image: image.score, before.per), before.limits) in (Verdict.NG, Verdict.ERROR)
+        if decide(joined(part, lambda image: image.score, before.joining), before.limits) in (Verdict.NG, Verdict.ERROR)
     )  # ERROR: the gate refused it, and its score is infinite
     k, n, bound = len(rejected), len(parts), before.reject.bound
     if not k:

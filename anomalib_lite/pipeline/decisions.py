@@ -16,8 +16,7 @@ from anomalib_lite.calibration.statement import percent_down, percent_up
 from anomalib_lite.data.samples import count, some
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.following import Following
-from anomalib_lite.edge.manifest import Calibration
-from anomalib_lite.edge.parts import ONCE
+from anomalib_lite.edge.manifest import ONCE, Calibration
 from anomalib_lite.errors import ConfigError, DataError, ErrorCode
 
 Decision: TypeAlias = Literal["good", "defect"]

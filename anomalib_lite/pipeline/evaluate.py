@@ -17,8 +17,8 @@ from anomalib_lite.data.masks import union
 from anomalib_lite.data.turning import drawn_unturned
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.manifest import ONCE
 from anomalib_lite.edge.model import Model, Seen
-from anomalib_lite.edge.parts import ONCE
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation, PixelMetrics
@@ -155,11 +155,11 @@ def _told(
 
 def _of_photographs(model: Model) -> list[str]:
     """What must be known where the model decides on parts, and the figures are of single photographs."""
-    per = model.bundle.manifest.calibration.per
-    if per not in ONCE:
+    calibration = model.bundle.manifest.calibration
+    if calibration.per not in ONCE:
         return []
     return [
-        f"{WARNING}the model decides once for a part, by the {per.removeprefix('part-')} of its photographs: only the "
+        f"{WARNING}the model decides once for a part, by the {calibration.joining} of its photographs: only the "
         "figures of parts that are decided once are what the bound is about, and they need --group or a column 'group'"
     ]
 

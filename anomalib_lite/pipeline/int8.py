@@ -142,6 +142,7 @@ def _calibrated(model: Model, scored: Scored, dataset: DataSet) -> Calibration:
         asked,
         grouped=dataset.grouped,
         per=before.per,
+        top_share=before.top_share,
         seed=model.bundle.manifest.seed,
         row=before.row,
         gated=before.gated,

@@ -11,6 +11,7 @@ from typing import Any
 from anomalib_lite.calibration.binomial import exact_interval
 from anomalib_lite.edge import disk, parts
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.manifest import ONCE
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, csv_line
@@ -93,10 +94,10 @@ def refuse(model: Model, images: Sequence[Chosen], group: str | None) -> bool:
     """
     calibration = model.bundle.manifest.calibration
     known = all(one.part is not None for one in images)
-    if calibration.per in parts.ONCE and not known:
+    if calibration.per in ONCE and not known:
         raise ConfigError(
             "this model decides once for a part, by all its photographs: say which images show one part with --group "
-            "REGEX, or with a column 'group' of a CSV file."
+            "REGEX, such as '(.+)/' for a folder of each, or with a column 'group' of a CSV file."
         )
     if calibration.per == "photograph" and group is None:
         return False  # a table may name parts, and nobody asked

@@ -144,6 +144,7 @@ def _written(
         Rates.of(before.reject.asked, before.confidence, before.review.asked),
         grouped=dataset.grouped,
         per=before.per,
+        top_share=before.top_share,
         seed=manifest.seed,
         row=before.row,
         gated=before.gated,

@@ -134,6 +134,7 @@ def _certified(plan: Plan, fitted: Fitted, say: Say, track: Track) -> Trained:
         plan.config.calibration,
         grouped=plan.dataset.grouped,
         per=unit_of(plan.config.calibration.per, scored.images, grouped=plan.dataset.grouped),
+        top_share=plan.config.calibration.top_share,
         seed=plan.config.training.seed,
         row=plan.config.calibration.row,
         errors=len(scored.errors),

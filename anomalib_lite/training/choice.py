@@ -21,6 +21,7 @@ from anomalib_lite.data import (
 )
 from anomalib_lite.data.grouping import doubts
 from anomalib_lite.data.samples import CALIBRATE, TEST
+from anomalib_lite.edge.manifest import ONCE
 from anomalib_lite.errors import ConfigError, DataError
 
 
@@ -113,7 +114,7 @@ def _refuse_folds(usable: Sequence[Sample], config: Config) -> None:
             "crossfit has no menu: its averages do not hold for a row that is chosen after looking. Leave --row out, "
             "and ask for a rate with --max-false-reject."
         )
-    if asked.per in ("part-median", "part-mean"):
+    if asked.per in ONCE:
         raise ConfigError(
             f"crossfit promises nothing of --per {asked.per}: it ranks photographs. Leave --per out, or --crossfit."
         )

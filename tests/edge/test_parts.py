@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import json
 import statistics
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
+import numpy as np
 import pytest
-from conftest import call
+from conftest import call, picture, save
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge import parts as edge_parts
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict, p_value
-from anomalib_lite.edge.manifest import ImagesPerUnit, Manifest, Per
+from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.manifest import Cusum, ImagesPerUnit, Manifest, Per
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.watch import Watcher
@@ -25,12 +29,13 @@ from anomalib_lite.pipeline.predict import predict
 GROUP = r"part(\d+)"
 
 
-def of(model_path: Path, per: Per) -> Model:
+def of(model_path: Path, per: Per, readers: Readers = NO_READERS, **needed: Any) -> Model:
     """The tests' model, as if it were calibrated on such units."""
     loaded = bundle.load(model_path)
-    calibration = replace(loaded.manifest.calibration, per=per, images_per_unit=ImagesPerUnit(2, 2, 2))
+    needed = {"top_share": 0.1 if per == "part-top" else None} | needed
+    calibration = replace(loaded.manifest.calibration, per=per, images_per_unit=ImagesPerUnit(2, 2, 2), **needed)
     manifest = replace(loaded.manifest, calibration=calibration)
-    model = Model(loaded)
+    model = Model(loaded, readers=readers)
     return Model.around(Bundle(loaded.path, manifest, loaded.model_id, {}), model.intake, model.runtime)
 
 
@@ -69,6 +74,41 @@ def test_the_rule_of_the_calibration_decides(model_path: Path) -> None:
     assert found.row()["photographs"] == 2
 
 
+def test_sums_and_the_highest_few_decide_as_they_were_calibrated(model_path: Path) -> None:
+    level = Model(model_path).thresholds.reject / 2
+    cusum = of(model_path, "part-cusum", cusum=Cusum(level, 5))
+    assert judged(cusum, level, 1.5 * level).score == pytest.approx(1.5 * level), "a single one counts as it is"
+    assert judged(cusum, 1.5 * level, 1.5 * level).score == pytest.approx(2 * level)
+    assert judged(cusum, *[1.5 * level] * 3).verdict == "NG", "none of them alone would be"
+    assert judged(cusum, 1.5 * level, 0.0, 1.5 * level, 0.0, 1.5 * level).verdict == "OK", "they have to come together"
+    top = of(model_path, "part-top", top_share=0.4)
+    assert judged(top, 1.0, 5.0, 2.0, 4.0, 3.0).score == 4.5
+
+
+def test_a_part_is_given_as_a_folder_or_as_a_file_of_several_images(model_path: Path, tmp_path: Path) -> None:
+    def stack(file: BinaryIO) -> Iterator[tuple[int, Picture]]:
+        for at, one in enumerate(np.load(file), start=1):
+            yield at, Picture(one)
+
+    pixels = np.stack([picture(at) for at in range(3)])
+    (tmp_path / "part7").mkdir()
+    for at, one in enumerate(pixels):
+        save(tmp_path / f"part7/{at}.png", one)
+    np.save(tmp_path / "part7.npy", pixels)
+    (tmp_path / "part7/notes.txt").write_text("no image")
+    model = of(model_path, "part-mean", readers={".npy": stack})
+    by_hand = model.inspect_part([tmp_path / f"part7/{at}.png" for at in range(3)])
+    folder, file = model.inspect_part(tmp_path / "part7"), model.inspect_part(str(tmp_path / "part7.npy"))
+    assert (by_hand.part, folder.part, file.part) == ("part", "part7", "part7.npy")
+    assert [one.image for one in file.photographs] == [str(tmp_path / f"part7.npy#{at}") for at in (1, 2, 3)]
+    assert by_hand.score is not None
+    assert by_hand.score == folder.score == file.score
+    (tmp_path / "empty").mkdir()
+    lacking, torn = model.inspect_part(tmp_path / "empty"), model.inspect_part(tmp_path / "gone.npy")
+    assert (lacking.verdict, lacking.error_code) == ("ERROR", "incomplete_part")
+    assert (torn.verdict, torn.error_code) == ("ERROR", "missing")
+
+
 def test_what_could_not_be_measured_makes_a_part_an_error_unless_another_photograph_is_ng(model_path: Path) -> None:
     high = Model(model_path).thresholds.reject + 1.0
     any_, median = of(model_path, "part"), of(model_path, "part-median")
@@ -101,7 +141,7 @@ def test_a_part_is_inspected_once(model_path: Path, parts: Path) -> None:
 def test_what_judges_photographs_one_by_one_refuses_a_model_that_decides_once(model_path: Path, tmp_path: Path) -> None:
     from anomalib_lite.pipeline.serve import application
 
-    for per in ("part-median", "part-mean"):
+    for per in ("part-median", "part-mean", "part-top"):
         with pytest.raises(ConfigError, match=r"watch judges photographs one by one\. Use `watch --group REGEX --pho"):
             Watcher(of(model_path, per), tmp_path)
         with pytest.raises(ConfigError, match="serve judges photographs one by one"):

@@ -73,6 +73,16 @@ class Opener:
         found = [one for name in series for one in contents.get(name, [name])]
         return found, [path for path in paths if path not in used]
 
+    def photographs(self, path: Path) -> list[Path]:
+        """What a part is photographed in: all images of a folder, by their names, or of a file, in its order.
+
+        A file that cannot be read stays, to be told of where it is read.
+        """
+        if not path.is_dir():
+            return self.images([path])[0] or [path]
+        files = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        return self.images([one for one in files if self.finds(one)])[0]
+
     def series(self, paths: Sequence[Path]) -> dict[Path, Sequence[Path]]:
         """Each image file by itself, and each series by a name, with its files; without what belongs to none.
 

@@ -1,14 +1,12 @@
 """The manifest of a bundle, parsed once into types: the one place that knows its keys, and those of older versions."""
 
 from anomalib_lite.edge.manifest.certificate import (
-    PER,
     Calibration,
     Certified,
     CertifiedThresholds,
     Exclusion,
     ImagesPerUnit,
     OperatingPoint,
-    Per,
     SessionLeftOut,
     Thresholds,
     Unmeasured,
@@ -24,6 +22,7 @@ from anomalib_lite.edge.manifest.document import (
 )
 from anomalib_lite.edge.manifest.evidence import EvidenceRecord, Known, Planted
 from anomalib_lite.edge.manifest.gate import GateRecord
+from anomalib_lite.edge.manifest.joining import ONCE, PER, TOP_SHARE, Cusum, Joining, Per
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
     CHANNELS,
@@ -50,12 +49,15 @@ __all__ = [
     "CHANNELS",
     "DTYPES",
     "FILE",
+    "ONCE",
     "PER",
     "SCHEMA_VERSION",
     "SIGNATURE",
+    "TOP_SHARE",
     "Calibration",
     "Certified",
     "CertifiedThresholds",
+    "Cusum",
     "DataRecord",
     "DetectorRecord",
     "EvidenceRecord",
@@ -69,6 +71,7 @@ __all__ = [
     "HeldOut",
     "ImageSpec",
     "ImagesPerUnit",
+    "Joining",
     "Known",
     "Manifest",
     "Mode",

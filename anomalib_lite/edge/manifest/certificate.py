@@ -6,14 +6,12 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, TypeAlias, get_args
+from typing import Any, ClassVar, Literal
 
+from anomalib_lite.edge.manifest.joining import TOP_SHARE, Cusum, Joining, Per, needs
 from anomalib_lite.edge.manifest.parsing import Rule, finite, plain
 
 NEWER = {"absent": True}
-Per: TypeAlias = Literal["photograph", "part", "part-median", "part-mean"]
-PER: tuple[Per, ...] = get_args(Per)
-"""What a line decides on: each photograph, a part by any of its photographs, or a part once, by all of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +169,8 @@ class Calibration:
     """Thresholds of score and map, the statement they carry, and the data behind them.
 
     unit: "group" (physical parts are known) or "image" (each image counts as its own part).
-    per: what the line decides on, see `PER`; each part has one value: that of one photograph, the largest, ...
+    per: what the line decides on, see `joining`; each part has one value: that of one photograph, the largest, ...
+    top_share, cusum: what `part-top` and `part-cusum` need.
     scores: one per part, ascending; what p-values are computed from.
     gated: a gate stands before the verdict, and what it refuses counts as rejected.
     refused: parts beside these that no finite score stands for, since the gate refused them; they count as highest.
@@ -207,6 +206,8 @@ class Calibration:
     statement: tuple[str, ...] = ()
     history: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
     per: Per = "part"
+    top_share: float | None = field(default=None, metadata=NEWER)
+    cusum: Cusum | None = field(default=None, metadata=NEWER)
     gated: bool = field(default=False, metadata=NEWER)
     refused: int = field(default=0, metadata=NEWER)
     menu: tuple[OperatingPoint, ...] = ()
@@ -218,6 +219,11 @@ class Calibration:
     def n(self) -> int:
         """Number of parts (images where parts are not known) behind the thresholds."""
         return len(self.scores) + self.refused
+
+    @property
+    def joining(self) -> Joining:
+        """How the scores of the photographs of a part become one."""
+        return Joining(self.per, self.top_share or TOP_SHARE, self.cusum.level if self.cusum else 0.0)
 
     @property
     def reject(self) -> Certified:
@@ -268,6 +274,7 @@ class Calibration:
         yield Rule("holdout", self.holdout, held_out, "a share above 0 and below 1")
         yield Rule("retrained", self.retrained, self.retrained >= 0, "a whole number from 0 on")
         yield Rule("refused", self.refused, self.refused >= 0, "a whole number from 0 on")
+        yield from needs(self.per, self.top_share, self.cusum)
         ranks = [point.rank for point in self.menu]
         sorted_rows = all(a < b for a, b in pairwise(ranks)) and all(rank < self.n for rank in ranks)
         yield Rule("menu", ranks, sorted_rows, f"rows of ascending rank below the {self.n} parts")

@@ -15,6 +15,7 @@ from typing import Any, Self
 from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
 from anomalib_lite.edge.manifest.evidence import EvidenceRecord
 from anomalib_lite.edge.manifest.gate import GateRecord
+from anomalib_lite.edge.manifest.joining import ONCE
 from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
 from anomalib_lite.edge.manifest.sections import (
     DataRecord,
@@ -224,7 +225,7 @@ def _is_strict(document: Mapping[str, Any]) -> bool:
     What a later version may add is not known here.
     """
     calibration, readers = document.get("calibration"), document.get("readers")
-    once = isinstance(calibration, Mapping) and calibration.get("per") in ("part-median", "part-mean")
+    once = isinstance(calibration, Mapping) and calibration.get("per") in ONCE
     options = isinstance(readers, list) and any(isinstance(one, dict) and "options" in one for one in readers)
     return bool(document.get("guards")) or options or once
 
