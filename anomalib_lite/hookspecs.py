@@ -83,13 +83,16 @@ class WriterInfo:
 
     `write(path: Path, result: Result, picture: Picture, anomaly_map)` writes one file of its own for an image that
     could be measured. `anomaly_map` is (H, W) float32 at the resolution of the image, raw, higher is more anomalous,
-    and `result` has verdict, score, thresholds and regions. It may raise any error, which ends the command.
+    and `result` has verdict, score, thresholds and regions. It may raise any error, which ends the command. With
+    `whole` it is `write(path, measured)`: one file for all images of a file or a series that could be measured, an
+    iterable of (result, picture, anomaly_map) in their order.
     """
 
     name: str  # lower case, digits and underscores: dicom_seg
     summary: str  # one sentence for `plugins show`
     target: str  # "package.module:write"
     suffix: str  # of the files that it writes: ".nii.gz"
+    whole: bool = False  # one file for all images of a file or a series: a volume
     api: int = 2  # the API_VERSION it is written for; writers are of the second at least
 
 

@@ -108,7 +108,7 @@ def predict(
     with stdout_for_results() as results:
         done = run(
             loaded, inputs, out=options.folder(out) if out else None, heatmaps=shown, overwrite=overwrite,
-            writing=Writing.of(plugins.writer(write)) if write else None,
+            writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
             reference=options.golden_image(reference, loaded, "--reference"),
             columns=options.columns(column), group=group, workers=workers,
             each=lambda result: console.out(_line(result, json=json), file=results),

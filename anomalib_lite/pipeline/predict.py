@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
@@ -118,10 +119,14 @@ def _show(model: Model, seen: Seen, picture: Path | None, report: reporting.Insp
         write_heatmap(model, seen.result, seen.pixels, picture)
 
 
-def _rows(out: Path | None, writing: Writing | None, by_parts: bool) -> ResultWriter:
+@contextmanager
+def _rows(out: Path | None, writing: Writing | None, by_parts: bool) -> Iterator[ResultWriter]:
     """What rows are written to, with a column for each kind of file that they name, and for the part."""
     more = ["written"] if writing else []
-    return ResultWriter(out, (result_folder.HEATMAP, *more, *([result_folder.PART] if by_parts else [])))
+    with ResultWriter(out, (result_folder.HEATMAP, *more, *([result_folder.PART] if by_parts else []))) as writer:
+        yield writer
+        if writing:
+            writing.finish()
 
 
 def _refuse(out: Path | None, heatmaps: Heatmaps | None, writing: Writing | None, *, overwrite: bool) -> None:

@@ -1,52 +1,90 @@
-"""Writes results in a format of the field: what a writer of a plugin makes of each image."""
+"""Writes results in a format of the field: what a writer makes of each image, or of all images of a file."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.images.readers import Readers
 from anomalib_lite.edge.model import Seen
+from anomalib_lite.edge.results import Result
 from anomalib_lite.errors import AnomalibLiteError, DataError, PluginError
 from anomalib_lite.hookspecs import WriterInfo
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.registry import resolve
 from anomalib_lite.registry.plugin import reason
 
+Measured: TypeAlias = tuple[Result, Picture]
 
-@dataclass(frozen=True)
+
+@dataclass
 class Writing:
-    """A writer, and where its files go: OUT/NAME."""
+    """A writer, and where its files go: OUT/NAME. What it writes of a whole file, it writes behind its last image."""
 
     info: WriterInfo
     write: Callable[..., Any]
+    readers: Readers
+    _file: Path | None = None  # that is collected, of a writer of whole files
+    _target: tuple[Path, str] = (Path(), "")  # where it is written: OUT, and the name within
+    _measured: list[Measured] = field(default_factory=list)
 
     @classmethod
-    def of(cls, info: WriterInfo) -> Writing:
+    def of(cls, info: WriterInfo, readers: Readers) -> Writing:
         """A writer, imported.
+
+        Args:
+            info: The writer.
+            readers: Those of the model: they tell which images are of one file.
 
         Raises:
             PluginError: It cannot be.
         """
-        return cls(info, resolve(info.target, f"writer '{info.name}'"))
+        return cls(info, resolve(info.target, f"writer '{info.name}'"), readers)
 
     def __call__(self, seen: Seen, image: Path, root: Path | None, out: Path) -> str | None:
-        """Write one image; the file within `out`, or None where it could not be measured.
+        """Write one image, or keep it for the file that it is of; the file within `out`; None where it is in none.
 
         Raises:
             PluginError: The writer raises, or writes no such file.
             DataError: The disk is full, or gone.
         """
-        result = seen.result
-        if seen.picture is None or result.anomaly_map is None or result.shape is None:
+        result, picture = seen.result, seen.picture
+        if picture is None or result.anomaly_map is None or result.shape is None:
             return None
-        place = result_folder.place(out, image, root, folder=self.info.name, suffix=self.info.suffix)
-        target, what = out / place, f"writer '{self.info.name}': {result.image}"
+        file = Path(imaging.named(imaging.divided(image, self.readers)[0])) if self.info.whole else image
+        if self._file != file or not self.info.whole:
+            self.finish()
+            self._file, suffix = file, self.info.suffix
+            named = file.with_name(file.name.removesuffix(suffix) or file.name) if self.info.whole else file
+            place = result_folder.place(out, named, root, folder=self.info.name, suffix=suffix)
+            self._target = out, place
+        self._measured.append((result, picture))
+        place = self._target[1]
+        if not self.info.whole:
+            self.finish()
+        return place
+
+    def finish(self) -> None:
+        """Write what is collected: after the last image, too.
+
+        Raises:
+            PluginError: The writer raises, or writes no such file.
+            DataError: The disk is full, or gone.
+        """
+        if not self._measured:
+            return
+        (out, place), measured, self._measured = self._target, self._measured, []
+        target, what = out / place, f"writer '{self.info.name}': {measured[0][0].image}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            self.write(target, result, seen.picture, imaging.resize_map(result.anomaly_map, *result.shape))
+            if self.info.whole:
+                self.write(target, _with_maps(measured))
+            else:
+                self.write(target, *next(_with_maps(measured)))
         except AnomalibLiteError:
             raise
         except OSError as error:
@@ -55,4 +93,10 @@ class Writing:
             raise PluginError(f"{what}: {reason(error, self.info.target)}. The rows before are complete.") from error
         if not target.is_file():
             raise PluginError(f"{what}: wrote no file {target}. It has to write the path that it is given.")
-        return place
+
+
+def _with_maps(measured: list[Measured]) -> Iterator[tuple[Result, Picture, Any]]:
+    """Each with its map at the resolution of the image, one after the other: those of a volume take much memory."""
+    for result, picture in measured:
+        if result.anomaly_map is not None and result.shape is not None:
+            yield result, picture, imaging.resize_map(result.anomaly_map, *result.shape)

@@ -22,6 +22,7 @@ from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo, WriterInf
 from anomalib_lite.registry import vetting
 from anomalib_lite.registry.plugin import Note, Problem, Provider, ask, reason
 
+OWN = "anomalib-lite"  # the package that brings the host, and plugins with it
 PLUGINS_VARIABLE = "ANOMALIB_LITE_PLUGINS"
 
 
@@ -149,7 +150,9 @@ def load() -> Registry:
     answers = [ask(point) for point in points]
     detectors, clashes = _unique([(info.name, one.provider, info) for one in answers for info in one.detectors])
     known, reader_clashes = _unique(
-        [(suffix, one.provider, info) for one in answers for info in one.readers for suffix in info.suffixes]
+        _others_first(
+            [(suffix, one.provider, info) for one in answers for info in one.readers for suffix in info.suffixes]
+        )
     )
     writers, writer_clashes = _unique([(info.name, one.provider, info) for one in answers for info in one.writers])
     problems += [problem for one in answers for problem in one.problems]
@@ -242,6 +245,12 @@ def _unique(items: Sequence[tuple[str, Provider, Any]]) -> tuple[dict[str, tuple
         for provider in dict.fromkeys(provider for provider, _ in found)
     ]
     return unique, clashes
+
+
+def _others_first(items: Sequence[tuple[str, Provider, Any]]) -> list[tuple[str, Provider, Any]]:
+    """Without readers of our own package for types that another one reads, too: nobody can uninstall ours alone."""
+    taken = {suffix for suffix, provider, _ in items if provider.package != OWN}
+    return [one for one in items if one[1].package != OWN or one[0] not in taken]
 
 
 def _listed(found: Sequence[tuple[Provider, Any]]) -> str:

@@ -119,6 +119,8 @@ def _writer(info: WriterInfo) -> Iterator[str]:
         yield f"target {_shown(info.target)}: expected 'package.module:function'"
     if not _matches(SUFFIX, info.suffix):
         yield f"suffix {_shown(info.suffix)}: expected a dot and lower-case letters or digits, such as '.nii.gz'"
+    if not isinstance(info.whole, bool):
+        yield f"whole {_shown(info.whole)}: expected True for one file for all images of a file, or False"
 
 
 def _matches(pattern: re.Pattern[str], value: Any) -> bool:

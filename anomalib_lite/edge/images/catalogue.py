@@ -39,8 +39,9 @@ class Catalogue:
         Raises:
             ImageError: There is no such image, or what comes before it cannot be read.
         """
+        files = self.files(file)
+        state = _state(file) if files is None else tuple(map(_state, files))  # no file has the name of a series
         with self._lock:
-            state = _state(file)
             if state is None or state != self._of or key in self._passed:
                 self._of, self._passed, self._rest = state, set(), start()
             try:

@@ -1,0 +1,109 @@
+"""Where the slices of a DICOM source lie, for writers: positions and directions, in millimetres; what is marked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.errors import DataError, MissingExtra
+
+try:
+    from pydicom import Dataset
+except ImportError as missing:
+    raise MissingExtra("pydicom", "medical", "DICOM") from missing
+
+EVEN = 1e-2  # millimetres by which slices may lie off a grid
+
+
+@dataclass(frozen=True, eq=False)
+class Plane:
+    """A slice: where its first pixel lies, and the steps to the next column and row; to the left, back and upward."""
+
+    first: NDArray[np.float64]  # (3,)
+    across: NDArray[np.float64]  # (3,)
+    down: NDArray[np.float64]  # (3,)
+
+
+def header_of(picture: Any, name: str) -> Dataset:
+    """What the DICOM file of a picture says of it.
+
+    Raises:
+        DataError: It is of another file type.
+    """
+    if "header" not in picture.meta:
+        raise DataError(f"{name}: comes from no DICOM file, and has no patient to lay a result over: write nifti_mask.")
+    return Dataset.from_json(picture.meta["header"])
+
+
+def planes_of(pictures: Sequence[Any]) -> list[Plane]:
+    """The planes of the slices of a series, or of the frames of a file.
+
+    Raises:
+        DataError: They say no position.
+    """
+    return [_plane(header_of(one, "the picture"), int(one.meta["frame"]) - 1, one.spacing) for one in pictures]
+
+
+def _plane(header: Dataset, frame: int, spacing: tuple[float, float] | None) -> Plane:
+    position = _said(header, frame, "PlanePositionSequence", "ImagePositionPatient")
+    direction = _said(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
+    if position is None or direction is None or spacing is None:
+        raise DataError("the source says no position or no pixel spacing: it is no slice of a volume. Write dicom_seg.")
+    turned = np.asarray(direction, np.float64)
+    return Plane(np.asarray(position, np.float64), turned[:3] * spacing[1], turned[3:] * spacing[0])
+
+
+def _said(header: Dataset, frame: int, group: str, name: str) -> Any:
+    """A value of the header itself, or of the functional groups of a file of several frames; None where neither."""
+    for groups, place in ((header.get("PerFrameFunctionalGroupsSequence"), frame),
+                          (header.get("SharedFunctionalGroupsSequence"), 0)):  # fmt: skip
+        if groups and groups[place].get(group):
+            return groups[place].get(group)[0].get(name)
+    return header.get(name)
+
+
+def stacked(
+    planes: Sequence[Plane], slices: Sequence[NDArray[Any]], fill: float
+) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """Slices (H, W) as one volume (W, H, n), and the affine (4, 4) from its voxels to the right, front and upward.
+
+    Slices that are missing between others are `fill`.
+
+    Raises:
+        DataError: They do not lie on one grid.
+    """
+    normal = np.cross(planes[0].across, planes[0].down)
+    normal /= np.linalg.norm(normal)
+    heights = np.array([(plane.first - planes[0].first) @ normal for plane in planes])
+    order = np.argsort(heights)
+    steps = np.diff(heights[order])
+    step = float(steps.min()) if len(steps) else 1.0
+    places = np.rint((heights - heights.min()) / max(step, EVEN)).astype(int)
+    lowest = planes[int(order[0])]
+    last = places.max()
+    total = planes[int(order[-1])].first - lowest.first
+    up = total / last if last else normal
+    for plane, place in zip(planes, places, strict=True):
+        off = np.abs(lowest.first + place * up - plane.first).max()
+        turned = np.abs(np.array([plane.across - lowest.across, plane.down - lowest.down])).max()
+        if step < EVEN or off > EVEN or turned > EVEN:
+            raise DataError("the slices of the source do not lie on one even grid: NIfTI has no place for them.")
+    volume = np.full((slices[0].shape[1], slices[0].shape[0], int(last) + 1), fill, slices[0].dtype)
+    for place, values in zip(places, slices, strict=True):
+        volume[:, :, place] = values.T
+    affine = np.eye(4)
+    affine[:3] = np.stack([lowest.across, lowest.down, up, lowest.first], axis=1)
+    affine[:2] *= -1  # from left and back to right and front
+    return volume, affine
+
+
+def marked(result: Any, picture: Any, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """1 where a map (H, W) is above the threshold of the verdict, as regions are; nothing of an OK image."""
+    if result.verdict not in ("NG", "REVIEW"):
+        return np.zeros(values.shape, np.uint8)
+    found = values > result.map_thresholds[1 if result.verdict == "NG" else 0]
+    return np.asarray(found if picture.valid is None else found & picture.valid, np.uint8)

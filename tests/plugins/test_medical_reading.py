@@ -1,0 +1,437 @@
+"""DICOM and NIfTI as they come: whatever is read has the values of pydicom and nibabel, all else says why not."""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import shutil
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from anomalib_lite_medical import dicom, nifti, sniff
+from anomalib_lite_medical.config import DicomOptions, NiftiOptions
+from numpy.typing import NDArray
+from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+from render_scans import Scan, render, write_dicom, write_nifti
+
+from anomalib_lite.data import find
+from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.images.readers import Reader, decode
+from anomalib_lite.errors import ImageError, MissingExtra, NotAnImage
+
+SERIES = Path(__file__).resolve().parents[3] / "shared/data/dicom_t1"
+DATA = Path(pydicom.__file__).parent / "data"
+DICOM = sorted(
+    path for path in DATA.rglob("*") if path.is_file() and (path.suffix == ".dcm" or sniff(path.read_bytes()[:132]))
+)
+
+
+def slices(kind: str, patient: int = 1, count: int = 4) -> Scan:
+    """Some slices of a phantom."""
+    whole = render(kind, patient, lesions=1)
+    return Scan(kind, patient, whole.values[8 : 8 + count, 20:60, 10:80], whole.lesions[8 : 8 + count, 20:60, 10:80])
+
+
+def reader(kind: str = ".dcm", **options: Any) -> Reader:
+    if kind == ".dcm":
+        return Reader(read=dicom.read, gather=dicom.gather, options=DicomOptions(**options).model_dump(mode="json"))
+    return Reader(read=nifti.read, options=NiftiOptions(**options).model_dump(mode="json"))
+
+
+def read(path: Path, suffix: str = ".dcm", **options: Any) -> list[tuple[str | None, Picture]]:
+    return list(decode(reader(suffix, **options), suffix, [path.read_bytes()], path.name))
+
+
+def opener(**options: Any) -> Opener:
+    return Opener({".dcm": reader(), ".nii.gz": reader(".nii.gz", **options), ".nii": reader(".nii", **options)})
+
+
+# ---- DICOM
+
+
+def expected(path: Path) -> tuple[NDArray[Any], Any]:
+    """What pydicom decodes, in units of the modality, and the header."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        header = pydicom.dcmread(path)
+        stored = header.pixel_array
+        if header.PhotometricInterpretation == "PALETTE COLOR":
+            return apply_color_lut(stored, header), header
+        return (stored if header.SamplesPerPixel > 1 else apply_modality_lut(stored, header)), header
+
+
+def tried(path: Path) -> tuple[list[tuple[str | None, Picture]], str]:
+    """What is read, or why nothing is."""
+    try:
+        return read(path, colour=True), ""
+    except ImageError as error:
+        return [], str(error)
+
+
+@pytest.mark.parametrize("path", DICOM, ids=lambda path: path.relative_to(DATA).as_posix())
+def test_every_file_of_pydicom_is_read_as_it_does_or_refused_for_a_reason_of_its_own(path: Path) -> None:
+    found, reason = tried(path)
+    if reason:
+        assert "reader of" not in reason, "a reason of the reader's own"
+        assert len(reason) > len(path.name) + 15
+        return
+    values, header = expected(path)
+    pixels = np.stack([one.pixels for _, one in found]).reshape(values.shape)
+    if header.PhotometricInterpretation == "MONOCHROME1":  # mirrored: the highest is white
+        total = pixels.astype(np.float64) + values
+        np.testing.assert_allclose(total, total.flat[0], atol=0.01)
+    else:
+        np.testing.assert_array_equal(pixels, values.astype(pixels.dtype))
+
+
+def test_most_of_them_are_read() -> None:
+    assert len(DICOM) > 150
+    names = {
+        "CT_small.dcm",
+        "MR_small_bigendian.dcm",
+        "MR_small_RLE.dcm",
+        "MR_small_jpeg_ls_lossless.dcm",
+        "693_J2KI.dcm",
+    }
+    for path in (one for one in DICOM if one.name in names):
+        assert read(path), path
+
+
+def test_a_series_is_one_volume_in_the_order_of_positions(tmp_path: Path) -> None:
+    scan = slices("ct")
+    write_dicom(tmp_path / "ct", scan)
+    for number, name in enumerate(("d", "b", "a.dcm", "c"), 1):  # names say nothing; three have no suffix
+        shutil.move(tmp_path / f"ct/{number:02}.dcm", tmp_path / "ct" / name)
+    with_sniff = Opener({".dcm": Reader(**vars(reader()) | {"sniff": sniff})})
+    dataset = find(tmp_path / "ct", opener=with_sniff)
+    assert [one.name.rpartition("#")[2] for one in dataset.samples] == ["1", "2", "3", "4"]
+    assert {one.group for one in dataset.samples} == {"PH-001"}
+    for sample, values in zip(dataset.samples, scan.values, strict=True):
+        found = dataset.opener.read(sample.path)
+        np.testing.assert_allclose(
+            found.pixels[..., 0], np.maximum(values, -1024), atol=0.51
+        )  # whole numbers above -1024
+        assert (found.spacing, found.meta["modality"], found.meta["units"]) == ((4.0, 4.0), "CT", "HU")
+
+
+def test_a_real_series_of_96_slices() -> None:
+    if not SERIES.is_dir():
+        pytest.skip("needs ../shared/data/dicom_t1, which is not part of the project")
+    dataset = find(SERIES, opener=opener())
+    assert len(dataset.samples) == 96
+    files = sorted(SERIES.glob("*.dcm"))
+    for place in (0, 40, 95):
+        found = dataset.opener.read(dataset.samples[place].path)
+        np.testing.assert_array_equal(found.pixels[..., 0], pydicom.dcmread(files[place]).pixel_array)
+
+
+def test_a_series_is_read_once_however_many_slices_are_asked_for(tmp_path: Path) -> None:
+    write_dicom(tmp_path / "ct", slices("ct"))
+    calls: list[int] = []
+
+    def counting(files: Any, options: Any) -> Any:
+        calls.append(len(files))
+        return dicom.read(files, options)
+
+    dataset = find(tmp_path / "ct", opener=Opener({".dcm": Reader(**vars(reader()) | {"read": counting})}))
+    calls.clear()
+    for sample in dataset.samples:
+        dataset.opener.read(sample.path)
+    assert calls == [4]
+
+
+def several_frames(path: Path) -> Path:
+    """Two frames, each with a scale of its own."""
+    scan = slices("ct", count=1)
+    made = pydicom.dcmread(write_dicom(path, scan) / "01.dcm")
+    made.NumberOfFrames, made.PixelData = 2, made.PixelData * 2
+    frames = []
+    for slope in (1, 2):
+        rule, frame = pydicom.Dataset(), pydicom.Dataset()
+        rule.RescaleSlope, rule.RescaleIntercept, rule.RescaleType = slope, -1024, "HU"
+        frame.PixelValueTransformationSequence = [rule]
+        frames.append(frame)
+    made.PerFrameFunctionalGroupsSequence = frames
+    made.save_as(path / "frames.dcm")
+    return path / "frames.dcm"
+
+
+def test_frames_have_scales_of_their_own(tmp_path: Path) -> None:
+    (_, one), (_, two) = read(several_frames(tmp_path))
+    np.testing.assert_array_equal((two.pixels + 1024), 2 * (one.pixels + 1024))
+    assert [one.meta["frame"], two.meta["frame"]] == [1, 2]
+
+
+def test_the_window_is_fixed_and_clips() -> None:
+    path = next(one for one in DICOM if one.name == "CT_small.dcm")
+    units = read(path)[0][1].pixels
+    pixels = read(path, window=(-160, 240))[0][1].pixels
+    assert pixels.dtype == np.uint16
+    np.testing.assert_array_equal(pixels, np.rint(np.clip((units + 160.0) / 400, 0, 1) * 65535))
+
+
+def test_what_is_no_body_takes_no_part(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", render("ct", 1))
+    inside = read(folder / "10.dcm", body=-300)[0][1].valid
+    assert inside is not None
+    assert inside[48, 48], "in the middle of the chest"
+    assert inside[48, 30], "the lungs lie in it"
+    assert not inside[:5].any()
+    with pytest.raises(NotAnImage, match="shows nothing above 3000"):
+        read(folder / "10.dcm", body=3000)
+
+
+Edit = Callable[[list[Any]], None]
+
+
+def tags(**values: Any) -> Edit:
+    """Set them in the second slice."""
+    return lambda series: every(**values)(series[1:2])
+
+
+def every(**values: Any) -> Edit:
+    """Set them in every slice."""
+
+    def edit(series: list[Any]) -> None:
+        for one in series:
+            for name, value in values.items():
+                setattr(one, name, value)
+
+    return edit
+
+
+def tilted(series: list[Any]) -> None:
+    for number, one in enumerate(series):
+        x, y, z = one.ImagePositionPatient
+        one.ImagePositionPatient = [x, y + 1.5 * number, z]
+
+
+BAD_SERIES: list[tuple[str, Edit, str, str]] = [
+    ("two patients", tags(PatientID="other", PatientName="Doe^Jane"), "several_patients", "several patients"),
+    ("missing slices", lambda series: series.pop(2) and None, "missing_slices", r"numbers 2 and 4 16 mm \(1 missing\)"),
+    ("uneven", lambda series: tags(ImagePositionPatient=[-140.0, -80.0, -5.5])(series), "missing_slices", "unevenly"),
+    ("the same position", lambda series: tags(ImagePositionPatient=series[0].ImagePositionPatient)(series),
+     "same_position", "2 slices of 4 lie where another lies"),
+    ("gantry tilt", tilted, "gantry_tilt", "10.6 degrees"),
+    ("a localizer", tags(ImageOrientationPatient=[1, 0, 0, 0, 0, -1]), "several_orientations", "2 orientations"),
+    ("sizes", tags(Rows=20, PixelData=b"\0" * 2 * 20 * 70), "mixed_series", "2 sizes"),
+    ("modalities", tags(Modality="PT"), "mixed_series", "2 modalities"),
+    ("a slice without position", lambda series: delattr(series[1], "ImagePositionPatient"), "no_position", "1 of 4"),
+    ("directions that are none", every(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "orientation", "at right angles"),
+    ("spacing 0", every(PixelSpacing=[0, 0]), "spacing", "0 x 0 mm"),
+    ("a truncated slice", tags(PixelData=b"\0" * 100), "truncated", "slice 2"),
+    ("burnt-in text", every(BurnedInAnnotation="YES"), "burned_in", "readers.dicom.burned_in=true"),
+    ("a palette", every(PhotometricInterpretation="PALETTE COLOR"), "colour", "readers.dicom.colour=true"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("edit", "code", "said"), [one[1:] for one in BAD_SERIES], ids=[one[0] for one in BAD_SERIES])
+def test_a_series_that_is_no_volume_says_why(tmp_path: Path, edit: Edit, code: str, said: str) -> None:
+    files = sorted(write_dicom(tmp_path / "ct", slices("ct")).iterdir())
+    series = [pydicom.dcmread(file) for file in files]
+    edit(series)
+    shutil.rmtree(tmp_path / "ct")
+    (tmp_path / "ct").mkdir()
+    for number, one in enumerate(series):
+        one.save_as(tmp_path / f"ct/{number}.dcm")
+    dataset = find(tmp_path / "ct", opener=opener())
+    assert len(dataset.samples) == 1
+    with pytest.raises(ImageError, match=said) as caught:
+        dataset.opener.read(dataset.samples[0].path)
+    assert caught.value.code == code
+    assert "Doe" not in str(caught.value)
+
+
+def test_two_series_of_one_folder_are_two_volumes(tmp_path: Path) -> None:
+    for kind in ("ct", "pet"):
+        for file in write_dicom(tmp_path / kind, slices(kind)).iterdir():
+            file.rename(tmp_path / f"{kind}{file.name}")
+        (tmp_path / kind).rmdir()
+    dataset = find(tmp_path, opener=opener())
+    assert len({one.path.name.rpartition("#")[0] for one in dataset.samples}) == 2
+    assert {dataset.opener.read(one.path).meta["units"] for one in dataset.samples} == {"HU", "GML"}
+
+
+@pytest.mark.parametrize("modality", ["SR", "RTSTRUCT", "SEG"])
+def test_what_is_no_picture_is_passed_over(tmp_path: Path, modality: str) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct", count=1))
+    document = pydicom.dcmread(folder / "01.dcm")
+    document.Modality, document.SeriesInstanceUID = modality, "1.2.3"
+    if modality != "SEG":
+        for name in ("PixelData", "Rows", "Columns"):
+            delattr(document, name)
+    document.save_as(folder / "document.dcm")
+    dataset = find(folder, opener=opener())
+    assert [one.name for one in dataset.samples] == ["01.dcm"]
+    assert "document.dcm" in dataset.notes[0]
+
+
+# ---- NIfTI
+
+
+def volume(path: Path, values: NDArray[Any], affine: Any = None, **header: Any) -> Path:
+    image = nibabel.Nifti1Image(values, np.diag([-2.0, -2, 5, 1]) if affine is None else affine)
+    for name, value in header.items():
+        image.header[name] = value
+    nibabel.save(image, path)
+    return path
+
+
+def test_a_volume_has_the_pixels_of_the_series_that_it_is_of(tmp_path: Path) -> None:
+    scan = slices("mr")
+    write_dicom(tmp_path / "series", scan)
+    write_nifti(tmp_path / "scan.nii.gz", scan)
+    series = find(tmp_path / "series", opener=opener())
+    found = dict(read(tmp_path / "scan.nii.gz", ".nii.gz"))
+    assert list(found) == ["0", "1", "2", "3"]
+    for sample, one in zip(series.samples, found.values(), strict=True):
+        np.testing.assert_allclose(series.opener.read(sample.path).pixels, one.pixels, atol=0.006)
+        assert one.spacing == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("axes", ["RAS", "LPS", "ASR", "SLP"])
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_slices_do_not_depend_on_how_a_volume_is_stored(tmp_path: Path, axes: str, plane: str) -> None:
+    values = np.random.default_rng(0).normal(size=(6, 7, 8)).astype(np.float32)
+    straight = nibabel.Nifti1Image(values, np.diag([1.0, 2, 3, 1]))
+    wanted = nibabel.orientations.axcodes2ornt(axes)
+    turned = straight.as_reoriented(nibabel.orientations.ornt_transform([[0, 1], [1, 1], [2, 1]], wanted))
+    nibabel.save(turned, tmp_path / "turned.nii")
+    found = read(tmp_path / "turned.nii", ".nii", plane=plane)
+    axis = ("sagittal", "coronal", "axial").index(plane)
+    assert len(found) == values.shape[axis]
+    first = found[2][1]
+    np.testing.assert_array_equal(first.pixels[..., 0], np.take(values, 2, axis).T[::-1, ::-1])
+    assert first.spacing == {"axial": (2, 1), "coronal": (3, 1), "sagittal": (3, 2)}[plane]
+
+
+def test_big_endian_and_scaled_volumes_have_the_values_of_nibabel(tmp_path: Path) -> None:
+    values = np.arange(60, dtype=">i2").reshape(3, 4, 5)
+    image = nibabel.Nifti1Image(values, np.eye(4), nibabel.Nifti1Header(endianness=">"))
+    image.header.set_slope_inter(0.5, 3)
+    content = bytearray(image.to_bytes())
+    (tmp_path / "big.nii").write_bytes(content)
+    loaded: Any = nibabel.load(tmp_path / "big.nii")
+    expected = loaded.get_fdata()
+    found = read(tmp_path / "big.nii", ".nii")
+    np.testing.assert_array_equal(found[1][1].pixels[..., 0], expected[:, :, 1].T[::-1, ::-1])
+
+
+def test_an_oblique_volume_is_read_along_its_own_grid(tmp_path: Path) -> None:
+    turn, up = np.radians(20), np.eye(4)
+    up[:3, :3] = [[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]
+    values = np.random.default_rng(1).normal(size=(4, 5, 6)).astype(np.float32)
+    found = read(volume(tmp_path / "oblique.nii.gz", values, up @ np.diag([1, 2, 3, 1])), ".nii.gz")
+    np.testing.assert_array_equal(found[3][1].pixels[..., 0], values[:, :, 3].T[::-1, ::-1])
+    assert found[3][1].spacing == pytest.approx((2, 1))
+
+
+def _skewed() -> NDArray[Any]:
+    affine = np.eye(4)
+    affine[1, 2] = 0.3
+    return affine
+
+
+def patched(path: Path, place: int, content: bytes) -> None:
+    """Other bytes in the header: 42 its sizes, 300 the second row of its affine."""
+    whole = path.read_bytes()
+    path.write_bytes(whole[:place] + content + whole[place + len(content) :])
+
+
+PLAIN = np.ones((4, 5, 6), np.float32)
+BAD_VOLUMES: list[tuple[str, Callable[[Path], Any], str, str]] = [
+    ("4-D", lambda path: volume(path, np.ones((4, 5, 6, 7), np.int16)), "not_a_volume", "4 x 5 x 6 x 7"),
+    ("2-D", lambda path: volume(path, np.ones((4, 5), np.int16)), "not_a_volume", "2 dimensions"),
+    ("sheared", lambda path: volume(path, PLAIN, _skewed()), "sheared", "right angles"),
+    ("spacing 0", lambda path: patched(volume(path, PLAIN, np.eye(4)), 300, bytes(4)), "spacing", "1 x 0 x 1 mm"),
+    ("complex", lambda path: volume(path, PLAIN.astype(np.complex64)), "wrong_dtype", "complex64"),
+    ("colours", lambda path: volume(path, np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])), "wrong_dtype",
+     "holds colours"),
+    ("truncated", lambda path: path.write_bytes(volume(path, PLAIN).read_bytes()[:-100]), "truncated",
+     "ends 100 bytes"),
+    ("NaN", lambda path: volume(path, PLAIN * np.nan), "not_finite", "slice 0 .* option 'body'"),
+    ("no header", lambda path: path.write_bytes(b"nothing of the kind"), "unreadable", "no NIfTI file"),
+    ("a pair", lambda path: path.write_bytes(volume(path, PLAIN).read_bytes().replace(b"n+1", b"ni1")), "unreadable",
+     ".hdr and .img"),
+    ("huge", lambda path: patched(volume(path, PLAIN), 42, b"\x30\x75" * 3), "too_large", "30000 x 30000"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("make", "code", "said"), [one[1:] for one in BAD_VOLUMES], ids=[one[0] for one in BAD_VOLUMES]
+)
+def test_a_volume_that_cannot_be_looked_at_says_why(
+    tmp_path: Path, make: Callable[[Path], Any], code: str, said: str
+) -> None:
+    path = tmp_path / "bad.nii"
+    make(path)
+    with pytest.raises(ImageError, match=said) as caught:
+        read(path, ".nii")
+    assert caught.value.code == code
+
+
+def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
+    content = volume(tmp_path / "whole.nii.gz", np.random.default_rng(0).normal(size=(9, 9, 9))).read_bytes()
+    (tmp_path / "cut.nii.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match="copy it again") as caught:
+        read(tmp_path / "cut.nii.gz", ".nii.gz")
+    assert caught.value.code == "truncated"
+    (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(bytes(1 << 20)))
+    with pytest.raises(ImageError, match="no NIfTI file"):
+        read(tmp_path / "bomb.nii.gz", ".nii.gz")
+
+
+def test_background_of_a_volume_takes_no_part(tmp_path: Path) -> None:
+    values = np.full((8, 8, 3), np.nan, np.float32)
+    values[2:6, 2:6, 1] = 5
+    values[7, 7, 1] = 5  # a speck
+    ((key, found),) = read(volume(tmp_path / "brain.nii", values), ".nii", body=0)
+    assert key == "1"
+    assert found.valid is not None
+    assert found.valid.sum() == 16
+
+
+# ---- both
+
+
+@pytest.mark.parametrize("name", ["dicom", "nifti"])
+def test_the_readers_keep_the_rules(tmp_path: Path, name: str) -> None:
+    from anomalib_lite.testing import check_reader
+
+    if name == "dicom":
+        examples = sorted(write_dicom(tmp_path / "ct", slices("ct", count=2)).iterdir())
+        check_reader(name, [*examples, several_frames(tmp_path / "more")])
+    else:
+        check_reader(name, [write_nifti(tmp_path / "scan.nii.gz", slices("mr", count=2))])
+
+
+@pytest.fixture
+def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [one for one in sys.modules if one.startswith("anomalib_lite_medical.")]:
+        monkeypatch.delitem(sys.modules, name)
+    for name in ("pydicom", "nibabel"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+@pytest.mark.usefixtures("without_packages")
+@pytest.mark.parametrize("module", ["dicom", "nifti"])
+def test_without_the_extra_a_file_says_what_to_install(module: str) -> None:
+    with pytest.raises(MissingExtra, match=r"anomalib-lite\[medical\]"):
+        importlib.import_module(f"anomalib_lite_medical.{module}")
+
+
+def test_options_that_mean_nothing_are_refused() -> None:
+    with pytest.raises(ValueError, match="exchange them"):
+        DicomOptions(window=(240, -160))
+    assert vars(SimpleNamespace(**NiftiOptions().model_dump(mode="json"))) == {
+        "window": None, "body": None, "plane": "axial"
+    }  # fmt: skip

@@ -1,0 +1,216 @@
+"""What is written over a scan lies where the scan lies; a model and its export say nothing of a patient."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import highdicom
+import nibabel
+import numpy as np
+import pydicom
+import pytest
+from anomalib_lite_medical import dicom_writer, nifti_writer
+from conftest import Once, call
+from render_scans import Scan, render, write_dicom, write_nifti
+from test_medical_reading import opener, read, slices
+
+from anomalib_lite import registry
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.results import Result
+from anomalib_lite.errors import DataError
+from anomalib_lite.testing import check_writer
+
+MM = 1e-3
+
+
+def measured(pictures: list[Picture], verdict: Verdict = Verdict.NG) -> list[tuple[Result, Picture, Any]]:
+    """Slices whose maps are their numbers, a little more to the right, and above the threshold in one corner."""
+    found = []
+    for number, picture in enumerate(pictures):
+        height, width = picture.pixels.shape[:2]
+        values = np.full((height, width), number, np.float32) + np.linspace(0, 0.5, width, dtype=np.float32)
+        values[2:5, 3:9] += 100
+        result = Result(
+            image=f"scan#{number}", time="2025-01-01T00:00:00.000+00:00", verdict=verdict, reject_threshold=50,
+            review_threshold=40, model_id="0" * 12, ms=1.0, score=1.0, map_thresholds=(40.0, 50.0),
+        )  # fmt: skip
+        found.append((result, picture, values))
+    return found
+
+
+def series(folder: Path) -> list[Picture]:
+    shown = opener()
+    return [shown.read(f"{folder}/{name.name}") for name in shown.images(sorted(folder.iterdir()))[0]]
+
+
+def turned(path: Path) -> tuple[Any, Any]:
+    """An oblique volume stored in an order of its own."""
+    scan = slices("mr")
+    turn = np.radians(15)
+    affine = np.array([[0, 2, 0, -30], [0, 0, 5, 7], [-2, 0, 0, 12], [0, 0, 0, 1.0]])
+    affine[:3] = np.array([[1, 0, 0], [0, np.cos(turn), -np.sin(turn)], [0, np.sin(turn), np.cos(turn)]]) @ affine[:3]
+    nibabel.save(nibabel.Nifti1Image(scan.values, affine), path)
+    return scan.values, affine
+
+
+@pytest.mark.parametrize("plane", ["axial", "coronal", "sagittal"])
+def test_a_map_lies_over_the_volume_that_it_is_of(tmp_path: Path, plane: str) -> None:
+    """The values themselves as the map: they come back to where they were."""
+    values, affine = turned(tmp_path / "scan.nii.gz")
+    pictures = [one for _, one in read(tmp_path / "scan.nii.gz", ".nii.gz", plane=plane)]
+    found = [(result, picture, picture.pixels[..., 0]) for result, picture, _ in measured(pictures)]
+    nifti_writer.write_map(tmp_path / "map.nii.gz", found)
+    made: Any = nibabel.load(tmp_path / "map.nii.gz")
+    np.testing.assert_array_equal(made.get_fdata(dtype=np.float32), values)
+    np.testing.assert_allclose(made.affine, affine, atol=MM)
+    assert made.header.get_xyzt_units()[0] == "mm"
+
+
+def test_what_was_not_measured_is_not_a_number_and_not_marked(tmp_path: Path) -> None:
+    turned(tmp_path / "scan.nii.gz")
+    found = measured([one for _, one in read(tmp_path / "scan.nii.gz", ".nii.gz")])
+    nifti_writer.write_map(tmp_path / "map.nii.gz", found[1:])
+    nifti_writer.write_mask(tmp_path / "mask.nii.gz", found[1:])
+    made: Any = nibabel.load(tmp_path / "map.nii.gz")
+    values = made.get_fdata()
+    mask: Any = nibabel.load(tmp_path / "mask.nii.gz")
+    assert np.isnan(values).sum() == found[0][2].size
+    assert mask.get_data_dtype() == np.uint8
+    assert mask.get_fdata().sum() == 18 * (len(found) - 1)
+
+
+def test_a_map_of_a_series_lies_where_its_slices_lie(tmp_path: Path) -> None:
+    pictures = series(write_dicom(tmp_path / "ct", slices("ct")))
+    found = measured(pictures)
+    nifti_writer.write_map(tmp_path / "map.nii.gz", [found[0], *found[2:]])
+    made: Any = nibabel.load(tmp_path / "map.nii.gz")
+    values = made.get_fdata(dtype=np.float32)
+    assert values.shape == (70, 40, 4)
+    assert np.isnan(values[..., 1]).all()
+    np.testing.assert_array_equal(values[..., 3], found[3][2].T)
+    header = pydicom.dcmread(tmp_path / "ct/04.dcm")
+    x, y, z = header.ImagePositionPatient
+    np.testing.assert_allclose(made.affine @ [0, 0, 3, 1], [-x, -y, z, 1], atol=MM)
+    np.testing.assert_allclose(made.affine @ [1, 0, 3, 1], [-x - 4, -y, z, 1], atol=MM)
+
+
+def test_a_segmentation_refers_to_its_slices_and_lies_over_them(tmp_path: Path) -> None:
+    pictures = series(write_dicom(tmp_path / "ct", slices("ct")))
+    found = measured(pictures)
+    found[2] = measured([pictures[2]], Verdict.OK)[0]
+    dicom_writer.write_segmentation(tmp_path / "seg.dcm", found)
+    made = highdicom.seg.segread(tmp_path / "seg.dcm")
+    sources = [pydicom.dcmread(tmp_path / f"ct/{number:02}.dcm") for number in (1, 2, 3, 4)]
+    masks = made.get_pixels_by_source_instance(
+        [one.SOPInstanceUID for one in sources], assert_missing_frames_are_empty=True
+    )
+    assert masks.shape == (4, 40, 70, 1)
+    assert masks.sum(axis=(1, 2, 3)).tolist() == [18, 18, 0, 18]
+    assert masks[0, 2:5, 3:9].all()
+    assert (made.PatientID, made.StudyInstanceUID) == (sources[0].PatientID, sources[0].StudyInstanceUID)
+    shared = made.SharedFunctionalGroupsSequence[0]
+    np.testing.assert_allclose(shared.PixelMeasuresSequence[0].PixelSpacing, [4, 4], atol=MM)
+    np.testing.assert_allclose(shared.PlaneOrientationSequence[0].ImageOrientationPatient, [1, 0, 0, 0, 1, 0], atol=MM)
+    places = sorted(
+        one.PlanePositionSequence[0].ImagePositionPatient[2] for one in made.PerFrameFunctionalGroupsSequence
+    )
+    np.testing.assert_allclose(places, [sources[one].ImagePositionPatient[2] for one in (0, 1, 3)], atol=MM)
+
+
+def test_a_series_without_a_mark_has_a_segmentation_too(tmp_path: Path) -> None:
+    pictures = series(write_dicom(tmp_path / "ct", slices("ct")))
+    dicom_writer.write_segmentation(tmp_path / "seg.dcm", measured(pictures, Verdict.OK))
+    assert not pydicom.dcmread(tmp_path / "seg.dcm").pixel_array.any()
+
+
+def test_a_parametric_map_holds_the_raw_map(tmp_path: Path) -> None:
+    pictures = series(write_dicom(tmp_path / "ct", slices("ct")))
+    found = measured(pictures)
+    dicom_writer.write_map(tmp_path / "map.dcm", found)
+    made = pydicom.dcmread(tmp_path / "map.dcm")
+    frames = zip(made.PerFrameFunctionalGroupsSequence, made.pixel_array, strict=True)  # in an order of their own
+    by_height = {float(group.PlanePositionSequence[0].ImagePositionPatient[2]): pixels for group, pixels in frames}
+    for number, (*_, values) in enumerate(found, 1):
+        height = float(pydicom.dcmread(tmp_path / f"ct/{number:02}.dcm").ImagePositionPatient[2])
+        np.testing.assert_array_equal(by_height[height], values)
+
+
+def test_dicom_is_not_written_over_what_is_none(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "scan.nii.gz", slices("mr"))
+    found = measured([one for _, one in read(tmp_path / "scan.nii.gz", ".nii.gz")])
+    for write in (dicom_writer.write_segmentation, dicom_writer.write_map):
+        with pytest.raises(DataError, match="write nifti_mask"):
+            write(tmp_path / "out.dcm", found)
+
+
+@pytest.mark.parametrize("name", ["nifti_map", "nifti_mask", "dicom_seg", "dicom_map"])
+def test_the_writers_keep_the_rules(name: str) -> None:
+    check_writer(name)
+
+
+# ---- from series to results
+
+
+def few(kind: str, patient: int, lesions: int = 0) -> Scan:
+    whole = render(kind, patient, lesions=lesions)
+    return Scan(kind, patient, whole.values[8:10], whole.lesions[8:10])
+
+
+@pytest.fixture(scope="module")
+def root(once: Once) -> Path:
+    """Twelve healthy chests of two slices, an ill one, one of PET; and a model."""
+
+    def make(folder: Path) -> None:
+        for patient in range(1, 13):
+            write_dicom(folder / f"good/MUSTERMANN_{patient}", few("ct", patient))
+        ill = few("ct", 41)
+        ill.values[1, 40:50, 30:40] = 300
+        write_dicom(folder / "ill/MUSTERMANN_41", ill)
+        write_dicom(folder / "pet", few("pet", 41))
+        assert call(
+            "train", "gauss", folder / "good", "--all-good", "--out", folder / "model", "--max-false-reject", "60%",
+            "--per", "part", "--set", "image.height=48", "--set", "image.width=48", "--set", "gate.features=off",
+            "--set", "readers.dicom.window=[-1000, 400]", "--set", "readers.dicom.body=-300",
+        ) == 0  # fmt: skip
+
+    return once("chests", make)
+
+
+@pytest.mark.parametrize("writer", ["nifti_map", "dicom_seg"])
+def test_one_file_is_written_for_a_series(root: Path, tmp_path: Path, writer: str) -> None:
+    assert call("predict", root / "model", root / "ill", "--out", tmp_path / "out", "--write", writer) == 0
+    rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert [row["verdict"] for row in rows] == ["OK", "NG"]
+    (name,) = {row["written"] for row in rows}
+    assert (tmp_path / "out" / name).is_file()
+    assert [path.name for path in (tmp_path / "out" / writer).rglob("*") if path.is_file()] == [Path(name).name]
+    assert call("predict", root / "model", root / "ill", "--out", tmp_path / "out", "--overwrite") == 0
+    assert not (tmp_path / "out" / writer).exists()
+
+
+def test_another_modality_is_an_error(root: Path) -> None:
+    loaded = Model(root / "model", readers=registry.load().readers)
+    (name,) = {
+        one.parent / one.name.partition("#")[0] for one in loaded.opener.images(sorted((root / "pet").iterdir()))[0]
+    }
+    result = loaded.inspect(f"{name}#1")
+    assert (result.verdict, result.error_code) == (Verdict.ERROR, "wrong_meta")
+    assert "modality 'CT', this one says 'PT'" in str(result.error)
+
+
+def test_nothing_of_a_patient_is_in_what_is_exported(root: Path, tmp_path: Path) -> None:
+    """Every name, number and date of every header, and the names of folders, byte by byte."""
+    assert call("export", root / "model", "--out", tmp_path / "device") == 0
+    content = b"".join(path.read_bytes() for path in sorted((tmp_path / "device").rglob("*")) if path.is_file())
+    telling = {"MUSTERMANN"}
+    for path in (root / "good").rglob("*.dcm"):
+        for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
+            if element.VR in ("PN", "LO", "SH", "DA", "TM", "UI", "DT", "AS") and element.keyword != "SOPClassUID":
+                telling.add(str(element.value).strip())
+    telling = {one for one in telling if len(one) > 3}
+    assert {"PH-003", "Phantom^Number3", "19500101"} <= telling
+    assert not [one for one in telling if one.encode() in content]
