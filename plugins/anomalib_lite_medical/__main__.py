@@ -1,0 +1,143 @@
+"""`python -m anomalib_lite_medical`: the window of a training set; how well maps of volumes find lesions."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import nibabel
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.errors import AnomalibLiteError, DataError
+from anomalib_lite_medical import lesions
+from anomalib_lite_medical.config import DicomOptions, NiftiOptions
+from anomalib_lite_medical.dicom import gather
+from anomalib_lite_medical.dicom import read as read_dicom
+from anomalib_lite_medical.nifti import read as read_nifti
+
+DRAWN = 4096  # values of a slice
+SUFFIXES = (".nii", ".nii.gz")
+SAME = 1e-3  # millimetres
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Run one of the two commands."""
+    parser = argparse.ArgumentParser(prog="python -m anomalib_lite_medical", description=__doc__)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("window", help="percentiles of all values of the training images, as a fixed window")
+    one.add_argument("folder", type=Path)
+    one.add_argument("--low", type=float, default=1.0, help="percent of the values that are black")
+    one.add_argument("--high", type=float, default=99.0, help="percent of the values that are not white")
+    one.add_argument("--body", type=float, help="count what is body alone: the option of the readers")
+    one.set_defaults(run=_window)
+    other = commands.add_parser("lesions", help="measure maps (predict --write nifti_map) against masks of lesions")
+    other.add_argument("maps", type=Path)
+    other.add_argument("truth", type=Path, help="a folder of NIfTI masks, called as the maps or one of their folders")
+    other.add_argument("--threshold", type=float, help="of the map, for Dice and distances; default: the best, told so")
+    other.add_argument("--json", type=Path, help="write all numbers to this file")
+    other.set_defaults(run=_lesions)
+    asked = parser.parse_args(words)
+    try:
+        asked.run(asked)
+    except AnomalibLiteError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(error.exit_code) from error
+
+
+def _window(asked: argparse.Namespace) -> None:
+    """Print the options that fix the window."""
+    drawn: dict[str, list[NDArray[Any]]] = {}
+    for kind, values in _slices(asked.folder, asked.body):
+        step = max(1, len(values) // DRAWN)
+        drawn.setdefault(kind, []).append(values[::step])
+    if not drawn:
+        raise DataError(f"{asked.folder}: no slice of a DICOM or NIfTI file can be read; give the training images.")
+    for kind, some in drawn.items():
+        low, high = np.percentile(np.concatenate(some), [asked.low, asked.high])
+        sys.stdout.write(f"--set readers.{kind}.window=[{low:.6g},{high:.6g}]  # of {len(some):,} slices\n")
+
+
+def _slices(folder: Path, body: float | None) -> Iterator[tuple[str, NDArray[Any]]]:
+    """The values of each slice below a folder, with the reader's name."""
+    for path in sorted(one for one in folder.rglob("*") if one.name.endswith(SUFFIXES)):
+        options = SimpleNamespace(**NiftiOptions(body=body).model_dump())
+        with path.open("rb") as file:
+            yield from (("nifti", _counted(found)) for _, found in read_nifti(file, options))
+    options = SimpleNamespace(**DicomOptions(body=body).model_dump())
+    for _, paths in gather(sorted(one for one in folder.rglob("*.dcm"))):
+        files = [path.open("rb") for path in paths]
+        try:
+            found = read_dicom(files, options)
+            some = [found] if hasattr(found, "pixels") else (one for _, one in found)
+            yield from (("dicom", _counted(one)) for one in some)
+        finally:
+            for file in files:
+                file.close()
+
+
+def _counted(found: Any) -> NDArray[Any]:
+    values = found.pixels[..., 0]
+    return np.asarray(values.ravel() if found.valid is None else values[found.valid])
+
+
+def _lesions(asked: argparse.Namespace) -> None:
+    """Print all measures."""
+    maps = sorted(one for one in asked.maps.rglob("*") if one.name.endswith(SUFFIXES))
+    if not maps:
+        raise DataError(f"{asked.maps}: holds no map; give the folder nifti_map that predict --write nifti_map wrote.")
+    said = lesions.measured([_case(path, asked.maps, asked.truth) for path in maps], asked.threshold)
+    if asked.json:
+        asked.json.write_text(json.dumps(said, indent=2), encoding="utf-8")
+    sys.stdout.write(_told(said, chosen=asked.threshold is None))
+
+
+def _case(path: Path, maps: Path, folder: Path) -> lesions.Case:
+    """A map and its truth, both in the orientation that is closest to straight.
+
+    Raises:
+        DataError: There is no truth for it, or on another grid.
+    """
+    names = [_stem(part) for part in path.relative_to(maps).parts]
+    called = [folder / f"{name}{end}" for name in names[::-1] for end in SUFFIXES]
+    truth = next((one for one in called if one.is_file()), None)
+    if truth is None:
+        raise DataError(f"{path}: no mask in {folder} is called {' or '.join(names[::-1])}, with .nii or .nii.gz.")
+    one, other = (nibabel.as_closest_canonical(nibabel.load(file)) for file in (path, truth))
+    values, marked = np.asarray(one.dataobj, np.float32), np.asarray(other.dataobj) > 0
+    if values.shape != marked.shape or np.abs(one.affine - other.affine).max() > SAME:
+        raise DataError(f"{truth}: lies on another grid than {path}. Resample it, without interpolation.")
+    steps = np.linalg.norm(one.affine[:3, :3], axis=0)
+    return lesions.Case("/".join(names), values, marked, (float(steps[0]), float(steps[1]), float(steps[2])))
+
+
+def _stem(name: str) -> str:
+    for end in (".nii.gz", ".nii", ".dcm"):
+        name = name.removesuffix(end)
+    return name
+
+
+def _told(said: dict[str, Any], *, chosen: bool) -> str:
+    """All measures in words."""
+    how = "the best threshold, chosen on these volumes" if chosen else "the threshold that was given"
+    pairs = said["intervals"].items()
+    between = {name: pair and f" (95 %: {pair[0]:.3f} to {pair[1]:.3f})" for name, pair in pairs}
+    lines = [
+        f"volumes                {said['volumes']}, lesions {said['lesions']}",
+        f"average precision      {said['average_precision']:.3f}, voxels of all volumes",
+        f"best Dice              {said['best_dice']:.3f} at {said['best_threshold']:.6g}, chosen on these volumes",
+        f"Dice per volume        {said['dice']:.3f}{between['dice'] or ''} at {said['threshold']:.6g}, {how}",
+        f"Hausdorff 95           {said['hausdorff_95_mm']:.1f} mm, mean of the volumes, at the same",
+        "sensitivity, lesions   " + "  ".join(f"{share:.3f} at {rate}" for rate, share in said["froc"].items()),
+        " " * 23 + f"false finds per volume; at 1{between['froc_1'] or ': too few patients for an interval'}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Measures of lesions, by hand and beside those of scikit-learn; the two commands of the plugin."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from anomalib_lite_medical import lesions
+from anomalib_lite_medical.__main__ import main
+from render_scans import Scan, render, write_dicom, write_nifti
+from sklearn.metrics import average_precision_score, f1_score
+
+SPACING = (2.0, 2.0, 4.0)
+
+
+def case(values: Any, truth: Any, patient: str = "a") -> lesions.Case:
+    return lesions.Case(patient, np.asarray(values, np.float32), np.asarray(truth, bool), SPACING)
+
+
+def test_average_precision_is_that_of_scikit_learn_with_ties() -> None:
+    random = np.random.default_rng(0)
+    truth = random.random(500) < 0.1
+    values = np.round(random.normal(size=500) + truth, 1).astype(np.float32)
+    assert lesions.average_precision(values, truth) == pytest.approx(average_precision_score(truth, values), abs=1e-12)
+    assert np.isnan(lesions.average_precision(values, np.zeros(500, bool)))
+
+
+def test_what_was_not_measured_is_lowest() -> None:
+    truth = np.array([True, True, False, False])
+    assert lesions.average_precision(np.array([3, np.nan, 1, np.nan], np.float32), truth) == 0.5 * 1 + 0.5 * 2 / 4
+    assert lesions.best_dice(np.array([3, np.nan, 1, np.nan], np.float32), truth)[0] == pytest.approx(2 / 3)
+
+
+def test_the_best_dice_is_that_of_its_threshold_and_of_no_other() -> None:
+    random = np.random.default_rng(1)
+    truth = random.random(300) < 0.2
+    values = (random.normal(size=300) + 2 * truth).astype(np.float32)
+    best, threshold = lesions.best_dice(values, truth)
+    assert best == pytest.approx(f1_score(truth, values > threshold))
+    assert best == pytest.approx(max(f1_score(truth, values > one) for one in values))
+
+
+def test_dice_and_hausdorff_by_hand() -> None:
+    one, other = np.zeros((2, 12, 12, 4), bool)
+    one[2:5, 2:5, 1] = True
+    other[2:5, 4:7, 1] = True  # two voxels, 4 mm, to the side
+    assert lesions.dice(one, other) == pytest.approx(2 * 3 / 18)
+    assert lesions.hausdorff_95(one, other, SPACING) == pytest.approx(4)
+    assert lesions.hausdorff_95(one, one, SPACING) == 0
+    assert lesions.dice(~one & one, ~one & one) == 1
+    assert np.isnan(lesions.hausdorff_95(one, ~one & one, SPACING))
+
+
+def two_lesions() -> tuple[Any, Any]:
+    values, truth = np.zeros((40, 40, 6), np.float32), np.zeros((40, 40, 6), bool)
+    truth[5:8, 5:8, 2], truth[30:32, 30:32, 3] = True, True
+    return values, truth
+
+
+def test_finds_are_local_maxima_and_hit_what_they_touch() -> None:
+    values, truth = two_lesions()
+    values[6, 6, 2] = 9
+    values[7, 6, 2] = 8  # of the same find
+    values[33, 30, 3] = 5  # 4 mm beside the second lesion
+    values[20, 20, 3] = 7  # nothing is there
+    values[20, 30, 3] = 6
+    found = lesions.finds(case(values, truth))
+    assert found.lesions.tolist() == [9, 5]
+    assert found.false[:2].tolist() == [7, 6]
+    values[33, 30, 3], values[36, 30, 3] = 0, 5  # 10 mm beside it
+    assert lesions.finds(case(values, truth)).lesions.tolist()[0] == 9
+    assert lesions.finds(case(values, truth)).lesions.tolist()[1] < 5
+
+
+def test_sensitivity_at_false_finds_by_hand() -> None:
+    some = [
+        lesions.Finds(np.array([6.0, 1.0]), np.array([9.0, 5.0])),
+        lesions.Finds(np.array([4.0]), np.array([3.0, -np.inf])),
+    ]
+    at = dict(zip(lesions.RATES, lesions.froc(some), strict=True))
+    assert at[0.125] == 0.25  # none of the false ones: above 6
+    assert at[0.5] == 0.5  # one of them: above 4
+    assert at[1.0] == 0.75  # two: above 1
+    assert at[8.0] == 0.75  # what nothing hits is never found
+
+
+def test_intervals_are_over_patients_and_need_some() -> None:
+    values, truth = two_lesions()
+    values[6, 6, 2] = 9
+    some = [case(values + number, truth, f"p{number}") for number in range(5)]
+    said = lesions.measured(some, threshold=5)
+    assert said["lesions"] == 10
+    low, high = said["intervals"]["froc_1"]
+    assert low <= said["froc"]["1.0"] <= high
+    assert lesions.measured(some[:4])["intervals"] == {"dice": None, "froc_1": None}
+
+
+# ---- commands
+
+
+def few(patient: int) -> Scan:
+    whole = render("mr", patient, lesions=2)
+    return Scan("mr", patient, whole.values[6:14], whole.lesions[6:14])
+
+
+def test_maps_are_measured_against_masks_of_the_same_name(tmp_path: Path, capsys: Any) -> None:
+    for patient in (41, 42):
+        write_nifti(tmp_path / f"maps/p{patient}/1.2.3.dcm.nii.gz", few(patient))  # the scan itself as the map
+        write_nifti(tmp_path / f"truth/p{patient}.nii.gz", few(patient), truth=True)
+    main(["lesions", str(tmp_path / "maps"), str(tmp_path / "truth"), "--json", str(tmp_path / "all.json")])
+    told = capsys.readouterr().out
+    assert "chosen on these volumes" in told
+    said = json.loads((tmp_path / "all.json").read_text())
+    assert said["volumes"] == 2
+    assert said["best_dice"] > 0.7, "lesions are the brightest of all"
+    assert said["dice"] > 0.6
+
+
+def test_a_mask_on_another_grid_is_refused(tmp_path: Path, capsys: Any) -> None:
+    write_nifti(tmp_path / "maps/a.nii.gz", few(41))
+    with pytest.raises(SystemExit) as caught:
+        main(["lesions", str(tmp_path / "maps"), str(tmp_path)])
+    assert caught.value.code == 3
+    assert "no mask in" in capsys.readouterr().err
+    write_nifti(tmp_path / "a.nii.gz", render("ct", 41), truth=True)
+    with pytest.raises(SystemExit):
+        main(["lesions", str(tmp_path / "maps"), str(tmp_path)])
+    assert "another grid" in capsys.readouterr().err
+
+
+def test_the_window_is_of_all_training_images(tmp_path: Path, capsys: Any) -> None:
+    scans = [few(1), few(2)]
+    write_nifti(tmp_path / "one.nii.gz", scans[0])
+    write_nifti(tmp_path / "two.nii.gz", scans[1])
+    write_dicom(tmp_path / "three", scans[1])
+    main(["window", str(tmp_path), "--high", "100", "--low", "0", "--body", "10"])
+    nifti, dicom = capsys.readouterr().out.splitlines()
+    assert nifti.startswith("--set readers.nifti.window=[")
+    assert dicom.startswith("--set readers.dicom.window=[")
+    low, high = json.loads(nifti.partition("=")[2].partition(" ")[0])
+    assert 0 <= low < 10  # holes in the body count, too
+    assert 0.9 * max(one.values.max() for one in scans) < high <= max(one.values.max() for one in scans) + 0.01
