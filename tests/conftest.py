@@ -36,6 +36,8 @@ from anomalib_lite.training.request import Request
 Once: TypeAlias = Callable[[str, Callable[[Path], object]], Path]
 
 SIZE = 48
+PARTS = 24  # of which two cameras have good photographs
+SEEN = ("top", "side")
 # No test measures time; and what CI tries is the same each time, so that it fails for what was changed.
 settings.register_profile("project", deadline=None, derandomize=os.environ.get("ANOMALIB_LITE_REQUIRE_ALL") == "1")
 settings.load_profile("project")
@@ -236,3 +238,45 @@ def inpainting_path(inpainting_words: list[str], once: Once) -> Path:
 def host_wheel(once: Once) -> Path:
     """The host as users install it."""
     return next(once("wheel", lambda folder: build_wheel(ROOT, folder)).glob("*.whl"))
+
+
+def shot(view: str, part: int, *, defect: bool = False) -> np.ndarray:
+    """What a camera sees of a part; the one at the side sees it brighter."""
+    pixels = picture(1000 * part + (view == "side"), defect=defect)
+    return pixels if view == "top" else (pixels.astype(np.float64) * 1.5).clip(0, 255).astype(np.uint8)
+
+
+def _draw_views(root: Path) -> None:
+    for part in range(PARTS):
+        for view in SEEN:
+            save(root / view / f"part{part:02}.png", shot(view, part))
+    rows = ["image,group,view,label"]
+    for part in range(100, 124):
+        for view in SEEN:
+            defect = part >= 112 and view == SEEN[part % 2]
+            kind = f"at the {view}" if defect else "good"
+            save(root / "new" / f"part{part}_{view}.png", shot(view, part, defect=defect))
+            save(root / "plain" / f"{part}{view[0]}.png", shot(view, part, defect=defect))
+            rows += [f"plain/{part}{view[0]}.png,{part},{view},{kind}"]
+    (root / "new.csv").write_text("\n".join(rows))
+    (root / "good.csv").write_text("\n".join(row for row in rows if not row.split(",")[3].startswith("at")
+                                             and not (row[6:9].isdigit() and int(row[6:9]) >= 112)))  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def views(once: Once) -> Path:
+    """`top` and `side`: 24 good parts, photographed from both. `new`, `new.csv`: 12 good and 12 defective ones."""
+    return once("views", _draw_views)
+
+
+@pytest.fixture(scope="session")
+def cameras(train: Callable[..., Trained], views: Path, once: Once) -> Path:
+    """A model of each view, `side` by the median of its photographs; `other` of the top, too."""
+
+    def make(folder: Path) -> None:
+        for name, view, per, sigma in (("top", "top", "part", 1), ("side", "side", "part-median", 1),
+                                       ("other", "top", "part", 3)):  # fmt: skip
+            settings = {"calibration.per": per, "calibration.holdout": 0.5, "gate.enabled": False, "score.sigma": sigma}
+            train(views / view, folder / name, settings)
+
+    return once("cameras", make)

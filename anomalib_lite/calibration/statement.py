@@ -34,8 +34,8 @@ def _percent(rate: float, rounding: str) -> str:
 
 def sentences(calibration: Calibration) -> list[str]:
     """All that has to be said of a calibration, most important first; one sentence or two per entry."""
-    said = [_bound(calibration), *_chosen(calibration), *decided(calibration), scope(calibration)]
-    said += [_review(calibration), *_sessions(calibration)]
+    said = [_bound(calibration), *chosen(calibration), *decided(calibration), scope(calibration)]
+    said += [review_band(calibration), *_sessions(calibration)]
     if calibration.unlabelled:
         said.append(
             f"Fitted on a mixed lot: of {counted(calibration.unlabelled, 'image')} nobody said that they are good. The "
@@ -53,7 +53,7 @@ def sentences(calibration: Calibration) -> list[str]:
         said.append(f"Excluded: {exclusion.image}, because {exclusion.because}.")
     if calibration.exclusions:
         said.append("The bound holds if the excluded are confirmed not good.")
-    return [*said, *_repeated(calibration)]
+    return [*said, *repeated(calibration)]
 
 
 def unmeasured(calibration: Calibration) -> list[str]:
@@ -73,7 +73,7 @@ def _bound(calibration: Calibration) -> str:
     text = (
         f"At most {percent_up(reject.bound)} of {subject(calibration)} are {_rejected(calibration)}{condition} "
         f"(confidence {percent_down(calibration.confidence)}), from {counted(calibration.n, f'held-out {unit}')}"
-        f"{one_each}, {_allowed(reject)}"
+        f"{one_each}, {above(reject.allowed)}"
     )
     return f"{text}; asked for {percent_up(reject.asked)}: {remedy(calibration)}." if reject.missing else f"{text}."
 
@@ -89,7 +89,7 @@ def subject(calibration: Calibration) -> str:
     return "photographs of good parts" if calibration.per == "photograph" else "good parts"
 
 
-def _chosen(calibration: Calibration) -> list[str]:
+def chosen(calibration: Calibration) -> list[str]:
     """Which row of the menu was taken, and why that may be done after looking."""
     refused = counted(calibration.refused, f"good {unit_of(calibration)}")
     together = "its bound holds together with those of all other rows"
@@ -165,7 +165,7 @@ def ways(
     return f"{first:,} held-out {unit}s are needed" + (f": {', or '.join(ways)}" if ways else f", {first - n:,} more")
 
 
-def _repeated(calibration: Calibration) -> list[str]:
+def repeated(calibration: Calibration) -> list[str]:
     """What was calibrated or trained before on the way to this one, and how that is paid for."""
     said, times = [], len(calibration.history)
     if times:
@@ -207,7 +207,8 @@ def scope(calibration: Calibration) -> str:
     )
 
 
-def _review(calibration: Calibration) -> str:
+def review_band(calibration: Calibration) -> str:
+    """What the threshold of REVIEW promises, or that there is no such band."""
     review = calibration.review
     if not calibration.has_review_band:
         unit = counted(calibration.n, unit_of(calibration))
@@ -219,11 +220,10 @@ def _review(calibration: Calibration) -> str:
     )
     refused = "REVIEW, NG or refused" if calibration.gated or calibration.refused else "REVIEW or NG"
     one = f"the threshold for {percent_up(review.asked)} would not lie below that of NG"
-    why = f": row {review.allowed} of the menu, since {one}"
+    why = f": row {review.allowed} of the menu, since {one}" if review.simultaneous else ""
     return (
         f"At most {percent_up(review.bound)} of {subject(calibration)} are not OK, that is {refused} "
-        f"(confidence {percent_down(calibration.confidence)}), {_allowed(review)}"
-        f"{why if review.simultaneous else ''}. {jointly}"
+        f"(confidence {percent_down(calibration.confidence)}), {above(review.allowed)}{why}. {jointly}"
     )
 
 
@@ -266,20 +266,17 @@ def _setters(calibration: Calibration) -> list[str]:
         named.insert(1, ("review", thresholds.review))
     if thresholds.map_review.value < thresholds.map_reject.value:
         named.append(("map review", thresholds.map_review))
-    return [_setter(name, threshold) for name, threshold in named]
+    return [setter(name, threshold) for name, threshold in named]
 
 
-def _setter(name: str, threshold: Certified) -> str:
+def setter(name: str, threshold: Certified) -> str:
+    """Which images or parts set a threshold, and what it would be without them."""
     shown = ", ".join(threshold.set_by[:NAMED])
     if len(threshold.set_by) > NAMED:
         shown += f" and {len(threshold.set_by) - NAMED} more"
     without = "there would be none" if threshold.without is None else f"it would be {threshold.without:.6g}"
     them = "it" if len(threshold.set_by) == 1 else "them"
     return f"The {name} threshold {threshold.value:.6g} is set by {shown}; without {them} {without}."
-
-
-def _allowed(threshold: Certified) -> str:
-    return above(threshold.allowed)
 
 
 def above(allowed: int) -> str:

@@ -23,6 +23,7 @@ from anomalib_lite.cli import (
     doctor,
     evaluate,
     export,
+    fuse,
     lot,
     monitor,
     plugins,
@@ -45,7 +46,7 @@ READER_GONE = 141  # as the shell says of a program that SIGPIPE ended
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
-    "Make a model": (demo, train, evaluate, compare, calibrate, rescore, export),
+    "Make a model": (demo, train, evaluate, compare, calibrate, rescore, fuse, export),
     "Use a model": (predict, verify, bench, watch, serve, monitor),
     "Without a model": (lot,),
 }

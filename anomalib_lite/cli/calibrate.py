@@ -11,6 +11,7 @@ from anomalib_lite.cli import operating, options
 
 if TYPE_CHECKING:
     from anomalib_lite.calibration import Exclusion
+    from anomalib_lite.pipeline.calibrate import Recalibration
     from anomalib_lite.pipeline.train import Trained
 
 EXCLUDED = "Left out"
@@ -108,9 +109,7 @@ def calibrate(
     The model must not have been trained on them. The graph stays as it is, the earlier calibration stays on record.
     Needs no torch.
     """
-    from anomalib_lite.cli import console
     from anomalib_lite.pipeline.calibrate import Recalibration
-    from anomalib_lite.pipeline.calibrate import calibrate as run
 
     operating.refuse_row_and_rate(row, max_false_reject)
     asked = Recalibration(
@@ -121,7 +120,23 @@ def calibrate(
         exclusions=_exclusions(exclude or [], because), group=group, session=session, columns=options.columns(column),
         folders=options.folders(good, defective, all_good), add=add, overwrite=overwrite, threads=threads,
     )  # fmt: skip
-    _show(run(asked, plugins=console.plugins(), track=console.track), out or model)
+    _run(asked)
+
+
+def _run(asked: Recalibration) -> None:
+    """Calibrate a model of either kind."""
+    from anomalib_lite.cli import console, fuse
+    from anomalib_lite.edge.bundle import JointBundle, load_any
+    from anomalib_lite.edge.joint import Joint
+    from anomalib_lite.pipeline.calibrate import calibrate as run
+    from anomalib_lite.pipeline.fuse import recalibrate
+
+    plugins, loaded, written = console.plugins(), load_any(asked.model), asked.out or asked.model
+    if isinstance(loaded, JointBundle):
+        joint = Joint(loaded, threads=asked.threads, readers=plugins.readers)
+        fuse.show(recalibrate(joint, asked, track=console.track), written)
+    else:
+        _show(run(asked, plugins=plugins, track=console.track), written)
 
 
 def _show(done: Trained, path: Path) -> None:

@@ -129,10 +129,15 @@ def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
         raise typer.Exit(3)
 
 
+def promised(calibration: Calibration) -> None:
+    """Print the statement of a calibration."""
+    for sentence in calibration.statement:
+        paragraph(shown(sentence))
+
+
 def calibrated(done: Trained) -> None:
     """Print the statement of a calibration, what could not be measured, and what else may be chosen."""
-    for sentence in done.calibration.statement:
-        paragraph(shown(sentence))
+    promised(done.calibration)
     for name, reason in done.errors:
         paragraph(shown(f"ERROR {name}: {reason}"))
     menu(done.calibration, done.evidence)

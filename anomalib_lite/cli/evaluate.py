@@ -12,6 +12,7 @@ from anomalib_lite.cli import console, options
 
 if TYPE_CHECKING:
     from anomalib_lite.pipeline.evaluate import Evaluated
+    from anomalib_lite.pipeline.evaluate_joint import EvaluatedParts
 
 Out: TypeAlias = Annotated[
     Path | None,
@@ -47,35 +48,38 @@ def evaluate(
     Prints how well defects are found and marked, how many good parts are rejected, and how many defects escape.
     Never tunes anything.
     """
-    from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.joint import Joint, load
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.evaluate import evaluate as run
+    from anomalib_lite.pipeline.evaluate_joint import evaluate as run_joint
 
+    loaded = load(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    asked: dict[str, Any] = {
+        "out": options.folder(out) if out else None,
+        "group": group,
+        "columns": options.columns(column),
+        "folders": options.folders(good, defective, all_good),
+        "overwrite": overwrite,
+        "workers": workers,
+        "track": console.track,
+    }
     with stdout_for_results():
-        done = run(
-            Model(model, provider=provider, threads=threads, readers=console.plugins().readers),
-            data,
-            out=options.folder(out) if out else None,
-            group=group,
-            columns=options.columns(column),
-            folders=options.folders(good, defective, all_good),
-            overwrite=overwrite,
-            workers=workers,
-            track=console.track,
-        )
+        done = run_joint(loaded, data, **asked) if isinstance(loaded, Joint) else run(loaded, data, **asked)
     _tell(done, json=json)
     console.exit_unmeasured(len(done.errors), done.measured, strict=strict)
 
 
-def _tell(done: Evaluated, *, json: bool) -> None:
+def _tell(done: Evaluated | EvaluatedParts, *, json: bool) -> None:
     """Print the metrics; on standard error, what must be known of them and where the report is."""
     console.notes(done.notes)
     if json:
         console.json(done.metrics)
     elif done.measured:
-        show(done.metrics)
+        (show if "image_auroc" in done.metrics else _show_parts)(done.metrics)
     console.errors(done.errors)
-    if done.out:
+    if done.out and "image_auroc" not in done.metrics:
+        console.say(f"results {done.out}")
+    elif done.out:
         console.say(f"report  {done.out / 'report.html'}")
 
 
@@ -93,3 +97,20 @@ def show(metrics: Mapping[str, Any]) -> None:
     width = max(map(len, said))
     for what, value in said.items():
         console.out(f"{what[0].lower()}{what[1:]:<{width}} {value}")
+
+
+def _show_parts(metrics: Mapping[str, Any]) -> None:
+    """Print the metrics of a joint model: how well it tells parts, and each member alone; the certified rates."""
+    from anomalib_lite.report import metrics_table
+
+    names = list(metrics["alone"])
+    rows = [("all", metrics), *metrics["per_kind"].items()]
+    console.table(
+        ("defects", "n", "part auroc", *(f"{name} alone" for name in names)),
+        [
+            (kind, str(values["n"]), *map(console.number, (values["part_auroc"], *map(values["alone"].get, names))))
+            for kind, values in rows
+        ],
+    )
+    for what, value in metrics_table.of_parts(metrics).items():
+        console.out(f"{what:<30} {value}")

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.errors import ConfigError, ImageError
+from anomalib_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from anomalib_lite.data.samples import Folders
-    from anomalib_lite.edge.model import Model as LoadedModel
 
 OUTPUT = "Output"  # the headings that several commands have
 IMAGES = "Images"
@@ -207,22 +206,6 @@ def folder(path: Path, *, zipped: bool = False) -> Path:
         either = "a folder, or a zip file where the name ends in .zip," if zipped else "a folder"
         raise ConfigError(f"--out {path}: {either} is written, and not a file '{suffix}'. Leave '{suffix}' out.")
     return named(path)
-
-
-def golden_image(path: Path | None, model: LoadedModel, option: str) -> Path | None:
-    """The golden image of an option, read once so that nothing is inspected against one that cannot be.
-
-    Raises:
-        ConfigError: The model compares with none, or this one cannot be read.
-    """
-    if path is not None and not model.bundle.manifest.compares:
-        raise ConfigError(f"{option} {path}: {model.bundle.path} compares with nothing. Leave it out.")
-    if path is not None:
-        try:
-            model.intake.read(path)
-        except ImageError as error:
-            raise ConfigError(f"{option} {error}") from error
-    return path
 
 
 def rate(text: str | None, option: str) -> float | None:

@@ -96,7 +96,8 @@ def predict(
     REVIEW lies between the two thresholds. ERROR is what could not be measured; it is never OK.
     """
     from anomalib_lite.cli import console
-    from anomalib_lite.edge.model import Model
+    from anomalib_lite.cli.golden import golden_image
+    from anomalib_lite.edge.joint import load
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.predict import Heatmaps
     from anomalib_lite.pipeline.predict import predict as run
@@ -104,12 +105,12 @@ def predict(
 
     shown = Heatmaps(_which(heatmaps)) if heatmaps else None
     plugins = console.plugins()
-    loaded = Model(model, provider=provider, threads=threads, readers=plugins.readers)
+    loaded = load(model, provider=provider, threads=threads, readers=plugins.readers)
     with stdout_for_results() as results:
         done = run(
             loaded, inputs, out=options.folder(out) if out else None, heatmaps=shown, overwrite=overwrite,
             writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
-            reference=options.golden_image(reference, loaded, "--reference"),
+            reference=golden_image(reference, loaded, "--reference"),
             columns=options.columns(column), group=group, workers=workers,
             each=lambda result: console.out(_line(result, json=json), file=results),
             each_part=lambda result: console.out(_part_line(result, json=json), file=results),

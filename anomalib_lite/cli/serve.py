@@ -54,6 +54,7 @@ def serve(
     image of a file that holds several is named with its key, name=scan.dcm%2312.
     """
     from anomalib_lite.cli import console
+    from anomalib_lite.cli.golden import golden_image
     from anomalib_lite.edge.following import Following
     from anomalib_lite.edge.model import Model
     from anomalib_lite.errors import MissingExtra
@@ -65,7 +66,7 @@ def serve(
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     allowed = door.names(host, allow_host or ())
     loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
-    reference = options.golden_image(golden, loaded, "--golden")
+    reference = golden_image(golden, loaded, "--golden")
     following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
     app = application(loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed, following=following)
     with door.listen(host, port) as opened:

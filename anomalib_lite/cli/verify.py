@@ -11,6 +11,7 @@ import typer
 from anomalib_lite.cli import options
 
 if TYPE_CHECKING:
+    from anomalib_lite.edge.model import Model as LoadedModel
     from anomalib_lite.edge.selfcheck import Replayed
 
 Trusted: TypeAlias = Annotated[
@@ -33,10 +34,30 @@ def verify(
     differs.
     """
     from anomalib_lite.cli import console
-    from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.joint import Joint, load
+
+    loaded = load(model, provider=provider, threads=threads, readers=console.plugins().readers, trust=key)
+    if isinstance(loaded, Joint):
+        for name, member in loaded.members.items():
+            console.out(f"{name}:")
+            _replay(member)
+        console.promised(loaded.bundle.manifest.calibration)
+        console.out(f"all members judge as they did  ({loaded.model_id})")
+    else:
+        _replay(loaded)
+    if key is not None:
+        console.out(f"signed with the private key of {key}")
+
+
+def _replay(loaded: LoadedModel) -> None:
+    """Judge the self-check images of a model again, and print what it finds.
+
+    Raises:
+        ModelError: It carries none, one cannot be measured here, or has another verdict.
+    """
+    from anomalib_lite.cli import console
     from anomalib_lite.edge.selfcheck import replay
 
-    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers, trust=key)
     replayed = replay(loaded)
     console.table(
         ("image", "expected", "here", "score", "difference"),
@@ -53,7 +74,7 @@ def verify(
     )
     tol = loaded.thresholds.tol
     console.out(f"largest difference {max(one.difference for one in replayed):.1e}, tolerance {tol:.1e}")
-    _refuse_failures(model, replayed, tol)
+    _refuse_failures(loaded.bundle.path, replayed, tol)
     console.out(f"{len(replayed)} of {len(replayed)} verdicts are the same  ({loaded.model_id})")
     evidence = loaded.bundle.manifest.evidence
     if evidence is None:
@@ -61,8 +82,6 @@ def verify(
     else:
         console.menu(loaded.bundle.manifest.calibration, evidence)
         console.evidence(evidence, loaded.bundle.manifest.calibration)
-    if key is not None:
-        console.out(f"signed with the private key of {key}")
 
 
 def _refuse_failures(model: Path, replayed: Sequence[Replayed], tol: float) -> None:

@@ -12,6 +12,8 @@ from anomalib_lite.cli import options
 if TYPE_CHECKING:
     from anomalib_lite.edge.gathering import Gathering
 
+NOT_FOLLOWED = "drift is not followed: the scores of a joint model are of parts, and rows are of photographs"
+
 Folder: TypeAlias = Annotated[
     Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.", show_default=False)
 ]
@@ -93,25 +95,26 @@ def watch(
     from threading import Event
 
     from anomalib_lite.cli import console
+    from anomalib_lite.cli.golden import golden_image
     from anomalib_lite.edge import watch as watching
     from anomalib_lite.edge.following import Following
-    from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.joint import Joint, load
 
     gathering = _gathering(group, photographs, _seconds(part_timeout, "--part-timeout"))
     settle = _seconds(settle, "--settle")
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
-    reference = options.golden_image(golden, loaded, "--golden")
-    following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
+    loaded = load(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    reference = golden_image(golden, loaded, "--golden")
+    following = None if isinstance(loaded, Joint) else Following.of(loaded.bundle.manifest, loaded.model_id, group)
     watched = watching.Watcher(
         loaded, folder, settle=settle, recursive=recursive, reference=reference, following=following,
         gathering=gathering,
     )  # fmt: skip
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
-        console.notes(filter(None, [following.why_not]))
+        console.notes(filter(None, [following.why_not if following else NOT_FOLLOWED]))
         watching.watch(watcher, stop, lambda row: console.text(json.dumps(row, allow_nan=False)), console.say)
 
 

@@ -2,7 +2,7 @@
 
 folder   every image below it; its folders say which are good where one is called so, or the user says it
 MVTec    train/good, test/<kind>, and masks in ground_truth/<kind>/NAME_mask.* or NAME.*, or several in NAME/
-CSV      image[,label,mask,group,session,split,reference], see `anomalib_lite.data.table`
+CSV      image[,label,mask,group,session,view,split,reference], see `anomalib_lite.data.table`
 
 Images are left to `survey`, masks to `masks.check_masks`. `split_for_calibration` and `folds` keep each physical part
 on one side.
@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data import layouts
 from anomalib_lite.data.beside import Beside
+from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, normal, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
 from anomalib_lite.edge.images.opener import PLAIN, Opener
@@ -83,8 +84,10 @@ def find(
 
 def _normal(sample: Sample) -> Sample:
     """A sample whose names are as they are compared."""
-    label, session = sample.label and normal(sample.label), sample.session and normal(sample.session)
-    return replace(sample, name=normal(sample.name), group=normal(sample.group), label=label, session=session)
+    label, session, view = (one and normal(one) for one in (sample.label, sample.session, sample.view))
+    return replace(
+        sample, name=normal(sample.name), group=normal(sample.group), label=label, session=session, view=view
+    )
 
 
 def _place(sample: Sample) -> str:
@@ -96,26 +99,6 @@ def _nothing(path: Path, notes: list[str], opener: Opener) -> str:
     seen = f" ({'; '.join(notes)})" if notes else ""
     suffixes = ", ".join((*IMAGE_SUFFIXES, *sorted(opener.readers)))
     return f"{path}: no images found{seen}. Expected files ending in {suffixes}: give the folder that holds them."
-
-
-def part_pattern(expression: str | None, what: str = "group") -> re.Pattern[str] | None:
-    """What finds the part in the name of an image, or its session, as its first capture.
-
-    Raises:
-        ConfigError: It is no regular expression, or captures nothing.
-    """
-    if expression is None:
-        return None
-    example = {"group": r"part(\d+)", "session": r"(\d{4}-\d\d-\d\d)"}[what]
-    try:
-        pattern = re.compile(normal(expression))
-    except re.error as error:
-        raise ConfigError(
-            f"{what}: '{expression}' is not a regular expression ({error}). Write it as in '{example}'."
-        ) from error
-    if pattern.groups == 0:
-        raise ConfigError(f"{what}: '{expression}' captures nothing. Put what it finds in brackets, as in '{example}'.")
-    return pattern
 
 
 def _captured(dataset: DataSet, pattern: re.Pattern[str], what: str) -> list[str]:

@@ -29,6 +29,7 @@ class Sample:
     split: str | None = None  # "train", "test", "calibrate", or None: for whatever it is labelled for
     reference: Path | None = None  # the golden image
     orientation: int = 1  # EXIF, where its mask was checked: see `anomalib_lite.data.turning`
+    view: str | None = None  # what it shows of the part, for a joint model; None where a name tells it
 
     @property
     def is_good(self) -> bool | None:

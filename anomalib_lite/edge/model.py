@@ -169,13 +169,15 @@ class Model:
         Raises:
             ConfigError: The model decides on single photographs: its bound is not about parts.
         """
-        calibration = self.bundle.manifest.calibration
-        parts.refuse_photographs(calibration)
+        parts.refuse_photographs(self.bundle.manifest.calibration)
         name = part or "part"
         if isinstance(images, (str, os.PathLike)):
             name, images = part or Path(images).name, self.opener.photographs(Path(images))
-        results = [self.inspect(image, reference=reference) for image in images]
-        return parts.judged(name, results, calibration, self.model_id)
+        return self.judge(name, [self.inspect(image, reference=reference) for image in images])
+
+    def judge(self, part: str, photographs: Sequence[Result], *, incomplete: str = "") -> PartResult:
+        """The verdict on a part by the results of its photographs. Arguments and errors as of `parts.judged`."""
+        return parts.judged(part, photographs, self.bundle.manifest.calibration, self.model_id, incomplete=incomplete)
 
     def refuse(self, name: str, reason: str, code: str = ErrorCode.INTERNAL) -> Result:
         """The result of an image that is not inspected: ERROR, for a reason that is no fault of its file alone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -39,11 +39,13 @@ class PartResult:
     error_code: str | None = None  # those of `ImageError`, or incomplete_part
     error: str | None = None
     note: str = ""  # where the bound is not about a part that was photographed so often
+    members: Mapping[str, float] = field(default_factory=dict)  # of a joint model: what each says, in its own unit
 
     def row(self) -> dict[str, Any]:
-        """The values of `COLUMNS`, as JSON has them."""
+        """The values of `COLUMNS`, as JSON has them; of a joint model those of its members, too."""
         values = {name: getattr(self, name) for name in COLUMNS}
-        return values | {"verdict": self.verdict.value, "photographs": len(self.photographs)}
+        values |= {"verdict": self.verdict.value, "photographs": len(self.photographs)}
+        return values | ({"members": dict(self.members)} if self.members else {})
 
 
 def joined(scores: Sequence[float], how: Joining) -> float:
@@ -104,21 +106,24 @@ def refuse_photographs(calibration: Calibration, option: str = "--group") -> Non
         )
 
 
-def refuse_single(calibration: Calibration, what: str) -> None:
+def refuse_single(calibration: Calibration, what: str, *, joint: bool = False) -> None:
     """Raise where a model decides once for a part, and photographs come one by one.
 
     Args:
         calibration: Of the model.
         what: What the photographs would be given to.
+        joint: Whether it is a joint one.
 
     Raises:
         ConfigError: It does.
     """
-    if calibration.per in ONCE:
+    if calibration.per in ONCE or joint:
+        how = "all views of it" if joint else f"the {calibration.joining} of its photographs"
+        other = "" if joint else ", or calibrate the model with `calibrate MODEL DATA --per photograph`"
         raise ConfigError(
-            f"this model decides once for a part, by the {calibration.joining} of its photographs, and {what} "
-            "judges photographs one by one. Use `watch --group REGEX --photographs N`, `predict --group REGEX`, "
-            "`Model.inspect_part` in a program, or calibrate the model with `calibrate MODEL DATA --per photograph`."
+            f"this model decides once for a part, by {how}, and {what} judges photographs one by one. Use `watch "
+            "--group REGEX --photographs N`, `predict --group REGEX`, `Model.inspect_part` in a program"
+            f"{other}."
         )
 
 

@@ -59,6 +59,8 @@ class Result:
     comparison: Comparison | None = field(default=None, compare=False, repr=False)  # where the model compares
     shape: tuple[int, int] | None = None  # (H, W) of the source image
     map_thresholds: tuple[float, float] | None = None  # (review, reject) of the map: what the colours are fixed to
+    member: str = ""  # of a joint model, whose score, thresholds, map and regions these are
+    others: tuple[Result, ...] = field(default=(), compare=False, repr=False)  # of its members that saw the same image
 
     def row(self) -> dict[str, Any]:
         """The values of `COLUMNS`, as JSON has them; without the map."""
@@ -100,14 +102,14 @@ def json_line(result: Result) -> str:
 
 
 def csv_line(values: Iterable[Any]) -> str:
-    r"""One row of CSV with its end. None is an empty cell, a list a cell of JSON.
+    r"""One row of CSV with its end. None is an empty cell, a list or an object a cell of JSON.
 
     File names come from anywhere: what a spreadsheet would run as a formula gets an apostrophe before it, and what ends
     a line stands in quotes. results.jsonl has them as they are.
     """
     cells: list[Any] = []
     for value in values:
-        if isinstance(value, list):
+        if isinstance(value, (list, dict)):
             cells.append(json.dumps(value, allow_nan=False))
         else:
             cells.append(quoting.cell(value) if isinstance(value, str) else value)

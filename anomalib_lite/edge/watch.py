@@ -26,9 +26,10 @@ from anomalib_lite.edge.destinations import free_place
 from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.gathering import File, Gathering, twice
 from anomalib_lite.edge.intake import Source
+from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved, decided, of_a_part
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.parts import judged, refuse_photographs, refuse_single
+from anomalib_lite.edge.parts import refuse_photographs, refuse_single
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.writers import being_written
 from anomalib_lite.errors import DataError, ErrorCode
@@ -43,7 +44,7 @@ class Watcher:
 
     def __init__(
         self,
-        model: Model,
+        model: Model | Joint,
         folder: Path,
         *,
         settle: float | None = None,
@@ -68,7 +69,7 @@ class Watcher:
             ConfigError: The model decides once for a part, and nothing gathers its photographs; or the other way round.
         """
         if gathering is None:
-            refuse_single(model.bundle.manifest.calibration, "watch")
+            refuse_single(model.bundle.manifest.calibration, "watch", joint=isinstance(model, Joint))
         else:
             refuse_photographs(model.bundle.manifest.calibration, "--photographs")
         self._gathering = gathering
@@ -173,7 +174,6 @@ class Watcher:
 
     def _rows(self, part: str | None, files: list[File], why: str) -> list[JournalRow]:
         """The rows of files, and the one of their part; none where a file cannot be judged yet."""
-        calibration = self._model.bundle.manifest.calibration
         if part is None and why:
             results: list[Result | None] = [
                 self._model.refuse(name, why, ErrorCode.INCOMPLETE_PART) for name, _ in files
@@ -186,7 +186,7 @@ class Watcher:
         if part is None:
             return [self._row(result, here, result.verdict) for result, (_, here) in zip(seen, files, strict=True)]
         named = sorted(seen, key=lambda one: one.image)  # as in a calibration: a sum over them depends on the order
-        decision = judged(part, named, calibration, self._model.model_id, incomplete=why or twice(seen))
+        decision = self._model.judge(part, named, incomplete=why or twice(seen))
         more = {"part": part, "part_verdict": decision.verdict.value}
         rows = [self._row(result, here, decision.verdict) | more for result, (_, here) in zip(seen, files, strict=True)]
         return [*rows, decision.row() | {"time": seen[-1].time}]

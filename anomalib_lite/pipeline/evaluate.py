@@ -83,14 +83,15 @@ def evaluate(
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
     judging = Workers(model, workers or number(len(samples), model))
     with result_folder.taken(out, overwrite=overwrite), judging:
-        return _measured(judging, dataset, samples, unturned, out, track)
+        return _measured(model, judging, dataset, samples, unturned, out, track)
 
 
 def _measured(
-    judging: Workers, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None, track: Track
-) -> Evaluated:
+    model: Model, judging: Workers, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None,
+    track: Track,
+) -> Evaluated:  # fmt: skip
     """The metrics of these samples; rows, report and metrics are written."""
-    model, asked = judging.model, [Asked(one.path, one.name, one.reference) for one in samples]
+    asked = [Asked(one.path, one.name, one.reference) for one in samples]
     evaluation, hashes, errors = Evaluation(grouped=dataset.grouped), list[str](), list[tuple[str, str]]()
     once, collected = dataset.grouped and model.bundle.manifest.calibration.per in ONCE, Collected(model)
     columns = (result_folder.LABEL, result_folder.GROUP)
@@ -107,7 +108,7 @@ def _measured(
         metrics, notes = _told(evaluation, model, notes, unturned)
         metrics |= {"decided": collected.rates(defective_parts(samples))} if once else {}
         report.metrics, report.notes = metrics, notes
-    _write_metrics(out, metrics)
+    write_metrics(out, metrics)
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 
 
@@ -185,7 +186,12 @@ def _circumstances(model: Model, notes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _write_metrics(out: Path | None, metrics: Mapping[str, Any]) -> None:
+def write_metrics(out: Path | None, metrics: Mapping[str, Any]) -> None:
+    """metrics.json, where results are written.
+
+    Raises:
+        DataError: The disk does not take it.
+    """
     if out is None:
         return
     path = out / result_folder.METRICS

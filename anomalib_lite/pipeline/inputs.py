@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anomalib_lite.data import absolute, to_judge
-from anomalib_lite.data.finding import part_pattern
+from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import Sample, normal
 from anomalib_lite.data.table import is_table, read_table
 from anomalib_lite.edge.images.opener import Opener
@@ -26,6 +26,7 @@ class Chosen:
     root: Path  # the folder that the name is relative to, or the image's own
     reference: Path | None = None  # the golden image that a table names
     part: str | None = None  # that it shows, where that is known
+    view: str | None = None  # that a table names
 
 
 def chosen(
@@ -124,4 +125,4 @@ def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> tuple[list
 
 def _of_table(folder: Path, sample: Sample, *, grouped: bool) -> Chosen:
     root = folder if sample.path.is_relative_to(folder) else sample.path.parent
-    return Chosen(sample.path, sample.name, root, sample.reference, sample.group if grouped else None)
+    return Chosen(sample.path, sample.name, root, sample.reference, sample.group if grouped else None, sample.view)

@@ -11,7 +11,8 @@ from typing import Any
 from anomalib_lite.calibration.binomial import exact_interval
 from anomalib_lite.edge import disk, parts
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.manifest import ONCE
+from anomalib_lite.edge.joint import Joint
+from anomalib_lite.edge.manifest import MEMBERS, ONCE
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, csv_line
@@ -24,7 +25,7 @@ from anomalib_lite.pipeline.result_folder import PARTS
 class Collected:
     """The results of photographs by their parts, in the order in which these were met; without maps."""
 
-    model: Model
+    model: Model | Joint
     results: dict[str, list[Result]] = field(default_factory=dict)
 
     def add(self, part: str | None, result: Result) -> None:
@@ -43,7 +44,7 @@ class Collected:
         bad: Counter[Verdict] = Counter()
         calibration = self.model.bundle.manifest.calibration
         for part, seen in self.results.items():
-            verdict = parts.judged(part, seen, calibration, self.model.model_id).verdict
+            verdict = self.model.judge(part, seen).verdict
             (bad if part in defective else good)[verdict] += 1
         ng, ok = Verdict.NG, Verdict.OK
         measured_good, measured_bad = good.total() - good[Verdict.ERROR], bad.total() - bad[Verdict.ERROR]
@@ -63,12 +64,14 @@ class Collected:
         """
         if not self.results:
             return None
-        calibration = self.model.bundle.manifest.calibration
-        found = [parts.judged(part, seen, calibration, self.model.model_id) for part, seen in self.results.items()]
+        found = [self.model.judge(part, seen) for part, seen in self.results.items()]
         for one in found:
             each(one)
         if out is not None:
-            lines = [csv_line(parts.COLUMNS), *(csv_line(one.row().values()) for one in found)]
+            also = (MEMBERS,) if isinstance(self.model, Joint) else ()
+            rows = ({**dict.fromkeys(also), **one.row()} for one in found)
+            columns = (*parts.COLUMNS, *also)
+            lines = [csv_line(columns), *(csv_line(row[column] for column in columns) for row in rows)]
             try:
                 disk.write(out / PARTS, "".join(lines).encode("utf-8", "backslashreplace"))
             except OSError as error:
@@ -86,7 +89,7 @@ def _rate(count: int, n: int) -> dict[str, Any]:
     return {"value": count / n, "count": count, "n": n, "low": low, "high": high, "confidence": 0.95}
 
 
-def refuse(model: Model, images: Sequence[Chosen], group: str | None) -> bool:
+def refuse(model: Model | Joint, images: Sequence[Chosen], group: str | None) -> bool:
     """Whether parts are judged; raise where they cannot be, or have to be and are not known.
 
     Raises:
@@ -94,7 +97,8 @@ def refuse(model: Model, images: Sequence[Chosen], group: str | None) -> bool:
     """
     calibration = model.bundle.manifest.calibration
     known = all(one.part is not None for one in images)
-    if calibration.per in ONCE and not known:
+    once = calibration.per in ONCE or isinstance(model, Joint)
+    if once and not known:
         raise ConfigError(
             "this model decides once for a part, by all its photographs: say which images show one part with --group "
             "REGEX, such as '(.+)/' for a folder of each, or with a column 'group' of a CSV file."

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
@@ -20,8 +21,8 @@ from anomalib_lite.pipeline import parts, result_folder
 from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
 from anomalib_lite.pipeline.workers import Asked, Workers, number
 from anomalib_lite.pipeline.written import Writing
-from anomalib_lite.report import writing as reporting
 from anomalib_lite.report.heatmaps import write_heatmap
+from anomalib_lite.report.writing import Inspected
 
 Track = Callable[[Iterable[Any], str], Iterator[Any]]  # passes items through and shows how far they are
 
@@ -66,7 +67,7 @@ class Predicted:
 
 
 def predict(
-    model: Model, inputs: Sequence[Path], *,
+    model: Model | Joint, inputs: Sequence[Path], *,
     out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
     columns: Mapping[str, str] | None = None, group: str | None = None,
     writing: Writing | None = None, overwrite: bool = False, workers: int = 1,
@@ -79,7 +80,7 @@ def predict(
     Args:
         model: The loaded model.
         inputs: What `inputs.chosen` takes. A golden pattern looks at the name within the folder, as in `evaluate`.
-        out: Gets results.csv, results.jsonl, report.html and, with `heatmaps`, pictures.
+        out: Gets results.csv, results.jsonl, report.html but of a joint model, and, with `heatmaps`, pictures.
         heatmaps: Write pictures of these to OUT/heatmaps; a row names its own.
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed CSV columns.
@@ -98,7 +99,7 @@ def predict(
     images, notes = chosen(inputs, model.opener, columns, group=group, compares=model.bundle.manifest.compares)
     by_parts, collected = parts.refuse(model, images, group), parts.Collected(model)
     done, root, shown = Predicted(out=out, notes=notes), common_root(images), heatmaps.verdicts if heatmaps else ()
-    report, judging = reporting.Inspected(model, out), Workers(model, workers or number(len(images), model), bool(out))
+    report, judging = _report(model, out), Workers(model, workers or number(len(images), model), bool(out))
     with result_folder.taken(out, overwrite=overwrite), judging, _rows(out, writing, by_parts) as writer, report:
         for one, seen in _seen(judging, images, reference, track):
             done.counts[seen.result.verdict] += 1
@@ -112,11 +113,18 @@ def predict(
     return done
 
 
-def _show(model: Model, seen: Seen, picture: Path | None, report: reporting.Inspected) -> None:
+def _report(model: Model | Joint, out: Path | None) -> Inspected | nullcontext[None]:
+    """What gathers a report; of a joint model there is none."""
+    return nullcontext() if isinstance(model, Joint) else Inspected(model, out)
+
+
+def _show(model: Model | Joint, seen: Seen, picture: Path | None, report: Inspected | nullcontext[None]) -> None:
     """A result in the report, and its heat map where it gets one."""
-    report.add(seen.result, seen.pixels)
+    if isinstance(report, Inspected):
+        report.add(seen.result, seen.pixels)
     if picture and seen.pixels is not None:
-        write_heatmap(model, seen.result, seen.pixels, picture)
+        own = model.members[seen.result.member] if isinstance(model, Joint) else model
+        write_heatmap(own, seen.result, seen.pixels, picture)
 
 
 @contextmanager
@@ -141,6 +149,6 @@ def _seen(
     judging: Workers, images: Sequence[Chosen], reference: Path | None, track: Track
 ) -> Iterator[tuple[Chosen, Seen]]:
     """The verdict on each image; the row is called by its path."""
-    asked = (Asked(one.path, one.name, one.reference or reference) for one in images)
+    asked = (Asked(one.path, one.name, one.reference or reference, one.view) for one in images)
     for one, seen in zip(track(images, "inspecting"), judging.look(asked), strict=False):
         yield one, seen._replace(result=replace(seen.result, image=os.fspath(one.path)))

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from anomalib_lite import registry
+from anomalib_lite.edge.joint import Joint, load
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, ErrorCode, ModelError
 
@@ -30,11 +31,18 @@ CONTAINER = Path("/sys/fs/cgroup")
 
 
 class Asked(NamedTuple):
-    """One image to judge, as `Model.look` takes it."""
+    """One image to judge, as `Model.look` takes it, or `Joint.look`."""
 
     path: Path
     name: str
     reference: Path | None = None
+    view: str | None = None
+
+    def by(self, model: Model | Joint) -> Seen:
+        """The verdict of a model."""
+        if isinstance(model, Joint):
+            return model.look(self.path, reference=self.reference, name=self.name, view=self.view)
+        return model.look(self.path, reference=self.reference, name=self.name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +57,7 @@ class Loading:
     whole: bool  # whether maps and pixels are wanted, or rows alone
 
 
-def number(images: int, model: Model) -> int:
+def number(images: int, model: Model | Joint) -> int:
     """How many processes pay: a core for each thread, as many as fit into memory, and none more for a few images.
 
     A process is taken to need the memory that this one has now, with the model loaded. Limits of a container count.
@@ -92,7 +100,7 @@ def _group(name: str) -> list[str]:
 class Workers:
     """Processes that judge images with one model; with a number of 1, this process does, and there are none."""
 
-    model: Model
+    model: Model | Joint
     count: int
     whole: bool = True
     _lanes: list[ProcessPoolExecutor] = field(default_factory=list)
@@ -129,7 +137,7 @@ class Workers:
         """The verdicts, in the order of the images."""
         if not self._lanes:
             for one in images:
-                yield self.model.look(one.path, reference=one.reference, name=one.name)
+                yield one.by(self.model)
             return
         waiting: deque[_Waiting] = deque()
         lanes = cycle(range(self.count))
@@ -214,7 +222,7 @@ def _not_started() -> AnomalibLiteError:
 class _Held:
     """What a process of `Workers` keeps from one image to the next."""
 
-    model: Model
+    model: Model | Joint
     whole: bool
 
 
@@ -227,7 +235,7 @@ def _load(loading: Loading) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     readers = registry.load().readers
-    _Held.model = Model(loading.path, provider=loading.provider, threads=loading.threads, readers=readers)
+    _Held.model = load(loading.path, provider=loading.provider, threads=loading.threads, readers=readers)
     _Held.model.opener.catalogue.series.update(loading.series)
     _Held.whole = loading.whole
     if _Held.model.model_id != loading.model_id:
@@ -244,7 +252,7 @@ def _end_with_parent() -> None:
 
 def _look(one: Asked) -> Seen:
     """In the process: the verdict on an image."""
-    seen = _Held.model.look(one.path, reference=one.reference, name=one.name)
+    seen = one.by(_Held.model)
     if _Held.whole:
         return seen
     return Seen(replace(seen.result, anomaly_map=None, valid=None, comparison=None), None)

@@ -21,6 +21,11 @@ ESCAPES = {
     "parts_wholly": "Parts escaped wholly",
 }
 LET_THROUGH = {"escape_rate": "", "escape_rate_after_review": ", after review"}
+DECIDED_ONCE = {
+    "false_reject_rate": "good ones rejected",
+    "escape_rate": "escaped",
+    "escape_rate_after_review": "escaped after review",
+}
 MEANING = (
     "An image that shows a defect escapes where it is not NG; after review, where it is OK. A part has an escape where "
     "any such image of it does, and escapes wholly where all of them do. A good part is one without any defective "
@@ -69,17 +74,21 @@ def rates(metrics: Mapping[str, Any]) -> dict[str, str]:
     return said | _decided(metrics.get("decided"))
 
 
+def of_parts(metrics: Mapping[str, Any]) -> dict[str, str]:
+    """What is said of parts that are decided on once: each rate and its exact interval; and how many are ERROR."""
+    return _once(metrics) | {"could not be measured": str(metrics["errors"])}
+
+
+def _once(metrics: Mapping[str, Any]) -> dict[str, str]:
+    return {words: _rate(metrics[key], "parts") for key, words in DECIDED_ONCE.items()}
+
+
 def _decided(once: Mapping[str, Any] | None) -> dict[str, str]:
     """The rates of parts that are decided on once, by all their photographs; nothing where photographs decide."""
     if once is None:
         return {}
     how = f"Parts decided by their {once['decided_by']}"
-    named = (
-        ("false_reject_rate", "good ones rejected"),
-        ("escape_rate", "escaped"),
-        ("escape_rate_after_review", "escaped after review"),
-    )
-    return {f"{how}, {words}": _rate(once[key], "parts") for key, words in named}
+    return {f"{how}, {words}": value for words, value in _once(once).items()}
 
 
 def _rejects(rate: Mapping[str, Any]) -> str:

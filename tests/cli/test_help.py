@@ -119,7 +119,9 @@ def test_help_ends_with_the_examples_as_they_are_typed(command: str, shown: Call
 
 
 @pytest.fixture(scope="module")
-def prepared(parts: Path, ungated_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def prepared(
+    parts: Path, ungated_path: Path, cameras: Path, views: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A folder with everything that the examples name. Not to be changed: copy it."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(parts, folder / "parts")
@@ -135,6 +137,9 @@ def prepared(parts: Path, ungated_path: Path, tmp_path_factory: pytest.TempPathF
     shutil.copytree(ungated_path, folder / "model")  # whose gate would let no image of the size of an example pass
     assert call("export", str(folder / "model"), "--out", str(folder / "part.zip")) == 0
     assert call("predict", str(folder / "model"), str(folder / "new_images"), "--out", str(folder / "results")) == 0
+    for name in ("top", "side"):
+        shutil.copytree(cameras / name, folder / f"{name}_model")
+    shutil.copytree(views / "new", folder / "both_views")
     (folder / "incoming").mkdir()
     (folder / "decisions.csv").write_text("image,decision\nnew_images/part20_0.png,good\n")
     return folder

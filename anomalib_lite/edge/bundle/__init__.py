@@ -12,6 +12,7 @@ from anomalib_lite.edge.bundle.files import (
     to_json,
     with_metadata,
 )
+from anomalib_lite.edge.bundle.joint import JointBundle, load_any, write_joint
 from anomalib_lite.edge.bundle.signing import Key, Signer, signer
 from anomalib_lite.edge.bundle.writing import refuse_existing, write
 
@@ -21,14 +22,17 @@ __all__ = [
     "MAX_BYTES",
     "METADATA_KEY",
     "Bundle",
+    "JointBundle",
     "Key",
     "Signer",
     "graph_digest",
     "load",
+    "load_any",
     "metadata",
     "refuse_existing",
     "signer",
     "to_json",
     "with_metadata",
     "write",
+    "write_joint",
 ]

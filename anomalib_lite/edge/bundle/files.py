@@ -6,17 +6,18 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anomalib_lite.edge import quoting
 from anomalib_lite.edge.bundle import archive, protobuf, reading, signing
 from anomalib_lite.edge.bundle.signing import Key
-from anomalib_lite.edge.manifest import FILE, SIGNATURE, Manifest, described, listed_files, strict
+from anomalib_lite.edge.manifest import FILE, MEMBERS, SIGNATURE, Manifest, described, is_joint, listed_files, strict
 from anomalib_lite.errors import ModelError
 
 MANIFEST, GRAPH = FILE, "model.onnx"
 METADATA_KEY = "anomalib_lite"
+KEPT = (GRAPH, FILE)  # of the files in a folder: graphs, and the manifests of members
 MAX_BYTES = 512 * 2**20  # of a graph, and of any other file of a bundle
 _METADATA_FIELD = 14  # ModelProto.metadata_props, onnx.proto
 
@@ -44,6 +45,39 @@ class Bundle:
         return self.kept[name] if name in self.kept else _checked(self.path, name, self.manifest.files)
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """A bundle that was read: every file is what its manifest lists; what that says is not looked at yet."""
+
+    path: Path
+    raw: bytes  # the manifest's file
+    document: Any  # the same as JSON
+    files: Mapping[str, str]  # name -> SHA-256
+    kept: Mapping[str, bytes]  # contents: of a zip all of them, of a folder those that `KEPT` names
+
+    @property
+    def model_id(self) -> str:
+        """First 12 characters of the SHA-256 of the manifest."""
+        return hashlib.sha256(self.raw).hexdigest()[:12]
+
+    def bundle(self) -> Bundle:
+        """It, as a model.
+
+        Raises:
+            ModelError: It is several models, or its graph is not the one that the manifest describes.
+        """
+        if is_joint(self.document):
+            raise ModelError(
+                f"{self.path}: is a joint model, of several models that decide together: it takes all photographs of a "
+                f"part (`predict --group`, `anomalib_lite.edge.Joint`). Each lies in {self.path / MEMBERS} as a model."
+            )
+        graph = _graph(self.path, self.document, self.kept)
+        manifest = Manifest.from_json(self.document, self.path)
+        if graph_digest(graph) != manifest.graph_sha256:
+            raise ModelError(f"{self.path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
+        return Bundle(self.path, manifest, self.model_id, {**self.kept, MANIFEST: self.raw})
+
+
 def load(path: Path, *, trust: Key | None = None) -> Bundle:
     """Open a bundle, a folder or a zip, and verify every file against the manifest's hashes.
 
@@ -54,9 +88,15 @@ def load(path: Path, *, trust: Key | None = None) -> Bundle:
         trust: Whose signature it has to carry; None where that does not matter. See `signing`.
 
     Raises:
-        ModelError: It is missing, incomplete, altered, not signed with that key, or written by a newer version.
+        ModelError: It is missing, incomplete, altered, not signed with that key, a joint one, or written by a newer
+            version.
         ConfigError: The key cannot be used.
     """
+    return found(path, trust).bundle()
+
+
+def found(path: Path, trust: Key | None = None) -> Found:
+    """Read a bundle and verify its files. Arguments and errors as of `load`, but that it may be a joint one."""
     if path.is_file():
         with archive.opened(path) as packed:
             raw = packed.read(MANIFEST, strict.MAX_BYTES)
@@ -73,12 +113,29 @@ def load(path: Path, *, trust: Key | None = None) -> Bundle:
             signing.check(path, raw, _signature_bytes(path), trust)
         document, files = _document(path, raw)
         checked = ((name, _checked(path, name, files)) for name in files)
-        kept = {name: content for name, content in checked if name == GRAPH}
-    graph = _graph(path, document, kept)
-    manifest = Manifest.from_json(document, path)
-    if graph_digest(graph) != manifest.graph_sha256:
-        raise ModelError(f"{path / GRAPH}: is not the graph that the manifest describes. Restore the bundle.")
-    return Bundle(path, manifest, hashlib.sha256(raw).hexdigest()[:12], kept)
+        kept = {name: content for name, content in checked if PurePosixPath(name).name in KEPT}
+    return Found(path, raw, document, files, kept)
+
+
+def inside(outer: Found, folder: str) -> Found:
+    """The bundle in a folder of another one, whose files were verified.
+
+    Args:
+        outer: The other one.
+        folder: With a slash at its end.
+
+    Raises:
+        ModelError: It is not there, or the two list other files.
+    """
+    path = outer.path / folder
+    kept = {name.removeprefix(folder): one for name, one in outer.kept.items() if name.startswith(folder)}
+    listed = {name.removeprefix(folder): one for name, one in outer.files.items() if name.startswith(folder)}
+    if MANIFEST not in kept:
+        raise ModelError(f"{path}: no model bundle here. Restore the bundle from its origin.")
+    document, files = _document(path, raw := kept[MANIFEST])
+    if dict(files) != {name: one for name, one in listed.items() if name not in (MANIFEST, SIGNATURE)}:
+        raise ModelError(f"{path}: lists other files than {outer.path} does. Restore the bundle from its origin.")
+    return Found(path, raw, document, files, kept)
 
 
 def to_json(data: Mapping[str, Any]) -> bytes:

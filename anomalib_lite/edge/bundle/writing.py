@@ -47,6 +47,16 @@ def write(
     contents[MANIFEST] = to_json(replace(manifest, files=hashes).to_json())
     if sign is not None:
         contents[SIGNATURE] = sign(contents[MANIFEST])
+    put(path, contents)
+    return load(path)
+
+
+def put(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Write the files of a bundle, or replace those of one.
+
+    Raises:
+        ModelError: The disk does not take them. Nothing is changed then.
+    """
     try:
         if path.suffix == archive.SUFFIX:
             disk.write(path, archive.pack(contents))
@@ -56,7 +66,6 @@ def write(
         raise ModelError(f"{path}: another process is writing it. Choose another --out, or wait for it.") from error
     except OSError as error:
         raise ModelError(f"{path}: cannot be written ({error.strerror}). Make room or choose another --out.") from error
-    return load(path)
 
 
 def refuse_existing(path: Path, *, overwrite: bool) -> None:

@@ -13,16 +13,26 @@ from anomalib_lite.edge.manifest.certificate import (
 )
 from anomalib_lite.edge.manifest.document import (
     FILE,
+    MEMBERS,
     SCHEMA_VERSION,
     SIGNATURE,
     Manifest,
     described,
+    is_joint,
     listed_files,
     now,
 )
 from anomalib_lite.edge.manifest.evidence import EvidenceRecord, Known, Planted
 from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.joining import ONCE, PER, TOP_SHARE, Cusum, Joining, Per
+from anomalib_lite.edge.manifest.joint import (
+    COMBINED,
+    LACKING,
+    Combined,
+    JointManifest,
+    Lacking,
+    MemberRecord,
+)
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
     CHANNELS,
@@ -47,8 +57,11 @@ from anomalib_lite.edge.manifest.sections import (
 
 __all__ = [
     "CHANNELS",
+    "COMBINED",
     "DTYPES",
     "FILE",
+    "LACKING",
+    "MEMBERS",
     "ONCE",
     "PER",
     "SCHEMA_VERSION",
@@ -57,6 +70,7 @@ __all__ = [
     "Calibration",
     "Certified",
     "CertifiedThresholds",
+    "Combined",
     "Cusum",
     "DataRecord",
     "DetectorRecord",
@@ -72,8 +86,11 @@ __all__ = [
     "ImageSpec",
     "ImagesPerUnit",
     "Joining",
+    "JointManifest",
     "Known",
+    "Lacking",
     "Manifest",
+    "MemberRecord",
     "Mode",
     "OperatingPoint",
     "Parity",
@@ -87,6 +104,7 @@ __all__ = [
     "TrainingRecord",
     "Unmeasured",
     "described",
+    "is_joint",
     "listed_files",
     "normalised",
     "now",

@@ -33,10 +33,12 @@ from anomalib_lite.edge.manifest.sections import (
 )
 from anomalib_lite.errors import ModelError
 
+JOINT_VERSION = 4  # of several models that decide together: see `joint`
 SCHEMA_VERSION = 3  # of models that older versions must refuse: these would judge what the gate refuses, or is not seen
 STRICT_VERSION = 2  # likewise, since these would not heed options, guards and parts
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
+MEMBERS = "members"  # the key that a joint model has, and the folder of its members
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated", "evidence")  # how much is planted depends on how long it takes
 ABSENT_IF_NONE = ("calibrated", "exported", "evidence")
@@ -84,10 +86,10 @@ class Manifest:
         try:
             return parsed(cls, data)  # type: ignore[no-any-return]
         except Missing as key:
-            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {_remedy(str(key))}") from None
+            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {remedy(str(key))}") from None
         except Unsound as wrong:
             said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
-            raise ModelError(f"{path}: {said}. {_remedy(wrong.key)}") from None
+            raise ModelError(f"{path}: {said}. {remedy(wrong.key)}") from None
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -198,20 +200,27 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
         or not isinstance(files, dict)
         or not all(isinstance(digest, str) for digest in files.values())
     ):
-        said = f"expected a schema_version from 1 to {SCHEMA_VERSION}, and files with their SHA-256"
+        said = f"expected a schema_version from 1 to {JOINT_VERSION}, and files with their SHA-256"
         raise ModelError(f"{path / FILE}: is not a manifest: {said}. Restore the bundle from its origin.")
     if version > (known := _needed(data)):
         raise ModelError(
             f"{path}: manifest schema {version} is newer than {known}, for nothing that is known here makes it so "
-            "(guards, options of readers, calibration.per, gate.enabled, framing.pose): upgrade anomalib-lite."
+            "(guards, options of readers, calibration.per, gate.enabled, framing.pose, members): upgrade anomalib-lite."
         )
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
     return files
 
 
+def is_joint(document: Mapping[str, Any]) -> bool:
+    """Whether a manifest, as JSON, is that of a joint model."""
+    return MEMBERS in document
+
+
 def _needed(document: Mapping[str, Any]) -> int:
     """The version that a manifest, as JSON, needs by what is known here: a later one may have added what is not."""
+    if is_joint(document):
+        return JOINT_VERSION
     gate, framing = document.get("gate"), document.get("framing")
     gated = isinstance(gate, dict) and bool(gate.get("enabled"))
     if gated or (isinstance(framing, dict) and framing.get("pose")):
@@ -246,7 +255,8 @@ def described(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in manifest.items() if key not in (*OF_THE_FILES, *OF_THE_TIME)}
 
 
-def _remedy(key: str) -> str:
+def remedy(key: str) -> str:
+    """What to do about a key that a manifest lacks, or that makes no sense."""
     again = "calibrate" if key.startswith("calibration") else "train"
     return f"Restore the bundle from its origin, or {again} the model again."
 

@@ -1,0 +1,114 @@
+"""The manifest of a joint model: several models, each a bundle of its own, that decide once for a part."""
+
+from __future__ import annotations
+
+import re
+import reprlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, Self, TypeAlias, get_args
+
+from anomalib_lite.edge.manifest.certificate import Calibration, ImagesPerUnit
+from anomalib_lite.edge.manifest.document import JOINT_VERSION, MEMBERS, listed_files, remedy
+from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, finite, parsed, plain
+from anomalib_lite.errors import ModelError
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+Combined: TypeAlias = Literal["maximum", "mean", "fisher"]
+COMBINED: tuple[Combined, ...] = get_args(Combined)
+"""How the numbers of the members become one: the largest, the mean, or the sum of how surprising each is (Fisher)."""
+Lacking: TypeAlias = Literal["error", "judged"]
+LACKING: tuple[Lacking, ...] = get_args(Lacking)
+"""What becomes of a part that a view lacks of: ERROR, or judged without it, which the result says."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRecord:
+    """One model of a joint one, in the folder `members/NAME`.
+
+    view: the photographs that it judges; several members may share one.
+    values: its scores of the good parts that set its unit, ascending; no threshold rests on these parts.
+    weight: what its number is multiplied by.
+    photographs: how many of its view the parts had that the thresholds rest on.
+    """
+
+    name: str
+    view: str
+    values: tuple[float, ...]
+    photographs: ImagesPerUnit
+    weight: float = 1.0
+
+    @property
+    def folder(self) -> str:
+        """Where its bundle lies, with a slash at the end."""
+        return f"{MEMBERS}/{self.name}/"
+
+    def rules(self) -> Iterator[Rule]:
+        """What a number can be put into units by."""
+        yield Rule("name", self.name, NAME.fullmatch(self.name) is not None, "letters, digits, '.', '_' and '-'")
+        yield Rule("view", self.view, self.view != "", "a name")
+        numbers = len(self.values) > 0 and all(map(finite, self.values))
+        yield Rule("values", self.values, numbers, "a list of at least one finite number")
+        yield Rule("values", self.values, all(a <= b for a, b in pairwise(self.values)), "a list in ascending order")
+        yield Rule("weight", self.weight, finite(self.weight) and self.weight > 0, "a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JointManifest:
+    """All that a joint bundle says of itself; its members say the rest."""
+
+    created: str  # ISO 8601, UTC
+    created_with: str  # version of the host
+    members: tuple[MemberRecord, ...]
+    pattern: str  # its first parentheses find the view in the name of an image
+    calibration: Calibration  # of parts, by the joint score; that has no map, so its map thresholds are none
+    combined: Combined = "maximum"
+    lacking: Lacking = "error"
+    parts: Mapping[str, float | None] = field(default_factory=dict)  # that the thresholds rest on, and what they scored
+    calibrated: str | None = None  # when, where that was after the models were joined
+    files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256, those of the members' bundles
+    schema_version: int = JOINT_VERSION
+
+    @classmethod
+    def from_json(cls, data: Any, path: Path) -> Self:
+        """A manifest from what `json.loads` gave. Arguments and errors as of `Manifest.from_json`."""
+        listed_files(data, path)
+        try:
+            return parsed(cls, data)  # type: ignore[no-any-return]
+        except Missing as key:
+            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {remedy(str(key))}") from None
+        except Unsound as wrong:
+            said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
+            raise ModelError(f"{path}: {said}. {remedy(wrong.key)}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return dict(plain(self))
+
+    @property
+    def compares(self) -> bool:
+        """Whether images are compared with golden ones that somebody gives: members have their own."""
+        return False
+
+    @property
+    def views(self) -> tuple[str, ...]:
+        """What a part is photographed in, each once."""
+        return tuple(dict.fromkeys(one.view for one in self.members))
+
+    def rules(self) -> Iterator[Rule]:
+        """What members must be to each other."""
+        names = [one.name for one in self.members]
+        yield Rule("members", names, len(names) > 1 and len(names) == len(set(names)), "at least two, each named once")
+        for one in self.members:
+            listed = f"{one.folder}manifest.json" in self.files
+            yield Rule("members", one.name, listed, "a member whose manifest is listed")
+        yield Rule("pattern", self.pattern, _finds(self.pattern), "a regular expression with parentheses")
+
+
+def _finds(pattern: str) -> bool:
+    try:
+        return re.compile(pattern).groups > 0
+    except (re.error, RecursionError, OverflowError):
+        return False
