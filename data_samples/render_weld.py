@@ -125,7 +125,8 @@ def _frame(
     noise = rng.normal(0.0, 2.0, grey.shape)
     colours = [light * (grey + shine) + glow + spot, light * (grey + shine) + 0.45 * glow + spot]
     colours.append(light * (grey + 1.1 * shine) + 0.1 * glow + spot)
-    return (np.stack(colours, -1) + noise[..., None]).clip(0, 255).astype(np.uint8)
+    shown: Frames = np.clip(np.stack(colours, -1) + noise[..., None], 0, 255).astype(np.uint8)
+    return shown
 
 
 def write_sound(path: Path, samples: Samples) -> None:

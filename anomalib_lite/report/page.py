@@ -73,6 +73,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     found: EvidenceRecord | None = None  # what the rows of the menu find
     evidence: Mapping[str, Any] | None = None  # of detection, as `report.evidence` draws it
+    recordings: Mapping[str, Any] | None = None  # as `report.timeline` draws them
 
 
 def write(path: Path, report: Report) -> None:
@@ -131,6 +132,7 @@ def _context(report: Report) -> dict[str, Any]:
         "verdicts": ("Verdicts", True),
         "metrics": ("Metrics", context["metrics"]),
         "images": ("Images to look at", context["lists"] or context["sections"]),
+        "recordings": ("Recordings", report.recordings),
         "errors": ("Could not be measured", errors),
         "training": ("Training", context["curve"]),
         "identity": ("Model and data", True),

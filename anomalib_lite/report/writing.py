@@ -21,6 +21,7 @@ from anomalib_lite.report.evidence import Shown
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.heatmaps import colours_of
 from anomalib_lite.report.page import Report, ScoredRow, render, write
+from anomalib_lite.report.timeline import Recordings
 
 SHOWN = 24  # held-out images of a training report
 
@@ -73,7 +74,7 @@ class Inspected:
         self.notes: list[str] = []
         self._model, self._out, self._dataset = model, out, dataset
         self._rows: list[ScoredRow] = []
-        self._gallery = _gallery(model)
+        self._gallery, self._recordings = _gallery(model), Recordings()
 
     def __enter__(self) -> Self:
         return self
@@ -86,6 +87,7 @@ class Inspected:
         group = sample.group if sample else result.image
         self._rows.append(ScoredRow(result.image, label, group, result.verdict.value, result.score, result.error))
         self._gallery.consider(result, label, pixels)
+        self._recordings.add(result)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -99,6 +101,7 @@ class Inspected:
             purpose, data = "evaluate", _found(self._dataset)
         report = _report(self._model, purpose, data, self._rows, self.notes)
         report.gallery, report.metrics = self._gallery, self.metrics
+        report.recordings = self._recordings.drawn()
         write(self._out / "report.html", report)
 
 
