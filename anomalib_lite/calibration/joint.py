@@ -11,9 +11,9 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from hashlib import sha256
-from typing import Unpack
+from typing import TypeVar, Unpack
 
 from anomalib_lite.calibration.joint_words import sentences
 from anomalib_lite.calibration.rule import Facts, calibrate
@@ -21,10 +21,21 @@ from anomalib_lite.calibration.statement import counted
 from anomalib_lite.calibration.units import ScoredImage
 from anomalib_lite.config import Rates
 from anomalib_lite.edge import combining
-from anomalib_lite.edge.manifest import Calibration, Combined, ImagesPerUnit, JointManifest, MemberRecord, Unmeasured
+from anomalib_lite.edge.manifest import (
+    Calibration,
+    Certified,
+    CertifiedThresholds,
+    Combined,
+    ImagesPerUnit,
+    JointManifest,
+    MemberRecord,
+    OperatingPoint,
+    Unmeasured,
+)
 from anomalib_lite.errors import DataError
 
 FEWEST = 4  # parts: two for the units, two for the thresholds
+T = TypeVar("T", Certified, OperatingPoint)
 SHARE, FEW = 5, 10  # a fifth of the parts set the units; at least so many, but no more than half
 
 
@@ -43,6 +54,7 @@ class Member:
 
     name: str
     view: str
+    tol: float  # what its score may move by on another processor
     weight: float = 1.0
 
 
@@ -62,7 +74,7 @@ def divided(parts: Iterable[Part]) -> tuple[list[Part], list[Part]]:
     return drawn[:number], drawn[number:]
 
 
-Certified = tuple[tuple[MemberRecord, ...], Calibration, dict[str, float | None]]
+Made = tuple[tuple[MemberRecord, ...], Calibration, dict[str, float | None]]
 """The members with their units; the thresholds; and what the parts scored that these rest on, None if refused."""
 
 
@@ -75,7 +87,7 @@ def certified(
     errors: int = 0,
     row: int | None = None,
     **facts: Unpack[Facts],
-) -> Certified:
+) -> Made:
     """Units and thresholds.
 
     Args:
@@ -97,7 +109,7 @@ def certified(
     views = {one.view: one.name for one in records}
     images = [sum(part.photographs[name] for name in views.values()) for part in certifying]
     calibration = replace(
-        calibrate(_scored(scores), rates, grouped=True, per="part", row=row, **facts),
+        _calibrated(scores, records, combined, [one.tol for one in members], rates, row, facts),
         images=sum(images),
         images_per_unit=ImagesPerUnit(statistics.median(images), max(images), min(images)),
         errors=Unmeasured(errors, errors / (errors + sum(images))),
@@ -106,8 +118,13 @@ def certified(
     return records, replace(calibration, statement=sentences(calibration, records, combined)), kept
 
 
-def another_row(manifest: JointManifest, row: int) -> Calibration:
+def another_row(manifest: JointManifest, tols: Sequence[float], row: int) -> Calibration:
     """The thresholds of a row of the menu that a joint model has: nothing is measured again.
+
+    Args:
+        manifest: Its.
+        tols: What the scores of its members may move by.
+        row: Of the menu.
 
     Raises:
         ConfigError: The menu does not have that row.
@@ -116,14 +133,30 @@ def another_row(manifest: JointManifest, row: int) -> Calibration:
     rates = Rates.of(before.reject.asked, before.confidence, before.review.asked)
     scores = {name: math.inf if score is None else score for name, score in manifest.parts.items()}
     facts: Facts = {"gated": before.gated, "history": before.history}
-    again = calibrate(_scored(scores), rates, grouped=True, per="part", row=row, **facts)
+    again = _calibrated(scores, manifest.members, manifest.combined, tols, rates, row, facts)
     again = replace(again, images=before.images, images_per_unit=before.images_per_unit, errors=before.errors)
     return replace(again, statement=sentences(again, manifest.members, manifest.combined))
 
 
-def _scored(scores: Mapping[str, float]) -> list[ScoredImage]:
-    """One value a part; it has no map, whose peak its score stands for."""
-    return [ScoredImage(name, name, score, score) for name, score in scores.items()]
+def _calibrated(
+    scores: Mapping[str, float], members: Sequence[MemberRecord], combined: Combined, tols: Sequence[float],
+    rates: Rates, row: int | None, facts: Facts,
+) -> Calibration:  # fmt: skip
+    """The thresholds for joint scores of parts, raised by what these may move by where a member's score moves.
+
+    A part has no map, whose peak its score stands for.
+    """
+    values = [ScoredImage(name, name, score, score) for name, score in scores.items()]
+    found = calibrate(values, rates, grouped=True, per="part", row=row, **facts)
+    moved = {one.name: tol / combining.Unit.of(one.values).size for one, tol in zip(members, tols, strict=True)}
+    tol = combining.joined(combined, moved, members)
+    raised = (_raised(getattr(found.thresholds, one.name), tol) for one in fields(found.thresholds))
+    menu = tuple(_raised(point, tol) for point in found.menu)
+    return replace(found, thresholds=CertifiedThresholds(*raised), menu=menu)
+
+
+def _raised(one: T, tol: float) -> T:
+    return replace(one, value=one.base + tol, tol=tol) if tol > one.tol else one
 
 
 def _record(member: Member, setting: Sequence[Part], certifying: Sequence[Part]) -> MemberRecord:

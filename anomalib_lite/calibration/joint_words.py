@@ -53,7 +53,9 @@ def _decided(members: Sequence[MemberRecord], combined: Combined) -> str:
 def _scope(members: Sequence[MemberRecord]) -> str:
     views = {one.view: one.photographs for one in members}
     each = ", ".join(f"{_range(number)} of {view}" for view, number in views.items())
-    return f"For parts made and photographed like these, {each}: with other numbers there is no bound."
+    alike = all(number.min == number.max for number in views.values())
+    mixed = "" if alike else ", in the same proportions"
+    return f"For parts made and photographed like these, {each}{mixed}: with other numbers there is no bound."
 
 
 def _range(number: ImagesPerUnit) -> str:

@@ -20,7 +20,8 @@ Models: TypeAlias = Annotated[
     typer.Argument(
         metavar="MODEL",
         help="At least two models, as MODEL or VIEW=MODEL, such as top=model_top: the view is what it sees of a part, "
-        "a camera or a sense. Default: its file name. Several models may judge one view.",
+        "a camera or a sense. Several models may judge one. Default: its file name; models that were trained on the "
+        "same photographs judge all.",
         show_default=False,
     ),
 ]

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.images.imaging import FileBytes
     from anomalib_lite.edge.images.picture import Picture
     from anomalib_lite.edge.images.readers import Reader
+    from anomalib_lite.edge.joint import Joint
     from anomalib_lite.edge.model import Model
 
-__all__ = ["FileBytes", "Model", "Picture", "Reader"]
+__all__ = ["FileBytes", "Joint", "Model", "Picture", "Reader"]
 
-_HOME = {"FileBytes": "images.imaging", "Model": "model", "Picture": "images.picture", "Reader": "images.readers"}
+_HOME = {
+    "FileBytes": "images.imaging",
+    "Joint": "joint",
+    "Model": "model",
+    "Picture": "images.picture",
+    "Reader": "images.readers",
+}
 
 
 def __getattr__(name: str) -> object:

@@ -72,7 +72,9 @@ class Joint:
         return self.bundle.manifest.views
 
     def view_of(self, name: str) -> str | None:
-        """The view that an image of this name shows; None where the name tells none that a member judges."""
+        """The view that an image of this name shows, the only one where there is one; None where no name tells it."""
+        if len(self.views) == 1:
+            return self.views[0]
         found = self._pattern.search(unicodedata.normalize("NFC", PurePath(name).as_posix()))
         return found[1] if found and found[1] in self.views else None
 

@@ -26,6 +26,7 @@ from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.registry import Registry
 from anomalib_lite.version import __version__
 
+EVERY = "photograph"  # the view of members that all judge the same ones
 FORBIDDEN = re.compile(r"[^A-Za-z0-9._-]+")  # in the name of a member
 
 
@@ -86,8 +87,9 @@ def fuse(asked: Fusion, *, plugins: Registry | None = None, track: Track = untra
     """
     rates = Rates.of(asked.max_false_reject, asked.confidence, asked.review)
     bundle.refuse_existing(asked.out, overwrite=asked.overwrite)
-    members = _members(asked)
-    models = _loaded(asked, members, (plugins or registry.load()).readers)
+    loaded = _loaded(asked, (plugins or registry.load()).readers)
+    members = _members(asked, loaded)
+    models = {member.name: model for member, model in zip(members, loaded, strict=True)}
     pattern = view_pattern(asked.view, sorted({one.view for one in members}))
     found = _parts(asked.images, models, members, pattern, track)
     records, calibration, parts = certified(
@@ -121,10 +123,10 @@ def recalibrate(joint: Joint, asked: Recalibration, *, track: Track = untracked)
     manifest, before = joint.bundle.manifest, joint.bundle.manifest.calibration
     out = asked.out or asked.model
     bundle.refuse_existing(out, overwrite=asked.overwrite or asked.out is None)
-    found = Gathered([], [])
+    found, tols = Gathered([], []), {name: model.thresholds.tol for name, model in joint.members.items()}
     if asked.data is not None:
         images = Images(data=asked.data, group=asked.group, columns=asked.columns, folders=asked.folders)
-        members = [Member(one.name, one.view, one.weight) for one in manifest.members]
+        members = [Member(one.name, one.view, tols[one.name], one.weight) for one in manifest.members]
         found = _parts(images, joint.members, members, re.compile(manifest.pattern), track)
         records, calibration, parts = certified(
             members, found.parts, asked.rates(before), combined=manifest.combined, errors=len(found.errors),
@@ -134,51 +136,59 @@ def recalibrate(joint: Joint, asked: Recalibration, *, track: Track = untracked)
     elif asked.row is None:
         raise ConfigError("DATA is missing: give good photographs of new parts in all views, or --row N of the menu.")
     else:
-        manifest = replace(manifest, calibration=another_row(manifest, asked.row))
+        manifest = replace(manifest, calibration=another_row(manifest, list(tols.values()), asked.row))
     manifest = replace(manifest, calibrated=now())
     return Fused(bundle.write_joint(out, manifest, joint.bundle.members, overwrite=True), found.errors, found.notes)
 
 
-def _members(asked: Fusion) -> list[Member]:
-    """The members, each with a name of its own.
+def _members(asked: Fusion, models: Sequence[Model]) -> list[Member]:
+    """The members, each with a name of its own: its view, or where several have that, or none is named, its file's.
+
+    Models that were trained on the same photographs are of one view, where nobody says otherwise.
 
     Raises:
-        ConfigError: There are fewer than two, or not a weight for each.
+        ConfigError: There is not a weight for each.
     """
-    if len(asked.models) < 2:
-        raise ConfigError("fuse joins at least two models: give MODEL MODEL, or top=MODEL side=MODEL.")
-    weights = list(asked.weights) or [1.0] * len(asked.models)
-    if len(weights) != len(asked.models) or min(weights) <= 0:
-        raise ConfigError(f"--weights: expected {len(asked.models)} numbers above 0, one for each model.")
-    views = [view or _stem(path) for view, path in asked.models]
-    names = [FORBIDDEN.sub("-", view).strip("-._") or "member" for view in views]
-    used, times = Counter(names), Counter[str]()
-    members = []
-    for name, view, weight in zip(names, views, weights, strict=True):
-        times[name] += 1
-        members.append(Member(f"{name}-{times[name]}" if used[name] > 1 else name, view, weight))
+    weights = list(asked.weights) or [1.0] * len(models)
+    if len(weights) != len(models):
+        raise ConfigError(f"--weights: expected {len(models)} numbers above 0, one for each model.")
+    stems = [path.stem if path.suffix == ".zip" else path.absolute().name for _, path in asked.models]
+    named = any(view for view, _ in asked.models)
+    views = [view or stem for (view, _), stem in zip(asked.models, stems, strict=True)]
+    if not named and _same_photographs(models):
+        views = [EVERY] * len(models)
+    shared, used, members = Counter(views), Counter[str](), []
+    for view, stem, weight, model in zip(views, stems, weights, models, strict=True):
+        name = FORBIDDEN.sub("-", stem if shared[view] > 1 else view).strip("-._") or "member"
+        used[name] += 1
+        number = f"-{used[name]}" if used[name] > 1 else ""
+        members.append(Member(f"{name}{number}", view, model.thresholds.tol, weight))
     return members
 
 
-def _stem(path: Path) -> str:
-    return path.stem if path.suffix == ".zip" else path.absolute().name
+def _same_photographs(models: Sequence[Model]) -> bool:
+    """Whether all were trained on some of the same files."""
+    data = [model.bundle.manifest.data for model in models]
+    return bool(set[str].intersection(*({*one.fit, *one.calibrated} for one in data)))
 
 
-def _loaded(asked: Fusion, members: Sequence[Member], readers: Readers) -> dict[str, Model]:
-    """The models, by their names.
+def _loaded(asked: Fusion, readers: Readers) -> list[Model]:
+    """The models.
 
     Raises:
-        ConfigError: One is given twice.
+        ConfigError: There are fewer than two, or one is given twice.
     """
+    if len(asked.models) < 2:
+        raise ConfigError("fuse joins at least two models: give MODEL MODEL, or top=MODEL side=MODEL.")
     found: dict[str, Model] = {}
-    known: dict[str, Path] = {}
-    for member, (_, path) in zip(members, asked.models, strict=True):
+    for _, path in asked.models:
         model = Model(path, threads=asked.threads, readers=readers)
         graph = model.bundle.manifest.graph_sha256
-        if graph in known:
-            raise ConfigError(f"{path} is the same model as {known[graph]}: it would only count twice. Leave one out.")
-        found[member.name], known[graph] = model, path
-    return found
+        if graph in found:
+            known = found[graph].bundle.path
+            raise ConfigError(f"{path} is the same model as {known}: it would only count twice. Leave one out.")
+        found[graph] = model
+    return list(found.values())
 
 
 def _parts(
@@ -197,6 +207,8 @@ def _parts(
     dataset = find(images.data, group=images.group, columns=images.columns, folders=images.folders, opener=opener)
 
     def view_of(sample: Sample) -> str | None:
+        if len(known) == 1:
+            return next(iter(known))
         match = None if sample.view else pattern.search(sample.name)
         view = sample.view or (match[1] if match else None)
         return view if view in known else None

@@ -12,7 +12,7 @@ from anomalib_lite.config import Rates
 from anomalib_lite.edge import combining
 from anomalib_lite.errors import DataError
 
-MEMBERS = [Member("sound", "sound"), Member("top", "video"), Member("side", "video")]
+MEMBERS = [Member("sound", "sound", 0.0), Member("top", "video", 0.0), Member("side", "video", 0.0)]
 RATES = Rates.of(0.2)
 
 

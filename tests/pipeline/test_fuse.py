@@ -13,6 +13,7 @@ from conftest import PARTS, SEEN, Once, call, save, shot
 
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import MANIFEST
+from anomalib_lite.edge.combining import Unit
 from anomalib_lite.edge.gathering import Gathering
 from anomalib_lite.edge.joint import Joint, load
 from anomalib_lite.edge.model import Model
@@ -95,10 +96,31 @@ def test_several_models_of_one_view_are_heard(cameras: Path, tmp_path: Path) -> 
     assert call("fuse", *words, "--combine", "mean", "--weights", "2,1,1", "--out", tmp_path / "joint") == 0
     joint = Joint(tmp_path / "joint")
     found = joint.inspect_part({view: shot(view, 201, defect=view == "top") for view in SEEN})
-    assert list(found.members) == ["top-1", "top-2", "side"]
+    assert list(found.members) == ["top", "other", "side"]
     said = found.members
-    assert found.score == pytest.approx((2 * said["top-1"] + said["top-2"] + said["side"]) / 4)
+    assert found.score == pytest.approx((2 * said["top"] + said["other"] + said["side"]) / 4)
     assert [len(one.others) for one in found.photographs] == [1, 0]
+
+
+def test_detectors_of_the_same_photographs_judge_them_all(
+    cameras: Path, views: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert call("fuse", cameras / "top", cameras / "other", "--out", tmp_path / "joint") == 0
+    joint = Joint(tmp_path / "joint")
+    assert joint.views == ("photograph",)
+    assert set(joint.inspect_part([shot("top", 200)]).members) == {"top", "other"}
+    capsys.readouterr()
+    assert call("predict", tmp_path / "joint", views / "top", "--group", "(.+)", "--json") == 0
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert len([line for line in lines if "part" in line]) == PARTS, "each photograph for itself"
+
+
+def test_a_threshold_absorbs_what_a_member_may_move_by(joint_path: Path) -> None:
+    joint = Joint(joint_path)
+    reject, members = joint.bundle.manifest.calibration.reject, joint.bundle.manifest.members
+    moved = [joint.members[one.name].thresholds.tol / Unit.of(one.values).size for one in members]
+    assert reject.tol >= max(moved)
+    assert reject.value == pytest.approx(reject.base + reject.tol)
 
 
 def test_the_zip_says_the_same(cameras: Path, joint_path: Path, tmp_path: Path) -> None:
