@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Annotated, TypeAlias
+
 import typer
 
 from anomalib_lite.cli import operating, options
 from anomalib_lite.cli.help import Command, Group
+
+Lot: TypeAlias = Annotated[
+    bool,
+    typer.Option(
+        "--lot", rich_help_panel=options.SETTINGS,
+        help="Score the images to train on by each other, too: names those that do not belong among them.",
+    ),
+]  # fmt: skip
 
 app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
 
@@ -30,6 +40,7 @@ def check(
     confidence: options.Confidence = None,
     holdout: operating.Holdout = None,
     crossfit: operating.Crossfit = None,
+    lot: Lot = False,
     config: options.ConfigFile = None,
     set_: options.Settings = None,
 ) -> None:
@@ -53,8 +64,9 @@ def check(
         session=session,
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),
+        lot=lot,
     )
-    done = run(asked, plugins=console.plugins())
+    done = run(asked, plugins=console.plugins(), track=console.track)
     for line in done.lines:
         console.out(line)
     if done.exit_code:

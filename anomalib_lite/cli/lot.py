@@ -38,6 +38,15 @@ Reweight: TypeAlias = Annotated[
 ]  # fmt: skip
 Seed: TypeAlias = Annotated[int, typer.Option(metavar="N", help="Of the draw.", rich_help_panel=options.SETTINGS)]
 
+ImageSettings: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", rich_help_panel=options.SETTINGS,
+        help="How images are seen: image.channels, image.black, image.white, image.height, image.width, "
+        "image.max_pixels, or a reader's option such as readers.dicom.window. May be repeated.",
+    ),
+]  # fmt: skip
+
 
 def lot(
     data: options.Data,
@@ -48,6 +57,7 @@ def lot(
     references: References = 64,
     reweight: Reweight = False,
     seed: Seed = 0,
+    set_: ImageSettings = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Rank the images of an unlabelled lot, the strangest first.
@@ -63,13 +73,17 @@ def lot(
         split=split,
         group=group,
         columns=options.columns(column),
+        settings=set_ or [],
         references=references,
         reweight=reweight,
         seed=seed,
         overwrite=overwrite,
     )
     ranking = rank(asked, plugins=console.plugins(), track=console.track)
-    rows = [(one.sample.name, f"{one.score:.3f}", one.copy_of or "-") for one in ranking.images[:SHOWN]]
+    rows = [
+        (one.sample.name, f"{one.score:.3f}", ranking.copies.get(one.sample.name, "-"))
+        for one in ranking.images[:SHOWN]
+    ]
     console.table(("least like the others", "score", "near copy of"), rows)
     for note in ranking.notes:
         console.out(note)

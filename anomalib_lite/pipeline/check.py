@@ -32,6 +32,8 @@ from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import Limits
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import AnomalibLiteError, DataError
+from anomalib_lite.pipeline.mutual import groups_said, refuse_few, scored, strangest
+from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.registry import Registry
 from anomalib_lite.training.choice import Choice, choose, good_images, held_out_share, summary
 from anomalib_lite.training.sizing import DEFAULT_SIZE, image_spec, made_smaller, read_region
@@ -51,6 +53,7 @@ class Check:
     session: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
     folders: Folders = field(default_factory=Folders)
+    lot: bool = False  # whether the images to train on are scored by each other, too
 
 
 @dataclass(frozen=True)
@@ -61,14 +64,14 @@ class Checked:
     exit_code: int
 
 
-def check(asked: Check, *, plugins: Registry) -> Checked:
+def check(asked: Check, *, plugins: Registry, track: Track = untracked) -> Checked:
     """Look at a data set as `train` does, and say what it would do with it.
 
     Raises:
         DataError: There is nothing to look at, or nothing says which images are good.
         ConfigError: An option has no meaning.
     """
-    config = _configured(asked)
+    config = configured(asked.config, asked.settings, asked.overrides, "anomalib-lite data check --help")
     opener = Opener(plugins.readers_with(config.readers), Limits.of(config.image.max_pixels))
     dataset = find(
         asked.data,
@@ -79,45 +82,64 @@ def check(asked: Check, *, plugins: Registry) -> Checked:
         opener=opener,
     )
     looked, unreadable = look(dataset.samples, opener)
-    planned, problems = _dry_run(dataset, looked, unreadable, config)
+    good, problems = _good(dataset)
+    mine = [(sample, facts) for sample, facts in looked if sample.name in {one.name for one in good.samples}]
+    planned, more = _dry_run(dataset, good, mine, unreadable, config)
+    problems += more
     lines = [*describe(dataset, looked, unreadable), *_for_evaluation(dataset), *(f"plan: {line}" for line in planned)]
+    if asked.lot and not problems:
+        try:
+            lines += [f"lot: {line}" for line in _among_themselves(good, mine, config, track)]
+        except AnomalibLiteError as error:
+            problems.append(error)
+    elif asked.lot:
+        lines.append("lot: not scored before the problems are mended")
     lines += [f"problem: {problem}" for problem in problems]
     return Checked(lines, problems[0].exit_code if problems else 0)
 
 
-def _configured(asked: Check) -> Config:
+def configured(file: Path | None, settings: Sequence[str], overrides: Mapping[str, Any], helped_by: str) -> Config:
     """The configuration as far as it does not depend on the detector.
+
+    Args:
+        file: A YAML file.
+        settings: "image.height=512".
+        overrides: Dotted keys from options such as --holdout.
+        helped_by: The command that explains them.
 
     Raises:
         ConfigError: The file or an option cannot be used.
     """
-    merged = configuration.load(asked.config, asked.settings)
-    for key, value in asked.overrides.items():
+    merged = configuration.load(file, settings)
+    for key, value in overrides.items():
         configuration.put(merged, key, value)
     merged.setdefault("detector", ANY)
-    where = str(asked.config) if asked.config else "configuration"
-    return configuration.validate(Config, merged, where=where, help_command="anomalib-lite data check --help")
+    where = str(file) if file else "configuration"
+    return configuration.validate(Config, merged, where=where, help_command=helped_by)
+
+
+def _good(dataset: DataSet) -> tuple[DataSet, list[AnomalibLiteError]]:
+    """What a training takes as good, and why it would refuse that."""
+    try:
+        return good_images(dataset), []
+    except DataError as error:
+        rest = [one for one in dataset.samples if one.split != TEST and one.is_good is not False]
+        return replace(dataset, samples=rest), [error]
 
 
 def _dry_run(
-    dataset: DataSet, looked: Looked, unreadable: Sequence[tuple[str, str]], config: Config
+    dataset: DataSet, good: DataSet, looked: Looked, unreadable: Sequence[tuple[str, str]], config: Config
 ) -> tuple[list[str], list[AnomalibLiteError]]:
-    """What a training would do, and all that it would refuse, the first reason first."""
+    """What a training on good images would do, and all that it would refuse, the first reason first."""
     problems: list[AnomalibLiteError] = []
-    try:
-        good = good_images(dataset)
-    except DataError as error:
-        problems.append(error)
-        good = replace(dataset, samples=[s for s in dataset.samples if s.split != TEST and s.is_good is not False])
-        if not good.samples:
-            return [], problems
+    if not good.samples:
+        return [], problems
     names = {sample.name for sample in good.samples}
-    mine = [(sample, facts) for sample, facts in looked if sample.name in names]
     lost = [(name, reason) for name, reason in unreadable if name in names]
     lines: list[str] = []
     try:
-        found = survey(mine, lost, channels=config.image.channels, white=config.image.white, copies=False)
-        lines += made_smaller(_framing(mine, found, config), found.facts.values(), smallest(dataset))
+        found = survey(looked, lost, channels=config.image.channels, white=config.image.white, copies=False)
+        lines += made_smaller(_framing(looked, found, config), found.facts.values(), smallest(dataset))
     except AnomalibLiteError as error:
         problems.append(error)
     try:
@@ -126,10 +148,27 @@ def _dry_run(
     except DataError as error:
         problems.append(error)
     try:
-        lines += _divided(good, [sample for sample, _ in mine], config)
+        lines += _divided(good, [sample for sample, _ in looked], config)
     except AnomalibLiteError as error:
         problems.append(error)
     return lines, problems
+
+
+def _among_themselves(good: DataSet, looked: Looked, config: Config, track: Track) -> list[str]:
+    """Which of the images to train on do not belong among the others.
+
+    Raises:
+        DataError: They are of fewer than five parts, or neither grey nor colour.
+        ConfigError: Their size does not suit the network.
+        MissingExtra: What it needs is not installed.
+    """
+    samples = [sample for sample, _ in looked]
+    refuse_few(samples, grouped=good.grouped)
+    found = survey(looked, [], channels=config.image.channels, white=config.image.white, copies=False)
+    spec = image_spec(config, found, (DEFAULT_SIZE, DEFAULT_SIZE))
+    framing = Framing(spec, convert=config.image.channels is not None)
+    images = scored(samples, framing, good.opener, seed=config.training.seed, track=track)
+    return [strangest(images), *groups_said(images)]
 
 
 def _divided(good: DataSet, usable: Sequence[Sample], config: Config) -> list[str]:

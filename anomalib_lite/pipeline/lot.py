@@ -1,46 +1,38 @@
-"""Scores the images of an unlabelled lot by each other: nothing is trained, no golden image needed, nothing certified.
-
-Each image is compared with a random set of the others, in two passes over the files: what stays in memory is a small
-map and a vector for each image, and what is known of the places of those that all are compared with.
-"""
+"""Ranks the images of an unlabelled lot by each other: nothing is trained, no golden image needed, none certified."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from anomalib_lite.data import Folders, Sample, Survey, count, find, groups, look, survey
+from anomalib_lite.config import Config
+from anomalib_lite.data import Folders, Sample, count, find, look, survey
 from anomalib_lite.data.copies import near_copies
 from anomalib_lite.data.survey import Looked
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.bundle import MANIFEST
 from anomalib_lite.edge.images.framing import Framing
+from anomalib_lite.edge.images.imaging import Limits
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.edge.results import csv_line
-from anomalib_lite.errors import ConfigError, DataError, MissingExtra
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.metrics import auroc
+from anomalib_lite.pipeline.check import configured
+from anomalib_lite.pipeline.mutual import REFERENCES, Scored, groups_said, refuse_few, scored
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.result_folder import refuse_existing
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import lot as page
-from anomalib_lite.training.sizing import DEFAULT_SIZE, WHITE
+from anomalib_lite.training.sizing import DEFAULT_SIZE, image_spec, made_smaller
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-FEWEST = 5  # parts: with fewer than four others nothing is usual
-LAYERS = ("blocks.4", "blocks.5")  # of strides 16 and 32
-LEAST = 5  # images that make a kind of their own
 PICTURES = 24
 TABLE, REPORT = "lot.csv", "report.html"
-COLUMNS = ("rank", "image", "part", "label", "score", "looks_like", "near_copy_of")
+COLUMNS = ("rank", "image", "part", "label", "score", "looks_like", "in_common", "near_copy_of")
+MEANT = ("image.height", "image.width", "image.channels", "image.black", "image.white", "image.max_pixels", "readers")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,21 +44,11 @@ class Lot:
     split: str | None = None
     group: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
-    references: int = 64  # images that each is compared with, at most
+    settings: Sequence[str] = ()  # "image.channels=1"; of `MEANT`
+    references: int = REFERENCES  # images that each is compared with, at most
     reweight: bool = False  # whether an image score is mixed with those of the images that look most like it
     seed: int = 0
     overwrite: bool = False
-
-
-@dataclass(frozen=True, eq=False)
-class Scored:
-    """An image of the lot."""
-
-    sample: Sample
-    score: float
-    anomaly_map: NDArray[np.float32]  # (h, w): distances, 0 to 2
-    kind: int = 0  # number of the images that it looks like; 0 where it looks like no others
-    copy_of: str = ""  # the image of another part that it looks a copy of
 
 
 @dataclass(frozen=True)
@@ -74,6 +56,7 @@ class Ranking:
     """The whole lot, the strangest first, and what must be known of it."""
 
     images: list[Scored]
+    copies: Mapping[str, str]  # name of an image, and that of another part's which it looks a copy of
     notes: list[str]
 
 
@@ -87,21 +70,49 @@ def rank(asked: Lot, *, plugins: Registry, track: Track = untracked) -> Ranking:
         MissingExtra: What the features need is not installed.
     """
     _refuse_existing(asked)
-    opener = Opener(plugins.readers)
+    config = _configured(asked)
+    opener = Opener(plugins.readers_with(config.readers), Limits.of(config.image.max_pixels))
     dataset = find(asked.data, group=asked.group, columns=asked.columns, folders=Folders(lot=True), opener=opener)
     samples = _of_split(dataset.samples, asked)
     looked, unreadable = look(samples, opener)
     looked, copies = _copies_as_one_part(looked)
-    _refuse_few([one for one, _ in looked], dataset.grouped)
-    found = survey(looked, unreadable, copies=False)
-    framing = Framing(ImageSpec(DEFAULT_SIZE, DEFAULT_SIZE, found.channels, found.dtype, WHITE[found.dtype]))
-    images = _scored(asked, found, framing, opener, track)
+    image = config.image
+    if looked:
+        refuse_few([one for one, _ in looked], grouped=dataset.grouped, copies=len(copies))
+    found = survey(looked, unreadable, channels=image.channels, white=image.white, copies=False)
+    spec = image_spec(config, found, (DEFAULT_SIZE, DEFAULT_SIZE))
+    framing = Framing(spec, convert=image.channels is not None)
+    images = scored(
+        found.usable,
+        framing,
+        opener,
+        references=asked.references,
+        reweight=asked.reweight,
+        seed=asked.seed,
+        track=track,
+    )
     pairs = near_copies(found.usable, [facts[0].thumbnail for _, facts in looked])
     copies = {second.name: first.name for first, second in pairs} | copies
-    images = [replace(one, copy_of=copies.get(one.sample.name, "")) for one in images]
-    ranking = Ranking(sorted(images, key=lambda one: -one.score), [*_notes(images, unreadable, len(copies))])
-    _write(asked, ranking, framing.spec, opener)
+    smaller = made_smaller(framing, found.facts.values())
+    ranked = sorted(images, key=lambda one: -one.score)
+    ranking = Ranking(ranked, copies, [*_notes(ranked, unreadable, len(copies), smaller)])
+    _write(asked, ranking, spec, opener)
     return ranking
+
+
+def _configured(asked: Lot) -> Config:
+    """What is set of images and readers.
+
+    Raises:
+        ConfigError: It cannot be used, or something else is set.
+    """
+    for setting in asked.settings:
+        key = setting.partition("=")[0].strip()
+        if key not in MEANT and key.partition(".")[0] not in MEANT:
+            raise ConfigError(
+                f"--set {key}: means nothing to a lot. Expected one of {', '.join(MEANT[:-1])}, readers.NAME.KEY."
+            )
+    return configured(None, asked.settings, {}, "anomalib-lite lot --help")
 
 
 def _refuse_existing(asked: Lot) -> None:
@@ -144,92 +155,18 @@ def _copies_as_one_part(looked: Looked) -> tuple[Looked, dict[str, str]]:
     return found, copies
 
 
-def _refuse_few(readable: Sequence[Sample], grouped: bool) -> None:
-    parts = len(groups(readable))
-    if parts < FEWEST:
-        hint = " Photographs of one part do not judge each other." if grouped else ""
-        raise DataError(
-            f"{count(len(readable), 'readable image')} of {count(parts, 'part')}: a lot is scored by itself, which "
-            f"takes {FEWEST} parts at least.{hint} Add images of others."
-        )
-
-
-def _scored(asked: Lot, found: Survey, framing: Framing, opener: Opener, track: Track) -> list[Scored]:
-    """The images in their order, scored by those that a draw has chosen."""
-    try:
-        import torch
-
-        from anomalib_lite.features import backbone
-        from anomalib_lite.features.mutual import MutualScoring, reweighted
-    except ModuleNotFoundError as error:
-        raise MissingExtra(str(error.name), "train", "A lot") from error
-    network = backbone("tf_efficientnet_lite0", "packaged", LAYERS, framing.spec)
-    network.load_pretrained()
-    scoring = MutualScoring(network, framing.spec)
-
-    def described(sample: Sample) -> tuple[list[Tensor], Tensor]:
-        pixels = framing.frames(opener.read(sample.path).pixels)[0].image.astype(np.float32)
-        return scoring.describe(torch.from_numpy(pixels / framing.spec.white).movedim(-1, 0)[None])
-
-    chosen = _references(found.usable, asked.references, asked.seed)
-    parts = np.array([one.group for one in chosen])
-    maps, embeddings = [], []
-    with torch.inference_mode():
-        seen = [described(one)[0] for one in track(chosen, "references")]
-        others = [torch.cat(layer) for layer in zip(*seen, strict=True)]
-        for sample in track(found.usable, "lot"):
-            mine, embedding = described(sample)
-            foreign = torch.from_numpy(parts != sample.group)
-            maps.append(scoring.anomaly_maps(mine, [layer[foreign] for layer in others])[0, 0].numpy())
-            embeddings.append(embedding)
-    scores, vectors = torch.tensor([float(one.max()) for one in maps]), torch.cat(embeddings)
-    if asked.reweight:
-        numbers = {part: number for number, part in enumerate(sorted(groups(found.usable)))}
-        scores = reweighted(scores, vectors, torch.tensor([numbers[one.group] for one in found.usable]))
-    kinds = _kinds(vectors.numpy())
-    return [Scored(*one) for one in zip(found.usable, scores.tolist(), maps, kinds, strict=True)]
-
-
-def _references(samples: Sequence[Sample], number: int, seed: int) -> list[Sample]:
-    """Images that the others are compared with: one of each part before a second of any."""
-    order = np.random.default_rng(seed).permutation(len(samples))
-    before: Counter[str] = Counter()
-    turns: list[tuple[int, int, int]] = []
-    for place in order:
-        before[samples[place].group] += 1
-        turns.append((before[samples[place].group], len(turns), int(place)))
-    return [samples[place] for _, _, place in sorted(turns)[: max(number, FEWEST)]]
-
-
-def _kinds(embeddings: NDArray[np.float32]) -> list[int]:
-    """Numbers of groups of images that look alike, from 1; 0 for those that look like no others.
-
-    HDBSCAN (Campello, Moulavi, Sander, 2013) on unit vectors.
-    """
-    from sklearn.cluster import HDBSCAN
-
-    unit = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True).clip(1e-12)
-    least = max(LEAST, len(unit) // 20)
-    if len(unit) < 2 * least:
-        return [1] * len(unit)
-    found = HDBSCAN(min_cluster_size=least, allow_single_cluster=True, copy=True).fit_predict(unit)
-    return [int(one) + 1 for one in found]
-
-
-def _notes(images: Sequence[Scored], unreadable: Sequence[tuple[str, str]], copies: int) -> Iterator[str]:
+def _notes(
+    images: Sequence[Scored], unreadable: Sequence[tuple[str, str]], copies: int, smaller: Sequence[str]
+) -> Iterator[str]:
     yield (
         "Not certified: scores compare within this lot alone, and tell how unlike the others an image is, not whether "
         "it is defective. What 30 % of the images or more have in common counts as usual: a defect that is on every "
         "third image is not found."
     )
-    kinds = Counter(one.kind for one in images if one.kind)
-    if len(kinds) > 1:
-        yield (
-            f"{len(kinds)} kinds of images that look alike: {', '.join(str(n) for _, n in kinds.most_common())}. Where "
-            "these are several products, score each by itself: a rare one stands out as a whole."
-        )
+    yield from groups_said(images)
     if copies:
         yield f"{count(copies, 'image')} looking like copies: 'near_copy_of' in the table names the others."
+    yield from smaller
     for name, reason in unreadable[:3]:
         yield f"not read: {name}: {reason}"
     if len(unreadable) > 3:
@@ -246,7 +183,18 @@ def _write(asked: Lot, ranking: Ranking, spec: ImageSpec, opener: Opener) -> Non
     for number, one in enumerate(ranking.images, 1):
         sample = one.sample
         rows.append(
-            csv_line((number, sample.name, sample.group, sample.label, f"{one.score:.6g}", one.kind, one.copy_of))
+            csv_line(
+                (
+                    number,
+                    sample.name,
+                    sample.group,
+                    sample.label,
+                    f"{one.score:.6g}",
+                    one.kind,
+                    int(one.in_common),
+                    ranking.copies.get(sample.name, ""),
+                )
+            )
         )
     of_each_part: dict[str, tuple[int, Scored]] = {}
     for number, one in enumerate(ranking.images, 1):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import csv
+import re
 import shutil
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +15,10 @@ from anomalib_lite_draem.config import default_size
 from conftest import call, picture, save
 from needs import need
 
+from anomalib_lite.edge import Reader
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.lot import COLUMNS, Lot, rank
+from anomalib_lite.pipeline.mutual import deviations
 from anomalib_lite.registry import load
 
 
@@ -36,6 +41,11 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "lot"
 
 
+def table(out: Path) -> list[dict[str, str]]:
+    with (out / "lot.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 @pytest.mark.usefixtures("pretrained")
 def test_the_strangest_comes_first_and_nothing_is_certified(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = folder.parent / "out"
@@ -43,8 +53,7 @@ def test_the_strangest_comes_first_and_nothing_is_certified(folder: Path, capsys
     said = capsys.readouterr().out
     assert "Not certified" in said
     assert "not read: part11_0.png" in said
-    with (out / "lot.csv").open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
+    rows = table(out)
     assert tuple(rows[0]) == COLUMNS
     assert rows[0]["image"] == "part7_0.png"
     assert [float(row["score"]) for row in rows] == sorted((float(row["score"]) for row in rows), reverse=True)
@@ -89,3 +98,79 @@ def test_a_split_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lot.csv").write_text("image,split\na.png,test\n")
     with pytest.raises(DataError, match=r"no image is of the split 'tests'\. Splits there: test"):
         rank(Lot(data=tmp_path / "lot.csv", out=tmp_path / "out", split="tests"), plugins=load())
+
+
+@pytest.mark.usefixtures("pretrained")
+def test_groups_and_what_few_have_in_common_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Two products in one lot; and of the larger a third has the same mark, which ranks none of them higher."""
+    for number in range(21):
+        pixels = picture(number, size=64)
+        if number % 3 == 0:
+            pixels[20:36, 20:36] = 20 + 60 * (np.indices((16, 16, 1)).sum(0) // 4 % 2)
+        save(tmp_path / "one" / f"{number:02}.png", pixels)
+    assert call("lot", tmp_path / "one", "--out", tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "7 of 21 images have something in common that most have not: " in said
+    assert "the same defect on all of them" in said
+    rows = table(tmp_path / "out")
+    assert {row["image"] for row in rows if row["in_common"] == "1"} == {f"{n:02}.png" for n in range(0, 21, 3)}
+    stripes = (np.arange(64) // 4 % 2)[:, None, None] * 120
+    for number in range(12):
+        save(tmp_path / "two" / f"product{number:02}.png", (picture(number, size=64) // 2 + stripes).astype(np.uint8))
+        save(tmp_path / "two" / f"other{number:02}.png", picture(50 + number, size=64))
+    assert call("lot", tmp_path / "two", "--out", tmp_path / "products") == 0
+    assert "2 kinds of images that look alike: 12 like" in capsys.readouterr().out
+    kinds = {row["looks_like"]: row["image"][:5] for row in table(tmp_path / "products")}
+    assert sorted(kinds.values()) == ["other", "produ"]
+
+
+@pytest.mark.usefixtures("pretrained")
+def test_contamination_among_good_images_is_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(16):
+        save(tmp_path / "good" / f"{number:02}.png", picture(number, size=64, defect=number in (3, 8)))
+    assert call("data", "check", tmp_path / "good", "--lot", "--max-false-reject", "50%") == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if one.startswith("lot: ")]
+    assert re.match(r"lot: 2 of 16 images stand out: 0[38].png \(\d+\.\d\), 0[38].png \(", line)
+    for path in sorted((tmp_path / "good").iterdir())[4:]:
+        path.unlink()
+    assert call("data", "check", tmp_path / "good", "--lot") == 3
+    assert "problem: 4 readable images of 4 parts" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("pretrained")
+def test_how_images_are_seen_can_be_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(6):
+        save(tmp_path / "lot" / f"{number}.png", picture(number, channels=3 if number % 2 else 1))
+    assert call("lot", tmp_path / "lot", "--out", tmp_path / "out") == 3
+    assert "Set image.channels to 1 or 3" in capsys.readouterr().err
+    assert call("lot", tmp_path / "lot", "--out", tmp_path / "out", "--set", "image.channels=1") == 0
+    assert call("lot", tmp_path / "lot", "--out", tmp_path / "no", "--set", "image.mode=tile") == 2
+    assert "--set image.mode: means nothing to a lot. Expected one of image.height" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("pretrained")
+def test_images_that_are_no_photographs_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    plugins = replace(load(), readers={".npy": Reader(read=partial(np.load, allow_pickle=False))})
+    for number in range(5):
+        for name, pixels in (("four", picture(number, channels=4)), ("float", picture(number).astype(np.float32))):
+            (tmp_path / name).mkdir(exist_ok=True)
+            np.save(tmp_path / name / f"{number}.npy", pixels)
+    with pytest.raises(DataError, match=r"4 channels.*expected 1 \(grey\) or 3 \(colour\)\. Save"):
+        rank(Lot(data=tmp_path / "four", out=tmp_path / "out"), plugins=plugins)
+    with pytest.raises(DataError, match=r"float32.*--set image\.black"):
+        rank(Lot(data=tmp_path / "float", out=tmp_path / "out"), plugins=plugins)
+    ranged = ("image.black=0", "image.white=255")
+    ranking = rank(Lot(data=tmp_path / "float", out=tmp_path / "out", settings=ranged), plugins=plugins)
+    assert len(ranking.images) == 5
+
+
+def test_copies_are_said_where_too_few_images_are_left(tmp_path: Path) -> None:
+    for number in range(6):
+        save(tmp_path / f"{number}.png", picture(number % 4))
+    with pytest.raises(DataError, match=r"6 readable images of 4 parts.*2 are copies of others"):
+        rank(Lot(data=tmp_path, out=tmp_path / "out"), plugins=load())
+
+
+def test_what_stands_out_does_so_against_the_median() -> None:
+    assert deviations([1.0, 2, 3, 4, 100]).tolist() == pytest.approx([-1.349, -0.674, 0, 0.674, 65.43], abs=0.01)
+    assert np.isfinite(deviations([1.0] * 5)).all()
