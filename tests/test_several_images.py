@@ -18,6 +18,7 @@ from conftest import picture, recalibrate, save
 from anomalib_lite.data import find, look, survey
 from anomalib_lite.data.samples import Folders
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images import catalogue
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture
@@ -208,8 +209,21 @@ def test_a_file_is_read_once_where_its_images_are_asked_for_in_order(volumes: Pa
     for path in images:
         opener.read(path)
     assert reads == ["file"]
-    opener.read(images[3])
-    assert reads == ["file"] * 2
+
+
+@pytest.mark.parametrize(("kept", "times"), [(1 << 28, 1), (1, 3)])
+def test_images_are_kept_for_any_order_as_far_as_they_fit(
+    kept: int, times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A volume in a training: without, each image would be decoded with all before it."""
+    monkeypatch.setattr(catalogue, "KEPT", kept)
+    pixels = [picture(number) for number in range(3)]
+    path, opener = write(tmp_path / "a.npz", *pixels), Opener(READERS)
+    reads.clear()
+    for number in (3, 1, 2, 3, 1) if times == 1 else (3, 1, 2, 1):
+        found = opener.read(f"{path}#{number}")
+        np.testing.assert_array_equal(found.pixels, pixels[number - 1])
+    assert len(reads) == times
 
 
 def test_no_original_and_no_name_of_a_part_is_exported(model: Path, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
     python tests/benchmarks/ms_lesions.py DIR OUT
 
-DIR holds patient07 and patient26, each with FLAIR.nii.gz and lesions.nii.gz on one grid (README of the plugin `medical`).
+DIR holds patient07 and patient26, each with FLAIR.nii.gz and lesions.nii.gz on one grid.
 Writes OUT/train.csv (coronal slices of patient 07 without any lesion, in blocks of neighbours), OUT/truth, and
 OUT/baseline: FLAIR of patient 26, its histogram matched to that of patient 07, as an anomaly map.
 """
@@ -52,7 +52,9 @@ def main() -> None:
     with (out / "train.csv").open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file)
         rows.writerow(["image", "label", "group"])
-        rows.writerows([f"{root / TRAINED / 'FLAIR.nii.gz'}#{one}", "good", f"block{block:02}"] for one, block in slices)
+        rows.writerows(
+            [f"{root / TRAINED / 'FLAIR.nii.gz'}#{one}", "good", f"block{block:02}"] for one, block in slices
+        )
     print(f"{len(slices)} slices of {TRAINED} in {slices[-1][1]} blocks")
     good, _ = loaded(root / TRAINED / "FLAIR.nii.gz")
     flair, affine = loaded(root / TESTED / "FLAIR.nii.gz")
