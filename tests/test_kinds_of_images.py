@@ -24,7 +24,8 @@ from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError, ImageError
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.export import export
-from anomalib_lite.pipeline.predict import Heatmaps, predict
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.saving import Heatmaps
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.registry import Provider, Reader, Registry, load
 

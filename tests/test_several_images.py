@@ -29,7 +29,8 @@ from anomalib_lite.errors import DataError, ImageError, NotAnImage, PluginError
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.export import export
 from anomalib_lite.pipeline.inputs import chosen
-from anomalib_lite.pipeline.predict import Heatmaps, predict
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.saving import Heatmaps
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.registry import Registry, load
 

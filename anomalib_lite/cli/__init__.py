@@ -25,6 +25,7 @@ from anomalib_lite.cli import (
     export,
     fuse,
     lot,
+    merge,
     monitor,
     plugins,
     predict,
@@ -47,7 +48,7 @@ EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
     "Make a model": (demo, train, evaluate, compare, calibrate, rescore, fuse, export),
-    "Use a model": (predict, verify, bench, watch, serve, monitor),
+    "Use a model": (predict, merge, verify, bench, watch, serve, monitor),
     "Without a model": (lot,),
 }
 OTHERS = "Look around"

@@ -12,6 +12,7 @@ from anomalib_lite.cli import options
 if TYPE_CHECKING:
     from anomalib_lite.edge.parts import PartResult
     from anomalib_lite.edge.results import Result
+    from anomalib_lite.pipeline import saving
     from anomalib_lite.pipeline.predict import Predicted
 
 HEATMAPS = ("ng", "review", "all")
@@ -64,6 +65,17 @@ Reference: TypeAlias = Annotated[
         rich_help_panel=options.GOLDEN,
     ),
 ]
+Share: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="SHARE",
+        help="Judge one share alone, as one of several machines that are given the same images: 3/10 is the third of "
+        "ten. `merge` joins what they wrote. Photographs of one part have the same share. Needs --out.",
+        show_default=False,
+        rich_help_panel=options.RUNNING,
+    ),
+]
 FailOnNG: TypeAlias = Annotated[
     bool,
     typer.Option(
@@ -90,6 +102,7 @@ def predict(
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
     workers: options.Workers = 0,
+    shard: Share = None,
 ) -> None:
     """Judge images as OK, REVIEW, NG or ERROR.
 
@@ -99,19 +112,19 @@ def predict(
     from anomalib_lite.cli.golden import golden_image
     from anomalib_lite.edge.joint import load
     from anomalib_lite.output.capture import stdout_for_results
-    from anomalib_lite.pipeline.predict import Heatmaps
     from anomalib_lite.pipeline.predict import predict as run
+    from anomalib_lite.pipeline.shards import Shard
     from anomalib_lite.pipeline.written import Writing
 
-    shown = Heatmaps(_which(heatmaps)) if heatmaps else None
     plugins = console.plugins()
     loaded = load(model, provider=provider, threads=threads, readers=plugins.readers)
     with stdout_for_results() as results:
         done = run(
-            loaded, inputs, out=options.folder(out) if out else None, heatmaps=shown, overwrite=overwrite,
+            loaded, inputs, out=options.folder(out) if out else None, heatmaps=_shown(heatmaps), overwrite=overwrite,
             writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
             reference=golden_image(reference, loaded, "--reference"),
             columns=options.columns(column), group=group, workers=workers,
+            shard=Shard.parse(shard) if shard else None,
             each=lambda result: console.out(_line(result, json=json), file=results),
             each_part=lambda result: console.out(_part_line(result, json=json), file=results),
             track=console.track,
@@ -125,6 +138,8 @@ def _exit(done: Predicted, *, strict: bool, fail_on_ng: bool) -> None:
     from anomalib_lite.cli import console
     from anomalib_lite.edge.decision import Verdict
 
+    if not any(done.counts.values()):  # a share that no image fell to
+        return
     console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
     if fail_on_ng and done.decided[Verdict.NG]:
         raise typer.Exit(1)
@@ -153,17 +168,20 @@ def _part_line(result: PartResult, *, json: bool) -> str:
     return f"{result.verdict:<7}{score:>12}  part {result.part}, {len(result.photographs)} images{told}"
 
 
-def _which(text: str) -> str:
-    """One of `HEATMAPS`.
+def _shown(text: str | None) -> saving.Heatmaps | None:
+    """Which images get a heat map.
 
     Raises:
-        ConfigError: It is none.
+        ConfigError: It is none of `HEATMAPS`.
     """
     from anomalib_lite.errors import ConfigError
+    from anomalib_lite.pipeline.saving import Heatmaps
 
+    if text is None:
+        return None
     if text.lower() not in HEATMAPS:
         raise ConfigError(f"--heatmaps={text}: expected {', '.join(HEATMAPS[:-1])} or {HEATMAPS[-1]}.")
-    return text.lower()
+    return Heatmaps(text.lower())
 
 
 def _line(result: Result, *, json: bool) -> str:

@@ -153,15 +153,22 @@ class ResultWriter:
             raise self._unwritable(error) from error
         return self
 
-    def write(self, result: Result, *more: str | None) -> None:
+    def write(self, result: Result, *more: str | int | None) -> None:
         """Append one row to both files, with the values of the further columns.
+
+        Raises:
+            DataError: The disk is full, or gone.
+        """
+        self.append(result.row() | dict(zip(self._also, more, strict=True)))
+
+    def append(self, row: dict[str, Any]) -> None:
+        """Append one row to both files, as it is.
 
         Raises:
             DataError: The disk is full, or gone.
         """
         if self._folder is None:
             return
-        row = result.row() | dict(zip(self._also, more, strict=True))
         lines = csv_line(row.values()), json.dumps(row, allow_nan=False) + "\n"
         try:
             for file, line in zip(self._files, lines, strict=True):

@@ -16,7 +16,9 @@ from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
 
 HEATMAPS, METRICS, REPORT, PARTS = "heatmaps", "metrics.json", "report.html", "parts.csv"
-HEATMAP, PART, LABEL, GROUP = "heatmap", "part", "label", "group"  # columns of `predict`, and of `evaluate`
+SHARD = "shard.json"
+HEATMAP, PART, WRITTEN, POSITION = "heatmap", "part", "written", "position"  # columns of `predict`
+LABEL, GROUP = "label", "group"  # columns of `evaluate`
 PICTURE = ".png"
 BEGINNING = ",".join(COLUMNS[:3]).encode()  # of a table of results, of every version
 LONGEST_NAME, LONGEST_PATH = 255, 4096 if os.name == "posix" else 260  # bytes, where the system does not say
@@ -37,7 +39,7 @@ def refuse_existing(folder: Path | None, *, overwrite: bool) -> None:
     if is_result(folder) and not overwrite:
         raise ConfigError(f"{folder} holds an earlier result. Choose another --out, or replace it with --overwrite.")
     own = _names(folder) if is_result(folder) else ()
-    for name in (CSV, JSON_LINES, METRICS, PARTS, REPORT):
+    for name in (CSV, JSON_LINES, METRICS, PARTS, REPORT, SHARD):
         if name not in own and os.path.lexists(folder / name):
             raise ConfigError(
                 f"{folder / name}: is not of an earlier result, so nothing replaces it. Choose another --out."
@@ -106,7 +108,8 @@ def _names(folder: Path) -> tuple[str, ...]:
     header = _header(folder)
     measured = (METRICS,) if b"," + LABEL.encode() in header else ()
     judged = (PARTS,) if b"," + PART.encode() in header else ()
-    return (*measured, *judged, REPORT, JSON_LINES, CSV)
+    divided = (SHARD,) if b"," + POSITION.encode() in header else ()
+    return (*divided, *measured, *judged, REPORT, JSON_LINES, CSV)
 
 
 def _header(folder: Path) -> bytes:
@@ -165,7 +168,7 @@ def _made(folder: Path) -> Iterator[Path]:
                 row = json.loads(line)
             except ValueError:  # a row that was cut off
                 continue
-            named = {key: row.get(key) for key in (HEATMAP, "written")} if isinstance(row, dict) else {}
+            named = {key: row.get(key) for key in (HEATMAP, WRITTEN)} if isinstance(row, dict) else {}
             for key, name in named.items():
                 if not isinstance(name, str) or (key == HEATMAP and not name.endswith(PICTURE)):
                     continue

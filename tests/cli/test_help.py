@@ -137,6 +137,9 @@ def prepared(
     shutil.copytree(ungated_path, folder / "model")  # whose gate would let no image of the size of an example pass
     assert call("export", str(folder / "model"), "--out", str(folder / "part.zip")) == 0
     assert call("predict", str(folder / "model"), str(folder / "new_images"), "--out", str(folder / "results")) == 0
+    for share in (1, 2):
+        words = ["predict", folder / "model", folder / "new_images", "--shard", f"{share}/2"]
+        assert call(*words, "--out", folder / f"share_{share}") == 0
     for name in ("top", "side"):
         shutil.copytree(cameras / name, folder / f"{name}_model")
     shutil.copytree(views / "new", folder / "both_views")

@@ -16,7 +16,8 @@ from conftest import recalibrate
 
 from anomalib_lite.edge.model import Model
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import Heatmaps, predict
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.saving import Heatmaps
 
 _counters: list[Counter[Path]] = []
 GROUP = r"part(\d+)"

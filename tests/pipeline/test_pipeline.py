@@ -24,7 +24,8 @@ from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError, ModelError, ParityFailed, PluginError
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import Heatmaps, predict
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.saving import Heatmaps
 from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.training import partial

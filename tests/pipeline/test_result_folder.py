@@ -19,7 +19,8 @@ from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.inputs import chosen
-from anomalib_lite.pipeline.predict import Heatmaps, predict
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.saving import Heatmaps
 
 
 def call(*arguments: str | Path) -> int:

@@ -20,7 +20,8 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ModelError
 from anomalib_lite.pipeline import workers
 from anomalib_lite.pipeline.evaluate import evaluate
-from anomalib_lite.pipeline.predict import Heatmaps, predict
+from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.saving import Heatmaps
 from anomalib_lite.pipeline.workers import AHEAD, Asked, Workers, number
 
 OF_THE_RUN = ("time", "ms")

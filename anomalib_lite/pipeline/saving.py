@@ -1,0 +1,106 @@
+"""Where the results of `predict` go: rows, heat maps, the files of a writer, verdicts on parts, and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.joint import Joint
+from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.results import ResultWriter
+from anomalib_lite.errors import ConfigError
+from anomalib_lite.pipeline import result_folder
+from anomalib_lite.pipeline.inputs import Chosen
+from anomalib_lite.pipeline.parts import Collected
+from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, WRITTEN
+from anomalib_lite.pipeline.written import Writing
+from anomalib_lite.report.heatmaps import write_heatmap
+from anomalib_lite.report.writing import Inspected
+
+
+class Heatmaps(StrEnum):
+    """Which images get a heat map: those that are NG, those that are not OK, or all that could be measured."""
+
+    NG = "ng"
+    REVIEW = "review"
+    ALL = "all"
+
+    @property
+    def verdicts(self) -> set[Verdict]:
+        """The verdicts of these images."""
+        others = {"ng": (), "review": (Verdict.REVIEW,), "all": (Verdict.REVIEW, Verdict.OK)}
+        return {Verdict.NG, *others[self]}
+
+
+@dataclass
+class Saving:
+    """What is written of each image; nothing without a folder."""
+
+    model: Model | Joint
+    out: Path | None
+    heatmaps: Heatmaps | None
+    writing: Writing | None
+    divided: bool  # whether these are a share of the images: each row tells its place among all
+    root: Path | None = None  # what the names of pictures are relative to
+    by_parts: bool = False
+    parts: Collected = field(init=False)
+    _rows: ResultWriter = field(init=False)
+    _report: Inspected | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Nothing is collected yet."""
+        self.parts = Collected(self.model)
+
+    def refuse(self, *, overwrite: bool) -> None:
+        """Raise where files would be written, and no folder is named, or one that may not be written to.
+
+        Raises:
+            ConfigError: This is so.
+            DataError: The folder is a model's.
+        """
+        write = f"--write {self.writing.info.name}" if self.writing else ""
+        for option, asked in (("--heatmaps", self.heatmaps), (write, self.writing), ("--shard", self.divided)):
+            if asked and self.out is None:
+                raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
+        result_folder.refuse_existing(self.out, overwrite=overwrite)
+
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Begin rows and a report, which a joint model has none of; end them, unless something fails.
+
+        Raises:
+            DataError: They cannot be written.
+        """
+        wanted = {WRITTEN: self.writing, PART: self.by_parts, POSITION: self.divided}
+        also = [HEATMAP, *(name for name, asked in wanted.items() if asked)]
+        report = None if isinstance(self.model, Joint) else Inspected(self.model, self.out)
+        with ResultWriter(self.out, also) as self._rows:
+            with report or nullcontext() as self._report:
+                yield
+            if self.writing:
+                self.writing.finish()
+
+    def add(self, place: int, image: Chosen, seen: Seen) -> None:
+        """One more image, with its place among all.
+
+        Raises:
+            DataError: The disk does not take it.
+            PluginError: The writer fails.
+        """
+        shown = self.out and self.heatmaps and seen.result.verdict in self.heatmaps.verdicts
+        picture = result_folder.place(self.out, image.path, self.root) if self.out and shown else None
+        more: list[str | int | None] = [picture]
+        if self.writing:
+            more.append(self.writing(seen, image.path, self.root, self.out) if self.out else None)
+        more += [image.part] if self.by_parts else []
+        self._rows.write(seen.result, *more, *([place] if self.divided else []))
+        self.parts.add(image.part if self.by_parts else None, seen.result)
+        if self._report:
+            self._report.add(seen.result, seen.pixels)
+        if self.out and picture and seen.pixels is not None:
+            own = self.model.members[seen.result.member] if isinstance(self.model, Joint) else self.model
+            write_heatmap(own, seen.result, seen.pixels, self.out / picture)
