@@ -6,6 +6,8 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -14,8 +16,9 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.errors import AnomalibLiteError, DataError
-from anomalib_lite_medical import lesions
+from anomalib_lite import Picture
+from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, NotAnImage
+from anomalib_lite_medical import lesions, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from anomalib_lite_medical.dicom import gather
 from anomalib_lite_medical.dicom import read as read_dicom
@@ -65,20 +68,34 @@ def _window(asked: argparse.Namespace) -> None:
 
 def _slices(folder: Path, body: float | None) -> Iterator[tuple[str, NDArray[Any]]]:
     """The values of each slice below a folder, with the reader's name."""
-    for path in sorted(one for one in folder.rglob("*") if one.name.endswith(SUFFIXES)):
-        options = SimpleNamespace(**NiftiOptions(body=body).model_dump())
-        with path.open("rb") as file:
-            yield from (("nifti", _counted(found)) for _, found in read_nifti(file, options))
+    files = sorted(one for one in folder.rglob("*") if one.is_file())
+    volumes = [one for one in files if one.name.endswith(SUFFIXES)]
+    options: Any = SimpleNamespace(**NiftiOptions(body=body).model_dump())
+    for path in volumes:
+        with _naming(path):
+            yield from (("nifti", _counted(found)) for _, found in read_nifti(BytesIO(path.read_bytes()), options))
     options = SimpleNamespace(**DicomOptions(body=body).model_dump())
-    for _, paths in gather(sorted(one for one in folder.rglob("*.dcm"))):
-        files = [path.open("rb") for path in paths]
-        try:
-            found = read_dicom(files, options)
-            some = [found] if hasattr(found, "pixels") else (one for _, one in found)
+    for _, paths in gather([one for one in files if one.suffix == ".dcm" or sniff(_head(one))]):
+        with _naming(paths[0]):
+            found = read_dicom([BytesIO(path.read_bytes()) for path in paths], options)
+            some = [found] if isinstance(found, Picture) else (one for _, one in found)
             yield from (("dicom", _counted(one)) for one in some)
-        finally:
-            for file in files:
-                file.close()
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(132)
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Pass over what holds no picture; of anything else that cannot be read, tell which file it is."""
+    try:
+        yield
+    except NotAnImage:
+        return
+    except ImageError as error:
+        raise DataError(f"{path}: {error}. Leave it out of the training images.") from error
 
 
 def _counted(found: Any) -> NDArray[Any]:

@@ -133,6 +133,7 @@ def _pictures(header: Any, options: Any) -> Iterator[Picture | None]:
     with _told():
         _check(header, options)
         said: dict[str, Any] = {"spacing": _spacing(header), "part": str(header.get("PatientID") or "").strip() or None}
+        said["note"] = "says that text is burnt into it" if header.get("BurnedInAnnotation") == "YES" else ""
         meta, frames = _meta(header), _frames(header)
     for number in range(frames):
         with _told():

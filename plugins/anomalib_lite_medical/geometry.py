@@ -26,6 +26,7 @@ class Plane:
     first: NDArray[np.float64]  # (3,)
     across: NDArray[np.float64]  # (3,)
     down: NDArray[np.float64]  # (3,)
+    thick: float  # millimetres
 
 
 def header_of(picture: Any, name: str) -> Dataset:
@@ -52,9 +53,10 @@ def _plane(header: Dataset, frame: int, spacing: tuple[float, float] | None) -> 
     position = _said(header, frame, "PlanePositionSequence", "ImagePositionPatient")
     direction = _said(header, frame, "PlaneOrientationSequence", "ImageOrientationPatient")
     if position is None or direction is None or spacing is None:
-        raise DataError("the source says no position or no pixel spacing: it is no slice of a volume. Write dicom_seg.")
+        raise DataError("the source says no position or no pixel spacing: it is no slice of a volume. Use --heatmaps.")
     turned = np.asarray(direction, np.float64)
-    return Plane(np.asarray(position, np.float64), turned[:3] * spacing[1], turned[3:] * spacing[0])
+    thick = float(_said(header, frame, "PixelMeasuresSequence", "SliceThickness") or 1)
+    return Plane(np.asarray(position, np.float64), turned[:3] * spacing[1], turned[3:] * spacing[0], thick)
 
 
 def _said(header: Dataset, frame: int, group: str, name: str) -> Any:
@@ -71,7 +73,7 @@ def stacked(
 ) -> tuple[NDArray[Any], NDArray[np.float64]]:
     """Slices (H, W) as one volume (W, H, n), and the affine (4, 4) from its voxels to the right, front and upward.
 
-    Slices that are missing between others are `fill`.
+    Slices that are missing between others are `fill`; one alone is as high as it is thick.
 
     Raises:
         DataError: They do not lie on one grid.
@@ -81,12 +83,12 @@ def stacked(
     heights = np.array([(plane.first - planes[0].first) @ normal for plane in planes])
     order = np.argsort(heights)
     steps = np.diff(heights[order])
-    step = float(steps.min()) if len(steps) else 1.0
+    step = float(steps.min()) if len(steps) else planes[0].thick
     places = np.rint((heights - heights.min()) / max(step, EVEN)).astype(int)
     lowest = planes[int(order[0])]
     last = places.max()
     total = planes[int(order[-1])].first - lowest.first
-    up = total / last if last else normal
+    up = total / last if last else normal * step
     for plane, place in zip(planes, places, strict=True):
         off = np.abs(lowest.first + place * up - plane.first).max()
         turned = np.abs(np.array([plane.across - lowest.across, plane.down - lowest.down])).max()

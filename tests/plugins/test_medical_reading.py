@@ -190,6 +190,14 @@ def test_what_is_no_body_takes_no_part(tmp_path: Path) -> None:
         read(folder / "10.dcm", body=3000)
 
 
+def test_text_that_is_burnt_in_is_told_where_it_is_read(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "ct", slices("ct", count=1)) / "01.dcm"
+    header = pydicom.dcmread(path)
+    header.BurnedInAnnotation = "YES"
+    header.save_as(path)
+    assert read(path, burned_in=True)[0][1].note == "says that text is burnt into it"
+
+
 Edit = Callable[[list[Any]], None]
 
 

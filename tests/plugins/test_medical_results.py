@@ -21,6 +21,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
+from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import DataError
 from anomalib_lite.testing import check_writer
 
@@ -96,6 +97,13 @@ def test_a_map_of_a_series_lies_where_its_slices_lie(tmp_path: Path) -> None:
     x, y, z = header.ImagePositionPatient
     np.testing.assert_allclose(made.affine @ [0, 0, 3, 1], [-x, -y, z, 1], atol=MM)
     np.testing.assert_allclose(made.affine @ [1, 0, 3, 1], [-x - 4, -y, z, 1], atol=MM)
+
+
+def test_one_slice_alone_is_as_high_as_it_is_thick(tmp_path: Path) -> None:
+    pictures = series(write_dicom(tmp_path / "ct", slices("ct", count=1)))
+    nifti_writer.write_map(tmp_path / "map.nii.gz", measured(pictures))
+    made: Any = nibabel.load(tmp_path / "map.nii.gz")
+    np.testing.assert_allclose(made.header.get_zooms(), [4, 4, 8], atol=MM)
 
 
 def test_a_segmentation_refers_to_its_slices_and_lies_over_them(tmp_path: Path) -> None:
@@ -206,6 +214,8 @@ def test_nothing_of_a_patient_is_in_what_is_exported(root: Path, tmp_path: Path)
     """Every name, number and date of every header, and the names of folders, byte by byte."""
     assert call("export", root / "model", "--out", tmp_path / "device") == 0
     content = b"".join(path.read_bytes() for path in sorted((tmp_path / "device").rglob("*")) if path.is_file())
+    loaded = Model(tmp_path / "device")  # which has no reader
+    assert not [one for one in replay(loaded) if one.flipped or one.score is None]
     telling = {"MUSTERMANN"}
     for path in (root / "good").rglob("*.dcm"):
         for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
