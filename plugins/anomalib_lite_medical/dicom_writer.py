@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,8 @@ def write_segmentation(path: Path, measured: Iterable[Any]) -> None:
             name="anomalib-lite", family=_machine_learning(), version=found[0][0].model_id or "0"
         ),
     )
-    made = highdicom.seg.Segmentation(
+    made = _built(
+        highdicom.seg.Segmentation,
         source_images=sources,
         pixel_array=masks,
         segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
@@ -76,7 +78,8 @@ def write_map(path: Path, measured: Iterable[Any]) -> None:
         value_range=(low, max(high, low + 1e-6)), slope=1.0, intercept=0.0,
     )  # fmt: skip
     review, reject = found[0][0].map_thresholds
-    made = highdicom.pm.ParametricMap(
+    made = _built(
+        highdicom.pm.ParametricMap,
         source_images=sources,
         pixel_array=maps.astype(np.float32),
         contains_recognizable_visual_features=False,
@@ -90,6 +93,13 @@ def write_map(path: Path, measured: Iterable[Any]) -> None:
         **_about(301),
     )
     made.save_as(path)
+
+
+def _built(kind: Any, **given: Any) -> Any:
+    """An object of highdicom, without its warnings: they are about the names of patients, and tell them."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return kind(**given)
 
 
 def _machine_learning() -> CodedConcept:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +132,11 @@ def test_a_segmentation_refers_to_its_slices_and_lies_over_them(tmp_path: Path) 
 
 
 def test_a_series_without_a_mark_has_a_segmentation_too(tmp_path: Path) -> None:
-    pictures = series(write_dicom(tmp_path / "ct", slices("ct")))
+    for file in write_dicom(tmp_path / "ct", slices("ct")).iterdir():
+        header = pydicom.dcmread(file)
+        header.PatientName = "Jane_Doe"  # of which highdicom would warn
+        header.save_as(file)
+    pictures = series(tmp_path / "ct")
     dicom_writer.write_segmentation(tmp_path / "seg.dcm", measured(pictures, Verdict.OK))
     assert not pydicom.dcmread(tmp_path / "seg.dcm").pixel_array.any()
 
@@ -158,6 +164,15 @@ def test_dicom_is_not_written_over_what_is_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["nifti_map", "nifti_mask", "dicom_seg", "dicom_map"])
 def test_the_writers_keep_the_rules(name: str) -> None:
     check_writer(name)
+
+
+def test_nothing_is_imported_before_a_file_is_read() -> None:
+    code = (
+        "import sys\nfrom anomalib_lite import registry\nfound = registry.load()\nassert 'dicom_seg' in found.writers\n"
+        "print([name for name in ('pydicom', 'nibabel', 'highdicom', 'scipy') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stderr
 
 
 # ---- from series to results
