@@ -77,9 +77,7 @@ def _tell(done: Evaluated | EvaluatedParts, *, json: bool) -> None:
     elif done.measured:
         (show if "image_auroc" in done.metrics else _show_parts)(done.metrics)
     console.errors(done.errors)
-    if done.out and "image_auroc" not in done.metrics:
-        console.say(f"results {done.out}")
-    elif done.out:
+    if done.out:
         console.say(f"report  {done.out / 'report.html'}")
 
 

@@ -22,6 +22,7 @@ from anomalib_lite.pipeline.evaluate import WARNING, defective_parts, write_metr
 from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.workers import Asked, Workers, number
+from anomalib_lite.report.joint import InspectedParts
 
 GOOD = "good"
 
@@ -59,7 +60,7 @@ def evaluate(
     Args:
         joint: The loaded model.
         data: A data set with labels and parts; its test split where it has splits.
-        out: Gets metrics.json, results.csv and results.jsonl of photographs, parts.csv.
+        out: Gets metrics.json, results.csv and results.jsonl of photographs, parts.csv and report.html.
         group: Regular expression for the physical part.
         columns: Renamed CSV columns.
         folders: Which folders hold good images and which defective ones, where their names do not say so.
@@ -80,7 +81,7 @@ def evaluate(
             "REGEX, or a column 'group'."
         )
     asked = [Asked(one.path, one.name, one.reference, one.view) for one in samples]
-    judging = Workers(joint, workers or number(len(samples), joint), whole=False)
+    judging = Workers(joint, workers or number(len(samples), joint), whole=out is not None)
     with result_folder.taken(out, overwrite=overwrite), judging:
         return _measured(joint, dataset, samples, judging.look(track(asked, "evaluating")), out)
 
@@ -89,13 +90,17 @@ def _measured(
     joint: Joint, dataset: DataSet, samples: Sequence[Sample], looks: Iterable[Seen], out: Path | None
 ) -> EvaluatedParts:
     """The metrics of these samples; rows and metrics are written."""
-    collected, hashes, judged = Collected(joint), list[str](), list[PartResult]()
-    with ResultWriter(out, (result_folder.LABEL, result_folder.PART)) as writer:
-        for sample, seen in zip(samples, looks, strict=True):
-            hashes.append(seen.result.sha256)
-            collected.add(sample.group, seen.result)
-            writer.write(seen.result, sample.label, sample.group)
-    collected.judged(out, judged.append)
+    collected, hashes, judged, kinds = Collected(joint), list[str](), list[PartResult](), _kinds(samples)
+    with InspectedParts(joint, out) as report:
+        with ResultWriter(out, (result_folder.LABEL, result_folder.PART)) as writer:
+            for sample, seen in zip(samples, looks, strict=True):
+                hashes.append(seen.result.sha256)
+                collected.add(sample.group, seen.result)
+                writer.write(seen.result, sample.label, sample.group)
+                report.add(seen.result, seen.pixels, sample.label)
+        collected.judged(out, judged.append)
+        for one in judged:
+            report.add_part(one, kinds[one.part])
     metrics = _metrics(judged, samples, collected)
     notes = [*dataset.notes, *_overlaps(joint, samples, hashes, dataset)]
     told = {"warnings": [one.removeprefix(WARNING) for one in notes if one.startswith(WARNING)]}
@@ -107,8 +112,7 @@ def _measured(
 
 def _metrics(judged: Sequence[PartResult], samples: Sequence[Sample], collected: Collected) -> dict[str, Any]:
     """The object of metrics.json."""
-    kind = dict.fromkeys((sample.group for sample in samples), GOOD)
-    kind |= {sample.group: sample.label or "" for sample in samples if not sample.is_good}
+    kind = _kinds(samples)
     measured = [one for one in judged if one.verdict is not Verdict.ERROR]
     good = [one for one in measured if kind[one.part] == GOOD]
     kinds = sorted(set(kind.values()) - {GOOD})
@@ -124,6 +128,12 @@ def _metrics(judged: Sequence[PartResult], samples: Sequence[Sample], collected:
         "per_kind": {name: _against(good, some) for name, some in by_kind.items()},
         **rates,
     }
+
+
+def _kinds(samples: Sequence[Sample]) -> dict[str, str]:
+    """Part -> the kind of its defect; good where no photograph shows one."""
+    kinds = dict.fromkeys((sample.group for sample in samples), GOOD)
+    return kinds | {sample.group: sample.label or "" for sample in samples if not sample.is_good}
 
 
 def _against(good: Sequence[PartResult], bad: Sequence[PartResult]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def predict(
     Args:
         model: The loaded model.
         inputs: What `inputs.chosen` takes. A golden pattern looks at the name within the folder, as in `evaluate`.
-        out: Gets results.csv, results.jsonl, report.html but of a joint model, and, with `heatmaps`, pictures.
+        out: Gets results.csv, results.jsonl, report.html and, with `heatmaps`, pictures.
         heatmaps: Write pictures of these to OUT/heatmaps; a row names its own.
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed CSV columns.
@@ -92,7 +92,7 @@ def predict(
             done.counts[seen.result.verdict] += 1
             saving.add(place, one, seen)
             each(seen.result)
-        done.parts = saving.parts.judged(out, each_part)
+        done.parts = saving.judged(each_part)
     return done
 
 

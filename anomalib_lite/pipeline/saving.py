@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import ResultWriter
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.pipeline import result_folder
@@ -19,6 +21,7 @@ from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, WRITTEN
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report.heatmaps import write_heatmap
+from anomalib_lite.report.joint import InspectedParts
 from anomalib_lite.report.writing import Inspected
 
 
@@ -49,7 +52,7 @@ class Saving:
     by_parts: bool = False
     parts: Collected = field(init=False)
     _rows: ResultWriter = field(init=False)
-    _report: Inspected | None = field(init=False, default=None)
+    _report: Inspected | InspectedParts = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing is collected yet."""
@@ -70,16 +73,17 @@ class Saving:
 
     @contextmanager
     def begun(self) -> Iterator[None]:
-        """Begin rows and a report, which a joint model has none of; end them, unless something fails.
+        """Begin rows and a report; end them, unless something fails.
 
         Raises:
             DataError: They cannot be written.
         """
         wanted = {WRITTEN: self.writing, PART: self.by_parts, POSITION: self.divided}
         also = [HEATMAP, *(name for name, asked in wanted.items() if asked)]
-        report = None if isinstance(self.model, Joint) else Inspected(self.model, self.out)
-        with ResultWriter(self.out, also) as self._rows:
-            with report or nullcontext() as self._report:
+        model, out = self.model, self.out
+        report = InspectedParts(model, out) if isinstance(model, Joint) else Inspected(model, out)
+        with ResultWriter(out, also) as self._rows:
+            with report as self._report:
                 yield
             if self.writing:
                 self.writing.finish()
@@ -99,8 +103,21 @@ class Saving:
         more += [image.part] if self.by_parts else []
         self._rows.write(seen.result, *more, *([place] if self.divided else []))
         self.parts.add(image.part if self.by_parts else None, seen.result)
-        if self._report:
-            self._report.add(seen.result, seen.pixels)
+        self._report.add(seen.result, seen.pixels)
         if self.out and picture and seen.pixels is not None:
             own = self.model.members[seen.result.member] if isinstance(self.model, Joint) else self.model
             write_heatmap(own, seen.result, seen.pixels, self.out / picture)
+
+    def judged(self, each: Callable[[PartResult], None]) -> Counter[Verdict] | None:
+        """How many parts got which verdict, told one by one; None where there is none.
+
+        Raises:
+            DataError: The disk does not take them.
+        """
+
+        def told(result: PartResult) -> None:
+            if isinstance(self._report, InspectedParts):
+                self._report.add_part(result)
+            each(result)
+
+        return self.parts.judged(self.out, told)

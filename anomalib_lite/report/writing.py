@@ -23,7 +23,7 @@ from anomalib_lite.report.heatmaps import colours_of
 from anomalib_lite.report.page import Report, ScoredRow, render, write
 from anomalib_lite.report.timeline import Recordings
 
-SHOWN = 24  # held-out images of a training report
+SHOWN = 24  # pictures under one heading, and held-out images of a training report
 
 
 def curve(log: bytes) -> list[tuple[int, float]]:
@@ -52,16 +52,16 @@ def training(
     """
     manifest = model.bundle.manifest
     ranked = scored.ranked[::-1]
-    gallery = _gallery(model)
+    pictures = gallery(model)
     for image in [] if manifest.calibration.approximate else ranked[:SHOWN]:
         seen = model.look(image.source, reference=image.sample.reference, name=image.image)
-        gallery.consider(seen.result, GOOD, seen.pixels)
+        pictures.consider(seen.result, GOOD, seen.pixels)
     rows = [_row(model, one, one.score) for one in [*ranked, *(one for one in scored.images if one.is_refused)]]
     rows += [_row(model, one, one.score) for one in earlier]
     rows += [ScoredRow(name, GOOD, name, "ERROR", None, reason) for name, reason in scored.errors]
     report = _report(model, "train", _data(manifest.data), rows, notes)
-    report.gallery, report.curve = gallery, curve
-    thumbnails = evidence.pictures(model, gallery, shown)
+    report.gallery, report.curve = pictures, curve
+    thumbnails = evidence.pictures(model, pictures, shown)
     report.evidence = evidence.section(manifest.evidence, manifest.calibration, thumbnails)
     return render(report)
 
@@ -74,7 +74,7 @@ class Inspected:
         self.notes: list[str] = []
         self._model, self._out, self._dataset = model, out, dataset
         self._rows: list[ScoredRow] = []
-        self._gallery, self._recordings = _gallery(model), Recordings()
+        self._gallery, self._recordings = gallery(model), Recordings()
 
     def __enter__(self) -> Self:
         return self
@@ -105,9 +105,10 @@ class Inspected:
         write(self._out / "report.html", report)
 
 
-def _gallery(model: Model) -> Gallery:
+def gallery(model: Model, most: int = SHOWN) -> Gallery:
+    """What keeps pictures of the images of a model, so many under one heading."""
     spec = model.framing.spec
-    return Gallery(*colours_of(model), spec.white, spec.black)
+    return Gallery(*colours_of(model), spec.white, spec.black, most)
 
 
 def _row(model: Model, one: HeldOut | Measured, score: float | None) -> ScoredRow:

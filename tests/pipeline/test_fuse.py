@@ -169,6 +169,10 @@ def test_predict_judges_parts(
     photographs = csv.DictReader((tmp_path / "out/results.csv").read_text().splitlines())
     drawn = len(list((tmp_path / "out/heatmaps").iterdir()))
     assert drawn == sum(row["verdict"] == "NG" for row in photographs) >= 12
+    report = (tmp_path / "out/report.html").read_text()
+    assert "Decided once for a part, by the largest" in report
+    assert all(f"{view}: Rejected, highest scores first" in report for view in SEEN)
+    assert report.count('<tr><th scope="row">') == len(rows)
     capsys.readouterr()
     assert call("predict", joint_path, views / "new") == 2
     assert "say which images show one part" in capsys.readouterr().err
@@ -188,6 +192,7 @@ def test_evaluate_measures_parts_and_each_member_alone(
     assert metrics == json.loads((tmp_path / "out/metrics.json").read_text())
     assert (metrics["part_auroc"], metrics["escape_rate"]["count"], metrics["good"]) == (1.0, 0, 12)
     assert all(value < 0.9 for value in metrics["alone"].values()), "each sees half of the defects"
+    assert "at the side" in (tmp_path / "out/report.html").read_text()
     assert metrics["per_kind"]["at the top"]["alone"]["top"] == 1.0
     assert call(*words, "--overwrite") == 0
     assert "top alone" in capsys.readouterr().out
