@@ -30,6 +30,7 @@ class Gathering:
             ConfigError: The pattern is none, or has no parentheses.
         """
         self._pattern, self._photographs, self._timeout = pattern(group), photographs, timeout
+        self.lacking_is_judged = False  # whether a part that lacks some is decided by those that are there
         self._waiting: dict[str, tuple[Collection[str], float]] = {}  # part -> what is there of it, since when
 
     def due(self, resting: Sequence[File], there: Collection[str]) -> Iterator[tuple[str | None, list[File], str]]:
@@ -69,6 +70,8 @@ class Gathering:
 
     def _lack(self, part: str, number: int) -> str:
         """Why so many photographs make no part."""
+        if number < self._photographs and self.lacking_is_judged:
+            return ""
         if number < self._photographs:
             return f"{part}: {number} of {self._photographs} photographs arrived, and no other for {self._timeout:g} s"
         return f"{part}: {number} photographs, expected {self._photographs}" if number > self._photographs else ""

@@ -72,6 +72,7 @@ class Watcher:
             refuse_single(model.bundle.manifest.calibration, "watch", joint=isinstance(model, Joint))
         else:
             refuse_photographs(model.bundle.manifest.calibration, "--photographs")
+            gathering.lacking_is_judged = isinstance(model, Joint) and model.bundle.manifest.lacking == "judged"
         self._gathering = gathering
         self._model, self._folder, self._reference = model, folder, reference
         self._following, self._alarm = following, ""

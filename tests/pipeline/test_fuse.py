@@ -58,6 +58,13 @@ def test_a_part_that_lacks_a_view_is_an_error_unless_the_model_was_made_to_judge
     assert (found.verdict, list(found.members)) == ("NG", ["top"])
     assert found.note == "judged without 'side': what only it shows was not looked for"
     assert joint.inspect_part({}).verdict == "ERROR"
+    save(tmp_path / "in/part7_top.png", top["top"])
+    for model, verdict in ((joint_path, "ERROR"), (tmp_path / "joint", "NG")):
+        gathering = Gathering(GROUP, 2, timeout=0)
+        with Watcher(Joint(model), tmp_path / "in", settle=0, gathering=gathering) as watcher:
+            rows = [row for _ in range(2) for row in watcher.step()]
+        assert [row["verdict"] for row in rows if "image" not in row] == [verdict]
+        shutil.copy(tmp_path / f"in/{verdict.lower()}/part7_top.png", tmp_path / "in")
 
 
 def test_what_could_not_be_measured_makes_a_part_an_error_unless_another_view_is_sure(joint_path: Path) -> None:
