@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "fusion": {"members": ["placed", "contrast"]},  # of the tests
     "inpainting": {"cells": [4, 8], "widths": [8, 16]},
     "musc": {"images": 8},
+    "invariants": {},
     "neighbours": {"gallery": 200},
 }
 
