@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from anomalib_lite_vectors.diffusion import BINS, STEPS, variances
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite.features import WhitenedFeatures, backbone, cells_that_count, place_units
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, variances
+from anomalib_lite_dte.diffusion import log_odds
 
 COMPONENTS = 64  # dimensions that the features are reduced to
 HIDDEN = (256, 512, 256)  # Livernoche et al., 2024, appendix

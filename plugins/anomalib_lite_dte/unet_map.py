@@ -11,12 +11,13 @@ from itertools import pairwise
 
 import torch
 import torch.nn.functional as F  # noqa: N812
+from anomalib_lite_vectors.diffusion import BINS, STEPS, variances
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
 from anomalib_lite.features import principal_components
 from anomalib_lite_dte.config import DteConfig
-from anomalib_lite_dte.diffusion import BINS, STEPS, log_odds, variances
+from anomalib_lite_dte.diffusion import log_odds
 
 BLOCK = 4  # pixels
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from anomalib_lite_dte.diffusion import BINS, STEPS
+from anomalib_lite_vectors.diffusion import BINS, STEPS
 
 HIDDEN = (256, 512, 256)
 DROPOUT = 0.5

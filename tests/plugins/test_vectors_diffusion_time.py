@@ -10,16 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 stats = pytest.importorskip("scipy.stats")
-estimator_checks = pytest.importorskip("sklearn.utils.estimator_checks")
+pytest.importorskip("sklearn")
 
-from anomalib_lite_dte.diffusion import variances  # noqa: E402
-from anomalib_lite_dte.estimator import DiffusionTimeEstimator  # noqa: E402
-from anomalib_lite_dte.vectors import closed_form  # noqa: E402
-from anomalib_lite_dte.vectors.closed_form import time_posterior  # noqa: E402
-from anomalib_lite_dte.vectors.networks import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
-from dte_vectors import PROTOCOLS, Rows, table  # noqa: E402
+from anomalib_lite_vectors import DiffusionTimeEstimator, closed_form  # noqa: E402
+from anomalib_lite_vectors.closed_form import time_posterior  # noqa: E402
+from anomalib_lite_vectors.diffusion import variances  # noqa: E402
+from anomalib_lite_vectors.time_network import bin_loss, expected_bin, inverse_gamma_loss  # noqa: E402
 from sklearn.decomposition import PCA  # noqa: E402
-from sklearn.exceptions import NotFittedError  # noqa: E402
 from sklearn.metrics import roc_auc_score  # noqa: E402
 from sklearn.neighbors import NearestNeighbors  # noqa: E402
 
@@ -229,41 +226,6 @@ def test_copies_and_a_single_point_give_finite_scores(variant: Variant, publishe
         assert np.isfinite(quick(variant, published=published).fit(train).score_samples(copies)).all()
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64, np.uint8])
-def test_any_number_type(variant: Variant, dtype: Any) -> None:
-    whole = cloud(70).round().clip(0, 255)
-    expected = quick(variant).fit(whole).score_samples(whole)
-    np.testing.assert_array_equal(quick(variant).fit(whole.astype(dtype)).score_samples(whole.astype(dtype)), expected)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_refused(variant: Variant, bad: float) -> None:
-    train = cloud(20)
-    wrong = train.copy()
-    wrong[3, 2] = bad
-    with pytest.raises(ValueError, match=r"NaN|infinity"):
-        quick(variant).fit(wrong)
-    fitted = quick(variant).fit(train)
-    with pytest.raises(ValueError, match=r"NaN|infinity"):
-        fitted.score_samples(wrong)
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_empty_and_misshapen_input_is_refused(variant: Variant) -> None:
-    for wrong in (np.empty((0, 4)), np.empty((4, 0)), np.ones(4), np.ones((2, 2, 2))):
-        with pytest.raises(ValueError, match=r"[Ss]ample|feature|dim|array"):
-            quick(variant).fit(wrong)
-    fitted = quick(variant).fit(cloud(20))
-    with pytest.raises(ValueError, match="0 sample"):
-        fitted.score_samples(np.empty((0, 4)))
-    with pytest.raises(ValueError, match="5 features"):
-        fitted.score_samples(cloud(20, 5))
-    with pytest.raises(NotFittedError):
-        quick(variant).score_samples(cloud(20))
-
-
 @pytest.mark.parametrize("features", [1, 2])
 def test_the_inverse_gamma_variant_needs_three_features(features: int) -> None:
     with pytest.raises(ValueError, match=rf"not defined for vectors of {features}.*3 or more"):
@@ -284,57 +246,3 @@ def test_the_inverse_gamma_variant_needs_three_features(features: int) -> None:
 def test_illegal_parameters_are_named(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         DiffusionTimeEstimator(**options).fit(cloud(20))
-
-
-def test_the_published_protocol_leaks_and_the_other_does_not() -> None:
-    points, labels = cloud(90), np.repeat([0, 1], [80, 10])
-    leaking, distinct = (PROTOCOLS[name](points, labels, 0) for name in ("published", "distinct"))
-    assert len(leaking.train) + len(leaking.test) == 1000
-    assert len(set(map(tuple, leaking.train)) & set(map(tuple, leaking.test))) > 10
-    assert (len(distinct.train), len(distinct.test)) == (40, 50)
-    assert not set(map(tuple, distinct.train)) & set(map(tuple, distinct.test))
-    assert distinct.anomalous.tolist() == [0] * 40 + [1] * 10
-    assert {tuple(one) for one in distinct.test[40:]} == {tuple(one) for one in points[80:]}
-
-
-def test_large_sets_stay_in_file_order() -> None:
-    points, labels = cloud(2000), np.tile([0, 0, 0, 1], 500)
-    for protocol in PROTOCOLS.values():
-        split = protocol(points, labels, 3)
-        np.testing.assert_array_equal(split.train, points[labels == 0][:750])
-        np.testing.assert_array_equal(split.test[:750], points[labels == 0][750:])
-
-
-def test_the_table_says_how_many_seeds_it_is_of() -> None:
-    rows: Rows = {("wilt", "distinct", "np", str(seed)): 60.0 + seed for seed in range(5)}
-    rows |= {("wilt", "distinct", "c", str(seed)): 80.0 + 2 * seed for seed in range(2)}
-    assert "| wilt | 62.9 (5.6) | 93.8 (3.2) | 85.1 (1.1) | 62.0 (1.4) | 81.0 (1.0) [2] |" in table(
-        rows, "distinct", ["np", "c"]
-    )
-
-
-TWO_FEATURES = (  # checks of scikit-learn that fit 2 features or fewer, and expect that to work
-    "check_estimators_fit_returns_self",
-    "check_estimators_overwrite_params",
-    "check_fit_check_is_fitted",
-    "check_fit_idempotent",
-    "check_n_features_in",
-    "check_readonly_memmap_input",
-)
-
-
-def expected_failures(estimator: DiffusionTimeEstimator) -> dict[str, str]:
-    if estimator.variant != "ig":
-        return {}
-    return dict.fromkeys(TWO_FEATURES, "the inverse gamma distribution is not defined for 2 features or fewer")
-
-
-conventions: pytest.MarkDecorator = estimator_checks.parametrize_with_checks(
-    [DiffusionTimeEstimator(variant, epochs=2) for variant in VARIANTS], expected_failed_checks=expected_failures
-)
-
-
-@pytest.mark.slow
-@conventions
-def test_scikit_learn_conventions(estimator: DiffusionTimeEstimator, check: Any) -> None:
-    check(estimator)

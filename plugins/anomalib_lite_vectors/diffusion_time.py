@@ -6,38 +6,38 @@ Livernoche, Jain, Hezaveh, Ravanbakhsh: On diffusion modeling for anomaly detect
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal, Self
+from typing import Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from anomalib_lite.features import Whitening, principal_components
-from anomalib_lite_dte.diffusion import BINS, STEPS, variances
-from anomalib_lite_dte.vectors.closed_form import nearest_squared_distances, time_posterior
-from anomalib_lite_dte.vectors.networks import TimeNetwork, bin_loss, expected_bin, inverse_gamma_loss
+from anomalib_lite_vectors.base import MAX_DIMENSIONS, ROWS, VectorEstimator, reduction
+from anomalib_lite_vectors.closed_form import nearest_squared_distances, time_posterior
+from anomalib_lite_vectors.diffusion import BINS, STEPS, variances
+from anomalib_lite_vectors.time_network import TimeNetwork, bin_loss, expected_bin, inverse_gamma_loss
+
+__all__ = ["BATCH", "MAX_DIMENSIONS", "DiffusionTimeEstimator"]
 
 VARIANTS = ("np", "c", "ig")
 HEADS = ("bounded", "logits")
-MAX_DIMENSIONS = 128
 PUBLISHED_NP_STEPS = 300
 BATCH = 64
-ROWS = 1024  # scored at a time
 
 Loss = Callable[[TimeNetwork, Tensor], Tensor]
 
 
-class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
+class DiffusionTimeEstimator(VectorEstimator):
     """How long good data would have to diffuse to come to lie where an input lies.
 
     Inputs are standardised by the training set, and projected onto whitened principal components where there are more
     than 128 features. The defaults mend what the authors' code gets wrong; `published` goes back to it.
+
+    The score, for "np": m / d, the most probable variance of the noise on an unbounded time axis, m the mean squared
+    distance to the neighbours (published: a time in 0..299). "c": the expected bin, 0..6. "ig": the scale of the
+    variance's distribution, at least 0 (published: its root, of either sign).
 
     Args:
         variant: "np": closed form from the distance to the nearest training vectors; nothing is trained. "c": a network
@@ -58,6 +58,8 @@ class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
         gallery_: For "np": the standardised training set, (n, k) float64.
         networks_: For "c" and "ig": the trained networks.
     """
+
+    _whole = ("n_neighbors", "n_members", "epochs", "max_steps")
 
     def __init__(
         self,
@@ -80,74 +82,36 @@ class DiffusionTimeEstimator(BaseEstimator):  # type: ignore[misc]
         self.max_steps = max_steps
         self.random_state = random_state
 
-    def fit(self, X: ArrayLike, y: Any = None) -> Self:  # noqa: N803
-        """Learn from good vectors.
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        for name, value, legal in (("variant", self.variant, VARIANTS), ("head", self.head, HEADS)):
+            if value not in legal:
+                raise ValueError(f"{name}={value!r} is not known: expected {', '.join(map(repr, legal))}.")
 
-        Args:
-            X: (n, d) numbers, finite; n at least 1.
-            y: Not used; for scikit-learn.
-
-        Raises:
-            ValueError: A parameter is not legal, X is no such matrix, or has 2 features or fewer for "ig".
-        """
-        self._check_parameters()
-        data: NDArray[np.float64] = validate_data(self, X, dtype=np.float64)
-        if self.variant == "ig" and data.shape[1] <= 2:
+    def _check_features(self, features: int) -> None:
+        if self.variant == "ig" and features <= 2:
             raise ValueError(
-                f"variant 'ig' is not defined for vectors of {data.shape[1]} feature(s): the inverse gamma "
+                f"variant 'ig' is not defined for vectors of {features} feature(s): the inverse gamma "
                 "distribution has the shape d / 2 - 1. Give 3 or more features, or use variant 'np' or 'c'."
             )
-        self.scaler_ = StandardScaler().fit(data)
-        standardised = torch.from_numpy(self.scaler_.transform(data))
-        self.whitening_ = self._whitening(standardised)
-        vectors = standardised if self.whitening_ is None else self.whitening_(standardised)
+
+    def _learn(self, vectors: Tensor) -> None:
+        self.whitening_ = None if self.published else reduction(vectors)
+        if self.whitening_ is not None:
+            vectors = self.whitening_(vectors)
         if self.variant == "np":
             self.gallery_ = vectors
         else:
             seeds = check_random_state(self.random_state).randint(2**31 - 1, size=self.n_members)
             self.networks_ = [self._train(vectors.float(), int(seed)) for seed in seeds]
-        return self
 
-    def score_samples(self, X: ArrayLike) -> NDArray[np.float64]:  # noqa: N803
-        """How far in diffusion time each input is from the good data.
-
-        Higher is more anomalous, as everywhere in this project, and unlike in scikit-learn's own outlier detectors.
-
-        Args:
-            X: (n, d), as in `fit`.
-
-        Returns:
-            (n,). np: m / d, the most probable variance of the noise on an unbounded time axis, m the mean squared
-            distance to the neighbours (published: a time in 0..299). c: the expected bin, 0..6. ig: the scale of the
-            variance's distribution, at least 0 (published: its root, of either sign).
-
-        Raises:
-            NotFittedError: Before `fit`.
-            ValueError: X is not finite, or has other features.
-        """
-        check_is_fitted(self)
-        data = validate_data(self, X, dtype=np.float64, reset=False)
-        vectors = torch.from_numpy(self.scaler_.transform(data))
+    def _score(self, vectors: Tensor) -> Tensor:
         if self.whitening_ is not None:
             vectors = self.whitening_(vectors)
         if self.variant == "np":
-            return np.asarray(self._distance_score(vectors).numpy(), np.float64)
+            return self._distance_score(vectors)
         members = [self._network_score(network, vectors.float()) for network in self.networks_]
-        return np.asarray(torch.stack(members).double().mean(0).numpy(), np.float64)
-
-    def _check_parameters(self) -> None:
-        for name, value, legal in (("variant", self.variant, VARIANTS), ("head", self.head, HEADS)):
-            if value not in legal:
-                raise ValueError(f"{name}={value!r} is not known: expected {', '.join(map(repr, legal))}.")
-        for name in ("n_neighbors", "n_members", "epochs", "max_steps"):
-            value = getattr(self, name)
-            if not isinstance(value, int | np.integer) or value < 1:
-                raise ValueError(f"{name}={value!r}: expected a whole number, 1 or more.")
-
-    def _whitening(self, vectors: Tensor) -> Whitening | None:
-        if self.published or vectors.shape[1] <= MAX_DIMENSIONS or len(vectors) == 1:
-            return None
-        return principal_components(vectors.mean(0), vectors.T.cov(), MAX_DIMENSIONS)
+        return torch.stack(members).double().mean(0)
 
     def _distance_score(self, vectors: Tensor) -> Tensor:
         k = min(self.n_neighbors, len(self.gallery_))

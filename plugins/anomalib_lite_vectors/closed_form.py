@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from anomalib_lite_dte.diffusion import variances
+from anomalib_lite_vectors.diffusion import variances
 
 QUERIES = 1024  # at a time
 CANDIDATES = 8192

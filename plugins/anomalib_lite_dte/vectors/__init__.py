@@ -1,1 +1,0 @@
-"""The estimator for vectors: its closed form, its networks, and scikit-learn's conventions around both."""
