@@ -129,7 +129,7 @@ class Joint:
             view: What it shows.
         """
         called = name or _name(image)
-        view = view or self.view_of(called)
+        view = view or self.view_of(called) or self.view_of(_name(image))  # the folder that was given may tell it
         judging = [one for one in self._records.values() if one.view == view]
         if not judging:
             said = f"{called}: shows none of the views {', '.join(self.views)} by its name"
@@ -231,8 +231,21 @@ def load(
 
 
 def shared_opener(models: Sequence[Model]) -> Opener:
-    """What finds the files of several models; each opens those that it judges, and knows what was found."""
+    """What finds the files of several models; each opens those that it judges, and knows what was found.
+
+    Raises:
+        ConfigError: Two were made with the same reader and other options, so that a file holds other images for each.
+    """
     readers = {suffix: read for one in models for suffix, read in one.opener.readers.items()}
+    made: dict[str, object] = {}
+    for one in models:  # what a model was made with goes before what others would read by default
+        for known in one.bundle.manifest.readers:
+            readers[known.suffix] = one.opener.readers[known.suffix]
+            if made.setdefault(known.suffix, known.options) != known.options:
+                raise ConfigError(
+                    f"{one.bundle.path}: was made with other options of the reader of '{known.suffix}' files than "
+                    "another member, so that a file holds other images for each of them. Train them with the same."
+                )
     found = Opener(readers, max((one.opener.limits for one in models), key=lambda limits: limits.pixels))
     for model in models:
         model.intake = replace(model.intake, opener=replace(model.opener, catalogue=found.catalogue))

@@ -17,9 +17,11 @@ from anomalib_lite.edge import bundle
 from anomalib_lite.edge import parts as edge_parts
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict, p_value
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.edge.manifest import Cusum, ImagesPerUnit, Manifest, Per
+from anomalib_lite.edge.images.readers import NO_READERS, Reader, Readers, complete
+from anomalib_lite.edge.joint import shared_opener
+from anomalib_lite.edge.manifest import Cusum, ImagesPerUnit, Manifest, Per, ReaderRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.watch import Watcher
@@ -223,3 +225,24 @@ def test_an_evaluation_counts_parts_that_are_decided_once(
     assert (once["false_reject_rate"]["n"], once["escape_rate"]["n"]) == (10, 10)
     assert once["escape_rate"]["low"] <= once["escape_rate"]["value"] <= once["escape_rate"]["high"]
     assert "Parts decided by their median, escaped" in (tmp_path / "out/report.html").read_text()
+
+
+def test_models_that_judge_together_find_files_as_they_were_made(model_path: Path) -> None:
+    def read(file: BinaryIO, options: Any) -> Iterator[tuple[int, Picture]]:
+        yield from ((at, Picture(picture(at))) for at in range(options.number))
+
+    def made(*known: int) -> Model:
+        loaded = bundle.load(model_path)
+        records = tuple(ReaderRecord(".rec", "acme", "1.0", {"number": one}) for one in known)
+        own = Bundle(loaded.path, replace(loaded.manifest, readers=records), "", {})
+        readers = complete({".rec": Reader(read=read, options={"number": 1}, preset=True)}, records)
+        model = Model(loaded)
+        intake = replace(model.intake, opener=Opener(readers))
+        return Model.around(own, intake, model.runtime)
+
+    for models in ([made(3), made()], [made(), made(3)], [made(3), made(3)]):
+        reader = shared_opener(models).readers[".rec"]
+        assert isinstance(reader, Reader)
+        assert reader.options == {"number": 3}
+    with pytest.raises(ConfigError, match=r"other options of the reader of '\.rec' files"):
+        shared_opener([made(3), made(4)])

@@ -93,6 +93,8 @@ def test_names_tell_the_view(joint_path: Path, views: Path) -> None:
     assert strange.verdict == "ERROR"
     assert strange.error is not None
     assert "shows none of the views top, side" in strange.error
+    told = joint.look(views / "top/part00.png", name="part00.png").result
+    assert (told.error, told.member) == (None, "top"), "where its name tells none, its folder does"
     with pytest.raises(ConfigError, match="no view 'back' in this model: it has top, side"):
         joint.inspect_part({"back": shot("top", 1)})
 
