@@ -13,7 +13,7 @@ Video: the arc in the middle, the joint ahead of it on the right, the bead with 
 | `pores` | gas bursts through the melt: short cracks that ring | yes | no |
 | `gas` | too little shielding gas: its hiss lacks, the arc sputters | yes | no |
 | `speed` | the torch is too fast or too slow: a narrow or a wide bead, a short or a long glow | no | yes |
-| `off_seam` | the arc leaves the joint for a while | no | yes |
+| `off_seam` | the arc leaves the joint for a while, which stays open beside the bead | no | yes |
 | `dropouts` | the arc goes out for some hundredths of a second, several times | yes | now and then |
 """
 
@@ -94,7 +94,7 @@ def frames(seed: int, weld: int, kind: str) -> Frames:
         speed *= float(rng.choice([rng.uniform(0.72, 0.82), rng.uniform(1.22, 1.38)]))
     brushed = rng.normal(0.0, 1.0, (HEIGHT, 1)) * 4.0 + rng.normal(0.0, 3.0, (HEIGHT, 400))
     light, wander = rng.uniform(0.93, 1.07), rng.normal(0.0, 0.6)
-    away = rng.uniform(8.0, 12.0) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, SECONDS - 1.5)
+    away = rng.uniform(13.0, 17.0) * rng.choice([-1.0, 1.0]), rng.uniform(0.5, SECONDS - 1.5)
     shown = []
     for number in range(round(SECONDS * FRAME_RATE)):
         time = number / FRAME_RATE
@@ -112,7 +112,7 @@ def _frame(
     y, x = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float64)
     moved = (np.arange(WIDTH) + round(40 * speed * time)) % brushed.shape[1]
     plate = 92.0 + brushed[:, moved]
-    plate -= 45.0 * np.exp(-(((y - JOINT - offset) / 1.3) ** 2)) * (x > ARC)  # the joint, not yet welded
+    plate -= 45.0 * np.exp(-(((y - JOINT - offset) / 1.3) ** 2))  # the joint, where the bead does not cover it
     behind = np.clip(ARC - x, 0.0, None)
     half = 11.0 / np.sqrt(speed)
     inside = 1.0 / (1.0 + np.exp(2.0 * (np.abs(y - JOINT) - half * np.sqrt(np.clip(behind / 9.0, 0.0, 1.0)))))
@@ -145,7 +145,7 @@ def write_video(path: Path, shown: Frames) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     codec = cv2.VideoWriter.fourcc(*"MJPG")
-    file = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, FRAME_RATE, (WIDTH, HEIGHT))
+    file = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, codec, float(FRAME_RATE), (WIDTH, HEIGHT))
     for frame in shown:
         file.write(np.ascontiguousarray(frame[..., ::-1]))
     file.release()
