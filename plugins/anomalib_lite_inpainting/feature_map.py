@@ -76,7 +76,7 @@ class FeatureMap(nn.Module):
             places = self.features(batch.image)
         median, log_spread = self.masked.inpaint(places, self.masked.at_random(places))
         counted = cells_that_count(batch.image, batch.valid, self.features.grid)
-        loss = surprisal(places, median, log_spread).mean(1)[counted].mean()
+        loss = surprisal(places.float(), median.float(), log_spread.float()).mean(1)[counted].mean()
         run.log("surprise", loss.detach())
         return loss
 

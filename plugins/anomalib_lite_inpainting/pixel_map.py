@@ -81,11 +81,13 @@ class PixelMap(nn.Module):
         """RIAD's three terms on the prediction, and the likelihood of the residual on its spread alone."""
         image, valid = batch.image, batch.valid
         median, log_spread = self.masked.inpaint(image, self.masked.at_random(image))
-        target, prediction = _standardise(image, median)
-        l2 = _average((target - prediction).square(), valid) / _CONTRAST**2
-        gms = _average(msgms_difference(target, prediction, _SCALES), valid)
-        dissimilar = _average(1 - ssim(target, prediction), None if valid is None else valid[:, :, 5:-5, 5:-5])
-        surprise = _average(surprisal(image, median.detach(), log_spread), valid)
+        with torch.autocast(image.device.type, enabled=False):  # variances of what is nearly constant
+            median, log_spread = median.float(), log_spread.float()
+            target, prediction = _standardise(image, median)
+            l2 = _average((target - prediction).square(), valid) / _CONTRAST**2
+            gms = _average(msgms_difference(target, prediction, _SCALES), valid)
+            dissimilar = _average(1 - ssim(target, prediction), None if valid is None else valid[:, :, 5:-5, 5:-5])
+            surprise = _average(surprisal(image, median.detach(), log_spread), valid)
         for name, value in {"l2": l2, "gms": gms, "ssim": dissimilar, "surprise": surprise}.items():
             run.log(name, value.detach())
         weights = self.config

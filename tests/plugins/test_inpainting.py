@@ -18,6 +18,7 @@ from anomalib_lite_inpainting.feature_map import FeatureMap
 from anomalib_lite_inpainting.pixel_map import PixelMap
 from anomalib_lite_inpainting.similarity import gms_difference, msgms_difference, ssim
 from anomalib_lite_inpainting.unet import pull_push
+from PIL import Image
 from plain_run import PlainRun, map_of
 from pydantic import ValidationError
 from torch import Tensor, nn
@@ -28,6 +29,7 @@ from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.features import place_units
 
+PART = Path(__file__).parents[2] / "data_samples/part/train/good/part001_1.jpg"
 SMALL = InpaintingConfig(cells=(4, 8), widths=(8, 16))
 
 
@@ -161,6 +163,19 @@ def test_the_map_is_the_worst_standardised_residual() -> None:
 def test_a_flat_image_gives_a_finite_map(value: float) -> None:
     with torch.no_grad():
         assert map_of(detector(), torch.full((1, 1, 48, 40), value)).isfinite().all()
+
+
+def test_sixteen_bits_change_the_loss_by_little() -> None:
+    """Variances of what is nearly constant are smaller than what sixteen bits round: the loss was infinite."""
+    made = pixels(detector(128, 128, 3))
+    with Image.open(PART) as opened:
+        image = torch.from_numpy(np.asarray(opened.resize((128, 128)), np.float32)).permute(2, 0, 1)[None] / 255
+    losses = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            losses.append(float(made._loss(Batch(image), PlainRun()).detach()))
+    assert losses[1] == pytest.approx(losses[0], rel=0.05)
 
 
 def test_brightness_and_contrast_of_the_whole_image_hardly_matter() -> None:
