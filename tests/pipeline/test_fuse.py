@@ -254,17 +254,24 @@ def test_what_takes_one_model_refuses_it(joint_path: Path, tmp_path: Path, capsy
         Joint(joint_path / "members/top")
 
 
-def test_a_newer_manifest_of_this_kind_is_refused(joint_path: Path, tmp_path: Path) -> None:
+def test_a_manifest_that_makes_no_sense_is_refused_by_its_key(joint_path: Path, tmp_path: Path) -> None:
     document = json.loads((joint_path / MANIFEST).read_text())
-    assert document["schema_version"] == 4
-    for key, value, said in (
-        ("schema_version", 5, "newer than 4"),
-        ("members", [], "at least two"),
-        ("combined", "median", "maximum, mean, fisher"),
-        ("pattern", "top", "with parentheses"),
-    ):
-        model = shutil.copytree(joint_path, tmp_path / key)
-        (model / MANIFEST).write_bytes(bundle.to_json(document | {key: value}))
+    (first, second), files = document["members"], document["files"]
+    selfcheck = {name: one for name, one in files.items() if not name.startswith("members/top/selfcheck")}
+    for number, (change, said) in enumerate((
+        ({"schema_version": 5}, "newer than 4"),
+        ({"schema_version": 3}, "which older versions refuse"),
+        ({"members": []}, "at least two"),
+        ({"members": [first, first]}, "each named once"),
+        ({"members": [first | {"name": "../top"}, second]}, "letters, digits"),
+        ({"members": [first | {"values": [2, 1]}, second]}, "in ascending order"),
+        ({"members": [first | {"weight": 0}, second]}, "a number above 0"),
+        ({"combined": "median"}, "maximum, mean, fisher"),
+        ({"pattern": "top"}, "with parentheses"),
+        ({"files": selfcheck}, "lists other files"),
+    )):  # fmt: skip
+        model = shutil.copytree(joint_path, tmp_path / str(number))
+        (model / MANIFEST).write_bytes(bundle.to_json(document | change))
         with pytest.raises(ModelError, match=said):
             load(model)
 

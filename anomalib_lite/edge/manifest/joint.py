@@ -99,7 +99,8 @@ class JointManifest:
 
     def rules(self) -> Iterator[Rule]:
         """What members must be to each other."""
-        names = [one.name for one in self.members]
+        version, names = self.schema_version, [one.name for one in self.members]
+        yield Rule("schema_version", version, version >= JOINT_VERSION, f"{JOINT_VERSION}, which older versions refuse")
         yield Rule("members", names, len(names) > 1 and len(names) == len(set(names)), "at least two, each named once")
         for one in self.members:
             listed = f"{one.folder}manifest.json" in self.files
