@@ -35,17 +35,22 @@ HEADERS = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}
 def read(file: BinaryIO, options: Any) -> Iterator[tuple[int, Picture]]:
     """The slices of a volume; keys count voxels along the axis, from 0, of the canonical orientation.
 
+    Zeros and ones are a mask, whatever the options: every slice of it, 0 and 255.
+
     Raises:
         ImageError: It is no NIfTI volume, or none that can be looked at slice by slice.
     """
     image = opened(file.read())
     affine = checked_affine(image)
     values = canonical(voxels(image), affine)
-    axis = AXIS[options.plane]
+    axis, mask = AXIS[options.plane], bool(((values == 0) | (values == 1)).all())
     spacing = _spacing(affine, axis)
     meta = {"affine": json.dumps(affine.tolist()), "shape": json.dumps(list(image.shape[:3])), "plane": options.plane}
     for number in range(values.shape[axis]):
         plane = np.ascontiguousarray(_seen(values, axis, number), np.float32)
+        if mask:
+            yield number, Picture((plane[..., None] * 255).astype(np.uint8), None, spacing, meta | {"slice": number})
+            continue
         try:
             found = shown(plane, options)
         except ImageError as error:

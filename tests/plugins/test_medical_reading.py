@@ -23,6 +23,7 @@ from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
 
 from anomalib_lite.data import find
+from anomalib_lite.data.masks import Mask
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Reader, decode
@@ -406,6 +407,17 @@ def test_background_of_a_volume_takes_no_part(tmp_path: Path) -> None:
     assert key == "1"
     assert found.valid is not None
     assert found.valid.sum() == 16
+
+
+def test_a_mask_is_one_whatever_window_and_body_are(tmp_path: Path) -> None:
+    scan = slices("mr")
+    write_nifti(tmp_path / "scan.nii.gz", scan)
+    write_nifti(tmp_path / "mask.nii.gz", Scan("mr", 1, scan.values, scan.values > 60), truth=True)
+    shown = opener(window=(0, 150), body=10)
+    for number, values in enumerate(scan.values):
+        marked = Mask.read(tmp_path / f"mask.nii.gz#{number}", shown).marked
+        np.testing.assert_array_equal(marked, values > 60)
+        assert shown.read(tmp_path / f"scan.nii.gz#{number}").pixels.dtype == np.uint16
 
 
 # ---- both
