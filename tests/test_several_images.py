@@ -126,6 +126,8 @@ def test_files_judged_together_stay_parts_of_their_own(tmp_path: Path) -> None:
     files = [write(tmp_path / name, picture(1), picture(2)) for name in ("a/v.npz", "b/v.npz")]
     images, _ = chosen(files, Opener(READERS))
     assert [one.part for one in images] == [str(files[0])] * 2 + [str(files[1])] * 2
+    (tmp_path / "torn.npz").write_bytes(b"torn")
+    assert [one.part for one in chosen([tmp_path / "torn.npz"], Opener(READERS))[0]] == [str(tmp_path / "torn.npz")]
     save(tmp_path / "single.png", picture(3))
     assert [one.part for one in chosen([tmp_path / "single.png"], Opener(READERS))[0]] == [None]
 

@@ -75,7 +75,9 @@ def _with_part(one: Chosen, pattern: re.Pattern[str] | None, opener: Opener) -> 
     Files of several images name it, or are it.
     """
     if pattern is None:
-        known = one.part or opener.catalogue.parts.get(one.path) or opener.file_of(os.fspath(one.path))
+        name = os.fspath(one.path)
+        alone = name if one.path in opener.catalogue.unread else None
+        known = one.part or opener.catalogue.parts.get(one.path) or opener.file_of(name) or alone
         return replace(one, part=known)
     if not (match := pattern.search(normal(one.name))) or not match[1]:
         raise DataError(

@@ -50,6 +50,7 @@ class Catalogue:
 
     series: dict[Path, Sequence[Path]] = field(default_factory=dict)  # name of a series -> its files
     parts: dict[Path, str] = field(default_factory=dict)  # image -> the part that its file names
+    unread: set[Path] = field(default_factory=set)  # files of which nobody knows what they hold: parts of their own
     _lock: Lock = field(default_factory=Lock)
     _readings: dict[object, _Reading] = field(default_factory=dict)  # state of a file -> its images; the last one last
 

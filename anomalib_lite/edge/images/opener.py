@@ -117,6 +117,7 @@ class Opener:
         except NotAnImage:
             return []
         except ImageError:
+            self.catalogue.unread.add(path)
             return [path]
         self.catalogue.parts.update(parts)
         return found
