@@ -125,7 +125,8 @@ class Joint:
         Args:
             image: As `Model.inspect` takes it.
             reference: As there.
-            name: What the result calls the image, and what tells its view where that is not given.
+            name: What the result calls the image, and what tells its view where that is not given; if it does not, the
+                path does.
             view: What it shows.
         """
         called = name or _name(image)

@@ -182,6 +182,10 @@ def test_predict_judges_parts(
     assert "Decided once for a part, by the largest" in report
     assert all(f"{view}: Rejected, highest scores first" in report for view in SEEN)
     assert report.count('<tr><th scope="row">') == len(rows)
+    assert call("predict", joint_path, views / "top", views / "side", "--group", GROUP, "--out", tmp_path / "two") == 0
+    rows = list(csv.DictReader((tmp_path / "two/parts.csv").read_text().splitlines()))
+    assert {row["photographs"] for row in rows} == {"2"}, "folders that were given tell the view, too"
+    assert "ERROR" not in {row["verdict"] for row in rows}
     capsys.readouterr()
     assert call("predict", joint_path, views / "new") == 2
     assert "say which images show one part" in capsys.readouterr().err
