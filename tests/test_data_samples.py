@@ -123,3 +123,25 @@ def test_a_small_defect_on_a_large_part_is_lost_by_resizing(render: ModuleType) 
     small = [np.asarray(Image.fromarray(i).resize((256, 256), Image.Resampling.BILINEAR)) for i in (defective, sound)]
     contrast = np.abs(defective.astype(np.int64) - sound).max()
     assert np.abs(small[0].astype(np.int64) - small[1]).max() < contrast / 4 + 1
+
+
+def test_trays_have_the_defect_that_they_are_asked_for() -> None:
+    from render_assembly import LOGICAL, STRUCTURAL, render_assembly, sound
+
+    pixels, mask = render_assembly(7)
+    assert not mask.any()
+    assert np.array_equal(pixels, render_assembly(7)[0])
+    assert not np.array_equal(pixels, render_assembly(8)[0])
+    for kind in LOGICAL | STRUCTURAL:
+        wrong, marked = render_assembly(7, kind)
+        assert 50 <= np.count_nonzero(marked) <= 12_000, kind
+        away = np.abs(wrong.astype(int) - pixels).max(2)[~marked]
+        assert away.max() < 12, "what is not marked is as it was, but for shadows"
+    for number in range(20):
+        tray, random = sound(number), np.random.default_rng(number)
+        parts = Counter(one.kind for parts in tray.compartments for one in parts)
+        assert parts == {"screw": 3, "washer": 2, "nut": 3, "label": 2}
+        for kind, more in {"missing": -1, "double": 1, "swapped": 0, "wrong_colour": 0, "wrong_place": 0}.items():
+            wrong_tray = LOGICAL[kind](tray, random)
+            assert sum(map(len, wrong_tray.compartments)) == sum(parts.values()) + more
+            assert wrong_tray != tray

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
+from anomalib_lite.detector import Batches, Detector, ImageSpec, Prediction, TrainingRun
 from anomalib_lite.errors import DataError
 from anomalib_lite.members import build
 from anomalib_lite_fusion.config import FusionConfig
@@ -63,8 +63,8 @@ class Fusion(Detector):
         weights = torch.tensor(self.config.weights).to(counted) if self.config.weights else counted
         self.share = weights / weights.sum()
 
-    def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
-        """Add up the members' maps.
+    def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
+        """Add up what the members say.
 
         Args:
             image: (B, C, H, W) in [0, 1].
@@ -73,33 +73,51 @@ class Fusion(Detector):
         Returns:
             (B, 1, H, W): 0 where all members say of a place what they say of the worst places of good images in the
             median; 1 where they say what they say of the worst tenth of them, for the weighted mean of the members.
+            Where members score images by themselves, a score (B,), too: theirs, and the mean of the highest 1 % of the
+            map of the others.
         """
-        maps = self._maps(image)
-        units = (self.share / self.unit)[:, None, None], (self.share * self.middle / self.unit).sum()
-        return (maps * units[0]).sum(1, keepdim=True) - units[1]
+        maps, own = self._said(image)
+        units = self.share / self.unit
+        fused = (maps * units[:, None, None]).sum(1, keepdim=True) - (units * self.middle).sum()
+        if not own:
+            return fused
+        others = [place for place in range(len(self.names)) if place not in own]
+        score = sum(units[place] * one for place, one in own.items()) - (units * self.middle).sum()
+        if others:
+            score = score + _top((maps[:, others] * units[others, None, None]).sum(1, keepdim=True))[:, 0]
+        return fused, score
 
-    def _maps(self, image: Tensor) -> Tensor:
-        """The members' maps (B, members, H, W)."""
-        found = []
-        for name in self.names:
-            prediction = self.members[name](image)
-            one = prediction[0] if isinstance(prediction, tuple) else prediction
-            found.append(F.interpolate(one, image.shape[2:], mode="bilinear", align_corners=False))
-        return torch.cat(found, 1)
+    def _said(self, image: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+        """The members' maps (B, members, H, W), and scores (B,) of those that have their own, by their place."""
+        maps, own = [], {}
+        for place, name in enumerate(self.names):
+            one = self.members[name](image)
+            if isinstance(one, tuple):
+                one, own[place] = one
+            maps.append(F.interpolate(one, image.shape[2:], mode="bilinear", align_corners=False))
+        return torch.cat(maps, 1), own
 
     @torch.no_grad()
     def _scores(self, apart: Batches, run: TrainingRun) -> Tensor:
         """(N, members): scores of images that no member was fitted on."""
         scores = []
         for batch in run.progress(apart, "units"):
-            maps = self._maps(batch.image)
+            maps, own = self._said(batch.image)
             if batch.valid is not None:
                 maps = maps.masked_fill(~batch.valid, float(maps.min()))
-            values = maps.flatten(2)
-            scores.append(values.topk(max(1, round(TOP * values.shape[2])), 2).values.mean(2))
+            found = _top(maps)
+            for place, one in own.items():
+                found[:, place] = one
+            scores.append(found)
         if not scores:
             raise DataError("no part is left to set the units of the members: add images of other parts.")
         return torch.cat(scores)
+
+
+def _top(maps: Tensor) -> Tensor:
+    """The mean of the highest 1 % of maps (B, n, H, W): (B, n)."""
+    values = maps.flatten(2)
+    return values.topk(max(1, round(TOP * values.shape[2])), 2).values.mean(2)
 
 
 def _warn_of_few(apart: Batches) -> None:

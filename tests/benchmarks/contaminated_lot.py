@@ -59,7 +59,9 @@ def measured(detector: str, rows: list[Row], out: Path, seed: int, *, contaminat
         al.evaluate(model, table, out=evaluation)
     tested = rows_of(evaluation)
     good, bad = ([row["score"] for row in tested if (row["label"] == "good") is side] for side in (True, False))
-    return auroc(good, bad)
+    area = auroc(good, bad)
+    assert area is not None
+    return area
 
 
 def main() -> None:

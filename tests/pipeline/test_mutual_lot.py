@@ -15,11 +15,12 @@ from anomalib_lite_draem.config import default_size
 from conftest import call, picture, save
 from needs import need
 
-from anomalib_lite.edge import Reader
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.lot import COLUMNS, Lot, rank
 from anomalib_lite.pipeline.mutual import deviations
 from anomalib_lite.registry import load
+from anomalib_lite.registry.loading import Reader
+from anomalib_lite.registry.plugin import Provider
 
 
 @pytest.fixture
@@ -150,7 +151,9 @@ def test_how_images_are_seen_can_be_set(tmp_path: Path, capsys: pytest.CaptureFi
 
 @pytest.mark.usefixtures("pretrained")
 def test_images_that_are_no_photographs_are_refused_with_what_to_do(tmp_path: Path) -> None:
-    plugins = replace(load(), readers={".npy": Reader(read=partial(np.load, allow_pickle=False))})
+    read, acme = partial(np.load, allow_pickle=False), Provider("acme", "acme", "1.0")
+    reader = Reader(read=read, suffix=".npy", provider=acme)
+    plugins = replace(load(), readers={".npy": reader})
     for number in range(5):
         for name, pixels in (("four", picture(number, channels=4)), ("float", picture(number).astype(np.float32))):
             (tmp_path / name).mkdir(exist_ok=True)

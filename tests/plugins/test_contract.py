@@ -18,6 +18,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "dte": {"widths": [8, 16], "members": 2},
     "fusion": {"members": ["placed", "contrast"]},  # of the tests
     "inpainting": {"cells": [4, 8], "widths": [8, 16]},
+    "logic": {"words": 16},
     "musc": {"images": 8},
     "invariants": {},
     "neighbours": {"gallery": 200},

@@ -66,6 +66,28 @@ def test_the_map_is_the_weighted_sum_of_members_in_units_of_their_scores() -> No
     torch.testing.assert_close(detector(image), expected, rtol=1e-4, atol=1e-4)
 
 
+@torch.no_grad()
+def test_scores_of_members_that_have_their_own_are_added_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a member that scores whole images, such as `logic`, the highest places of its map say less than its score."""
+    plain = fitted(weights=(3.0, 1.0))
+    forward = type(plain.members["contrast"]).forward
+    monkeypatch.setattr(
+        type(plain.members["contrast"]), "forward", lambda self, image: (forward(self, image), image.mean((1, 2, 3)))
+    )
+    detector = fitted(weights=(3.0, 1.0))
+    image = torch.rand(3, 1, SPEC.height, SPEC.width)
+    anomaly_map, score = detector(image)
+    apart = torch.cat([batch.image for batch in batches()[:2]]).mean((1, 2, 3))
+    unit = torch.maximum(apart.quantile(0.9) - apart.median(), 1e-3 * apart.abs().max())
+    member = detector.members["gauss"]
+    assert isinstance(member, Detector)
+    top = map_of(member, image).flatten(1).topk(round(0.01 * SPEC.height * SPEC.width)).values.mean(1)
+    expected = 0.75 * (top - detector.middle[0]) / detector.unit[0]
+    expected += 0.25 * (image.mean((1, 2, 3)) - apart.median()) / unit
+    torch.testing.assert_close(score, expected, rtol=1e-4, atol=1e-4)
+    assert anomaly_map.shape == (3, 1, SPEC.height, SPEC.width)
+
+
 def test_a_member_counts_less_where_good_images_have_a_long_tail() -> None:
     normal = torch.distributions.Normal(2, 0.5).icdf((torch.arange(200) + 0.5) / 200)
     tailed = 2 + (normal - 2).abs().pow(3) * (normal - 2).sign()
