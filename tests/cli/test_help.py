@@ -138,7 +138,7 @@ def prepared(
     assert call("export", str(folder / "model"), "--out", str(folder / "part.zip")) == 0
     assert call("predict", str(folder / "model"), str(folder / "new_images"), "--out", str(folder / "results")) == 0
     for share in (1, 2):
-        words = ["predict", folder / "model", folder / "new_images", "--shard", f"{share}/2"]
+        words: list[str | Path] = ["predict", folder / "model", folder / "new_images", "--shard", f"{share}/2"]
         assert call(*words, "--out", folder / f"share_{share}") == 0
     for name in ("top", "side"):
         shutil.copytree(cameras / name, folder / f"{name}_model")
