@@ -8,7 +8,7 @@ RESULTS holds what `predict --out` wrote of the same welds: sound/, video/ and f
     anomalib-lite train neighbours welds/sound --out sound --seed SEED --group 'weld(\d+)' --per part-cusum \
         --holdout 50% --set gate.enabled=false --set readers.sound.window=0.5 --set readers.sound.step=0.25 \
         --set image.height=128 --set image.width=128
-    anomalib-lite train neighbours welds/video --out video --seed SEED --group 'weld(\d+)' --per part-cusum \
+    anomalib-lite train neighbours welds/video --out video --seed SEED --group 'weld(\d+)' --per part-top \
         --holdout 50% --set gate.enabled=false --set image.height=96 --set image.width=160
     anomalib-lite fuse sound=sound video=video --out joint
     anomalib-lite predict sound welds/sound/test --group 'weld(\d+)' --out RESULTS/sound
