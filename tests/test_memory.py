@@ -82,10 +82,10 @@ def test_inspecting_for_long_takes_no_more_memory_and_no_file_handles(train: Any
     assert handles == 0
 
 
-def test_a_lot_of_many_images_takes_little_memory_for_each(capfd: pytest.CaptureFixture[str]) -> None:
-    """The short form of `benchmarks/lot_memory.py`: what 10,000 images of 256 x 256 would take, below 1 GB."""
+def test_a_lot_keeps_little_of_each_image() -> None:
+    """The short form of `benchmarks/lot_memory.py`: what is known of the places of an image, 0.5 MB, is not kept."""
     script = Path(__file__).parent / "benchmarks/lot_memory.py"
-    words = [sys.executable, str(script), "30", "230", "--references", "5"]
+    words = [sys.executable, str(script), "30", "130", "--references", "5"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    first, second = (float(line.split()[-2]) for line in done.stdout.splitlines())
-    assert (second - first) / 200 * 10_000 < 1000 + 400, done.stdout
+    few, many = (float(line.split()[-2]) for line in done.stdout.splitlines())
+    assert many - few < 30, done.stdout
