@@ -12,10 +12,15 @@ _LEAST = 0.01  # local standard deviation that is not magnified further, in unit
 
 def units(image: Tensor) -> tuple[Tensor, Tensor]:
     """Gain and offset of each image (B, 1, 1, 1): gain x image + offset has mean 0.5 and standard deviation 0.2."""
-    mean = image.mean((1, 2, 3), keepdim=True)
-    variance = (image - mean).square().mean((1, 2, 3), keepdim=True)
+    mean = _whole(image)
+    variance = _whole((image - mean).square())
     gain = 0.2 / (variance + _SMALLEST**2).sqrt()
     return gain, 0.5 - gain * mean
+
+
+def _whole(image: Tensor) -> Tensor:
+    """Mean of each image (B, 1, 1, 1), of rows, columns, channels in turn: one long sum in float32 is off by more."""
+    return image.mean(3, keepdim=True).mean(2, keepdim=True).mean(1, keepdim=True)
 
 
 class LocalContrast(nn.Module):

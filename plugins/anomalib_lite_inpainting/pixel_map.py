@@ -74,7 +74,7 @@ class PixelMap(nn.Module):
             evidence = msgms_difference(*_standardise(image, median), scales=_SCALES)
         evidence = _mean_filter(evidence, self.config.window)
         if self.config.relative:
-            evidence = evidence / evidence.mean((2, 3), keepdim=True).clamp_min(_LEAST)
+            evidence = evidence / _whole(evidence).clamp_min(_LEAST)
         return evidence
 
     def _loss(self, batch: Batch, run: TrainingRun) -> Tensor:
@@ -97,10 +97,15 @@ class PixelMap(nn.Module):
 
 def _standardise(image: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     """Both in the units in which `image` has mean 0.5 and standard deviation 0.2, channels together."""
-    mean = image.mean((2, 3), keepdim=True)
-    variance = (image - mean).square().mean((1, 2, 3), keepdim=True)
+    mean = _whole(image)
+    variance = _whole((image - mean).square()).mean(1, keepdim=True)
     gain = _CONTRAST / (variance + _NOISE**2).sqrt()
     return 0.5 + gain * (image - mean), 0.5 + gain * (other - mean)
+
+
+def _whole(image: Tensor) -> Tensor:
+    """Mean of each channel (B, C, 1, 1), of rows and then of columns: one long sum in float32 is off by more."""
+    return image.mean(3, keepdim=True).mean(2, keepdim=True)
 
 
 def _mean_filter(values: Tensor, window: int) -> Tensor:
