@@ -347,7 +347,7 @@ def test_two_readers_of_one_type_are_none(scans: Path, tmp_path: Path) -> None:
     for name in ("acme-reader", "acme-scanner"):
         write_package(tmp_path, name, HOOK, modules={"reading": READING})
     listed = json.loads(run(tmp_path, "plugins", "list", "--json").stdout)
-    assert listed["readers"] == []
+    assert not {".acme", ".raw.acme"} & {one["suffix"] for one in listed["readers"]}
     assert {problem["reason"] for problem in listed["problems"]} == {
         f"'{suffix}' is provided by acme-reader 1.0 and by acme-scanner 1.0: uninstall one"
         for suffix in (".acme", ".raw.acme")

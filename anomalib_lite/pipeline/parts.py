@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
@@ -107,4 +108,5 @@ def refuse(model: Model | Joint, images: Sequence[Chosen], group: str | None) ->
         return False  # a table may name parts, and nobody asked
     if group is not None:
         parts.refuse_photographs(calibration)
-    return known and bool(images)
+    told = once or any(one.part != os.fspath(one.path) for one in images)  # unread files are parts of their own
+    return known and told and bool(images)
