@@ -256,7 +256,7 @@ def test_training_finds_a_defect_of_a_kind_that_was_not_planted() -> None:
         peak = planted[:, 0].mean(0).argmax()
         assert 20 <= peak // 64 <= 40
         assert 10 <= peak % 64 <= 30
-    assert np.median(left) < 0.7
+    assert np.median(left) < 0.85  # 1 where it learns nothing; 0.6 to 0.75 by the last bits of a processor
 
 
 def test_few_images_train_with_a_warning() -> None:
