@@ -243,10 +243,10 @@ def test_training_finds_a_defect_of_a_kind_that_was_not_planted() -> None:
     defective = good.clone()
     rings = (torch.arange(64) - 30.0).square().view(-1, 1) + (torch.arange(64) - 20.0).square()
     defective[:, :, (rings > 25) & (rings < 64)] -= 0.15
-    left = []  # of the term that asks whether there is an anomaly; a single seed of 200 steps varies too much
+    left = []  # of the term that asks whether there is an anomaly; 0.1 more or less by seed, and by last bits of a mean
     for seed in range(3):
         torch.manual_seed(seed)
-        made, run = Draem(TINY, ImageSpec(64, 64, 1, "uint8", 255.0)), PlainRun(steps=200)
+        made, run = Draem(TINY, ImageSpec(64, 64, 1, "uint8", 255.0)), PlainRun(steps=400)
         made.fit([Batch(part) for part in surface(64, 0).split(8)], run)
         left.append(np.mean(run.values["presence"][-20:]) / np.mean(run.values["presence"][:20]))
         with torch.no_grad():
@@ -256,7 +256,7 @@ def test_training_finds_a_defect_of_a_kind_that_was_not_planted() -> None:
         peak = planted[:, 0].mean(0).argmax()
         assert 20 <= peak // 64 <= 40
         assert 10 <= peak % 64 <= 30
-    assert np.median(left) < 0.85  # 1 where it learns nothing; 0.6 to 0.75 by the last bits of a processor
+    assert np.median(left) < 0.7
 
 
 def test_few_images_train_with_a_warning() -> None:
