@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
 from anomalib_lite.edge.manifest.evidence import EvidenceRecord
@@ -42,6 +42,7 @@ MEMBERS = "members"  # the key that a joint model has, and the folder of its mem
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated", "evidence")  # how much is planted depends on how long it takes
 ABSENT_IF_NONE = ("calibrated", "exported", "evidence")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,14 +83,7 @@ class Manifest:
         Raises:
             ModelError: It is no manifest, of a newer schema, lacks a key, or a value makes no sense; the key is named.
         """
-        listed_files(data, path)
-        try:
-            return parsed(cls, data)  # type: ignore[no-any-return]
-        except Missing as key:
-            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {remedy(str(key))}") from None
-        except Unsound as wrong:
-            said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
-            raise ModelError(f"{path}: {said}. {remedy(wrong.key)}") from None
+        return read(cls, data, path)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -255,7 +249,19 @@ def described(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in manifest.items() if key not in (*OF_THE_FILES, *OF_THE_TIME)}
 
 
-def remedy(key: str) -> str:
+def read(kind: type[T], data: Any, path: Path) -> T:
+    """A manifest of this kind. Arguments and errors as of `Manifest.from_json`."""
+    listed_files(data, path)
+    try:
+        return parsed(kind, data)  # type: ignore[no-any-return]
+    except Missing as key:
+        raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {_remedy(str(key))}") from None
+    except Unsound as wrong:
+        said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
+        raise ModelError(f"{path}: {said}. {_remedy(wrong.key)}") from None
+
+
+def _remedy(key: str) -> str:
     """What to do about a key that a manifest lacks, or that makes no sense."""
     again = "calibrate" if key.startswith("calibration") else "train"
     return f"Restore the bundle from its origin, or {again} the model again."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -11,9 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, get_args
 
 from anomalib_lite.edge.manifest.certificate import Calibration, ImagesPerUnit
-from anomalib_lite.edge.manifest.document import JOINT_VERSION, MEMBERS, listed_files, remedy
-from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, finite, parsed, plain
-from anomalib_lite.errors import ModelError
+from anomalib_lite.edge.manifest.document import JOINT_VERSION, MEMBERS, read
+from anomalib_lite.edge.manifest.parsing import Rule, finite, plain
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Combined: TypeAlias = Literal["maximum", "mean", "fisher"]
@@ -74,14 +72,7 @@ class JointManifest:
     @classmethod
     def from_json(cls, data: Any, path: Path) -> Self:
         """A manifest from what `json.loads` gave. Arguments and errors as of `Manifest.from_json`."""
-        listed_files(data, path)
-        try:
-            return parsed(cls, data)  # type: ignore[no-any-return]
-        except Missing as key:
-            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {remedy(str(key))}") from None
-        except Unsound as wrong:
-            said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
-            raise ModelError(f"{path}: {said}. {remedy(wrong.key)}") from None
+        return read(cls, data, path)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
