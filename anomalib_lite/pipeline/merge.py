@@ -63,9 +63,16 @@ def merge(results: Sequence[Path], *, out: Path, overwrite: bool = False) -> Mer
 
 
 def _also(folder: Path) -> Sequence[str]:
-    """The columns of results beyond those that all have."""
-    with (folder / CSV).open(newline="", encoding="utf-8") as file:
-        return [name for name in next(csv.reader(file))[len(COLUMNS) :] if name != POSITION]
+    """The columns of results beyond those that all have.
+
+    Raises:
+        DataError: The table cannot be read.
+    """
+    try:
+        with (folder / CSV).open(newline="", encoding="utf-8") as file:
+            return [name for name in next(csv.reader(file))[len(COLUMNS) :] if name != POSITION]
+    except (OSError, ValueError, StopIteration) as error:
+        raise DataError(f"{folder / CSV}: cannot be read ({error}). Run this share again.") from error
 
 
 def _in_order(shares: Sequence[tuple[Path, Record]]) -> Iterator[tuple[Path, Row]]:
@@ -134,18 +141,31 @@ def _copy(name: str | None, folder: Path, out: Path) -> None:
 
 
 def _parts(folders: Sequence[Path], order: Sequence[str], out: Path) -> Counter[Verdict]:
-    """Write parts.csv from those of the shares; how many parts got which verdict, none where no share has them."""
+    """Write parts.csv from those of the shares; how many parts got which verdict, none where rows name no part.
+
+    Raises:
+        DataError: A part of the rows has no verdict, or the disk does not take them.
+    """
+    places = {quoting.cell(part): place for place, part in enumerate(order) if part}
+    if not places:
+        return Counter()
     found: dict[str, list[str]] = {}
     head: list[str] = []
     for folder in folders:
         with suppress(FileNotFoundError), (folder / PARTS).open(newline="", encoding="utf-8") as file:
             head, *lines = csv.reader(file)
-            found |= {line[head.index("part")]: line for line in lines}
-    if not found:
-        return Counter()
-    places = {quoting.cell(part): place for place, part in enumerate(order)}
+            found |= dict(zip((line[head.index("part")] for line in lines), lines, strict=True))
+    if found.keys() != places.keys():
+        other = sorted(found.keys() ^ places.keys())
+        raise DataError(
+            f"{len(other)} of {len(places)} parts are in the rows or in {PARTS} of a share alone, such as {other[0]}: "
+            "its results were changed. Run that share again."
+        )
     lines = sorted(found.values(), key=lambda line: places[line[head.index("part")]])
     text = StringIO()
     csv.writer(text, lineterminator="\n").writerows([head, *lines])
-    disk.write(out / PARTS, text.getvalue().encode())
+    try:
+        disk.write(out / PARTS, text.getvalue().encode())
+    except OSError as error:
+        raise DataError(f"{out / PARTS}: cannot be written ({error.strerror}). Make room.") from error
     return Counter(Verdict(line[head.index("verdict")]) for line in lines)

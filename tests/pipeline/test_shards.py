@@ -195,6 +195,10 @@ def _a_row_twice(folder: Path) -> None:
     (folder / "results.jsonl").write_text("".join([lines[0], *lines[:-1]]))
 
 
+def _no_parts(folder: Path) -> None:
+    (folder / "parts.csv").unlink()
+
+
 def _outside(folder: Path) -> None:
     file = folder / "results.jsonl"
     first, *others = file.read_text().splitlines(keepends=True)
@@ -214,6 +218,7 @@ def _outside(folder: Path) -> None:
         (_a_row_less, "Run this share again|results were changed"),
         (_a_row_twice, "results were changed"),
         (_outside, "lies outside"),
+        (_no_parts, "results were changed"),
     ],
 )
 def test_a_share_that_is_not_of_this_work_is_named(
@@ -223,6 +228,12 @@ def test_a_share_that_is_not_of_this_work_is_named(
     with pytest.raises(DataError, match=said) as raised:
         merge(shares, out=tmp_path / "out")
     assert str(shares[1]) in str(raised.value) or said == "results were changed"
+
+
+def test_a_share_without_its_table_is_named(shares: list[Path], tmp_path: Path) -> None:
+    (shares[0] / "results.csv").unlink()
+    with pytest.raises(DataError, match="1/results.csv: cannot be read"):
+        merge(shares, out=tmp_path / "out")
 
 
 def test_missing_and_double_shares_are_named_at_once(shares: list[Path], tmp_path: Path) -> None:
