@@ -232,7 +232,7 @@ def test_a_share_that_is_not_of_this_work_is_named(
 
 def test_a_share_without_its_table_is_named(shares: list[Path], tmp_path: Path) -> None:
     (shares[0] / "results.csv").unlink()
-    with pytest.raises(DataError, match="1/results.csv: cannot be read"):
+    with pytest.raises(DataError, match=r"1/results\.csv: cannot be read"):
         merge(shares, out=tmp_path / "out")
 
 
