@@ -48,17 +48,18 @@ def merge(results: Sequence[Path], *, out: Path, overwrite: bool = False) -> Mer
         ConfigError: `out` holds an earlier result.
     """
     result_folder.refuse_existing(out, overwrite=overwrite)
-    shares = checked(results)
-    merged = Merged(dict.fromkeys(Verdict, 0), out)
-    with result_folder.taken(out, overwrite=overwrite), ResultWriter(out, _also(shares[0][0])) as writer:
-        parts: dict[str, None] = {}  # in the order in which they are met
+    shares, also = checked(results), _also(results[0])
+    # once through before anything is written: rows that end early would look like a result
+    order = list(dict.fromkeys(row.get(result_folder.PART) or "" for _, row in _in_order(shares)))
+    judged = _judged([folder for folder, _ in shares], order)
+    merged = Merged(dict.fromkeys(Verdict, 0), out, Counter(Verdict(one["verdict"]) for one in judged))
+    with result_folder.taken(out, overwrite=overwrite), ResultWriter(out, also) as writer:
         for folder, row in _in_order(shares):
             for name in (result_folder.HEATMAP, result_folder.WRITTEN):
                 _copy(row.get(name), folder, out)
             writer.append(row)
             merged.counts[Verdict(row["verdict"])] += 1
-            parts.setdefault(row.get(result_folder.PART) or "")
-        merged.parts.update(_parts([folder for folder, _ in shares], list(parts), out))
+        _write_parts(judged, out)
     return merged
 
 
@@ -140,32 +141,38 @@ def _copy(name: str | None, folder: Path, out: Path) -> None:
         raise DataError(f"{error.filename}: cannot be copied to {out} ({error.strerror}).") from error
 
 
-def _parts(folders: Sequence[Path], order: Sequence[str], out: Path) -> Counter[Verdict]:
-    """Write parts.csv from those of the shares; how many parts got which verdict, none where rows name no part.
+def _judged(folders: Sequence[Path], order: Sequence[str]) -> list[dict[str, str]]:
+    """The verdicts on parts of all shares, in the order in which rows name them; none where rows name no part.
 
     Raises:
-        DataError: A part of the rows has no verdict, or the disk does not take them.
+        DataError: A part of the rows has no verdict, or the other way round.
     """
     places = {quoting.cell(part): place for place, part in enumerate(order) if part}
-    if not places:
-        return Counter()
-    found: dict[str, list[str]] = {}
-    head: list[str] = []
-    for folder in folders:
+    found: dict[str, dict[str, str]] = {}
+    for folder in folders if places else ():
         with suppress(FileNotFoundError), (folder / PARTS).open(newline="", encoding="utf-8") as file:
-            head, *lines = csv.reader(file)
-            found |= dict(zip((line[head.index("part")] for line in lines), lines, strict=True))
-    if found.keys() != places.keys():
-        other = sorted(found.keys() ^ places.keys())
+            found |= {line["part"]: line for line in csv.DictReader(file)}
+    if other := sorted(found.keys() ^ places.keys()):
         raise DataError(
             f"{len(other)} of {len(places)} parts are in the rows or in {PARTS} of a share alone, such as {other[0]}: "
             "its results were changed. Run that share again."
         )
-    lines = sorted(found.values(), key=lambda line: places[line[head.index("part")]])
+    return sorted(found.values(), key=lambda line: places[line["part"]])
+
+
+def _write_parts(judged: Sequence[dict[str, str]], out: Path) -> None:
+    """Write parts.csv, where there are parts.
+
+    Raises:
+        DataError: The disk does not take it.
+    """
+    if not judged:
+        return
     text = StringIO()
-    csv.writer(text, lineterminator="\n").writerows([head, *lines])
+    writer = csv.DictWriter(text, judged[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(judged)
     try:
         disk.write(out / PARTS, text.getvalue().encode())
     except OSError as error:
         raise DataError(f"{out / PARTS}: cannot be written ({error.strerror}). Make room.") from error
-    return Counter(Verdict(line[head.index("verdict")]) for line in lines)

@@ -228,6 +228,7 @@ def test_a_share_that_is_not_of_this_work_is_named(
     with pytest.raises(DataError, match=said) as raised:
         merge(shares, out=tmp_path / "out")
     assert str(shares[1]) in str(raised.value) or said == "results were changed"
+    assert said == "lies outside" or not (tmp_path / "out").exists()
 
 
 def test_a_share_without_its_table_is_named(shares: list[Path], tmp_path: Path) -> None:
