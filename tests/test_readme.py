@@ -1,4 +1,4 @@
-"""The README: every block can be copied as it stands, in its order, and works; its pictures are there, and small."""
+"""The README and the guide: every block can be copied as it stands, in its order, and works; pictures are small."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from anomalib_lite.calibration.binomial import in_all, needed
 from anomalib_lite.edge import Model
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+GUIDE = (ROOT / "deploy/GUIDE.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w*)\n(.*?)^```$", README + GUIDE, re.MULTILINE | re.DOTALL)
 PICTURES = re.findall(r"!\[([^\]]+)\]\(([^)]+)\)", README)
 MAX_BYTES = 300_000
 
