@@ -14,6 +14,7 @@ from typing import Annotated, Any, NoReturn, TypeAlias
 import typer
 
 from anomalib_lite.cli import (
+    audit,
     bench,
     calibrate,
     compare,
@@ -48,7 +49,7 @@ EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
     "Make a model": (demo, train, evaluate, compare, calibrate, rescore, fuse, export),
-    "Use a model": (predict, merge, verify, bench, watch, serve, monitor),
+    "Use a model": (predict, merge, verify, bench, watch, serve, monitor, audit),
     "Without a model": (lot,),
 }
 OTHERS = "Look around"

@@ -34,6 +34,20 @@ def take(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
+def wait(descriptor: int, *, shared: bool = False) -> None:
+    """Lock an open file until it is closed, once no other process holds it; none is held on systems without locks.
+
+    Args:
+        descriptor: The file.
+        shared: Whether others may hold it in the same way: those that read.
+
+    Raises:
+        OSError: Its file system has no locks.
+    """
+    if fcntl is not None:
+        fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
 def open_locked(path: Path, *, needed: bool = False) -> int | None:
     """Open a file or folder, and lock it until it is closed; None on systems without locks.
 

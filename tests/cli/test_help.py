@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 import shlex
 import shutil
@@ -18,6 +19,8 @@ from PIL import Image
 
 from anomalib_lite.cli import app, demo, help
 from anomalib_lite.config import CalibrationConfig, TrainingConfig
+from anomalib_lite.review.decision import Decision, Judged, Label
+from anomalib_lite.review.log import DecisionLog
 
 ROOT = Path(__file__).parents[2]
 BOARDS = ROOT / "data_samples" / "board"
@@ -145,6 +148,8 @@ def prepared(
     shutil.copytree(views / "new", folder / "both_views")
     (folder / "incoming").mkdir()
     (folder / "decisions.csv").write_text("image,decision\nnew_images/part20_0.png,good\n")
+    one = Judged.of(json.loads((folder / "results" / "results.jsonl").read_text().splitlines()[0]))
+    DecisionLog(folder / "results").append("Ada", one, Decision(Label.GOOD))
     return folder
 
 
