@@ -33,6 +33,7 @@ from anomalib_lite.cli import (
     rescore,
     serve,
     train,
+    train_many,
     verify,
     watch,
 )
@@ -48,7 +49,7 @@ READER_GONE = 141  # as the shell says of a program that SIGPIPE ended
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
-    "Make a model": (demo, train, evaluate, compare, calibrate, rescore, fuse, export),
+    "Make a model": (demo, train, train_many, evaluate, compare, calibrate, rescore, fuse, export),
     "Use a model": (predict, merge, verify, bench, watch, serve, monitor, audit),
     "Without a model": (lot,),
 }
@@ -58,7 +59,8 @@ Exit codes:
    0 done
    1 NG found with --fail-on-ng, or drift by `monitor`
    2 usage or configuration
-   3 data, or an image that could not be measured with --fail-on-ng or --strict
+   3 data, an image that could not be measured with --fail-on-ng or --strict,
+     or a product that could not be trained by `train-many`
    4 model refused
    5 plugin
   70 bug

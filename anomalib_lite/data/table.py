@@ -49,7 +49,7 @@ def is_table(path: Path) -> bool:
 def describes_images(path: Path) -> bool:
     """Whether a CSV file looks like a data set: a column `image` and another one of ours."""
     try:
-        header = [name.strip().lower() for name in _parse(path)[0]]
+        header = [name.strip().lower() for name in lines_of(path)[0]]
     except DataError:
         return False
     return "image" in header and len(set(COLUMNS) & set(header)) > 1
@@ -91,7 +91,12 @@ def read_table(path: Path, columns: Mapping[str, str], folders: Folders | None =
     return DataSet(path.parent, "CSV", sorted(samples, key=lambda sample: sample.name), notes, grouped)
 
 
-def _parse(path: Path) -> list[list[str]]:
+def lines_of(path: Path, expected: str = HELP) -> list[list[str]]:
+    """The cells of a CSV file as a spreadsheet writes it, the header first.
+
+    Raises:
+        DataError: It cannot be read, or is empty: then `expected` says what should be there.
+    """
     try:
         text = path.read_bytes().decode("utf-8-sig")
         said = SEPARATOR.match(text)
@@ -106,7 +111,7 @@ def _parse(path: Path) -> list[list[str]]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
     if not lines:
-        raise DataError(f"{path}: is empty. {HELP}")
+        raise DataError(f"{path}: is empty. {expected}")
     if "\0" in text:
         raise DataError(f"{path}: is not a text file. Save it as 'CSV UTF-8'.")
     return lines
@@ -114,7 +119,7 @@ def _parse(path: Path) -> list[list[str]]:
 
 def _rows(path: Path, columns: Mapping[str, str]) -> tuple[list[TableRow], list[str]]:
     """Rows by our column names, and a note on the columns that are not read."""
-    header, *lines = _parse(path)
+    header, *lines = lines_of(path)
     places = _places(path, [name.strip() for name in header], columns)
     wide = [n for n, line in enumerate(lines, start=2) if any(cell.strip() for cell in line[len(header) :])]
     _refuse(path, wide, "more cells than the header", "Put cells that hold the delimiter in quotes")

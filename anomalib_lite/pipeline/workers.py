@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from dataclasses import dataclass, field, replace
 from itertools import cycle
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Self
 from anomalib_lite import registry
 from anomalib_lite.edge.joint import Joint, load
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.engines.local import end_with_parent
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, ErrorCode, ModelError
 
 AHEAD = 3  # images that a process has: one in work, one that waits, one whose result is not asked for yet
@@ -233,21 +234,13 @@ def _load(loading: Loading) -> None:
         ModelError: It cannot be loaded, or is another one by now.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=end_with_parent, daemon=True).start()
     readers = registry.load().readers
     _Held.model = load(loading.path, provider=loading.provider, threads=loading.threads, readers=readers)
     _Held.model.opener.catalogue.series.update(loading.series)
     _Held.whole = loading.whole
     if _Held.model.model_id != loading.model_id:
         raise ModelError(f"{loading.path}: the model was replaced meanwhile. Repeat the command.")
-
-
-def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for images for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _look(one: Asked) -> Seen:

@@ -147,6 +147,9 @@ def prepared(
         shutil.copytree(cameras / name, folder / f"{name}_model")
     shutil.copytree(views / "new", folder / "both_views")
     (folder / "incoming").mkdir()
+    (folder / "plan.csv").write_text(
+        "name,detector,data,group,image.height,image.width\nlid,gauss,parts,part(\\d+),48,48\n"
+    )
     (folder / "decisions.csv").write_text("image,decision\nnew_images/part20_0.png,good\n")
     one = Judged.of(json.loads((folder / "results" / "results.jsonl").read_text().splitlines()[0]))
     DecisionLog(folder / "results").append("Ada", one, Decision(Label.GOOD))

@@ -1,0 +1,101 @@
+"""Runs pieces of work in this process, or in several of this machine."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing import get_context, parent_process
+from typing import Any, NamedTuple
+
+from anomalib_lite.engines.work import Died, R, T
+from anomalib_lite.errors import AnomalibLiteError
+
+TRIES = 2  # of a piece whose process dies
+DIED = "the process that was at work died, and so did a second one: out of memory, or killed"
+
+
+@dataclass(frozen=True)
+class Local:
+    """So many pieces at once; in this process, where that is one."""
+
+    count: int = 1
+    threads: int = 1  # that each may compute on, where they are several
+
+    def each(self, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R | AnomalibLiteError]]:
+        """See `Engine.each`."""
+        if self.count > 1:
+            yield from self._apart(work, pieces)
+            return
+        for piece in pieces:
+            try:
+                outcome: R | AnomalibLiteError = work(piece)
+            except AnomalibLiteError as error:
+                outcome = error
+            yield piece, outcome
+
+    def _apart(self, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R | AnomalibLiteError]]:
+        """In processes of their own: of several in one pool, the death of one would end all."""
+        lanes = {number: self._lane() for number in range(self.count)}
+        running: dict[Future[R], _Running] = {}
+        waiting, free = iter(pieces), list(lanes)
+        try:
+            while True:
+                for piece in waiting if free else ():
+                    lane = free.pop()
+                    running[lanes[lane].submit(work, piece)] = _Running(piece, lane, 1)
+                    if not free:
+                        break
+                if not running:
+                    return
+                future = next(iter(wait(running, return_when=FIRST_COMPLETED).done))
+                piece, lane, tries = running.pop(future)
+                outcome = _outcome(future)
+                if isinstance(outcome, Died):
+                    lanes[lane].shutdown(wait=False)
+                    lanes[lane] = self._lane()
+                    if tries < TRIES:
+                        running[lanes[lane].submit(work, piece)] = _Running(piece, lane, tries + 1)
+                        continue
+                free.append(lane)
+                yield piece, outcome
+        finally:
+            for one in lanes.values():
+                one.shutdown(wait=False, cancel_futures=True)
+
+    def _lane(self) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(self.threads,))
+
+
+class _Running(NamedTuple):
+    """A piece that a process is at work on."""
+
+    piece: Any
+    lane: int
+    tries: int
+
+
+def _outcome(future: Future[R]) -> R | AnomalibLiteError:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        return Died(DIED)
+    except AnomalibLiteError as error:
+        return error
+
+
+def _begin(threads: int) -> None:
+    """In a process, before anything that computes is imported: take its share of the cores; end with its parent."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    threading.Thread(target=end_with_parent, daemon=True).start()
+
+
+def end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+    os.kill(os.getpid(), signal.SIGTERM)

@@ -1,0 +1,36 @@
+"""Pieces of work in several processes: each once, whatever happens to the process of another."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+from anomalib_lite.engines import Died, Local
+from anomalib_lite.errors import AnomalibLiteError, DataError
+
+
+def work(piece: str) -> str:
+    """In another process: what a piece's name says."""
+    name, _, mark = piece.partition("@")
+    if name == "wrong":
+        raise DataError("this one is wrong")
+    if name == "deadly" or (name == "unlucky" and not Path(mark).exists()):
+        if mark:
+            Path(mark).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return f"{name} on {os.environ['OMP_NUM_THREADS']}"
+
+
+def told(outcome: str | AnomalibLiteError) -> str:
+    return type(outcome).__name__ if isinstance(outcome, AnomalibLiteError) else outcome
+
+
+def test_a_process_that_dies_costs_its_own_piece_alone(tmp_path: Path) -> None:
+    pieces = ["deadly", "wrong", f"unlucky@{tmp_path / 'mark'}", "sound"]
+    found = {piece: told(outcome) for piece, outcome in Local(2, 1).each(work, pieces)}
+    threads = os.environ.get("OMP_NUM_THREADS", "1")
+    assert found == {
+        "deadly": Died.__name__, "wrong": "DataError",
+        pieces[2]: f"unlucky on {threads}", "sound": f"sound on {threads}",
+    }  # fmt: skip

@@ -1,0 +1,164 @@
+"""A model for each row of a plan: wrong rows at once, failures apart, and what is finished is not trained again."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import unicodedata
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from conftest import call, picture, save
+
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.pipeline import train_many as module
+from anomalib_lite.pipeline.products import read
+from anomalib_lite.pipeline.train_many import TrainedMany, train_many
+from anomalib_lite.registry import load
+from anomalib_lite.training.request import Request
+
+HEADER = "name,detector,data,group,image.height,image.width,calibration.max_false_reject"
+
+
+def row(name: str, data: str = "parts", detector: str = "gauss", rate: str = "40%") -> str:
+    return f"{name},{detector},{data},part(\\d+),48,48,{rate}"
+
+
+def plan_of(folder: Path, *rows: str, header: str = HEADER, name: str = "plan.csv") -> Path:
+    (folder / name).write_text("\n".join([header, *rows]) + "\n", encoding="utf-8")
+    return folder / name
+
+
+@pytest.fixture
+def here(parts: Path, tmp_path: Path) -> Path:
+    """A folder with data for products: sound images, and files that are none."""
+    (tmp_path / "parts").symlink_to(parts)
+    (tmp_path / "broken").mkdir()
+    for number in range(20):
+        (tmp_path / f"broken/part{number}.png").write_bytes(b"no image")
+    return tmp_path
+
+
+@pytest.fixture
+def training(
+    model_path: Path, ungated_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[Callable[[Request], object]], None]:
+    """training(before): in place of a training, which costs seconds, a model of the tests; `before` may fail."""
+
+    def use(before: Callable[[Request], object]) -> None:
+        def trained(request: Request, **more: object) -> None:
+            before(request)
+            shutil.rmtree(request.out, ignore_errors=True)
+            strict = "calibration.max_false_reject=40%" in request.settings
+            shutil.copytree(model_path if strict else ungated_path, request.out)
+
+        monkeypatch.setattr(module, "train", trained)
+
+    return use
+
+
+def run(plan: Path, said: list[str] | None = None) -> TrainedMany:
+    return train_many(plan, plan.parent / "out", say=(said if said is not None else []).append)
+
+
+def test_a_broken_product_stops_no_other_and_the_summary_begins_with_it(here: Path) -> None:
+    plan, said = plan_of(here, row("Gehäuse", rate="1%"), row("cup", "broken")), list[str]()
+    done = run(plan, said)
+    assert [(line.name, bool(line.error)) for line in done.lines] == [("cup", True), ("Gehäuse", False)]
+    assert "more parts are needed for the 1 % asked for" in done.lines[1].look_at
+    with (here / "out/products.csv").open(newline="", encoding="utf-8") as file:
+        table = {one["name"]: one for one in csv.DictReader(file)}
+    assert [one["state"] for one in table.values()] == ["failed", "trained"]
+    assert float(table["Gehäuse"]["planted"]) > 0
+    document = json.loads((here / "out/products.json").read_bytes())["products"]
+    assert document[1]["statement"]
+    assert document[1]["evidence"]
+    page = (here / "out/report.html").read_text(encoding="utf-8")
+    assert 'href="Geh%C3%A4use/model/report.html"' in page
+    assert (here / "out/Gehäuse/model/report.html").is_file()
+
+
+def test_what_is_trained_stays_and_what_failed_is_tried_again(
+    here: Path, training: Callable[[Callable[[Request], object]], None]
+) -> None:
+    asked: list[str] = []
+
+    def broken(request: Request) -> None:
+        asked.append(request.out.parent.name)
+        if request.out.parent.name == "cup":
+            raise RuntimeError("shapes do not match")
+
+    plan, said = plan_of(here, row("lid"), row("cup"), row("box")), list[str]()
+    training(broken)
+    assert [(line.name, line.error) for line in run(plan).failed] == [
+        ("cup", "gauss failed: RuntimeError: shapes do not match")
+    ]
+    training(lambda request: asked.append(request.out.parent.name))
+    assert not run(plan, said).failed
+    assert asked == ["lid", "cup", "box", "cup"]
+    assert "2 of 3 products were trained before" in said
+
+
+def test_a_changed_row_is_told_of_and_trained_anew_though_it_was_interrupted(
+    here: Path, training: Callable[[Callable[[Request], object]], None]
+) -> None:
+    said: list[str] = []
+
+    def interrupted(request: Request) -> None:
+        raise KeyboardInterrupt
+
+    training(lambda request: None)
+    first = {line.name: line.model_id for line in run(plan_of(here, row("lid"), row("cup"))).lines}
+    plan = plan_of(here, row("lid", rate="30%"), row("cup"))
+    training(interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run(plan, said)
+    assert "lid: another calibration.max_false_reject than before, so it is trained anew" in said
+    training(lambda request: None)  # the older model that lies there is none of this row
+    second = {line.name: line.model_id for line in run(plan).lines}
+    assert second["cup"] == first["cup"]
+    assert second["lid"] != first["lid"]
+
+
+def test_all_wrong_rows_are_named_before_anything_is_trained(here: Path) -> None:
+    decomposed = unicodedata.normalize("NFD", "Gehäuse")
+    rows = [
+        row("good"), row("a/b"), row("GOOD"), row("Gehäuse"), row(decomposed), row("x", "nowhere"),
+        row("y", detector="gaus"), row("z", rate="300%"), ",gauss,parts,(,48,48,", row("products.CSV"),
+        row("w") + ",more",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError) as caught:
+        run(plan_of(here, *rows))
+    said = str(caught.value)
+    assert "9 of 11 rows are wrong, and nothing was trained" in said
+    assert re.findall(r"Row (\d+):", said) == [str(number) for number in range(3, 13) if number != 5]
+    for part in ("same folder as 'good' of row 2", "no such data", "max_false_reject", "no name", "regular expression"):
+        assert part in said
+    assert not (here / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [("name,data", "no column detector"), ("name,detector,data,colour", "unknown column colour"),
+     ("name,detector,data,DATA", "twice the column data"), (HEADER, "no rows")],
+)  # fmt: skip
+def test_a_table_that_is_no_plan_is_refused(here: Path, header: str, told: str) -> None:
+    with pytest.raises(DataError, match=told):
+        read(plan_of(here, header=header), load())
+
+
+def test_the_folder_of_another_plan_is_left_alone(here: Path) -> None:
+    run(plan_of(here, row("lid", "broken")))
+    with pytest.raises(ConfigError, match=r"holds the products of plan\.csv"):
+        run(plan_of(here, row("lid"), name="other.csv"))
+    save(here / "full/photo.png", picture(1))
+    with pytest.raises(ConfigError, match="not empty"):
+        train_many(here / "plan.csv", here / "full", say=lambda line: None)
+
+
+def test_the_command_says_that_one_failed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("train-many", plan_of(here, row("cup", "broken")), "--out", here / "out") == 3
+    assert "1 of 1 products failed" in capsys.readouterr().err
