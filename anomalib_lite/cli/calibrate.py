@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from anomalib_lite.pipeline.calibrate import Recalibration
     from anomalib_lite.pipeline.train import Trained
 
-EXCLUDED = "Left out"
+EXCLUDED, KNOWN = "Left out", "Known defects"
 
 Out: TypeAlias = Annotated[
     Path | None,
@@ -67,11 +67,41 @@ Exclude: TypeAlias = Annotated[
 Because: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        metavar="TEXT", help="Why the excluded images are not good. The model records it.", rich_help_panel=EXCLUDED
+        metavar="TEXT",
+        help="Why the excluded images are not good, or why another row is taken. The model records it.",
+        rich_help_panel=EXCLUDED,
     ),
 ]
 
 
+Known: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Images of known defects, as `labels teach` writes them to known.csv: image, label, sha256. The model "
+        "records them; it, and what is calibrated of it later, is refused where one of them is OK.",
+        show_default=False,
+        rich_help_panel=KNOWN,
+    ),
+]
+Accept: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="REASON",
+        help="Why known defects may be OK all the same. The model records it.",
+        show_default=False,
+        rich_help_panel=KNOWN,
+    ),
+]
+Operator: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Who takes the row, or accepts that known defects pass. Default: who is logged in.",
+        show_default=False,
+        rich_help_panel=KNOWN,
+    ),
+]
 Images: TypeAlias = Annotated[
     Path | None,
     typer.Argument(
@@ -102,6 +132,9 @@ def calibrate(
     add: Add = False,
     exclude: Exclude = None,
     because: Because = None,
+    known: Known = None,
+    accept: Accept = None,
+    operator: Operator = None,
     threads: options.Threads = 0,
 ) -> None:
     """Certify new thresholds from images of good parts.
@@ -110,17 +143,31 @@ def calibrate(
     Needs no torch.
     """
     from anomalib_lite.pipeline.calibrate import Recalibration
+    from anomalib_lite.pipeline.known import Said
 
+    about_row = data is None and row is not None and not exclude
     operating.refuse_row_and_rate(row, max_false_reject)
     asked = Recalibration(
         model=options.named(model), data=data, out=options.folder(out, zipped=True) if out else None,
         per=operating.unit(per), row=row,
         max_false_reject=options.rate(max_false_reject, "--max-false-reject"),
         confidence=options.rate(confidence, "--confidence"), review=options.rate(review, "--review"),
-        exclusions=_exclusions(exclude or [], because), group=group, session=session, columns=options.columns(column),
+        exclusions=_exclusions(exclude or [], None if about_row else because), known=known,
+        said=Said(operator or login(), (because or "") if about_row else "", accept or ""),
+        group=group, session=session, columns=options.columns(column),
         folders=options.folders(good, defective, all_good), add=add, overwrite=overwrite, threads=threads,
     )  # fmt: skip
     _run(asked)
+
+
+def login() -> str:
+    """The name of who is logged in."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such account
+        return "unknown"
 
 
 def _run(asked: Recalibration) -> None:
@@ -147,6 +194,7 @@ def _show(done: Trained, path: Path) -> None:
     console.calibrated(done)
     console.suspects(done.bundle.manifest)
     console.evidence(done.evidence, done.calibration)
+    console.known(done.bundle.manifest)
     console.out(f"model   {path}  ({done.bundle.model_id})")
 
 

@@ -173,6 +173,18 @@ def evidence(record: EvidenceRecord | None, calibration: Calibration) -> None:
         alarm(f"WARNING: do not trust this model to find anything: {reason}.")
 
 
+def known(manifest: Manifest) -> None:
+    """Print how many known defects a model finds; in red, which are OK."""
+    from anomalib_lite.evidence.known import named, passing
+
+    if not manifest.known:
+        return
+    passed = passing(manifest)
+    out(f"known defects  {len(manifest.known) - len(passed):,} of {len(manifest.known):,} are not OK")
+    if passed:
+        alarm(f"WARNING: {named(passed)}")
+
+
 def paragraph(prose: str, *, indent: int = 0) -> None:
     """Print prose: wrapped between words on a terminal, on one line where another program reads it."""
     import shutil

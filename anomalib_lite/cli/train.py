@@ -79,6 +79,16 @@ Simulate: TypeAlias = Annotated[
         rich_help_panel=options.GOLDEN,
     ),
 ]
+Known: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE",
+        help="Images of known defects, as `labels teach` writes them to known.csv: image, label, sha256. Where one of "
+        "them is OK, `export` refuses the model until `calibrate --accept` says why.",
+        show_default=False,
+        rich_help_panel=options.IMAGES,
+    ),
+]
 Minutes: TypeAlias = Annotated[
     float | None,
     typer.Option(
@@ -118,10 +128,9 @@ def train(
     out: Out,
     overwrite: options.Overwrite = False,
     resume: Resume = False,
-    selfcheck: SelfCheck = None,
+    selfcheck: SelfCheck = None, known: Known = None,
     group: options.Group = None, session: options.Session = None, column: options.Column = None,
-    good: options.Good = None,
-    defective: options.Defective = None,
+    good: options.Good = None, defective: options.Defective = None,
     all_good: options.AllGood = False,
     max_false_reject: options.MaxFalseReject = None,
     review: Review = None,
@@ -154,7 +163,7 @@ def train(
         detector=detector, data=data, out=options.folder(out, zipped=True), config=config, settings=set_ or [],
         overrides=overrides, group=group, session=session, columns=options.columns(column),
         golden_pattern=golden_pattern, folders=options.folders(good, defective, all_good), golden=golden or [],
-        simulate=simulate, resume=resume,
+        simulate=simulate, known=known, resume=resume,
         carry=options.one_of(carry, ("training", "all"), "--carry"), overwrite=overwrite, threads=threads,
     )  # fmt: skip
 
@@ -188,5 +197,6 @@ def _show(trained: Trained, out: Path) -> None:
     console.calibrated(trained)
     console.suspects(trained.bundle.manifest)
     console.evidence(trained.evidence, trained.calibration)
+    console.known(trained.bundle.manifest)
     console.out(f"model   {out}  ({trained.bundle.model_id})")
     console.out(f"report  {out / 'report.html'}")

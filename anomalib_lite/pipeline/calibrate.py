@@ -31,6 +31,7 @@ from anomalib_lite.edge.selfcheck import FOLDER
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.evidence.judging import judged
 from anomalib_lite.pipeline.addition import Earlier
+from anomalib_lite.pipeline.known import NOBODY, Said, guarded, measured, with_known
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.record import readers_of
 from anomalib_lite.pipeline.selfcheck import judged_again
@@ -59,6 +60,8 @@ class Recalibration:
     columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
     folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
     add: bool = False  # count the held-out images of before, too
+    known: Path | None = None  # further known defects, beside those that the model records
+    said: Said = NOBODY  # who takes another row, or accepts that known defects pass, and why
     overwrite: bool = False
     threads: int = 0  # that one image is measured with; 0 leaves it to onnxruntime
 
@@ -84,31 +87,34 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         DataError: The model was fitted on some of these images or parts, their parts are not known while those of the
             training are, an image is there twice, none is usable, or many are NG by the threshold of before.
         ConfigError: Rates that make no sense, a row that is not on the menu, or nothing can be added to the calibration
-            of before.
+            of before; or as of `known.guarded`.
     """
     installed = (plugins or registry.load()).readers
     model = Model(asked.model, threads=asked.threads, readers=installed)
     manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
     asked.rates(before)  # refuses what makes no sense before anything is measured
     bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
+    if asked.known is not None:
+        manifest = with_known(manifest, measured(model, asked.known))
     if asked.data is None:
-        return _another_row(asked, model)
+        return _another_row(asked, model, manifest)
     dataset = _found(asked, asked.data, model.opener)
     earlier = Earlier.of(manifest, dataset) if asked.add else Earlier()
     scored, notes = _measured(model, dataset, earlier if asked.add else None, track)
     notes += _refuse_defects(scored, asked, manifest)
     earlier = earlier.beside([image.image for image in scored.images], manifest.data.root)
-    measured = [*earlier.images, *scored.record]
+    counted = [*earlier.images, *scored.record]
     facts = {"grouped": dataset.grouped, "errors": len(scored.errors), "history": before.as_history()}
     exclusions = {one.image: one for one in (*earlier.exclusions, *asked.exclusions)}
-    calibration = _certified(asked, manifest, measured, exclusions=list(exclusions.values()), **facts)
+    calibration = _certified(asked, manifest, counted, exclusions=list(exclusions.values()), **facts)
     manifest = manifest.recalibrated(
         calibration,
-        held_out=measured,
+        held_out=counted,
         selfcheck=judged_again(manifest.selfcheck, calibration.limits),
         readers=readers_of([image.sample for image in scored.images], model.opener),
         evidence=manifest.evidence and judged(manifest.evidence, calibration),
     )
+    manifest = guarded(manifest, asked.said)
     written = _write(model, manifest, earlier, scored, asked.out or asked.model)
     return Trained(written, calibration, scored.unjudged, notes)
 
@@ -136,9 +142,15 @@ def _certified(asked: Recalibration, manifest: Manifest, images: Sequence[HeldOu
     )
 
 
-def _another_row(asked: Recalibration, model: Model) -> Trained:
-    """The last calibration, with another row of its menu."""
-    manifest, before = model.bundle.manifest, model.bundle.manifest.calibration
+def _another_row(asked: Recalibration, model: Model, manifest: Manifest) -> Trained:
+    """The last calibration, with another row of its menu.
+
+    Args:
+        asked: Which.
+        model: It.
+        manifest: Its, with the known defects that are asked for.
+    """
+    before = manifest.calibration
     if asked.row is None:
         raise ConfigError(
             "DATA is missing: give a folder of good images to calibrate on. Only another row of the menu, --row N, "
@@ -154,11 +166,8 @@ def _another_row(asked: Recalibration, model: Model) -> Trained:
             "--row takes a row of the last calibration, as it is: leave out --per, --confidence, --exclude and --add, "
             "or give the images of a new calibration."
         )
-    facts = {"grouped": before.unit == "group", "errors": before.errors.count, "exclusions": before.exclusions}
-    facts |= {name: getattr(before, name) for name in ("simulated", "history")}
-    images = manifest.data.held_out
-    again = _certified(asked, manifest, images, **facts) if images else None
-    if again is None or again.scores != before.scores:
+    again, images = at_row(asked, manifest), manifest.data.held_out
+    if again is None:
         raise DataError(
             f"{asked.model}: does not record what its calibration rests on, as models of older versions and exports "
             "without names. Take the row in the model that it was exported from, or calibrate on images: calibrate "
@@ -167,8 +176,23 @@ def _another_row(asked: Recalibration, model: Model) -> Trained:
     checks = judged_again(manifest.selfcheck, again.limits)
     evidence = manifest.evidence and judged(manifest.evidence, again)
     manifest = manifest.recalibrated(again, held_out=images, selfcheck=checks, evidence=evidence)
+    row = f"row {asked.row} of the menu instead of row {before.reject.allowed}"
+    manifest = guarded(manifest, asked.said, row)
     earlier = Earlier(images, before.exclusions)
     return Trained(_write(model, manifest, earlier, Scored(), asked.out or asked.model), again, [])
+
+
+def at_row(asked: Recalibration, manifest: Manifest) -> Calibration | None:
+    """The last calibration with the row that is asked for; None where the model does not record what it rests on.
+
+    Raises:
+        ConfigError: There is no such row.
+    """
+    before, images = manifest.calibration, manifest.data.held_out
+    facts = {"grouped": before.unit == "group", "errors": before.errors.count, "exclusions": before.exclusions}
+    facts |= {name: getattr(before, name) for name in ("simulated", "history")}
+    again = _certified(asked, manifest, images, **facts) if images else None
+    return again if again is not None and again.scores == before.scores else None
 
 
 def _measured(model: Model, dataset: DataSet, earlier: Earlier | None, track: Track) -> tuple[Scored, list[str]]:

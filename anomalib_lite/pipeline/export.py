@@ -19,6 +19,7 @@ from anomalib_lite.edge.manifest import Expected, without_names
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.selfcheck import carried
 from anomalib_lite.errors import ConfigError, ExportError, ModelError
+from anomalib_lite.evidence import known
 from anomalib_lite.graph.resize import embed_resize
 from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.foreign import without_foreign_files
@@ -82,7 +83,7 @@ def export(
         readers: For file types that the host does not read itself.
 
     Raises:
-        ModelError: The model is refused, or blind, or `out` cannot be written.
+        ModelError: The model is refused, or blind, or passes known defects, or `out` cannot be written.
         ConfigError: The model cannot have its resize embedded, or the key cannot be used.
         ExportError: The graph with the resize gives another result.
     """
@@ -103,6 +104,11 @@ def _sighted(model: Model, *, blind: bool) -> list[str]:
     Raises:
         ModelError: It speaks against that, and nobody said that this is known.
     """
+    if passed := known.unaccepted(model.bundle.manifest):
+        raise ModelError(
+            f"{model.bundle.path}: {known.named(passed)}. Take another row of the menu (calibrate MODEL --row N), or "
+            "say there why they may pass: --accept REASON."
+        )
     evidence = model.bundle.manifest.evidence
     if evidence is None:
         return ["no evidence of detection in this model: whether it finds defects is not known from it"]

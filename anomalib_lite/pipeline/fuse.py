@@ -117,7 +117,8 @@ def recalibrate(joint: Joint, asked: Recalibration, *, track: Track = untracked)
         AnomalibLiteError: As of `fuse`.
     """
     for name, given in (("--per", asked.per), ("--add", asked.add), ("--exclude", asked.exclusions),
-                        ("--session", asked.session)):  # fmt: skip
+                        ("--session", asked.session), ("--known", asked.known),
+                        ("--accept", asked.said.accept), ("--because", asked.said.because)):  # fmt: skip
         if given:
             raise ConfigError(f"{name} is not for a joint model: leave it out. Give other images to leave parts out.")
     manifest, before = joint.bundle.manifest, joint.bundle.manifest.calibration

@@ -86,6 +86,10 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
     scored = score(made.runtime, track(samples, "measuring"), model.intake, admit=admit)
     written = _written(model, made, scored, dataset, config, asked.out or asked.model, installed)
     notes = [f"{count(len(fitted), 'image')} passed over, which the model was fitted on"] if fitted else []
+    if known := model.bundle.manifest.known:
+        notes.append(
+            f"{count(len(known), 'known defect')} of before, of other scores: give them with calibrate --known"
+        )
     return Trained(written, written.manifest.calibration, scored.unjudged, notes)
 
 
@@ -185,4 +189,4 @@ def _evidence(
 
 def _rescored(manifest: Manifest, config: Config, parity: Parity) -> Manifest:
     changed: dict[str, Any] = {**manifest.config, "score": config.score.model_dump(mode="json")}
-    return replace(manifest, config=changed, graph=replace(manifest.graph, parity=parity))
+    return replace(manifest, config=changed, graph=replace(manifest.graph, parity=parity), known=())

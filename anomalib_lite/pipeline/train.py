@@ -22,7 +22,7 @@ from anomalib_lite.edge.manifest import EvidenceRecord, GateRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.runtime import Glance, Runtime
 from anomalib_lite.errors import AnomalibLiteError, MissingExtra
-from anomalib_lite.pipeline import evidence, selfcheck
+from anomalib_lite.pipeline import evidence, known, selfcheck
 from anomalib_lite.pipeline.check import carried
 from anomalib_lite.pipeline.crossfit import crossfitted
 from anomalib_lite.pipeline.predict import Track, untracked
@@ -85,6 +85,8 @@ def train(
         AnomalibLiteError: Anything the user can mend; nothing is written then, and an interrupted fit can be resumed.
     """
     bundle.refuse_existing(request.out, overwrite=request.overwrite)
+    if request.known is not None:
+        known.listed(request.known)  # refuses before the fit what could not be used behind it
     with disk.scratch() as scratch:  # holds simulated images, if any
         plan = prepare(request, plugins or registry.load(), scratch)
         for line in (*plan.notes(), carried(plan.choice, plan.config, grouped=plan.dataset.grouped)):
@@ -185,6 +187,9 @@ def _written(
     files |= {GATE: gate.graph} if gate.graph else {}
     say("writing the model and its report")
     unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
+    if plan.request.known is not None:
+        manifest = known.with_known(manifest, known.measured(unwritten, plan.request.known))
+        unwritten = Model.around(Bundle(out, manifest, "", files), intake, runtime)
     files["report.html"] = reporting.training(unwritten, scored, fitted.curve, plan.notes(), shown=found.pictures)
     written = bundle.write(out, manifest, files, overwrite=plan.request.overwrite)
     return Trained(written, calibration, scored.unjudged)

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from anomalib_lite.calibration import Calibration
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.images.kept import Kept
-from anomalib_lite.edge.manifest import EvidenceRecord, Planted
+from anomalib_lite.edge.manifest import Manifest, Planted
 from anomalib_lite.edge.model import Model
 from anomalib_lite.evidence.detection import Curve
 from anomalib_lite.evidence.judging import KindFound, found, kinds_found, known_found, reference, thresholds
+from anomalib_lite.evidence.known import named, passing
 from anomalib_lite.report.gallery import Gallery, Thumbnail
 
 WIDTH, HEIGHT = 200.0, 100.0  # of the drawing of a curve
@@ -39,12 +39,12 @@ def pictures(model: Model, gallery: Gallery, shown: Sequence[Callable[[], Shown]
     return drawn
 
 
-def section(
-    record: EvidenceRecord | None, calibration: Calibration, thumbnails: Sequence[Thumbnail]
-) -> dict[str, Any] | None:
+def section(manifest: Manifest, thumbnails: Sequence[Thumbnail]) -> dict[str, Any] | None:
     """What the template needs; None where there is no evidence."""
+    record, calibration = manifest.evidence, manifest.calibration
     if record is None:
         return None
+    passed = passing(manifest)
     planted = {one.kind: one for one in record.planted}
     rows = thresholds(calibration)
     kinds = [one for one in kinds_found(record, calibration) if one.planted]
@@ -53,6 +53,9 @@ def section(
         "blind": record.blind,
         "learnt": record.learnt,
         "known": known_found(record, calibration),
+        "gated": len(manifest.known),
+        "passing": named(passed) if passed else "",
+        "choices": manifest.choices,
         "rows": [name for name, _ in rows],
         "kinds": [_line(one) for one in kinds],
         "curves": [_drawn(one.kind, one.curve, planted[one.kind], rows[0][1]) for one in kinds if one.curve],

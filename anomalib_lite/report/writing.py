@@ -62,7 +62,7 @@ def training(
     report = _report(model, "train", _data(manifest.data), rows, notes)
     report.gallery, report.curve = pictures, curve
     thumbnails = evidence.pictures(model, pictures, shown)
-    report.evidence = evidence.section(manifest.evidence, manifest.calibration, thumbnails)
+    report.evidence = evidence.section(manifest, thumbnails)
     return render(report)
 
 

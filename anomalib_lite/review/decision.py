@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from pathlib import PurePath
 from typing import Any, Self, TypeAlias
 
 from anomalib_lite.data.samples import GOOD, UNCLEAR_LABELS
@@ -18,9 +17,8 @@ from anomalib_lite.errors import DataError
 
 LONGEST_WORD, LONGEST_NOTE = 100, 2000  # letters
 
-Key: TypeAlias = tuple[str, str]
-"""What tells an image from others: SHA-256 of its file, and the last part of its name, since a file may hold several
-images; its whole name where the file could not be read, and has no hash."""
+Key: TypeAlias = str
+"""What tells an image from others: its SHA-256, so that copies are one image; its name where it could not be read."""
 
 
 class Label(StrEnum):
@@ -64,7 +62,7 @@ class Judged:
     """What a decision is on: an image, and what the model said of it."""
 
     image: str  # as the row of the results has it
-    sha256: str  # of its file; empty where it could not be read
+    sha256: str  # as the row has it; empty where it could not be read
     model_id: str
     verdict: Verdict
     score: float | None  # raw; None where the verdict is ERROR
@@ -149,7 +147,7 @@ class Line:
 
 def key_of(image: str, sha256: str) -> Key:
     """What tells an image from others, from the columns `image` and `sha256` of its row."""
-    return (sha256, PurePath(image.replace("\\", "/")).name) if sha256 else ("", image)
+    return sha256.lower() or f"name {image}"
 
 
 def operator_named(name: str) -> str:

@@ -28,6 +28,7 @@ class Request:
     carry: Literal["training", "all"] = "training"  # which of those that `data` names travel with the model
     golden_pattern: str | None = None  # which of them an image is compared with: see `edge.golden.goldens.Goldens`
     simulate: int | None = None  # `data` holds golden images alone: inspections to simulate of each
+    known: Path | None = None  # a table of known defects: see `pipeline.known`
     resume: bool = False
     overwrite: bool = False
     show_progress: bool = False

@@ -33,6 +33,7 @@ from anomalib_lite.edge.manifest.joint import (
     Lacking,
     MemberRecord,
 )
+from anomalib_lite.edge.manifest.known import Choice, KnownDefect
 from anomalib_lite.edge.manifest.names import without_names
 from anomalib_lite.edge.manifest.sections import (
     CHANNELS,
@@ -70,6 +71,7 @@ __all__ = [
     "Calibration",
     "Certified",
     "CertifiedThresholds",
+    "Choice",
     "Combined",
     "Cusum",
     "DataRecord",
@@ -88,6 +90,7 @@ __all__ = [
     "Joining",
     "JointManifest",
     "Known",
+    "KnownDefect",
     "Lacking",
     "Manifest",
     "MemberRecord",

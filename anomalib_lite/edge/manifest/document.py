@@ -16,6 +16,7 @@ from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
 from anomalib_lite.edge.manifest.evidence import EvidenceRecord
 from anomalib_lite.edge.manifest.gate import GateRecord
 from anomalib_lite.edge.manifest.joining import ONCE
+from anomalib_lite.edge.manifest.known import Choice, KnownDefect
 from anomalib_lite.edge.manifest.parsing import Missing, Rule, Unsound, parsed, plain
 from anomalib_lite.edge.manifest.sections import (
     DataRecord,
@@ -68,6 +69,8 @@ class Manifest:
     calibrated: str | None = None  # when, where that was after the training
     exported: ExportRecord | None = None
     evidence: EvidenceRecord | None = None  # of detection; None in models of older versions, and where none was taken
+    known: tuple[KnownDefect, ...] = field(default=(), metadata=NEWER)  # defects that it must not pass; not in exports
+    choices: tuple[Choice, ...] = field(default=(), metadata=NEWER)  # of people, the oldest first; not in exports
     graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written
     files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256
     schema_version: int = PLAIN_VERSION
@@ -129,10 +132,11 @@ class Manifest:
         )
 
     def for_device(self, model_id: str, version: str) -> Self:
-        """The manifest of an export of this model: without names of files and of defects on the training machine."""
+        """The manifest of an export of this model: without names of files, defects and people."""
         evidence = self.evidence and replace(self.evidence, known=())
         exported = ExportRecord(model_id, version)
-        return replace(self, evidence=evidence, data=replace(self.data, unreadable=()), exported=exported)
+        data = replace(self.data, unreadable=())
+        return replace(self, evidence=evidence, data=data, exported=exported, known=(), choices=())
 
     def quantised(self, comparison: Mapping[str, Any]) -> Self:
         """The manifest of an export whose graph is int8, with how that compares with the float one."""

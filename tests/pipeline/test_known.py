@@ -1,0 +1,160 @@
+"""Known defects as a gate, and a row of the menu that a person takes: both on record, and nothing passes unsaid."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import Once, call, picture, recalibrate, save
+
+from anomalib_lite.edge import bundle
+from anomalib_lite.edge.manifest import KnownDefect, Manifest
+from anomalib_lite.edge.model import Model
+from anomalib_lite.errors import ConfigError, DataError, ModelError
+from anomalib_lite.evidence.known import passing, unaccepted
+from anomalib_lite.pipeline.choosing import free_beside, menu_rows, use_row
+from anomalib_lite.pipeline.export import export
+from anomalib_lite.pipeline.known import Said, measured
+from anomalib_lite.review import tables
+
+GROUP = r"part(\d+)"
+
+
+@pytest.fixture(scope="module")
+def ten(model_path: Path, parts: Path, once: Once) -> Path:
+    """A model that is calibrated on ten parts: its menu has two rows. Not to be changed."""
+    return (
+        once(
+            "ten parts", lambda folder: recalibrate(model_path, parts / "test/good", out=folder / "model", group=GROUP)
+        )
+        / "model"
+    )
+
+
+@pytest.fixture(scope="module")
+def known(parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two known defects: one that is found, and one that nobody sees. Not to be changed."""
+    folder = tmp_path_factory.mktemp("known")
+    shutil.copy(parts / "test/dent/part30_0.png", folder / "=dent.png")
+    save(folder / "faint.png", picture(7777))
+    rows = [{"image": "=dent.png", "label": "dent"}, {"image": "faint.png", "label": "=faint"}]
+    tables.write(folder / "known.csv", ("image", "label", "sha256"), rows)
+    return folder / "known.csv"
+
+
+@pytest.fixture(scope="module")
+def gated(ten: Path, known: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The model with these on record, and a reason for the one that passes. Not to be changed."""
+    out = tmp_path_factory.mktemp("gated") / "model"
+    recalibrate(ten, None, row=0, known=known, said=Said("Ada", accept="nobody sees it"), out=out)
+    return out
+
+
+def test_a_known_defect_that_is_ok_needs_a_reason_which_is_on_record(ten: Path, known: Path, gated: Path) -> None:
+    with pytest.raises(DataError, match=r"1 known defect is OK: faint.png \(=faint\)\. .*--accept"):
+        recalibrate(ten, None, row=0, known=known, out=gated.parent / "other")
+    assert not (gated.parent / "other").exists()
+    manifest = bundle.load(gated).manifest
+    assert [(one.image, one.kind) for one in manifest.known] == [("=dent.png", "dent"), ("faint.png", "=faint")]
+    (choice,) = manifest.choices
+    assert (choice.operator, choice.because, choice.passed) == ("Ada", "nobody sees it", (manifest.known[1].sha256,))
+    assert Manifest.from_json(manifest.to_json(), gated) == manifest
+    assert [one.image for one in passing(manifest)] == ["faint.png"]
+    page = (gated / "report.html").read_text()
+    assert page.count("1 known defect is OK: faint.png (=faint)") == 2
+    assert "<bdi>nobody sees it</bdi>" in page
+    assert not unaccepted(manifest)
+
+
+def test_what_is_on_record_gates_the_next_calibration_without_its_images(
+    gated: Path, parts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words: list[str | Path] = ["calibrate", gated, parts / "test/good", "--group", GROUP, "--out", tmp_path / "model"]
+    assert call(*words) == 3
+    assert "faint.png (=faint)" in capsys.readouterr().err
+    assert call(*words, "--accept", "known since March", "--operator", "Ben") == 0
+    out, err = capsys.readouterr()
+    assert "1 of 2 are not OK" in out
+    assert "WARNING: 1 known defect is OK: faint.png" in err
+    assert [one.operator for one in bundle.load(tmp_path / "model").manifest.choices] == ["Ada", "Ben"]
+
+
+def test_a_reason_that_nothing_needs_is_refused(ten: Path) -> None:
+    with pytest.raises(ConfigError, match="nothing is to be accepted"):
+        recalibrate(ten, None, row=0, said=Said("Ada", accept="whatever"))
+    with pytest.raises(ConfigError, match="--operator: a decision needs the name"):
+        recalibrate(ten, None, row=1, said=Said("", because="fewer rejects"))
+
+
+def test_a_row_is_used_in_a_new_model_beside_the_old_one(ten: Path, tmp_path: Path) -> None:
+    shutil.copytree(ten, tmp_path / "part.v1")
+    before = bundle.load(tmp_path / "part.v1").manifest
+    for name in ("part.v1-row-1", "part.v1-row-1-2"):
+        done = use_row(tmp_path / "part.v1", 1, operator="Ada", because="too many rejects")
+        assert done.bundle.path.name == name
+    assert bundle.load(tmp_path / "part.v1").manifest == before
+    (choice,) = bundle.load(tmp_path / "part.v1-row-1").manifest.choices
+    assert (choice.what, choice.because) == ("row 1 of the menu instead of row 0", "too many rejects")
+    assert free_beside(tmp_path / "a.b.zip", "row-1").name == "a.b-row-1.zip"
+
+
+def test_each_row_says_what_it_finds_and_lets_pass(gated: Path) -> None:
+    loaded = bundle.load(gated)
+    first, second = menu_rows(loaded)
+    assert (first.taken, second.taken) == (True, False)
+    assert first.point.value > second.point.value
+    assert (first.known["dent"].found, first.known["=faint"].escapes, first.known["=faint"].of) == (1, 1, 1)
+    assert [one.image for one in first.passing] == ["faint.png"]
+    assert sum(one.of for one in first.planted.values()) > 0
+    assert {kind: one.of for kind, one in first.labelled.items()} == {"dent": 5, "hole": 5}
+    between = (first.point.value + second.point.value) / 2
+    moved = replace(loaded.manifest, known=(KnownDefect("x", "00", "dent", between), KnownDefect("y", "11", "z", None)))
+    first, second = menu_rows(replace(loaded, manifest=moved))
+    assert (first.known["dent"].found, second.known["dent"].found) == (0, 1)
+    assert ([one.image for one in first.passing], second.passing) == (["x"], ())
+
+
+def test_an_export_of_a_model_that_passes_known_defects_is_refused_and_tells_of_none(
+    gated: Path, tmp_path: Path
+) -> None:
+    loaded = bundle.load(gated)
+    files = {name: loaded.read(name) for name in loaded.manifest.files}
+    bundle.write(tmp_path / "model", replace(loaded.manifest, choices=()), files, overwrite=False)
+    with pytest.raises(ModelError, match=r"faint.png .*--accept"):
+        export(tmp_path / "model", tmp_path / "part.zip")
+    export(gated, tmp_path / "part.zip")
+    text = (bundle.load(tmp_path / "part.zip").manifest).to_json()
+    assert not {"known", "choices"} & text.keys()
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("image,label\ngone.png,dent\n", "the known defect gone.png cannot be read"),
+        ("image,label,sha256\na.png,dent,{other}\n", "has changed since it was listed"),
+        ("image,label\na.png,good\n", "line 2: image 'a.png', label 'good'"),
+        ("image,label\na.png,dent\na.png,hole\n", "line 3: a.png is there twice"),
+        ("image,label\n", "names no known defect"),
+        ("picture,label\na.png,dent\n", "no column 'image'"),
+    ],
+)
+def test_tables_of_known_defects_that_are_no_gate_are_refused(ten: Path, tmp_path: Path, rows: str, said: str) -> None:
+    save(tmp_path / "a.png", picture(1))
+    (tmp_path / "known.csv").write_text(rows.replace("{other}", "ab" * 32))
+    with pytest.raises(DataError, match=said):
+        measured(Model(ten), tmp_path / "known.csv")
+
+
+def test_a_training_records_known_defects_and_refuses_a_bad_table_before_the_fit(
+    parts: Path, known: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words: list[str | Path] = ["train", "gauss", parts, "--out", tmp_path / "model", "--group", GROUP]
+    (tmp_path / "none.csv").write_text("image,label\n")
+    assert call(*words, "--known", tmp_path / "none.csv") == 3
+    assert "names no known defect" in capsys.readouterr().err
+    small = ["--set", "image.height=48", "--set", "image.width=48", "--set", "gate.features=off"]
+    assert call(*words, *small, "--known", known) == 0
+    assert "WARNING: 1 known defect is OK: faint.png" in capsys.readouterr().err
+    assert len(unaccepted(bundle.load(tmp_path / "model").manifest)) == 1
