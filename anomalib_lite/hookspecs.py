@@ -70,7 +70,7 @@ class ReaderInfo:
     name: str = ""  # for `plugins show` and options, readers.NAME.key=value; default: of ".nii.gz" nii_gz
     summary: str = ""  # one sentence for `plugins show`
     config: type[ReaderConfig] | None = None  # its options: they decide what is measured, so a model keeps them
-    gather: str | None = None  # "package.module:gather", of paths: yields (key, paths) where several files are one
+    gather: str | None = None  # "package.module:gather", of paths[, options]: yields (key, paths): these files are one
     sniff: str | None = None  # "package.module:sniff", of 4096 bytes: whether a file without a suffix is one of these
     content_types: tuple[str, ...] = ()  # by which `serve` knows such files: ("application/dicom",)
     guards: tuple[str, ...] = ()  # keys of `Picture.meta`: what differs from the training is ERROR

@@ -2,7 +2,7 @@
 
 folder   every image below it; its folders say which are good where one is called so, or the user says it
 MVTec    train/good, test/<kind>, and masks in ground_truth/<kind>/NAME_mask.* or NAME.*, or several in NAME/
-CSV      image[,label,mask,group,session,view,split,reference], see `anomalib_lite.data.table`
+CSV      image[,label,mask,group,session,view,split,reference,channels], see `anomalib_lite.data.table`
 
 Images are left to `survey`, masks to `masks.check_masks`. `split_for_calibration` and `folds` keep each physical part
 on one side.
@@ -22,6 +22,7 @@ from anomalib_lite.data.beside import Beside
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, normal, some
 from anomalib_lite.data.table import describes_images, is_table, read_table
+from anomalib_lite.data.unfolding import unfolded
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import IMAGE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError, ImageError
@@ -66,7 +67,7 @@ def find(
     pattern, folders = part_pattern(group), folders or Folders()
     told = part_pattern(session, "session")
     if is_table(path):
-        dataset = _unfolded(read_table(path, columns or {}, folders), opener)
+        dataset = unfolded(read_table(path, columns or {}, folders), opener)
     elif path.is_dir():
         if columns:
             raise ConfigError(f"{path} is a folder, columns are those of a CSV file: leave --column out.")
@@ -167,20 +168,6 @@ def _is_readable(path: Path, opener: Opener) -> bool:
     except ImageError:
         return False
     return True
-
-
-def _unfolded(dataset: DataSet, opener: Opener) -> DataSet:
-    """The samples of a table, a file that holds several images as all of them; of masks those with the same keys."""
-    if not any(opener.suffix(sample.path.name) for sample in dataset.samples):
-        return dataset
-    samples = []
-    for sample in dataset.samples:
-        for path in opener.images([sample.path])[0]:
-            added = path.name.removeprefix(sample.path.name)  # "#12"
-            own = (mask.with_name(mask.name + added) if opener.suffix(mask.name) else mask for mask in sample.masks)
-            group = sample.group if dataset.grouped else sample.name + added
-            samples.append(replace(sample, path=path, name=sample.name + added, masks=tuple(own), group=group))
-    return replace(dataset, samples=samples)
 
 
 def _find_in_folder(root: Path, folders: Folders, pattern: re.Pattern[str] | None, opener: Opener) -> DataSet:

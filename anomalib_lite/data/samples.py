@@ -23,6 +23,7 @@ class Sample:
     path: Path
     name: str  # posix path relative to the data set's root; absolute where the image lies elsewhere
     label: str | None = None  # "good", a kind of defect, or None: unlabelled
+    channels: tuple[Path, ...] = ()  # further files or folders whose pixels are further channels of the image
     masks: tuple[Path, ...] = ()  # the defect is what any of them marks: see `anomalib_lite.data.masks`
     group: str = ""  # the physical part, lot or patient; its own name where nothing is known of groups
     session: str | None = None  # the day, lot or camera of the photograph; None where nothing is known of sessions

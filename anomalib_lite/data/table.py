@@ -1,8 +1,9 @@
-"""Reads samples from a CSV file: `image[,label,mask,group,session,view,split,reference]`, one row each.
+"""Reads samples from a CSV file: `image[,label,mask,group,session,view,split,reference,channels]`, one row each.
 
 - Paths are relative to the CSV's folder; absolute ones are taken as they are, and either slash is understood.
 - `label` is `good` in any case or the kind of defect; empty where unknown. 0 and 1, true and false, ok and normal
   are refused: which of them is good is not for a program to guess.
+- `channels` names further files of the image, one channel each, with `|` between them: PET beside CT, T1 beside FLAIR.
 - `split` is train, test or calibrate; in every row or in none. `group`, `session` and `view` likewise.
 - UTF-8 with or without a byte-order mark; commas, semicolons or tabs, or what a first line `sep=` says. Further columns
   are passed over, and named.
@@ -26,7 +27,7 @@ from anomalib_lite.edge.images.readers import TABLE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
 SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)  # a first line by which spreadsheets tell themselves
-COLUMNS = ("image", "label", "mask", "group", "session", "view", "split", "reference")
+COLUMNS = ("image", "label", "mask", "group", "session", "view", "split", "reference", "channels")
 HELP = f"Expected columns: image, and any of {', '.join(COLUMNS[1:])}; rename others with --column group=NAME."
 
 
@@ -187,6 +188,7 @@ def _sample(root: Path, row: TableRow, grouped: bool) -> Sample:
         path=path,
         name=name,
         label=GOOD if label and label.lower() == GOOD else label,
+        channels=tuple(_resolve(root, cell.strip()) for cell in row["channels"].split("|") if cell.strip()),
         masks=_masks(_resolve(root, row["mask"])) if row["mask"] else (),
         group=row["group"] if grouped else name,
         session=row["session"] or None,
@@ -244,6 +246,17 @@ def _is_file(path: Path) -> bool:
         return False
 
 
+def _gone(sample: Sample) -> str:
+    """What is not there of an image and its further channels, files or folders of series; empty where nothing is."""
+    if not _is_there(sample.path):
+        return sample.name
+    return next((os.fspath(path) for path in sample.channels if not _is_there(path)), "")
+
+
+def _is_there(path: Path) -> bool:
+    return _is_file(path) or (_exists(path) and path.is_dir())
+
+
 def _refuse_duplicates(path: Path, rows: Sequence[TableRow], samples: Sequence[Sample]) -> None:
     first: dict[str, int] = {}
     for row, sample in zip(rows, samples, strict=True):
@@ -270,7 +283,7 @@ def _missing_files(path: Path, rows: Sequence[TableRow], samples: Sequence[Sampl
         gone = [f"row {number} ({file})" for number, file in there if not _is_file(file)]
         if gone:
             raise DataError(f"{path}: no such {column}: {some(gone)}. Paths are relative to {path.parent.absolute()}.")
-    missing = [f"row {number} ({sample.name})" for number, sample in named if not _is_file(sample.path)]
+    missing = [f"row {number} ({gone})" for number, sample in named if (gone := _gone(sample))]
     if samples and len(missing) == len(samples):
         raise DataError(
             f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}: "

@@ -13,6 +13,7 @@ from anomalib_lite.data import absolute, to_judge
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import Sample, normal
 from anomalib_lite.data.table import is_table, read_table
+from anomalib_lite.data.unfolding import unfolded
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import ConfigError, DataError
 
@@ -118,7 +119,7 @@ def expanded(one: Path) -> list[Path]:
 def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> tuple[list[Chosen], list[str]]:
     """The images of one input, and notes on what is passed over."""
     if is_table(one):
-        table = read_table(one, columns)
+        table = unfolded(read_table(one, columns), opener)
         return [_of_table(one.parent, sample, grouped=table.grouped) for sample in table.samples], []
     root = one if one.is_dir() else one.parent
     images, notes = to_judge(one, opener)

@@ -16,7 +16,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
 from anomalib_lite.config import DetectorConfig, nearest, validate
-from anomalib_lite.edge.images import readers
+from anomalib_lite.edge.images import readers, series
 from anomalib_lite.errors import ConfigError, MissingExtra, PluginError
 from anomalib_lite.hookspecs import PROJECT, DetectorInfo, ReaderInfo, WriterInfo, reader_name
 from anomalib_lite.registry import vetting
@@ -44,10 +44,13 @@ class Reader(readers.Reader):
         def later(target: str) -> Callable[..., Any]:
             return lambda *given: resolve(target, what)(*given)
 
+        def gathering(target: str) -> Callable[..., Any]:
+            return lambda paths, options: series.gather_with(resolve(target, what), paths, options)
+
         return cls(
             read=later(info.target),
             options=None if info.config is None else info.config().model_dump(mode="json"),
-            gather=None if info.gather is None else later(info.gather),
+            gather=None if info.gather is None else gathering(info.gather),
             sniff=None if info.sniff is None else later(info.sniff),
             guards=info.guards,
             content_types=info.content_types,

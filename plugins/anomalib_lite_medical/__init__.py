@@ -35,6 +35,7 @@ def register_readers() -> list[ReaderInfo]:
             summary="Reads NIfTI: the slices of a volume along an axis, oriented as a radiologist sees them.",
             suffixes=(".nii", ".nii.gz"),
             target=f"{PACKAGE}.nifti:read",
+            gather=f"{PACKAGE}.nifti:gather",
             config=NiftiOptions,
             content_types=("application/nifti",),
             api=2,

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from anomalib_lite.config import ReaderConfig
 
+Window = tuple[float, float]
+
 
 class _Values(ReaderConfig):
-    window: tuple[float, float] | None = None
-    """Values that become black and white, beyond which all is clipped: [-160, 240] for soft tissue in Hounsfield units.
+    channels: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")], ...] = Field((), max_length=16)
+    """Words, each of which stands in the name of the file or folder of a co-registered series: [FLAIR, T1]. Files whose
+    names differ in it alone are the channels of one image, in this order; of DICOM series of one study their modality
+    counts where all words are such, [CT, PT]. A word may stand twice. Default: an image is one series, or what the
+    column `channels` of a table says."""
+    window: Window | tuple[Window, ...] | None = None
+    """Values that become black and white, beyond which all is clipped: [-160, 240] for soft tissue in Hounsfield units;
+    with several channels one window for all, or one for each: [[-160, 240], [0, 10]].
     `python -m anomalib_lite_medical window FOLDER` finds percentiles. Default: none; then image.black, image.white."""
     body: float | None = None
     """What lies above this value, of it the largest piece of a slice with its holes, is inspected; the rest takes no
-    part, and a slice without any is passed over. -300 for CT, 0 for a brain without its skull. Default: everything."""
+    part, and a slice without any is passed over. Of several channels the first counts. -300 for CT, 0 for a brain
+    without its skull. Default: everything."""
 
     @model_validator(mode="after")
     def _white_is_above_black(self) -> _Values:
-        if self.window is not None and not self.window[0] < self.window[1]:
-            raise ValueError(f"window {list(self.window)}: the first value is not below the second: exchange them")
+        for low, high in windows_of(self.window):
+            if not low < high:
+                raise ValueError(f"window [{low:g}, {high:g}]: the first value is not below the second: exchange them")
         return self
+
+    @model_validator(mode="after")
+    def _a_window_for_each_channel(self) -> _Values:
+        given = len(windows_of(self.window))
+        if self.channels and given > 1 and given != len(self.channels):
+            raise ValueError(f"{given} windows for {len(self.channels)} channels: give one for all, or one for each")
+        return self
+
+
+def windows_of(window: Any) -> list[Window]:
+    """The windows that an option says: none, one for all channels, or one for each."""
+    if not window:
+        return []
+    each = window if isinstance(window[0], tuple | list) else [window]
+    return [(float(low), float(high)) for low, high in each]
 
 
 class DicomOptions(_Values):

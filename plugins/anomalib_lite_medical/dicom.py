@@ -4,64 +4,62 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Lock
 from typing import Any, BinaryIO
-
-import numpy as np
-from numpy.typing import NDArray
 
 from anomalib_lite import NotAnImage, Picture
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+from anomalib_lite_medical.channels import joined
+from anomalib_lite_medical.frames import about, frames_of, is_coloured, pixels, quiet, told
 from anomalib_lite_medical.pixels import shown
-from anomalib_lite_medical.series import in_order
+from anomalib_lite_medical.series import Series, channels_of, word_of
 
 try:
-    from pydicom import Dataset, dcmread
+    from pydicom import dcmread
     from pydicom.errors import InvalidDicomError
-    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
-    from pydicom.pixels.utils import pixel_array
 except ImportError as missing:
     raise MissingExtra("pydicom", "medical", "DICOM") from missing
 
-PIXELS = 1 << 28  # of one frame
 DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 RESULTS = {"SEG": "a segmentation", "PR": "a presentation state", "KO": "a selection", "RTSTRUCT": "contours"}
-_LOCK = Lock()
+TOLD = ["SeriesInstanceUID", "StudyInstanceUID", "Modality", "Rows", "NumberOfFrames"]  # what `gather` looks at
 UID = re.compile(r"[0-9.]{1,64}")
-KEPT = (  # of a slice, for writers
-    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
-    "Modality", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
-    "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID", "SeriesInstanceUID", "StudyID",
-    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID",
-    "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "NumberOfFrames",
-    "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
-    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
-)  # fmt: skip
 
 
-def gather(paths: Sequence[Path]) -> Iterator[tuple[str, list[Path]]]:
-    """The series of files, those of each folder by themselves; what is no part of a series is a file of its own."""
-    series = defaultdict[tuple[Path, str], list[Path]](list)
+def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, list[Path]]]:
+    """The series of files, those of each folder by themselves; what is no part of a series is a file of its own.
+
+    With the option `channels` the series that differ in a word of their folders, or of one study in their modality,
+    are one; those of none of the words are left out.
+    """
+    found = defaultdict[tuple[Path, str], list[Path]](list)
+    headers: dict[str, Any] = {}
     for path in sorted(paths):
-        series[path.parent, _series(path) or f"file {path.name}"].append(path)
-    for (_, uid), files in series.items():
-        yield uid if UID.fullmatch(uid) else hashlib.sha256(uid.encode()).hexdigest()[:32], files
+        header = _series(path)
+        uid = f"file {path.name}" if header is None else str(header.SeriesInstanceUID)
+        headers[uid] = header
+        found[path.parent, uid].append(path)
+    words = list(dict.fromkeys(options.channels)) if options is not None else []
+    together = defaultdict[str, list[Series]](list)
+    for (_, uid), files in found.items():
+        if not words or headers[uid] is None:
+            yield uid if UID.fullmatch(uid) else hashlib.sha256(uid.encode()).hexdigest()[:32], files
+        elif told := word_of(files[0].parent, headers[uid], words):
+            together[told[1]].append(Series(uid, told[0], files))
+    for several in together.values():
+        several.sort(key=lambda one: words.index(one.word))
+        yield several[0].uid, [file for one in several for file in one.files]
 
 
-def _series(path: Path) -> str | None:
-    """The series that a file is a slice of; None where it is none, or holds several frames."""
+def _series(path: Path) -> Any | None:
+    """What tells the series that a file is a slice of; None where it is none, or holds several frames."""
     try:
-        with _quiet():
-            found = dcmread(
-                path, stop_before_pixels=True, specific_tags=["SeriesInstanceUID", "Rows", "NumberOfFrames"]
-            )
+        with quiet():
+            found = dcmread(path, stop_before_pixels=True, specific_tags=TOLD)
         several = int(found.get("NumberOfFrames") or 1) > 1
-        return str(found.SeriesInstanceUID) if "Rows" in found and not several else None
+        return found if found.SeriesInstanceUID and "Rows" in found and not several else None
     except Exception:  # noqa: BLE001 - whatever is wrong with it is told where it is read
         return None
 
@@ -73,33 +71,38 @@ def read(files: Sequence[BinaryIO], options: Any) -> Picture | Iterator[tuple[in
         NotAnImage: It holds none: a report, contours, a segmentation.
         ImageError: It cannot be read as what it says it is; `code` says why.
     """
-    if len(files) > 1:
+    if len(files) > 1 or options.channels:
         return _volume(files, options)
     header = _opened(files[0])
-    with _told():
-        several = _frames(header) > 1
+    with told():
+        several = frames_of(header) > 1
     if several:
         return _several(header, options)
-    found = next(_pictures(header, options))
+    found = _picture([header], options)
     if found is None:
         raise NotAnImage(f"shows nothing above {options.body:g}, the option 'body' of the reader")
     return found
 
 
 def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
-    for number, found in enumerate(_pictures(header, options), 1):
-        if found is not None:
-            yield number, found
+    """The frames of a file that show anything to inspect."""
+    with told():
+        frames = frames_of(header)
+    for number in range(frames):
+        if (found := _picture([header], options, number)) is not None:
+            yield number + 1, found
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
-    headers = [_opened(file, pixels=False) for file in files]
-    with _told():
-        order = in_order(headers)
-    for number, place in enumerate(order, 1):
-        files[place].seek(0)
+    """The slices of a series, or of several as channels."""
+    headers = [_opened(file, pixels=len(files) == 1) for file in files]
+    with told():
+        series = channels_of(files, headers, options.channels)
+    for number, places in enumerate(zip(*series, strict=True), 1):
+        for place in places:
+            files[place].seek(0)
         try:
-            found = next(_pictures(_opened(files[place]), options))
+            found = _picture([_opened(files[place]) for place in places], options)
         except ImageError as error:
             raise ImageError(f"slice {number}: {error}", error.code) from error
         if found is not None:
@@ -113,7 +116,7 @@ def _opened(file: BinaryIO, *, pixels: bool = True) -> Any:
         ImageError: It is no DICOM file, or is damaged.
         NotAnImage: It holds no picture.
     """
-    with _told():
+    with told():
         try:
             found = dcmread(file, stop_before_pixels=not pixels)
         except InvalidDicomError as error:
@@ -128,163 +131,25 @@ def _opened(file: BinaryIO, *, pixels: bool = True) -> Any:
     return found
 
 
-def _pictures(header: Any, options: Any) -> Iterator[Picture | None]:
-    """The frames of a data set; None for one without anything to inspect."""
-    with _told():
-        _check(header, options)
-        said: dict[str, Any] = {"spacing": _spacing(header), "part": str(header.get("PatientID") or "").strip() or None}
-        said["note"] = "says that text is burnt into it" if header.get("BurnedInAnnotation") == "YES" else ""
-        meta, frames = _meta(header), _frames(header)
-    for number in range(frames):
-        with _told():
-            found = _pixels(_decoded(header, number), header, number, options)
-        about = said | {"meta": meta | {"frame": number + 1}}
-        yield None if found is None else Picture(found[0], valid=found[1], **about)
-
-
-def _pixels(
-    decoded: NDArray[Any], header: Any, frame: int, options: Any
-) -> tuple[NDArray[Any], NDArray[np.bool_] | None] | None:
-    """As `shown`: colours as they are, greys in units of the modality."""
-    if _is_coloured(header):
-        return _coloured(decoded, header), None
-    return shown(_in_units(decoded, header, frame), options)
-
-
-def _check(header: Any, options: Any) -> None:
-    """Refuse what is not to be read, or would take too much memory.
-
-    Raises:
-        ImageError: Why not.
-    """
-    rows, columns, frames = int(header.Rows), int(header.Columns), _frames(header)
-    if rows * columns > PIXELS or rows * columns * frames == 0:
-        said = f"says that it has {frames} frames of {columns} x {rows} pixels; expected 1 to {PIXELS:,} pixels in each"
-        raise ImageError(said, ErrorCode.TOO_LARGE if rows * columns * frames else ErrorCode.EMPTY)
-    if header.get("BurnedInAnnotation") == "YES" and not options.burned_in:
-        said = (
-            "says that text is burnt into it, often a name: it would travel with a model, and be learnt. Blacken it, "
-        )
-        raise ImageError(said + "or set readers.dicom.burned_in=true", "burned_in")
-    if _is_coloured(header) and not options.colour:
-        said = f"is in colour ({header.PhotometricInterpretation}), such as a screenshot of a report; to read such "
-        raise ImageError(said + "pictures, set readers.dicom.colour=true", "colour")
-
-
-def _is_coloured(header: Any) -> bool:
-    return int(header.get("SamplesPerPixel", 1)) > 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
-
-
-def _frames(header: Any) -> int:
-    try:
-        return int(header.get("NumberOfFrames") or 1)
-    except (TypeError, ValueError) as error:
-        said = f"says that it has {header.get('NumberOfFrames')!r} frames: expected a number"
-        raise ImageError(said, ErrorCode.UNREADABLE) from error
-
-
-def _decoded(header: Any, frame: int) -> NDArray[Any]:
-    """A frame as pydicom decodes it: (H, W), or (H, W, 3) in colour.
-
-    Raises:
-        ImageError: It cannot.
-    """
-    syntax = header.file_meta.TransferSyntaxUID
-    try:
-        return np.asarray(pixel_array(header, index=frame))
-    except Exception as error:
-        reason = " ".join(str(error).split())
-        if "missing dependencies" in reason or "plugins" in reason:
-            said = (
-                f"is compressed as {syntax.name} ({syntax}), which cannot be decoded here ({reason}). Decompress it, "
-            )
-            raise ImageError(said + "with gdcmconv --raw, or install python-gdcm", "compression") from error
-        code = ErrorCode.TRUNCATED if "less than expected" in reason else ErrorCode.UNREADABLE
-        raise ImageError(f"cannot be decoded ({reason}); send it again", code) from error
-
-
-def _coloured(frame: NDArray[Any], header: Any) -> NDArray[Any]:
-    """(H, W, 3) RGB of 8 or 16 bits."""
-    found = apply_color_lut(frame, header) if header.PhotometricInterpretation == "PALETTE COLOR" else frame
-    if found.dtype not in (np.uint8, np.uint16):
-        raise ImageError(f"has colours of {found.dtype}: expected 8 or 16 bits", ErrorCode.WRONG_DTYPE)
-    return np.asarray(found)
-
-
-def _in_units(stored: NDArray[Any], header: Any, frame: int) -> NDArray[np.float32]:
-    """(H, W) in units of the modality; where the lowest value is white, mirrored, so that the highest is."""
-    rule = _group(header, frame, "PixelValueTransformationSequence") or header
-    if header.PhotometricInterpretation == "MONOCHROME1" and stored.dtype.kind in "iu":
-        bits, signed = int(header.BitsStored), int(header.get("PixelRepresentation", 0))
-        ends = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], np.int64)
-        low, high = apply_modality_lut(ends, rule)
-        return np.asarray(low + high - apply_modality_lut(stored, rule), np.float32)
-    return np.asarray(apply_modality_lut(stored, rule), np.float32)
-
-
-def _group(header: Any, frame: int, name: str) -> Any:
-    """What the functional groups of a file of several frames say of one of them; None where they say nothing."""
-    for groups, place in ((header.get("PerFrameFunctionalGroupsSequence"), frame),
-                          (header.get("SharedFunctionalGroupsSequence"), 0)):  # fmt: skip
-        if groups and place < len(groups) and groups[place].get(name):
-            return groups[place].get(name)[0]
-    return None
-
-
-def _spacing(header: Any) -> tuple[float, float] | None:
-    """Millimetres from row to row and from column to column.
-
-    Raises:
-        ImageError: They are no distances.
-    """
-    measures = _group(header, 0, "PixelMeasuresSequence") or header
-    found = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    if not found:
+def _picture(headers: Sequence[Any], options: Any, frame: int = 0) -> Picture | None:
+    """A frame of a data set, or of several as channels; None for one without anything to inspect."""
+    said, values = [about(one, options) for one in headers], [pixels(one, frame) for one in headers]
+    if any(map(is_coloured, headers)):
+        if len(headers) > 1:
+            raise ImageError("is in colour: channels are grey pictures; leave it out of the channels", "colour")
+        seen: Any = values[0], None
+    else:
+        seen = shown(values, options)
+    if seen is None:
         return None
-    down, across = (float(one) for one in found)
-    if not (0 < down < 1e4 and 0 < across < 1e4):
-        said = (
-            f"says that its pixels are {down:g} x {across:g} mm apart: expected distances above 0. Correct the header"
-        )
-        raise ImageError(said, "spacing")
-    return down, across
+    meta = [one["meta"] for one in said]
+    own = {"modality": joined(meta, "modality"), "units": joined(meta, "units"), "frame": frame + 1}
+    notes = [one["note"] for one in said] + [_apart(headers)]
+    about_all = {"meta": meta[0] | own, "note": "; ".join(dict.fromkeys(filter(None, notes)))}
+    return Picture(seen[0], valid=seen[1], **said[0] | about_all)
 
 
-def _meta(header: Any) -> dict[str, Any]:
-    """What guards and writers need. `header` names the patient: it stays with the picture, and is in no model."""
-    modality = str(header.get("Modality") or "") or None
-    units = {"CT": header.get("RescaleType") or "HU", "PT": header.get("Units")}.get(modality or "")
-    kept = Dataset()
-    for name in KEPT:
-        if name in header:
-            kept[name] = header[name]
-    return {
-        "modality": modality,
-        "units": None if units is None else str(units),
-        "header": kept.to_json(suppress_invalid_tags=True),
-    }
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    """Whatever a damaged header makes of what is asked of it becomes an `ImageError`, and no warning is heard."""
-    try:
-        with _quiet():
-            yield
-    except (ImageError, MissingExtra):
-        raise
-    except Exception as error:
-        raise _damaged(error) from error
-
-
-def _damaged(error: Exception) -> ImageError:
-    said = f"has a damaged header ({' '.join(f'{type(error).__name__}: {error}'.split())}); send it again"
-    return ImageError(said, ErrorCode.UNREADABLE)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the warnings of pydicom on values that nobody uses here; in one thread, for these are the process's."""
-    with _LOCK, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
+def _apart(headers: Sequence[Any]) -> str:
+    """What is to be said where the coordinates of channels are not known to be of one space."""
+    spaces = {str(one.get("FrameOfReferenceUID")) for one in headers}
+    return "its channels are of several frames of reference: were they registered?" if len(spaces) > 1 else ""

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path, PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -17,46 +20,120 @@ from numpy.typing import NDArray
 
 from anomalib_lite import Picture
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+from anomalib_lite_medical.channels import OTHER_GRID, arranged, beside, word_in
 from anomalib_lite_medical.pixels import shown
 
 try:
     import nibabel
-    from nibabel.orientations import apply_orientation, io_orientation, ornt_transform
+    from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 except ImportError as missing:
     raise MissingExtra("nibabel", "medical", "NIfTI") from missing
 
 AXIS = {"sagittal": 0, "coronal": 1, "axial": 2}  # of canonical volumes (x to the right, y to the front, z upward)
+SUFFIXES = (".nii.gz", ".nii")
+EVEN = 1e-2  # millimetres by which the grids of two channels may differ
 BYTES = 1 << 30  # of a volume, unpacked
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 SKEW = 1e-2  # cosine of the angle between two axes, above which they are not at right angles
 HEADERS = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}
 
 
-def read(file: BinaryIO, options: Any) -> Iterator[tuple[int, Picture]]:
-    """The slices of a volume; keys count voxels along the axis, from 0, of the canonical orientation.
+def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[Path, list[Path]]]:
+    """Each volume; with the option `channels` the files that differ in a word alone, called after the first of them.
 
-    Zeros and ones are a mask, whatever the options: every slice of it, 0 and 255.
+    What has none of the words is left out, and so is what belongs to a volume that is not asked for.
+    """
+    words = list(dict.fromkeys(options.channels)) if options is not None else []
+    if not words:
+        yield from ((path, [path]) for path in sorted(paths))
+        return
+    found: dict[str, dict[str, Path]] = defaultdict(dict)
+    for path in sorted(paths):
+        if told := word_in(path.as_posix(), words):
+            found[told[1]][told[0]] = path
+    for pattern, known in found.items():
+        there = [file for word in words if (file := known.get(word) or beside(pattern, word, SUFFIXES))]
+        if there[0] in known.values():
+            yield there[0], there
+
+
+def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[int, Picture]]:
+    """The slices of a volume, or of several as channels; keys count voxels along the axis of the canonical orientation.
+
+    They begin with 0. Zeros and ones are a mask, whatever the options: every slice of it, 0 and 255.
 
     Raises:
-        ImageError: It is no NIfTI volume, or none that can be looked at slice by slice.
+        ImageError: It is no NIfTI volume, or none that can be looked at slice by slice; a channel is missing, or lies
+            on another grid.
     """
-    image = opened(file.read())
-    affine = checked_affine(image)
-    values = canonical(voxels(image), affine)
-    axis, mask = AXIS[options.plane], bool(((values == 0) | (values == 1)).all())
-    spacing = _spacing(affine, axis)
-    meta = {"affine": json.dumps(affine.tolist()), "shape": json.dumps(list(image.shape[:3])), "plane": options.plane}
-    for number in range(values.shape[axis]):
-        plane = np.ascontiguousarray(_seen(values, axis, number), np.float32)
+    given = list(files) if isinstance(files, Sequence) else [files]
+    first = _volume(given[0])
+    mask = len(given) == 1 and bool(((first.values == 0) | (first.values == 1)).all())
+    volumes = [first] if mask else _channels(given, first, options)
+    axis, spacing = AXIS[options.plane], _spacing(first.affine, AXIS[options.plane])
+    meta = {"affine": json.dumps(first.affine.tolist()), "shape": json.dumps(first.shape), "plane": options.plane}
+    for number in range(first.values.shape[axis]):
+        planes = [np.ascontiguousarray(_seen(one.values, axis, number), np.float32) for one in volumes]
+        of_slice = meta | {"slice": number}
         if mask:
-            yield number, Picture((plane[..., None] * 255).astype(np.uint8), None, spacing, meta | {"slice": number})
+            yield number, Picture((planes[0][..., None] * 255).astype(np.uint8), None, spacing, of_slice)
             continue
         try:
-            found = shown(plane, options)
+            found = shown(planes, options)
         except ImageError as error:
             raise ImageError(f"slice {number} {error}", error.code) from error
         if found is not None:
-            yield number, Picture(found[0], None, spacing, meta | {"slice": number}, found[1])
+            yield number, Picture(found[0], None, spacing, of_slice, found[1])
+
+
+@dataclass(frozen=True, eq=False)
+class _Volume:
+    """A volume as it is stored, and its values in the canonical orientation."""
+
+    name: str
+    values: NDArray[np.float32]
+    affine: NDArray[np.float64]
+    shape: list[int]
+
+    @property
+    def grid(self) -> str:
+        """Where its voxels lie, in words."""
+        sizes = " x ".join(f"{size:.4g}" for size in np.linalg.norm(self.affine[:3, :3], axis=0))
+        first = ", ".join(f"{one:.6g}" for one in self.affine[:3, 3])
+        return f"{' x '.join(map(str, self.shape))} voxels of {sizes} mm from ({first})"
+
+    def corners(self) -> NDArray[np.float64]:
+        """Where the corners of the canonical volume lie, in millimetres: (3, 8), by its shape alone."""
+        turned = canonical_affine(self.affine, self.shape)
+        ends = np.array([[0, side - 1] for side in self.values.shape])
+        places = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, 8)
+        return np.asarray(turned[:3, :3] @ places + turned[:3, 3:])
+
+
+def _volume(file: BinaryIO) -> _Volume:
+    image = opened(file.read())
+    affine = checked_affine(image)
+    name = PurePath(str(getattr(file, "name", "")) or "the volume").name
+    return _Volume(name, canonical(voxels(image), affine), affine, list(image.shape[:3]))
+
+
+def _channels(files: Sequence[BinaryIO], first: _Volume, options: Any) -> list[_Volume]:
+    """The volumes of all channels, in order.
+
+    Raises:
+        ImageError: One is missing, or lies on another grid than the first.
+    """
+    words = list(dict.fromkeys(options.channels))
+    named = [(word_in(PurePath(str(getattr(one, "name", ""))).as_posix(), words) or (None,))[0] for one in files]
+    order = arranged(files, named, words) if words else list(range(len(files)))
+    read_already = {0: first} | {place: _volume(one) for place, one in enumerate(files) if place}
+    found = [read_already[place] for place in order]
+    for other in found[1:]:
+        if other.values.shape != found[0].values.shape or np.abs(other.corners() - found[0].corners()).max() > EVEN:
+            said = f"{other.name} lies on another grid than {found[0].name}: {other.grid}, and {found[0].grid}"
+            remedy = f"Register it, and resample it onto that of {found[0].name}, as flirt -usesqform -applyxfm does"
+            raise ImageError(f"{said}. {remedy}", OTHER_GRID)
+    return [found[words.index(word)] for word in options.channels] or found
 
 
 def opened(content: bytes) -> Any:
@@ -162,6 +239,11 @@ def canonical(volume: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]
 def stored(volume: NDArray[Any], affine: NDArray[np.float64]) -> NDArray[Any]:
     """The inverse of `canonical`."""
     return np.asarray(apply_orientation(volume, ornt_transform(CANONICAL, io_orientation(affine))))
+
+
+def canonical_affine(affine: NDArray[np.float64], shape: Sequence[int]) -> NDArray[np.float64]:
+    """(4, 4) from the voxels of the canonical volume to millimetres."""
+    return np.asarray(affine @ inv_ornt_aff(io_orientation(affine), shape))
 
 
 def _seen(volume: NDArray[Any], axis: int, number: int) -> NDArray[Any]:

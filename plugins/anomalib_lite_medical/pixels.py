@@ -2,42 +2,64 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+from anomalib_lite_medical.config import Window, windows_of
 
 WHITE = 65535
 
 
-def shown(values: NDArray[np.float32], options: Any) -> tuple[NDArray[Any], NDArray[np.bool_] | None] | None:
+def shown(
+    channels: Sequence[NDArray[np.float32]], options: Any
+) -> tuple[NDArray[Any], NDArray[np.bool_] | None] | None:
     """Pixels of a slice, and which of them are to be inspected.
 
     Args:
-        values: (H, W) in units of the modality.
-        options: `window` and `body` of the reader's configuration.
+        channels: Each (H, W), in units of its modality.
+        options: `window` and `body` of the reader's configuration; the first channel says what is body.
 
     Returns:
-        (H, W, 1) uint16 with a window, else float32; and (H, W) bool, None for all. None where nothing is body.
+        (H, W, C) uint16 with a window, else float32; and (H, W) bool, None for all. None where nothing is body.
 
     Raises:
-        ImageError: Pixels are NaN or infinite, and nothing says that they are background.
+        ImageError: Pixels are NaN or infinite, and nothing says that they are background; or there are other channels
+            than windows.
     """
     inside = None
     if options.body is not None:
-        inside = body(values, options.body)
+        inside = body(channels[0], options.body)
         if not inside.any():
             return None
-        values = np.where(np.isfinite(values), values, np.float32(options.body))
-    elif not np.isfinite(values).all():
+    windows = windows_of(options.window)
+    if len(windows) > 1 and len(windows) != len(channels):
+        said = f"has {len(channels)} channels, and the option 'window' of the reader has {len(windows)} windows"
+        raise ImageError(f"{said}: give one for all, or one for each", ErrorCode.WRONG_CHANNELS)
+    each = (windows or [None]) * (1 if len(windows) > 1 else len(channels))
+    plain = (_finite(values, masked=inside is not None) for values in channels)
+    return np.stack([windowed(values, window) for values, window in zip(plain, each, strict=True)], axis=2), inside
+
+
+def _finite(values: NDArray[np.float32], *, masked: bool) -> NDArray[np.float32]:
+    """Values of which those that are not finite are as the lowest, where background is told from the rest.
+
+    Raises:
+        ImageError: It is not, or none is finite.
+    """
+    finite = np.isfinite(values)
+    if finite.all():
+        return values
+    if not masked or not finite.any():
         said = "has values that are NaN or infinite; where they are background, set the option 'body' of the reader"
         raise ImageError(said, ErrorCode.NOT_FINITE)
-    return windowed(values, options.window)[..., None], inside
+    return np.where(finite, values, values[finite].min())
 
 
-def windowed(values: NDArray[np.float32], window: Any) -> NDArray[Any]:
+def windowed(values: NDArray[np.float32], window: Window | None) -> NDArray[Any]:
     """0 at the lower end of the window and below, 65,535 at its upper end and above, uint16; without one, as it is."""
     if window is None:
         return values

@@ -1,18 +1,122 @@
-"""Slices of a DICOM series as one volume: their order along the axis, and what keeps them from being one."""
+"""Slices of a DICOM series as one volume: their order along the axis, and what keeps them, or channels, from it."""
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
+from anomalib_lite_medical.channels import OTHER_GRID, arranged, word_in
 
 TILT = 0.5  # degrees between the axis of the slices and the direction in which they are stacked
 UNEVEN = 0.1  # share by which a step from slice to slice may differ from the median
 SAME = 1e-3  # millimetres
+MODALITIES = {one: one for one in ("CR", "CT", "DX", "MG", "MR", "NM", "PT", "US", "XA")} | {"MRI": "MR", "PET": "PT"}
+EVEN = 1e-2  # millimetres by which the slices of two channels may lie apart
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files of one series, and the word of the channel that it is."""
+
+    uid: str
+    word: str
+    files: list[Path]
+
+
+def word_of(folder: Path, header: Any, words: Sequence[str]) -> tuple[str, str] | None:
+    """The word of a series, and what it shares with the other channels of its image; None where it has none.
+
+    Where all words are modalities, its own is the word, and its study what is shared; else its folder tells both.
+    """
+    asked = [MODALITIES.get(word.upper()) for word in words]
+    if None in asked:
+        return word_in(f"{folder.as_posix()}/", words)
+    modality = str(header.get("Modality") or "")
+    return (words[asked.index(modality)], str(header.get("StudyInstanceUID"))) if modality in asked else None
+
+
+def channels_of(files: Sequence[BinaryIO], headers: Sequence[Any], channels: Sequence[str]) -> list[list[int]]:
+    """The places of slices, in their order, of each channel; of a single series where there are no others.
+
+    Args:
+        files: Of all series; their names say of which channel each is.
+        headers: Of the files.
+        channels: The option of the reader.
+
+    Raises:
+        ImageError: They are not one volume of one patient each, or not on one grid; or a channel is missing.
+    """
+    series = defaultdict[str, list[int]](list)
+    for place, header in enumerate(headers):
+        series[str(header.get("SeriesInstanceUID"))].append(place)
+    found, words = list(series.values()), list(dict.fromkeys(channels))
+    if words:
+        firsts = [files[places[0]] for places in found]
+        folders = [Path(str(getattr(one, "name", ""))).parent for one in firsts]
+        told = [word_of(folder, headers[some[0]], words) for folder, some in zip(folders, found, strict=True)]
+        order = arranged(firsts, [None if one is None else one[0] for one in told], words)
+        found = [found[order[words.index(word)]] for word in channels]
+    elif len({int(header.get("NumberOfFrames") or 1) for header in headers}) == len(found) == 1:
+        return [in_order(headers)]
+    if any(int(header.get("NumberOfFrames") or 1) > 1 for header in headers):
+        said = "has several frames in a file: channels are series of a file for each slice. Divide it, or convert all"
+        raise ImageError(f"{said} to NIfTI, with dcm2niix", ErrorCode.SEVERAL_FRAMES)
+    _check_patient(headers)
+    ordered = [[places[one] for one in in_order([headers[place] for place in places])] for places in found]
+    grids = [_Grid.of([headers[place] for place in places]) for places in ordered]
+    for other in grids[1:]:
+        if not other.fits(grids[0]):
+            said = f"its series lie on several grids: {grids[0]}, and {other}. Register them, and resample all onto the"
+            raise ImageError(f"{said} grid of one", OTHER_GRID)
+    return ordered
+
+
+@dataclass(frozen=True, eq=False)
+class _Grid:
+    """Where the pixels of the slices of a series lie."""
+
+    what: str
+    size: tuple[int, int]  # rows, columns
+    steps: tuple[float, ...]  # from row to row, from column to column, in millimetres
+    places: NDArray[np.float64]  # (n, 3); NaN where nothing says it
+    turned: NDArray[np.float64]  # (6,)
+
+    @classmethod
+    def of(cls, headers: Sequence[Any]) -> _Grid:
+        first, nowhere = headers[0], [np.nan] * 3
+        places = np.array([one.get("ImagePositionPatient") or nowhere for one in headers], np.float64)
+        turned = np.array(first.get("ImageOrientationPatient") or [1, 0, 0, 0, 1, 0], np.float64)
+        steps = tuple(map(float, first.get("PixelSpacing") or (0, 0)))
+        return cls(str(first.get("Modality")), (int(first.Rows), int(first.Columns)), steps, places, turned)
+
+    def fits(self, other: _Grid) -> bool:
+        """Whether pixels lie where those of another grid lie."""
+        if self.size != other.size or len(self.places) != len(other.places):
+            return False
+        far = np.nan_to_num(np.abs(self.places - other.places)).max() + np.isnan(self.places - other.places).any() * (
+            np.isnan(self.places).all() != np.isnan(other.places).all()
+        )
+        reach = max(self.size) * np.abs(np.array(self.steps) - np.array(other.steps)).max()
+        bent = max(self.size) * max(self.steps) * np.abs(self.turned - other.turned).max()
+        return bool(max(far, reach, bent) <= EVEN)
+
+    def __str__(self) -> str:
+        rows, columns = self.size
+        first = ", ".join(f"{one:.6g}" for one in self.places[0])
+        apart = np.linalg.norm(np.diff(self.places, axis=0), axis=1)
+        step = f", {np.median(apart):.4g} mm apart" if len(apart) else ""
+        down, across = self.steps
+        return (
+            f"{self.what} has {len(self.places)} slices of {rows} x {columns} pixels of {down:.4g} x {across:.4g} mm"
+            f"{step}, from ({first})"
+        )
 
 
 def in_order(headers: Sequence[Any]) -> list[int]:
@@ -55,9 +159,7 @@ def directions(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 def _check_alike(headers: Sequence[Any]) -> None:
     """Raise where slices are of several patients, sizes, spacings or orientations. No name is told."""
-    if len({(str(one.get("PatientID") or ""), str(one.get("PatientName") or "")) for one in headers}) > 1:
-        said = "slices of several patients are in one series: its numbers were given twice. Send it again"
-        raise ImageError(said, "several_patients")
+    _check_patient(headers)
     for what, code, tags in (
         ("modalities", "mixed_series", ("Modality",)),
         ("sizes", "mixed_series", ("Rows", "Columns")),
@@ -71,6 +173,12 @@ def _check_alike(headers: Sequence[Any]) -> None:
                 "out, or put each kind into a folder of its own"
             )
             raise ImageError(said, code)
+
+
+def _check_patient(headers: Sequence[Any]) -> None:
+    if len({(str(one.get("PatientID") or ""), str(one.get("PatientName") or "")) for one in headers}) > 1:
+        said = "slices of several patients are in one series, or in its channels: its numbers were given twice, or the"
+        raise ImageError(f"{said} wrong files named. Send it again", "several_patients")
 
 
 def _rounded(values: Sequence[Any]) -> tuple[Any, ...]:

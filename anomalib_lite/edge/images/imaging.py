@@ -25,6 +25,7 @@ from anomalib_lite.edge.images.resampling import conform as conform
 from anomalib_lite.edge.images.resampling import luma as luma
 from anomalib_lite.edge.images.resampling import resize as resize
 from anomalib_lite.edge.images.resampling import resize_map as resize_map
+from anomalib_lite.edge.images.series import files_of
 from anomalib_lite.errors import ErrorCode, ImageError
 
 BYTES_NAME = "image given as bytes"
@@ -151,10 +152,10 @@ def each(
     Raises:
         ImageError: An image cannot be measured, or two have one key; `code` says why.
     """
-    contents = [_content(one, limits) for one in files or reading.files_of(source, readers)]
-    if sum(len(data) for _, data in contents) > SERIES * limits.bytes:
+    names, contents = zip(*(_content(one, limits) for one in files or files_of(source, readers)), strict=True)
+    if sum(map(len, contents)) > SERIES * limits.bytes:
         raise _too_many_bytes(named(source), limits)
-    name, data = named(source), contents[0][1]
+    name, data = named(source), contents[0]
     suffix = reading.suffix_of(name, readers) or reading.sniffed(name, data[: reading.HEAD], readers)
     digest, file = hashlib.sha256(data).hexdigest(), FileBytes(name, data)
     if suffix is None:
@@ -162,13 +163,12 @@ def each(
         yield None, Opened(pixels, sha256=digest, note=note, file=file, orientation=orientation)
         return
     if len(contents) > 1:
-        digest = hashlib.sha256("".join(hashlib.sha256(one).hexdigest() for _, one in contents).encode()).hexdigest()
-    for key, found in reading.decode(readers[suffix], suffix, [one for _, one in contents], name):
+        digest = hashlib.sha256("".join(hashlib.sha256(one).hexdigest() for one in contents).encode()).hexdigest()
+    for key, found in reading.decode(readers[suffix], suffix, contents, name, names):
         _check_pixels(found.pixels.shape, name, limits)
         own = digest if key is None else hashlib.sha256(f"{digest}#{key}".encode()).hexdigest()
         kept = file if key is None and len(contents) == 1 else None
-        said = found.part, found.spacing, found.meta, found.valid, found.note
-        yield key, Opened(found.pixels, *said, sha256=own, file=kept)
+        yield key, Opened(**vars(found), sha256=own, file=kept)
 
 
 def no_such_image(file: File, key: str | None) -> ImageError:

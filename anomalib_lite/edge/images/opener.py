@@ -18,6 +18,7 @@ from anomalib_lite.edge.images.formats.identify import reader_of
 from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Header, Limits, Opened
 from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.images.series import gathered
 from anomalib_lite.errors import ImageError, NotAnImage
 
 
@@ -94,9 +95,9 @@ class Opener:
         for suffix, reader in self.readers.items():
             if readers.whole(reader).gather is None:
                 continue
-            mine = [path for path in left if path not in known and self.suffix_at(path) == suffix]
+            mine = [path for path in left if path not in known and self._is_file_of(path, suffix)]
             if mine:
-                series = readers.gathered(reader, suffix, mine)
+                series = gathered(reader, suffix, mine)
                 known.update({name: files for name, files in series.items() if [name] != files})
                 first, others = {files[0]: name for name, files in series.items()}, set(mine)
                 left = {
@@ -104,6 +105,10 @@ class Opener:
                 }
                 left.update(series)
         return left
+
+    def _is_file_of(self, path: Path, suffix: str) -> bool:
+        """Whether a reader reads a file; one of the images of a file is none."""
+        return self.suffix_at(path) == suffix and self.file_of(path.name) is None
 
     def _contents(self, path: Path) -> list[Path]:
         """The images of a file that has a reader; the file itself where it cannot be read."""

@@ -6,13 +6,13 @@ a bundle says of readers is never imported. A file may hold several images: `sca
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from inspect import signature
 from io import BytesIO
+from itertools import zip_longest
 from pathlib import Path, PurePath
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, BinaryIO, TypeAlias
@@ -20,10 +20,10 @@ from typing import Any, BinaryIO, TypeAlias
 from anomalib_lite.edge.images.formats.identify import reader_of
 from anomalib_lite.edge.images.picture import Picture, checked
 from anomalib_lite.edge.manifest import ReaderRecord
-from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, NotAnImage, PluginError
+from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, NotAnImage
 
 Read: TypeAlias = Callable[..., Any]  # (file[, options]) -> Picture, its pixels alone, or an iterator of (key, Picture)
-Gather: TypeAlias = Callable[[Sequence[Path]], Iterable[tuple[str, Sequence[Path]]]]
+Gather: TypeAlias = Callable[..., Iterable[tuple[str | Path, Sequence[Path]]]]  # of paths[, options]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def _as_made(reader: Reader | Read, known: ReaderRecord) -> Reader | Read:
         return reader
     here = None if own.options is None else dict(own.options)
     fits = here is not None and asked is not None and (set(here) == set(asked) if own.preset else here == dict(asked))
-    if not fits and not (here is None and asked is not None and _takes_options(own.read)):
+    if not fits and not (here is None and asked is not None and takes_options(own.read)):
         raise ConfigError(
             f"readers: '{known.suffix}': the model was made with {_told(asked)}, this reader has {_told(here)}, which "
             f"would be measured otherwise. Leave its options out, so that it gets those of the model as its "
@@ -117,9 +117,10 @@ def _as_made(reader: Reader | Read, known: ReaderRecord) -> Reader | Read:
     return replace(own, options=asked)
 
 
-def _takes_options(read: Read) -> bool:
+def takes_options(function: Callable[..., Any]) -> bool:
+    """Whether a function of a plugin takes the options of its reader, as a second argument."""
     try:
-        signature(read).bind(None, None)
+        signature(function).bind(None, None)
     except TypeError:
         return False
     except ValueError:  # one that does not tell
@@ -164,11 +165,18 @@ def sniffed(name: str, head: bytes, readers: Readers) -> str | None:
 
 
 def decode(
-    reader: Reader | Read, suffix: str, contents: Sequence[bytes], name: str
+    reader: Reader | Read, suffix: str, contents: Sequence[bytes], name: str, names: Sequence[str] = ()
 ) -> Iterator[tuple[str | None, Picture]]:
     """What a reader finds in a file or a series, each with its key; None where it is one image alone.
 
     Pixels are arrays of their own in this machine's byte order.
+
+    Args:
+        reader: The reader.
+        suffix: Of its files.
+        contents: Of the file, or of those of the series.
+        name: What the image is called in messages.
+        names: Of the files, which `read` sees as their `name`.
 
     Raises:
         ImageError: With the reader's own code where it raises one; `reader_failed` where it raises anything else,
@@ -176,7 +184,7 @@ def decode(
     """
     who, seen = f"the reader of '{suffix}' files", set[str]()
     with _failing(who, name):
-        returned = whole(reader)([BytesIO(one) for one in contents])
+        returned = whole(reader)([_Named(*one) for one in zip_longest(contents, names or [name], fillvalue="")])
     if not isinstance(returned, Iterator):
         yield None, checked(returned, name, who)
         return
@@ -190,6 +198,14 @@ def decode(
     if not seen:
         said = f"{who} found no image in it; expected one at least, or NotAnImage raised"
         raise ImageError(f"{name}: {said}", ErrorCode.READER_FAILED)
+
+
+class _Named(BytesIO):
+    """The bytes of a file, which is called as it is: what tells one of several apart."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
 
 
 def _pair(item: Any, seen: set[str], name: str, who: str) -> tuple[str, Any]:
@@ -219,59 +235,6 @@ def _failing(who: str, name: str) -> Iterator[None]:
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ImageError(f"{name}: {who} failed ({reason})", ErrorCode.READER_FAILED) from error
-
-
-def files_of(source: Any, readers: Readers) -> Sequence[Any]:
-    """The files that are one: of a path, those that its reader gathers under this name."""
-    suffix = suffix_of(os.fsdecode(source), readers) if isinstance(source, str | os.PathLike) else None
-    if suffix is None or whole(readers[suffix]).gather is None or Path(source).exists():
-        return [source]
-    path = Path(source)
-    beside = sorted(one for one in path.parent.glob("*") if one.is_file() and _is_of(one, suffix, readers))
-    return gathered(readers[suffix], suffix, beside).get(path) or [source]
-
-
-def _is_of(path: Path, suffix: str, readers: Readers) -> bool:
-    """Whether a reader reads a file, by its name or its first bytes."""
-    if not tells_nothing(path.name):
-        return suffix_of(path.name, readers) == suffix
-    with suppress(OSError), path.open("rb") as file:
-        return sniffed(path.name, file.read(HEAD), readers) == suffix
-    return False
-
-
-def gathered(reader: Reader | Read, suffix: str, paths: Sequence[Path]) -> dict[Path, list[Path]]:
-    """The images or series that files are of: each under a name in the folder that its files share.
-
-    A file of its own keeps its name. What `gather` leaves out is passed over.
-
-    Raises:
-        PluginError: `gather` raises, names a file twice, or one that it was not given, or a key twice.
-    """
-    gather, known, found = whole(reader).gather, set(paths), dict[Path, list[Path]]()
-    if gather is None:
-        return {path: [path] for path in paths}
-
-    def wrong(what: str) -> PluginError:
-        return PluginError(f"the reader of '{suffix}' files: gather {what}.")
-
-    try:
-        groups = [(key, [Path(file) for file in files]) for key, files in gather(list(paths))]
-    except Exception as error:
-        raise wrong(f"failed ({' '.join(f'{type(error).__name__}: {error}'.split())}) on {len(paths)} files") from error
-    for key, files in groups:
-        if not files or not known.issuperset(files) or len(set(files)) < len(files):
-            raise wrong(f"gave the key {key!r} no file, one that it was not given, or one twice: {files[:3]}")
-        if not isinstance(key, str | int) or not KEY.fullmatch(str(key)):
-            raise wrong(f"gave the key {key!r}; expected a number, or up to 64 letters, digits and any of _=+-. within")
-        name = (
-            files[0] if len(files) == 1 else Path(os.path.commonpath([one.parent for one in files])) / f"{key}{suffix}"
-        )
-        if name in found:
-            raise wrong(f"gave the key '{key}' twice in {name.parent}")
-        found[name] = files
-        known.difference_update(files)
-    return found
 
 
 def _missing(known: ReaderRecord) -> Read:

@@ -1,0 +1,201 @@
+"""The frames of a DICOM data set: checked, decoded, in units of their modality, and what is said of them."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Lock
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+
+try:
+    from pydicom import Dataset
+    from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
+    from pydicom.pixels.utils import pixel_array
+except ImportError as missing:
+    raise MissingExtra("pydicom", "medical", "DICOM") from missing
+
+PIXELS = 1 << 28  # of one frame
+_LOCK = Lock()
+KEPT = (  # of a slice, for writers
+    "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
+    "Modality", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
+    "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID", "SeriesInstanceUID", "StudyID",
+    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID",
+    "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "NumberOfFrames",
+    "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
+    "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
+)  # fmt: skip
+
+
+def about(header: Any, options: Any) -> dict[str, Any]:
+    """What a data set says of its pictures, as arguments of `Picture`.
+
+    Raises:
+        ImageError: It is not to be read.
+    """
+    with told():
+        _check(header, options)
+        return {
+            "spacing": _spacing(header),
+            "part": str(header.get("PatientID") or "").strip() or None,
+            "note": "says that text is burnt into it" if header.get("BurnedInAnnotation") == "YES" else "",
+            "meta": _meta(header),
+        }
+
+
+def pixels(header: Any, frame: int) -> NDArray[Any]:
+    """A frame: greys (H, W) in units of the modality, float32; colours (H, W, 3) as they are."""
+    with told():
+        decoded = _decoded(header, frame)
+        return _coloured(decoded, header) if is_coloured(header) else _in_units(decoded, header, frame)
+
+
+def _check(header: Any, options: Any) -> None:
+    """Refuse what is not to be read, or would take too much memory.
+
+    Raises:
+        ImageError: Why not.
+    """
+    rows, columns, frames = int(header.Rows), int(header.Columns), frames_of(header)
+    if rows * columns > PIXELS or rows * columns * frames == 0:
+        said = f"says that it has {frames} frames of {columns} x {rows} pixels; expected 1 to {PIXELS:,} pixels in each"
+        raise ImageError(said, ErrorCode.TOO_LARGE if rows * columns * frames else ErrorCode.EMPTY)
+    if header.get("BurnedInAnnotation") == "YES" and not options.burned_in:
+        said = (
+            "says that text is burnt into it, often a name: it would travel with a model, and be learnt. Blacken it, "
+        )
+        raise ImageError(said + "or set readers.dicom.burned_in=true", "burned_in")
+    if is_coloured(header) and not options.colour:
+        said = f"is in colour ({header.PhotometricInterpretation}), such as a screenshot of a report; to read such "
+        raise ImageError(said + "pictures, set readers.dicom.colour=true", "colour")
+
+
+def is_coloured(header: Any) -> bool:
+    """Whether its pixels are colours, or places of a palette."""
+    return int(header.get("SamplesPerPixel", 1)) > 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
+
+
+def frames_of(header: Any) -> int:
+    """How many frames a data set says that it has.
+
+    Raises:
+        ImageError: That is no number.
+    """
+    try:
+        return int(header.get("NumberOfFrames") or 1)
+    except (TypeError, ValueError) as error:
+        said = f"says that it has {header.get('NumberOfFrames')!r} frames: expected a number"
+        raise ImageError(said, ErrorCode.UNREADABLE) from error
+
+
+def _decoded(header: Any, frame: int) -> NDArray[Any]:
+    """A frame as pydicom decodes it: (H, W), or (H, W, 3) in colour.
+
+    Raises:
+        ImageError: It cannot.
+    """
+    syntax = header.file_meta.TransferSyntaxUID
+    try:
+        return np.asarray(pixel_array(header, index=frame))
+    except Exception as error:
+        reason = " ".join(str(error).split())
+        if "missing dependencies" in reason or "plugins" in reason:
+            said = (
+                f"is compressed as {syntax.name} ({syntax}), which cannot be decoded here ({reason}). Decompress it, "
+            )
+            raise ImageError(said + "with gdcmconv --raw, or install python-gdcm", "compression") from error
+        code = ErrorCode.TRUNCATED if "less than expected" in reason else ErrorCode.UNREADABLE
+        raise ImageError(f"cannot be decoded ({reason}); send it again", code) from error
+
+
+def _coloured(frame: NDArray[Any], header: Any) -> NDArray[Any]:
+    """(H, W, 3) RGB of 8 or 16 bits."""
+    found = apply_color_lut(frame, header) if header.PhotometricInterpretation == "PALETTE COLOR" else frame
+    if found.dtype not in (np.uint8, np.uint16):
+        raise ImageError(f"has colours of {found.dtype}: expected 8 or 16 bits", ErrorCode.WRONG_DTYPE)
+    return np.asarray(found)
+
+
+def _in_units(stored: NDArray[Any], header: Any, frame: int) -> NDArray[np.float32]:
+    """(H, W) in units of the modality; where the lowest value is white, mirrored, so that the highest is."""
+    rule = _group(header, frame, "PixelValueTransformationSequence") or header
+    if header.PhotometricInterpretation == "MONOCHROME1" and stored.dtype.kind in "iu":
+        bits, signed = int(header.BitsStored), int(header.get("PixelRepresentation", 0))
+        ends = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], np.int64)
+        low, high = apply_modality_lut(ends, rule)
+        return np.asarray(low + high - apply_modality_lut(stored, rule), np.float32)
+    return np.asarray(apply_modality_lut(stored, rule), np.float32)
+
+
+def _group(header: Any, frame: int, name: str) -> Any:
+    """What the functional groups of a file of several frames say of one of them; None where they say nothing."""
+    for groups, place in ((header.get("PerFrameFunctionalGroupsSequence"), frame),
+                          (header.get("SharedFunctionalGroupsSequence"), 0)):  # fmt: skip
+        if groups and place < len(groups) and groups[place].get(name):
+            return groups[place].get(name)[0]
+    return None
+
+
+def _spacing(header: Any) -> tuple[float, float] | None:
+    """Millimetres from row to row and from column to column.
+
+    Raises:
+        ImageError: They are no distances.
+    """
+    measures = _group(header, 0, "PixelMeasuresSequence") or header
+    found = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
+    if not found:
+        return None
+    down, across = (float(one) for one in found)
+    if not (0 < down < 1e4 and 0 < across < 1e4):
+        said = (
+            f"says that its pixels are {down:g} x {across:g} mm apart: expected distances above 0. Correct the header"
+        )
+        raise ImageError(said, "spacing")
+    return down, across
+
+
+def _meta(header: Any) -> dict[str, Any]:
+    """What guards and writers need. `header` names the patient: it stays with the picture, and is in no model."""
+    modality = str(header.get("Modality") or "") or None
+    units = {"CT": header.get("RescaleType") or "HU", "PT": header.get("Units")}.get(modality or "")
+    kept = Dataset()
+    for name in KEPT:
+        if name in header:
+            kept[name] = header[name]
+    return {
+        "modality": modality,
+        "units": None if units is None else str(units),
+        "header": kept.to_json(suppress_invalid_tags=True),
+    }
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """Whatever a damaged header makes of what is asked of it becomes an `ImageError`, and no warning is heard."""
+    try:
+        with quiet():
+            yield
+    except (ImageError, MissingExtra):
+        raise
+    except Exception as error:
+        raise _damaged(error) from error
+
+
+def _damaged(error: Exception) -> ImageError:
+    said = f"has a damaged header ({' '.join(f'{type(error).__name__}: {error}'.split())}); send it again"
+    return ImageError(said, ErrorCode.UNREADABLE)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the warnings of pydicom on values that nobody uses here; in one thread, for these are the process's."""
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
