@@ -283,7 +283,7 @@ def _missing_files(path: Path, rows: Sequence[TableRow], samples: Sequence[Sampl
         gone = [f"row {number} ({file})" for number, file in there if not _is_file(file)]
         if gone:
             raise DataError(f"{path}: no such {column}: {some(gone)}. Paths are relative to {path.parent.absolute()}.")
-    missing = [f"row {number} ({gone})" for number, sample in named if (gone := _gone(sample))]
+    missing = [f"row {number} ({lacks})" for number, sample in named if (lacks := _gone(sample))]
     if samples and len(missing) == len(samples):
         raise DataError(
             f"{path}: none of its images exists: {some(missing, 3)}. Paths are relative to {path.parent.absolute()}: "

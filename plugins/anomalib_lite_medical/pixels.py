@@ -35,7 +35,7 @@ def shown(
         inside = body(channels[0], options.body)
         if not inside.any():
             return None
-    windows = windows_of(options.window)
+    windows: list[Window | None] = [*windows_of(options.window)]
     if len(windows) > 1 and len(windows) != len(channels):
         said = f"has {len(channels)} channels, and the option 'window' of the reader has {len(windows)} windows"
         raise ImageError(f"{said}: give one for all, or one for each", ErrorCode.WRONG_CHANNELS)

@@ -86,13 +86,13 @@ def test_a_channel_may_stand_twice(tmp_path: Path) -> None:
 
 
 def shifted(path: Path) -> None:
-    image = nibabel.load(path)
+    image: Any = nibabel.load(path)
     image.affine[0, 3] += 1.5
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj), image.affine), path)
 
 
 def cropped(path: Path) -> None:
-    image = nibabel.load(path)
+    image: Any = nibabel.load(path)
     nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj)[1:], image.affine), path)
 
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from inspect import signature
 from io import BytesIO
-from itertools import zip_longest
 from pathlib import Path, PurePath
 from types import MappingProxyType, SimpleNamespace
 from typing import Any, BinaryIO, TypeAlias
@@ -184,7 +183,8 @@ def decode(
     """
     who, seen = f"the reader of '{suffix}' files", set[str]()
     with _failing(who, name):
-        returned = whole(reader)([_Named(*one) for one in zip_longest(contents, names or [name], fillvalue="")])
+        called = [*(names or [name]), *[""] * len(contents)]
+        returned = whole(reader)([_Named(*one) for one in zip(contents, called, strict=False)])
     if not isinstance(returned, Iterator):
         yield None, checked(returned, name, who)
         return
