@@ -29,7 +29,7 @@ fuzz: $(READY)
 
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,serve,signals,medical,test,dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[train,serve,signals,medical,cluster,test,dev]"
 	touch $(READY)
 
 clean:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -12,7 +13,10 @@ from typer.core import TyperCommand, TyperGroup
 
 SHARED = "Options of every command"
 EXAMPLES = Path(__file__).with_name("examples.txt")
-ALONE = {"--heatmaps": ("all", ("ng", "review", "all"))}  # may stand without a value: what it is then, of which
+ALONE = {  # may stand without a value: what it is then, and what a value looks like
+    "--heatmaps": ("all", r"ng|review|all"),
+    "--ray": ("auto", r"auto|local|(ray://)?[^\s/\\]+:\d+"),
+}
 HELP = (SHARED, "-h, --help", "Show this message and exit.")
 
 
@@ -71,8 +75,8 @@ class Group(TyperGroup):
 def _with_values(words: list[str]) -> Iterator[str]:
     """What was typed, with values for options of `ALONE` that have none: what follows one may be an argument."""
     for word, following in pairwise([*words, ""]):
-        value, choices = ALONE.get(word, ("", ()))
-        yield f"{word}={value}" if value and following.lower() not in choices else word
+        value, choices = ALONE.get(word, ("", ""))
+        yield f"{word}={value}" if value and not re.fullmatch(choices, following, re.IGNORECASE) else word
 
 
 def _heading(one: Any) -> str:

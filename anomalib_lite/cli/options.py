@@ -140,6 +140,17 @@ Workers: TypeAlias = Annotated[
         rich_help_panel=RUNNING,
     ),
 ]
+Ray: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        help="Run on a Ray cluster: HOST:PORT or ray://HOST:PORT; alone, that which runs on this machine, or one of "
+        "its own. Needs the extra 'cluster'.",
+        show_default=False,
+        rich_help_panel=RUNNING,
+    ),
+]
 MaxFalseReject: TypeAlias = Annotated[
     str | None,
     typer.Option(

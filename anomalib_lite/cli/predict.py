@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 HEATMAPS = ("ng", "review", "all")
 
 Inputs: TypeAlias = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="INPUT",
         help="Images, folders of images, patterns such as 'images/*.png', or CSV files with a column 'image' and, for "
-        "detectors that compare, 'reference'.",
+        "detectors that compare, 'reference'. Parquet files with a column 'image', and addresses such as "
+        "s3://bucket/images, need the extra 'cluster', and --out.",
         show_default=False,
     ),
 ]
@@ -87,48 +88,45 @@ FailOnNG: TypeAlias = Annotated[
 
 
 def predict(
-    model: options.Model,
-    inputs: Inputs,
-    out: Out = None,
-    overwrite: options.Overwrite = False,
-    json: Json = False,
-    heatmaps: Heatmaps = None,
-    write: Write = None,
-    group: options.Group = None,
-    column: options.Column = None,
-    reference: Reference = None,
-    strict: options.Strict = False,
-    fail_on_ng: FailOnNG = False,
-    provider: options.Provider = "cpu",
-    threads: options.Threads = 0,
-    workers: options.Workers = 0,
-    shard: Share = None,
-) -> None:
+    model: options.Model, inputs: Inputs,
+    out: Out = None, overwrite: options.Overwrite = False, json: Json = False, heatmaps: Heatmaps = None,
+    write: Write = None, group: options.Group = None, column: options.Column = None, reference: Reference = None,
+    strict: options.Strict = False, fail_on_ng: FailOnNG = False,
+    provider: options.Provider = "cpu", threads: options.Threads = 0, workers: options.Workers = 0,
+    shard: Share = None, ray: options.Ray = None,
+) -> None:  # fmt: skip
     """Judge images as OK, REVIEW, NG or ERROR.
 
     REVIEW lies between the two thresholds. ERROR is what could not be measured; it is never OK.
     """
-    from anomalib_lite.cli import console
+    from anomalib_lite.cli import console, spread
     from anomalib_lite.cli.golden import golden_image
     from anomalib_lite.edge.joint import load
     from anomalib_lite.output.capture import stdout_for_results
+    from anomalib_lite.pipeline.lists import elsewhere
     from anomalib_lite.pipeline.predict import predict as run
     from anomalib_lite.pipeline.shards import Shard
     from anomalib_lite.pipeline.written import Writing
 
     plugins = console.plugins()
     loaded = load(model, provider=provider, threads=threads, readers=plugins.readers)
-    with stdout_for_results() as results:
-        done = run(
-            loaded, inputs, out=options.folder(out) if out else None, heatmaps=_shown(heatmaps), overwrite=overwrite,
-            writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
-            reference=golden_image(reference, loaded, "--reference"),
-            columns=options.columns(column), group=group, workers=workers,
-            shard=Shard.parse(shard) if shard else None,
-            each=lambda result: console.out(_line(result, json=json), file=results),
-            each_part=lambda result: console.out(_part_line(result, json=json), file=results),
-            track=console.track,
-        )  # fmt: skip
+    asked: dict[str, Any] = {
+        "heatmaps": _shown(heatmaps), "overwrite": overwrite, "columns": options.columns(column), "group": group,
+        "reference": golden_image(reference, loaded, "--reference"), "out": options.folder(out) if out else None,
+        "track": console.track,
+    }  # fmt: skip
+    if ray or elsewhere(inputs):
+        done = spread.predict(
+            loaded, inputs, ray, workers, refused={"--json": json, "--shard": shard}, writer=write, **asked
+        )
+    else:
+        with stdout_for_results() as results:
+            done = run(
+                loaded, [Path(one) for one in inputs], workers=workers, shard=Shard.parse(shard) if shard else None,
+                writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
+                each=lambda result: console.out(_line(result, json=json), file=results),
+                each_part=lambda result: console.out(_part_line(result, json=json), file=results), **asked,
+            )  # fmt: skip
     _tell(done)
     _exit(done, strict=strict, fail_on_ng=fail_on_ng)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from typing import Any, NamedTuple
 
-from anomalib_lite.engines.work import Died, R, T
+from anomalib_lite.engines.work import Died, R, S, T
 from anomalib_lite.errors import AnomalibLiteError
 
 TRIES = 2  # of a piece whose process dies
@@ -25,28 +25,32 @@ class Local:
     count: int = 1
     threads: int = 1  # that each may compute on, where they are several
 
-    def each(self, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R | AnomalibLiteError]]:
+    def each(
+        self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T]
+    ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
         """See `Engine.each`."""
         if self.count > 1:
-            yield from self._apart(work, pieces)
+            yield from self._apart(work, shared, pieces)
             return
         for piece in pieces:
             try:
-                outcome: R | AnomalibLiteError = work(piece)
+                outcome: R | AnomalibLiteError = work(shared, piece)
             except AnomalibLiteError as error:
                 outcome = error
             yield piece, outcome
 
-    def _apart(self, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R | AnomalibLiteError]]:
+    def _apart(
+        self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T]
+    ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
         """In processes of their own: of several in one pool, the death of one would end all."""
-        lanes = {number: self._lane() for number in range(self.count)}
+        lanes = {number: self._lane(shared) for number in range(self.count)}
         running: dict[Future[R], _Running] = {}
         waiting, free = iter(pieces), list(lanes)
         try:
             while True:
                 for piece in waiting if free else ():
                     lane = free.pop()
-                    running[lanes[lane].submit(work, piece)] = _Running(piece, lane, 1)
+                    running[lanes[lane].submit(_called, work, piece)] = _Running(piece, lane, 1)
                     if not free:
                         break
                 if not running:
@@ -56,9 +60,9 @@ class Local:
                 outcome = _outcome(future)
                 if isinstance(outcome, Died):
                     lanes[lane].shutdown(wait=False)
-                    lanes[lane] = self._lane()
+                    lanes[lane] = self._lane(shared)
                     if tries < TRIES:
-                        running[lanes[lane].submit(work, piece)] = _Running(piece, lane, tries + 1)
+                        running[lanes[lane].submit(_called, work, piece)] = _Running(piece, lane, tries + 1)
                         continue
                 free.append(lane)
                 yield piece, outcome
@@ -66,8 +70,8 @@ class Local:
             for one in lanes.values():
                 one.shutdown(wait=False, cancel_futures=True)
 
-    def _lane(self) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(self.threads,))
+    def _lane(self, shared: Any) -> ProcessPoolExecutor:
+        return ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(self.threads, shared))
 
 
 class _Running(NamedTuple):
@@ -87,8 +91,20 @@ def _outcome(future: Future[R]) -> R | AnomalibLiteError:
         return error
 
 
-def _begin(threads: int) -> None:
+class _Held:
+    """What a process keeps from one piece to the next."""
+
+    shared: Any
+
+
+def _called(work: Callable[[Any, T], R], piece: T) -> R:
+    """In a process: one piece."""
+    return work(_Held.shared, piece)
+
+
+def _begin(threads: int, shared: Any) -> None:
     """In a process, before anything that computes is imported: take its share of the cores; end with its parent."""
+    _Held.shared = shared
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     threading.Thread(target=end_with_parent, daemon=True).start()
 

@@ -7,12 +7,13 @@ from typing import Protocol, TypeVar
 
 from anomalib_lite.errors import AnomalibLiteError
 
+S = TypeVar("S")
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class Died(AnomalibLiteError):  # noqa: N818
-    """A piece of work ended without a word, twice: out of memory, or killed."""
+    """A piece of work ended without a word, each time that it was tried: out of memory, or killed."""
 
     exit_code = 3
 
@@ -20,11 +21,15 @@ class Died(AnomalibLiteError):  # noqa: N818
 class Engine(Protocol):
     """Runs pieces of work apart from each other, several at once."""
 
-    def each(self, work: Callable[[T], R], pieces: Iterable[T]) -> Iterator[tuple[T, R | AnomalibLiteError]]:
+    def each(
+        self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T]
+    ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
         """What came of each piece, in the order in which they end; an error of one does not touch the others.
 
         Args:
-            work: A function of a module, which other processes import. It may be called twice for a piece.
+            work: A function of a module, which other processes import. It may be called again for a piece whose
+                process died.
+            shared: What it gets with each piece; it travels once.
             pieces: What it is called with; asked for as there is room.
 
         Raises:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anomalib_lite.data import absolute, to_judge
+from anomalib_lite.data.addresses import Remote
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import Sample, normal
 from anomalib_lite.data.table import is_table, read_table
@@ -28,6 +29,12 @@ class Chosen:
     reference: Path | None = None  # the golden image that a table names
     part: str | None = None  # that it shows, where that is known
     view: str | None = None  # that a table names
+    remote: Remote | None = None  # where it is fetched from; then the paths are relative to where it is fetched to
+
+    @property
+    def called(self) -> str:
+        """What its row is called by."""
+        return self.remote.address if self.remote else os.fspath(self.path)
 
 
 def chosen(
@@ -67,10 +74,10 @@ def chosen(
             found.setdefault(absolute(one.path), one)
     if not compares and any(one.reference for one in found.values()):
         notes.append("column not read: reference, since the model compares with nothing")
-    return [_with_part(one, pattern, opener) for one in found.values()], notes
+    return [with_part(one, pattern, opener) for one in found.values()], notes
 
 
-def _with_part(one: Chosen, pattern: re.Pattern[str] | None, opener: Opener) -> Chosen:
+def with_part(one: Chosen, pattern: re.Pattern[str] | None, opener: Opener) -> Chosen:
     """The image with the part that its name gives, where a pattern finds parts in names, or that its file gives.
 
     Files of several images name it, or are it.
@@ -97,7 +104,13 @@ def _in_series(given: Sequence[Path], opener: Opener) -> list[Path]:
 
 
 def common_root(images: Iterable[Chosen]) -> Path | None:
-    """The folder that all images lie below, absolute and without '..'; None where they lie on several drives."""
+    """The folder that all images lie below, absolute and without '..'; None where they lie on several drives.
+
+    Of images that are fetched, relative to where they are fetched to.
+    """
+    images = list(images)
+    if images and all(one.remote for one in images):
+        return Path(os.path.commonpath({one.root for one in images}))
     try:
         return Path(os.path.commonpath({absolute(one.root) for one in images}))
     except ValueError:

@@ -50,6 +50,7 @@ class Saving:
     divided: bool  # whether these are a share of the images: each row tells its place among all
     root: Path | None = None  # what the names of pictures are relative to
     by_parts: bool = False
+    report: bool = True
     parts: Collected = field(init=False)
     _rows: ResultWriter = field(init=False)
     _report: Inspected | InspectedParts = field(init=False)
@@ -81,7 +82,8 @@ class Saving:
         wanted = {WRITTEN: self.writing, PART: self.by_parts, POSITION: self.divided}
         also = [HEATMAP, *(name for name, asked in wanted.items() if asked)]
         model, out = self.model, self.out
-        report = InspectedParts(model, out) if isinstance(model, Joint) else Inspected(model, out)
+        shown = out if self.report else None
+        report = InspectedParts(model, shown) if isinstance(model, Joint) else Inspected(model, shown)
         with ResultWriter(out, also) as self._rows:
             with report as self._report:
                 yield

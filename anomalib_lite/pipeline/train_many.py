@@ -32,7 +32,6 @@ class Piece:
 
     product: Product
     folder: Path
-    threads: int
 
 
 @dataclass(frozen=True)
@@ -71,11 +70,11 @@ def train_many(
     products = read(plan, installed)
     with ExitStack() as stack:
         _enter(plan, out, stack)
-        pieces = [Piece(one, out / one.name, threads) for one in products if not _is_done(one, out / one.name, say)]
+        pieces = [Piece(one, out / one.name) for one in products if not _is_done(one, out / one.name, say)]
         if len(pieces) < len(products):
             say(f"{len(products) - len(pieces):,} of {len(products):,} products were trained before")
-        ended = (engine or Local()).each(_trained, pieces)
-        for piece, outcome in track(_Counted(ended, len(pieces)), "training"):
+        ended = (engine or Local()).each(_trained, threads, pieces)
+        for _, (piece, outcome) in zip(track(range(len(pieces)), "training"), ended, strict=False):
             error = outcome if isinstance(outcome, AnomalibLiteError) else None
             if error:
                 _record(piece.folder, error=str(error))
@@ -83,19 +82,6 @@ def train_many(
         lines = reporting.in_order([_line(one, out / one.name) for one in products])
         _write(plan, out, lines)
     return TrainedMany(lines, out)
-
-
-class _Counted:
-    """An iterator whose length is known: what shows progress asks for it."""
-
-    def __init__(self, items: Any, length: int) -> None:
-        self._items, self._length = items, length
-
-    def __iter__(self) -> Any:
-        return iter(self._items)
-
-    def __len__(self) -> int:
-        return self._length
 
 
 def _enter(plan: Path, out: Path, stack: ExitStack) -> None:
@@ -164,14 +150,14 @@ def _record(folder: Path, **known: Any) -> None:
         ) from error
 
 
-def _trained(piece: Piece) -> None:
+def _trained(threads: int, piece: Piece) -> None:
     """Train one product, wherever this runs.
 
     Raises:
         AnomalibLiteError: It cannot be trained.
     """
     try:
-        _train(piece.product, piece.folder, piece.threads)
+        _train(piece.product, piece.folder, threads)
     except AnomalibLiteError:
         raise
     except Exception as error:  # of a detector: a bug of its own, which is no reason to train no other product

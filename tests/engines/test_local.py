@@ -10,7 +10,7 @@ from anomalib_lite.engines import Died, Local
 from anomalib_lite.errors import AnomalibLiteError, DataError
 
 
-def work(piece: str) -> str:
+def work(greeting: str, piece: str) -> str:
     """In another process: what a piece's name says."""
     name, _, mark = piece.partition("@")
     if name == "wrong":
@@ -19,7 +19,7 @@ def work(piece: str) -> str:
         if mark:
             Path(mark).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return f"{name} on {os.environ['OMP_NUM_THREADS']}"
+    return f"{greeting} {name} on {os.environ['OMP_NUM_THREADS']}"
 
 
 def told(outcome: str | AnomalibLiteError) -> str:
@@ -28,9 +28,9 @@ def told(outcome: str | AnomalibLiteError) -> str:
 
 def test_a_process_that_dies_costs_its_own_piece_alone(tmp_path: Path) -> None:
     pieces = ["deadly", "wrong", f"unlucky@{tmp_path / 'mark'}", "sound"]
-    found = {piece: told(outcome) for piece, outcome in Local(2, 1).each(work, pieces)}
+    found = {piece: told(outcome) for piece, outcome in Local(2, 1).each(work, "hello", pieces)}
     threads = os.environ.get("OMP_NUM_THREADS", "1")
     assert found == {
         "deadly": Died.__name__, "wrong": "DataError",
-        pieces[2]: f"unlucky on {threads}", "sound": f"sound on {threads}",
+        pieces[2]: f"hello unlucky on {threads}", "sound": f"hello sound on {threads}",
     }  # fmt: skip

@@ -1,0 +1,64 @@
+"""Work that is spread over an engine: the part of `predict`, `evaluate` and `train-many` that chooses it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anomalib_lite.errors import ConfigError
+
+if TYPE_CHECKING:
+    from anomalib_lite.edge.joint import Joint
+    from anomalib_lite.edge.model import Model
+    from anomalib_lite.engines import Engine
+    from anomalib_lite.pipeline.predict import Predicted
+
+
+@contextmanager
+def engine(ray: str | None, workers: int, threads: int) -> Iterator[Engine]:
+    """The cluster that is asked for, or so many processes of this machine.
+
+    Args:
+        ray: Its address; None for none.
+        workers: Pieces at once; of a cluster 0 for as many as it has cores.
+        threads: That a piece computes on.
+
+    Raises:
+        ConfigError: The cluster cannot be joined.
+    """
+    from anomalib_lite.engines import Local
+    from anomalib_lite.output.capture import stdout_for_results
+
+    if ray is None:
+        yield Local(max(1, workers), threads)
+        return
+    from anomalib_lite.engines.cluster import Cluster
+
+    with stdout_for_results(), Cluster(ray, threads, workers or None) as cluster:
+        yield cluster
+
+
+def predict(
+    model: Model | Joint, inputs: Sequence[str], ray: str | None, workers: int, *, out: Path | None,
+    refused: Mapping[str, Any], **asked: Any,
+) -> Predicted:  # fmt: skip
+    """Judge images by shares.
+
+    Raises:
+        ConfigError: There is no --out, or an option that has no meaning here.
+    """
+    from anomalib_lite.pipeline.spread import spread
+
+    what = "--ray" if ray else "an address, or a Parquet file,"
+    for option, given in refused.items():
+        if given:
+            raise ConfigError(
+                f"{option} has no meaning with {what.rstrip(',')}: rows go to OUT/results.jsonl. Leave it out."
+            )
+    if out is None:
+        raise ConfigError(f"{what} needs a folder to write to: add --out DIR.")
+    threads = model.runtime.threads or 1
+    with engine(ray, workers, threads) as chosen:
+        return spread(model, inputs, chosen, out=out, threads=threads, **asked)

@@ -1,0 +1,207 @@
+"""Images in object stores, such as s3://bucket/folder: listed, and fetched one by one, with `fsspec`.
+
+How a store is reached, and who asks, is what its own package finds: AWS_ENDPOINT_URL, a profile, the role of a machine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from anomalib_lite.errors import DataError, ErrorCode, ImageError, MissingExtra
+
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of two letters at least: C:// is a drive
+PACKAGES = {
+    "s3": "s3fs",
+    "s3a": "s3fs",
+    "gs": "gcsfs",
+    "gcs": "gcsfs",
+    "az": "adlfs",
+    "abfs": "adlfs",
+    "abfss": "adlfs",
+}
+DOTS = {"": "%", ".": "%2E", "..": "%2E%2E"}  # parts of an address that are no names of files
+TRIES = 3  # of an object that changes while it is read
+AHEAD = 8  # objects that are fetched while one is judged
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address, and no path."""
+    return ADDRESS.match(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One object: its address, what its content had as a mark when it was listed, and where its siblings lie."""
+
+    address: str
+    root: str  # the address that was asked for: where it is gone, everything is
+    stamp: str | None = None  # None where it was not listed
+
+    @property
+    def path(self) -> Path:
+        """Where it lies below any folder that it is fetched to: each part of the address by a name of its own."""
+        protocol, _, rest = self.address.partition("://")
+        parts = [DOTS.get(part, part.replace("%", "%25")) for part in rest.split("/")]
+        return Path(protocol, *parts)
+
+
+def listed(address: str, is_image: Callable[[str], bool]) -> list[Remote]:
+    """The objects below an address, by their names; of an object, itself.
+
+    Args:
+        address: Of a folder or an object.
+        is_image: Tells by its name whether an object of a folder is one. Hidden ones are passed over.
+
+    Raises:
+        MissingExtra: The package for this kind of store is not installed.
+        DataError: Nothing is there, access is refused, or the store does not answer.
+    """
+    system, path = _opened(address)
+    try:
+        if system.isfile(path):
+            return [Remote(address, _above(address), _stamp(system.info(path)))]
+        found = system.find(path, detail=True)
+    except Exception as error:  # whatever a store's package raises
+        raise DataError(_unreachable(address, error)) from error
+    prefix = path.rstrip("/") + "/"
+    inside = {name: info for name, info in found.items() if name.startswith(prefix)}
+    images = [
+        name for name in sorted(inside)
+        if is_image(name) and not any(part.startswith(".") for part in name.removeprefix(prefix).split("/"))
+    ]  # fmt: skip
+    if not images:
+        seen = f"of {len(inside):,} objects none is an image" if inside else "nothing is there"
+        raise DataError(f"{address}: {seen}. Give the address of a folder with images, or of a list of them.")
+    root = system.unstrip_protocol(path)
+    return [Remote(system.unstrip_protocol(name), root, _stamp(inside[name])) for name in images]
+
+
+def content(address: str) -> bytes:
+    """An object whole.
+
+    Raises:
+        MissingExtra: The package for this kind of store is not installed.
+        DataError: It is not there, access is refused, or the store does not answer.
+    """
+    system, path = _opened(address)
+    try:
+        return bytes(system.cat_file(path))
+    except Exception as error:  # whatever a store's package raises
+        raise DataError(_unreachable(address, error)) from error
+
+
+def fetched(objects: Iterable[Remote], folder: Path) -> Iterator[Path | ImageError]:
+    """The files that objects become below a folder, in their order, a few ahead of who takes them; or why not.
+
+    Raises:
+        DataError: Their store cannot be reached any more, or refuses all of them; or the disk does not take them.
+    """
+    waiting: deque[Future[Path | ImageError]] = deque()
+    with ThreadPoolExecutor(AHEAD) as pool:
+        try:
+            for one in objects:
+                waiting.append(pool.submit(_fetched, one, folder))
+                if len(waiting) > AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+
+def _fetched(one: Remote, folder: Path) -> Path | ImageError:
+    target = folder / one.path
+    try:
+        data = _read(one)
+    except ImageError as error:
+        return error
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(data)
+    except OSError as error:
+        raise DataError(f"{one.address}: cannot be kept in {folder} ({error.strerror}). Make room there.") from error
+    return target
+
+
+def _read(one: Remote) -> bytes:
+    """The content of an object, all of it of one time.
+
+    Raises:
+        ImageError: It is missing, cannot be read, or changes each time that it is read.
+        DataError: Its store is gone, or refuses everything.
+    """
+    system, path = _opened(one.address)
+    try:
+        stamp = one.stamp or _now(system, path)
+        for _ in range(TRIES):
+            data, before = bytes(system.cat_file(path)), stamp
+            stamp = _now(system, path)
+            if stamp == before:
+                return data
+    except Exception as error:  # whatever a store's package raises
+        if not _is_there(one.root):
+            raise DataError(_unreachable(one.root, error)) from error
+        code = ErrorCode.MISSING if isinstance(error, FileNotFoundError) else ErrorCode.UNREADABLE
+        raise ImageError(f"{one.address}: cannot be read ({_reason(error)})", code) from error
+    raise ImageError(f"{one.address}: changes while it is read, {TRIES} times", ErrorCode.UNREADABLE)
+
+
+def _now(system: Any, path: str) -> str:
+    return _stamp(system.info(path, refresh=True))
+
+
+def _stamp(info: Any) -> str:
+    """What changes with the content of an object: its tag where its store gives one, else the time of its change."""
+    tag = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified") if info.get(key)), "")
+    return f"{tag} {info.get('size')}"
+
+
+def _is_there(address: str) -> bool:
+    """Whether anything can be had from an address."""
+    system, path = _opened(address)
+    system.invalidate_cache()
+    try:
+        return bool(system.exists(path))
+    except Exception:  # noqa: BLE001 - of whatever kind: there is nothing to be had
+        return False
+
+
+def _opened(address: str) -> tuple[Any, str]:
+    """The file system of an address, and the path within."""
+    protocol = address.partition("://")[0]
+    try:
+        from fsspec.core import url_to_fs
+
+        system, path = url_to_fs(address)
+    except ImportError as error:
+        package = PACKAGES.get(protocol.lower())
+        if package is None or error.name == "fsspec":
+            raise MissingExtra(error.name or "fsspec", "cluster", f"'{protocol}://'") from error
+        raise DataError(f"{address}: '{protocol}://' needs the package '{package}': pip install {package}") from error
+    except ValueError as error:
+        raise DataError(f"{address}: no such kind of store ({error}). Expected s3://, gs:// or az://.") from error
+    return system, path
+
+
+def _above(address: str) -> str:
+    """The bucket of an object, or the folder of a file."""
+    protocol, _, rest = address.partition("://")
+    return f"{protocol}://{rest.rpartition('/')[0] if rest.startswith('/') else rest.partition('/')[0]}"
+
+
+def _unreachable(address: str, error: Exception) -> str:
+    return (
+        f"{address}: cannot be reached ({_reason(error)}). Check that it is there, and that you may read it; "
+        "then run the same command again: what is finished is kept."
+    )
+
+
+def _reason(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": .")

@@ -1,0 +1,283 @@
+"""Judges images by shares on an engine, and joins them: the rows of one process, whatever was lost on the way.
+
+A share is a piece of work that leaves nothing behind but what it returns, so it may be repeated. What is finished is
+kept in OUT.partial, and the same command goes on from there. Images are read where they lie, or fetched to scratch.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from platform import node
+from typing import Any
+
+from anomalib_lite import registry
+from anomalib_lite.data.addresses import fetched
+from anomalib_lite.edge import disk
+from anomalib_lite.edge.bundle import Bundle, JointBundle
+from anomalib_lite.edge.joint import Joint
+from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
+from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.engines import Engine
+from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, ImageError
+from anomalib_lite.pipeline import merge, parts, result_folder
+from anomalib_lite.pipeline.inputs import Chosen, common_root
+from anomalib_lite.pipeline.lists import gathered
+from anomalib_lite.pipeline.predict import Predicted, Track, untracked
+from anomalib_lite.pipeline.saving import Heatmaps, Saving
+from anomalib_lite.pipeline.shards import MOST, Record, Shard, Work, share
+from anomalib_lite.pipeline.workers import Asked
+from anomalib_lite.pipeline.written import Writing
+
+SIZE = 250  # images of a share, about: what is lost with a node, and what a task costs beside judging them
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What all shares have in common, as it travels to where they are judged."""
+
+    bundle: Bundle | JointBundle
+    provider: str
+    threads: int
+    heatmaps: Heatmaps | None
+    writer: str | None
+    reference: Path | None
+    by_parts: bool
+    root: Path | None
+    series: Mapping[Path, Sequence[Path]]  # files of each series of images, found before
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One share: its images, each with its place among all."""
+
+    shard: Shard
+    images: list[tuple[int, Chosen]]
+
+
+def spread(
+    model: Model | Joint, inputs: Sequence[str], engine: Engine, *, out: Path, heatmaps: Heatmaps | None = None,
+    writer: str | None = None, reference: Path | None = None, columns: Mapping[str, str] | None = None,
+    group: str | None = None, overwrite: bool = False, threads: int = 1, track: Track = untracked,
+) -> Predicted:  # fmt: skip
+    """Judge images by shares.
+
+    Args:
+        model: The loaded model.
+        inputs: What `lists.gathered` takes: paths, addresses, lists.
+        engine: Where shares are judged.
+        out: Gets results.csv, results.jsonl and pictures; OUT.partial what is finished, until all is.
+        heatmaps: Write pictures of these to OUT/heatmaps.
+        writer: Name of a writer of results in a format of the field.
+        reference: A golden image, where the model compares with one and a table names none.
+        columns: Renamed columns of lists and tables.
+        group: A regular expression that finds the part in a name: there is a verdict for each part, too.
+        overwrite: Replace an earlier result in `out`, and what was begun with other images, model or options.
+        threads: That one image is judged with.
+        track: Shows progress.
+
+    Raises:
+        ConfigError: `out` holds an earlier result, or shares of other work.
+        DataError: Nothing was found, or shares could not be judged; the others are kept for the same command.
+    """
+    result_folder.refuse_existing(out, overwrite=overwrite)
+    compares = isinstance(model, Joint) or model.bundle.manifest.compares
+    images, notes = gathered(inputs, model.opener, columns, group=group, compares=compares)
+    by_parts = parts.refuse(model, images, group)
+    count = min(MOST, -(-len(images) // SIZE) or 1)
+    shown: dict[str, Any] = {"heatmaps": heatmaps, "writer": writer, "reference": reference}
+    work = Work(model.model_id, images, group=group, columns=dict(columns or {}), **shown)
+    record = work.record(Shard(1, count), 0)
+    task = Task(
+        bundle=_portable(model.bundle), provider=model.runtime.provider, threads=threads, by_parts=by_parts,
+        root=common_root(images), series=dict(model.opener.catalogue.series), **shown,
+    )  # fmt: skip
+    with _kept(out) as place:
+        finished = _finished(place, record, overwrite=overwrite)
+        divided = _divided(images, count).items()
+        pieces = [Piece(Shard(index, count), mine) for index, mine in divided if _name(index) not in finished]
+        _judged(engine, task, pieces, place, record, track)
+        done = merge.merge([place / _name(index + 1) for index in range(count)], out=out, overwrite=overwrite)
+        shutil.rmtree(place, ignore_errors=True)
+    return Predicted(done.counts, out, notes, done.parts or None)
+
+
+def _judged(
+    engine: Engine, task: Task, pieces: Sequence[Piece], place: Path, record: Record, track: Track
+) -> None:  # fmt: skip
+    """Judge shares, and keep each as it is finished.
+
+    Raises:
+        DataError: Some could not be judged: the first reason, and how many; the others are kept.
+    """
+    failed: list[AnomalibLiteError] = []
+    ended = engine.each(judge, task, pieces)
+    for _, (piece, outcome) in zip(track(range(len(pieces)), "inspecting"), ended, strict=False):
+        if isinstance(outcome, AnomalibLiteError):
+            failed.append(outcome)
+        else:
+            index, rows = piece.shard.index, len(piece.images)
+            _keep(place / _name(index), outcome, replace(record, index=index, rows=rows))
+    if failed:
+        raise DataError(
+            f"{len(failed):,} of {record.count:,} shares could not be judged: {failed[0]} The others are kept: run the "
+            "same command again to go on."
+        ) from failed[0]
+
+
+def _name(index: int) -> str:
+    """Of the folder of a share."""
+    return f"{index:06}"
+
+
+def _portable(bundle: Bundle | JointBundle) -> Bundle | JointBundle:
+    """A bundle with all its files in memory: it need not lie where it is used."""
+    if isinstance(bundle, JointBundle):
+        return replace(bundle, members={name: _whole(one) for name, one in bundle.members.items()})
+    return _whole(bundle)
+
+
+def _whole(bundle: Bundle) -> Bundle:
+    return replace(bundle, kept={**bundle.kept, **{name: bundle.read(name) for name in bundle.manifest.files}})
+
+
+def _divided(images: Sequence[Chosen], count: int) -> dict[int, list[tuple[int, Chosen]]]:
+    """The images of each share, each with its place among all."""
+    divided: dict[int, list[tuple[int, Chosen]]] = {index: [] for index in range(1, count + 1)}
+    for place, one in enumerate(images):
+        divided[share(one, count)].append((place, one))
+    return divided
+
+
+@contextmanager
+def _kept(out: Path) -> Iterator[Path]:
+    """The folder of what is finished; others are kept out of it.
+
+    Raises:
+        ConfigError: Another process is at work there.
+        DataError: It cannot be written.
+    """
+    place = out.with_name(out.name + ".partial")
+    with ExitStack() as stack:
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(FolderLock(place))
+        except BlockingIOError as error:
+            raise ConfigError(f"{place}: another process judges for it. Wait, or choose another --out.") from error
+        except OSError as error:
+            if error.errno not in UNSUPPORTED:
+                raise DataError(f"{place}: cannot be written ({error.strerror}). Choose another --out.") from error
+        yield place
+
+
+def _finished(place: Path, wanted: Record, *, overwrite: bool) -> set[str]:
+    """The names of shares that were judged before.
+
+    Raises:
+        ConfigError: They are of other work, and may not be replaced.
+    """
+    found = set()
+    for folder in place.iterdir():
+        try:
+            ours, theirs = wanted.of_the_work(), Record.read(folder).of_the_work()
+        except DataError:  # it was not finished
+            continue
+        other = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+        if not other:
+            found.add(folder.name)
+        elif not overwrite:
+            raise ConfigError(
+                f"{place} holds what was begun with another {', another '.join(other)}: give the same command to go "
+                "on, or begin anew with --overwrite."
+            )
+    return found
+
+
+def _keep(folder: Path, files: Mapping[str, bytes], record: Record) -> None:
+    """Write what a share gave; last of all, that it is whole.
+
+    Raises:
+        DataError: The disk does not take it.
+    """
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
+    except OSError as error:
+        raise DataError(
+            f"{folder}: cannot be written ({error.strerror}). Make room, and run the same command again."
+        ) from error
+    record.write(folder)
+
+
+class _Held:
+    """What a process keeps from one share to the next."""
+
+    key: tuple[str, str, int] | None = None
+    model: Model | Joint
+
+
+def judge(task: Task, piece: Piece) -> dict[str, bytes]:
+    """The files of a share's results, wherever this runs.
+
+    Raises:
+        DataError: Its images are not to be had here, or the disk does not take what is written.
+    """
+    model = _loaded(task)
+    writing = Writing.of(registry.load().writer(task.writer), model.opener.readers) if task.writer else None
+    try:
+        with disk.scratch() as scratch:
+            out, root = scratch / "out", task.root
+            if piece.images and piece.images[0][1].remote and root:
+                root = scratch / root
+            saving = Saving(model, out, task.heatmaps, writing, True, root, task.by_parts, report=False)
+            with saving.begun():
+                for place, one, seen in _seen(model, task, piece, scratch):
+                    saving.add(place, one, seen)
+                saving.judged(lambda result: None)
+            return {file.relative_to(out).as_posix(): file.read_bytes() for file in out.rglob("*") if file.is_file()}
+    except OSError as error:
+        raise DataError(
+            f"{node()}: {error.filename or 'scratch'} cannot be used ({error.strerror}). Make room."
+        ) from error
+
+
+def _loaded(task: Task) -> Model | Joint:
+    """The model, once in a process."""
+    key = (task.bundle.model_id, task.provider, task.threads)
+    if _Held.key != key:
+        readers = registry.load().readers
+        options: dict[str, Any] = {"provider": task.provider, "threads": task.threads, "readers": readers}
+        bundle = task.bundle
+        _Held.model = Joint(bundle, **options) if isinstance(bundle, JointBundle) else Model(bundle, **options)
+        _Held.key = key
+    _Held.model.opener.catalogue.series.update(task.series)
+    return _Held.model
+
+
+def _seen(model: Model | Joint, task: Task, piece: Piece, scratch: Path) -> Iterator[tuple[int, Chosen, Seen]]:
+    """The verdict on each image, with where it lies here.
+
+    Raises:
+        DataError: The folder of the images is not there on this machine, or their store is gone.
+    """
+    images = [one for _, one in piece.images]
+    remote = [one.remote for one in images if one.remote]
+    for one in images:
+        if not one.remote and not one.root.is_dir():
+            raise DataError(f"{one.root} is not there on {node()}: give images by a path that all nodes share.")
+    files = fetched(remote, scratch) if remote else (one.path for one in images)
+    for (place, one), file in zip(piece.images, files, strict=True):
+        if isinstance(file, ImageError):
+            seen = Seen(model.refuse(one.called, str(file), file.code), None)
+            yield place, replace(one, path=scratch / one.path), seen
+            continue
+        seen = Asked(file, one.name, one.reference or task.reference, one.view).by(model)
+        said = seen.result.error and seen.result.error.replace(str(file), one.called)
+        yield place, replace(one, path=file), seen._replace(result=replace(seen.result, image=one.called, error=said))
+        if one.remote:
+            file.unlink()

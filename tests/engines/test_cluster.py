@@ -1,0 +1,84 @@
+"""Work in a Ray cluster of this machine: the rows of one process, and each piece once, though a process is lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import picture, save
+from environments import ROOT
+from pieces import deadly, lacking
+
+from anomalib_lite.edge.model import Model
+from anomalib_lite.engines import cluster
+from anomalib_lite.engines.cluster import LOCAL, Cluster, refuse_foreign
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.pipeline import spread
+from anomalib_lite.pipeline.predict import predict
+
+OF_THE_RUN = ("time", "ms")
+
+
+@pytest.fixture(scope="module")
+def ray() -> Iterator[Cluster]:
+    pytest.importorskip("ray")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT / "tests"), prepend=os.pathsep)  # nodes import `pieces`
+        with Cluster(LOCAL) as joined:
+            yield joined
+
+
+def rows(out: Path) -> list[dict[str, Any]]:
+    lines = (out / "results.jsonl").read_text().splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in OF_THE_RUN} for line in lines]
+
+
+def test_a_lost_process_loses_and_doubles_no_piece(ray: Cluster, tmp_path: Path) -> None:
+    found = dict(ray.each(deadly, str(tmp_path / "mark"), range(6)))
+    assert (tmp_path / "mark").exists()
+    assert isinstance(found.pop(4), DataError)
+    assert found == {piece: piece * piece for piece in (0, 1, 2, 3, 5)}
+
+
+def test_a_node_that_lacks_a_package_ends_the_run(ray: Cluster) -> None:
+    with pytest.raises(ConfigError, match=r"a node of the cluster lacks a package .*'acme'.*: install"):
+        next(ray.each(lacking, "", [1]))
+
+
+def test_rows_are_those_of_one_process(
+    ray: Cluster, ungated_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for part in range(20):
+        save(tmp_path / f"images/part{part:02}.png", picture(part, defect=part % 4 == 0))
+    monkeypatch.setattr(spread, "SIZE", 6)
+    model = Model(ungated_path, threads=1)
+    predict(model, [tmp_path / "images"], out=tmp_path / "one")
+    spread.spread(model, [str(tmp_path / "images")], ray, out=tmp_path / "many")
+    assert rows(tmp_path / "many") == rows(tmp_path / "one")
+    assert not (tmp_path / "many.partial").exists()
+
+
+def test_a_node_of_another_version_is_named_with_both() -> None:
+    refuse_foreign(("3.12.1", "0.1.0"), ("3.12.7", "0.1.0"), "a")
+    for theirs in (("3.11.4", "0.1.0"), ("3.12.1", "0.2.0")):
+        with pytest.raises(ConfigError, match=f"node b has Python {theirs[0]} .* {theirs[1]}; here are Python 3.12.1"):
+            refuse_foreign(("3.12.1", "0.1.0"), theirs, "b")
+
+
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "ray://127.0.0.1:1"])
+def test_an_address_where_nothing_answers_is_refused_at_once(address: str) -> None:
+    pytest.importorskip("ray")
+    with pytest.raises(ConfigError, match=f"--ray {address}: cannot be joined .* expected HOST:PORT"), Cluster(address):
+        pass
+
+
+def test_nothing_is_told_to_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_USAGE_STATS_ENABLED", raising=False)
+    with pytest.raises(ConfigError), Cluster("nowhere"):
+        pass
+    assert os.environ["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert cluster.OURS[1]
