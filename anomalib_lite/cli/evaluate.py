@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import console, options
+from anomalib_lite.cli import console, options, spread
 
 if TYPE_CHECKING:
     from anomalib_lite.pipeline.evaluate import Evaluated
@@ -42,6 +42,7 @@ def evaluate(
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
     workers: options.Workers = 0,
+    ray: options.Ray = None,
 ) -> None:
     """Measure a model on labelled images.
 
@@ -63,7 +64,8 @@ def evaluate(
         "workers": workers,
         "track": console.track,
     }
-    with stdout_for_results():
+    with spread.judging(loaded, ray, workers) as judging, stdout_for_results():
+        asked["judging"] = judging
         done = run_joint(loaded, data, **asked) if isinstance(loaded, Joint) else run(loaded, data, **asked)
     _tell(done, json=json)
     console.exit_unmeasured(len(done.errors), done.measured, strict=strict)

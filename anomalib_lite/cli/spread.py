@@ -13,7 +13,25 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.joint import Joint
     from anomalib_lite.edge.model import Model
     from anomalib_lite.engines import Engine
+    from anomalib_lite.pipeline.looking import Judging
     from anomalib_lite.pipeline.predict import Predicted
+
+
+@contextmanager
+def judging(model: Model | Joint, ray: str | None, workers: int) -> Iterator[Judging | None]:
+    """What judges images in a cluster; None where none is asked for.
+
+    Raises:
+        ConfigError: The cluster cannot be joined.
+    """
+    if ray is None:
+        yield None
+        return
+    from anomalib_lite.engines.cluster import Cluster
+    from anomalib_lite.pipeline.looking import Looking
+
+    with Cluster(ray, model.runtime.threads or 1, workers or None) as cluster:
+        yield Looking(model, cluster)
 
 
 @contextmanager

@@ -31,29 +31,44 @@ Out: TypeAlias = Annotated[
 Workers: TypeAlias = Annotated[
     int,
     typer.Option(
-        metavar="N", min=1, help="Trainings at the same time, which share the cores.", rich_help_panel=options.RUNNING
+        metavar="N",
+        min=0,
+        help="Trainings at the same time; 0 is one on this machine, and on a cluster one for each --threads cores.",
+        rich_help_panel=options.RUNNING,
+    ),
+]
+Threads: TypeAlias = Annotated[
+    int,
+    typer.Option(
+        metavar="N",
+        min=0,
+        help="Threads of one training; 0 shares the cores of this machine among --workers, and is 1 on a cluster.",
+        rich_help_panel=options.RUNNING,
     ),
 ]
 
 
-def train_many(plan: Plan, out: Out, workers: Workers = 1) -> None:
+def train_many(
+    plan: Plan, out: Out, workers: Workers = 0, threads: Threads = 0, ray: options.Ray = None,
+) -> None:  # fmt: skip
     """Train a model for each product of a plan.
 
     Wrong rows are all named before anything is trained. A product that fails does not stop the others: its reason is in
     the summary, and the command exits with 3. The same command goes on where it was interrupted.
     """
-    from anomalib_lite.cli import console
-    from anomalib_lite.engines import Local
+    from anomalib_lite.cli import console, spread
     from anomalib_lite.pipeline.train_many import train_many as run
     from anomalib_lite.pipeline.workers import cores
     from anomalib_lite.report.products import HEADINGS
 
-    threads = max(1, cores() // workers) if workers > 1 else 0
+    if not threads and (ray or workers > 1):
+        threads = 1 if ray else max(1, cores() // workers)
     try:
-        done = run(
-            plan, options.folder(out), engine=Local(workers, threads), threads=threads, plugins=console.plugins(),
-            say=console.say, track=console.track,
-        )  # fmt: skip
+        with spread.engine(ray, workers, threads or 1) as engine:
+            done = run(
+                plan, options.folder(out), engine=engine, threads=threads, plugins=console.plugins(), say=console.say,
+                track=console.track,
+            )  # fmt: skip
     except KeyboardInterrupt:
         console.say("interrupted; what is trained is kept: run the same command to go on")
         raise typer.Exit(130) from None

@@ -62,9 +62,9 @@ class Cluster:
         self._ray.shutdown()
 
     def each(
-        self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T]
+        self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T], *, ordered: bool = False
     ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
-        """See `Engine.each`."""
+        """See `Engine.each`; `ordered` gives what came of the pieces in their order."""
         ray = self._ray
         held = ray.put(shared)
         task = ray.remote(num_cpus=self.threads, max_retries=RETRIES)(_called)
@@ -79,7 +79,7 @@ class Cluster:
                 running[task.remote(OURS, work, held, piece)] = piece
             if not running:
                 return
-            (ended, *_), _ = ray.wait(list(running), num_returns=1)
+            ended = next(iter(running)) if ordered else ray.wait(list(running))[0][0]
             piece = running.pop(ended)
             yield piece, self._outcome(ended)
 

@@ -23,6 +23,7 @@ from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import DataError
 from anomalib_lite.metrics import Evaluation, PixelMetrics
 from anomalib_lite.pipeline import result_folder
+from anomalib_lite.pipeline.looking import Judging
 from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.workers import Asked, Workers, number
@@ -57,6 +58,7 @@ def evaluate(
     folders: Folders | None = None,
     overwrite: bool = False,
     workers: int = 1,
+    judging: Judging | None = None,
     track: Track = untracked,
 ) -> Evaluated:
     """Measure a model on labelled images, streamed. Nothing is tuned.
@@ -70,6 +72,7 @@ def evaluate(
         folders: Which folders hold good images and which defective ones, where their names do not say so.
         overwrite: Replace an earlier result in `out`.
         workers: Processes that judge images; 0 for as many as pay: `workers.number`.
+        judging: What judges them in place of these processes.
         track: Shows progress.
 
     Raises:
@@ -81,13 +84,13 @@ def evaluate(
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
-    judging = Workers(model, workers or number(len(samples), model))
+    judging = judging or Workers(model, workers or number(len(samples), model))
     with result_folder.taken(out, overwrite=overwrite), judging:
         return _measured(model, judging, dataset, samples, unturned, out, track)
 
 
 def _measured(
-    model: Model, judging: Workers, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None,
+    model: Model, judging: Judging, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None,
     track: Track,
 ) -> Evaluated:  # fmt: skip
     """The metrics of these samples; rows, report and metrics are written."""

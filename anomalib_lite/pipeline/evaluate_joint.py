@@ -19,6 +19,7 @@ from anomalib_lite.metrics.bootstrap import auroc_interval
 from anomalib_lite.metrics.scores import auroc
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.evaluate import WARNING, defective_parts, write_metrics
+from anomalib_lite.pipeline.looking import Judging
 from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.workers import Asked, Workers, number
@@ -53,6 +54,7 @@ def evaluate(
     folders: Folders | None = None,
     overwrite: bool = False,
     workers: int = 1,
+    judging: Judging | None = None,
     track: Track = untracked,
 ) -> EvaluatedParts:
     """Measure a joint model. A part is defective where any photograph of it is labelled so.
@@ -66,6 +68,7 @@ def evaluate(
         folders: Which folders hold good images and which defective ones, where their names do not say so.
         overwrite: Replace an earlier result in `out`.
         workers: Processes that judge images; 0 for as many as pay: `workers.number`.
+        judging: What judges them in place of these processes.
         track: Shows progress.
 
     Raises:
@@ -81,7 +84,7 @@ def evaluate(
             "REGEX, or a column 'group'."
         )
     asked = [Asked(one.path, one.name, one.reference, one.view) for one in samples]
-    judging = Workers(joint, workers or number(len(samples), joint), whole=out is not None)
+    judging = judging or Workers(joint, workers or number(len(samples), joint), whole=out is not None)
     with result_folder.taken(out, overwrite=overwrite), judging:
         return _measured(joint, dataset, samples, judging.look(track(asked, "evaluating")), out)
 

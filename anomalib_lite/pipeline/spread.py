@@ -17,7 +17,6 @@ from typing import Any
 from anomalib_lite import registry
 from anomalib_lite.data.addresses import fetched
 from anomalib_lite.edge import disk
-from anomalib_lite.edge.bundle import Bundle, JointBundle
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.edge.model import Model, Seen
@@ -29,6 +28,7 @@ from anomalib_lite.pipeline.lists import gathered
 from anomalib_lite.pipeline.predict import Predicted, Track, untracked
 from anomalib_lite.pipeline.saving import Heatmaps, Saving
 from anomalib_lite.pipeline.shards import MOST, Record, Shard, Work, share
+from anomalib_lite.pipeline.travelling import Travelling
 from anomalib_lite.pipeline.workers import Asked
 from anomalib_lite.pipeline.written import Writing
 
@@ -39,15 +39,13 @@ SIZE = 250  # images of a share, about: what is lost with a node, and what a tas
 class Task:
     """What all shares have in common, as it travels to where they are judged."""
 
-    bundle: Bundle | JointBundle
-    provider: str
-    threads: int
+    model: Travelling
     heatmaps: Heatmaps | None
     writer: str | None
     reference: Path | None
     by_parts: bool
     root: Path | None
-    series: Mapping[Path, Sequence[Path]]  # files of each series of images, found before
+    here: Path  # what paths are relative to
 
 
 @dataclass(frozen=True)
@@ -92,9 +90,8 @@ def spread(
     work = Work(model.model_id, images, group=group, columns=dict(columns or {}), **shown)
     record = work.record(Shard(1, count), 0)
     task = Task(
-        bundle=_portable(model.bundle), provider=model.runtime.provider, threads=threads, by_parts=by_parts,
-        root=common_root(images), series=dict(model.opener.catalogue.series), **shown,
-    )  # fmt: skip
+        model=Travelling.of(model, threads), by_parts=by_parts, root=common_root(images), here=Path.cwd(), **shown
+    )
     with _kept(out) as place:
         finished = _finished(place, record, overwrite=overwrite)
         divided = _divided(images, count).items()
@@ -131,17 +128,6 @@ def _judged(
 def _name(index: int) -> str:
     """Of the folder of a share."""
     return f"{index:06}"
-
-
-def _portable(bundle: Bundle | JointBundle) -> Bundle | JointBundle:
-    """A bundle with all its files in memory: it need not lie where it is used."""
-    if isinstance(bundle, JointBundle):
-        return replace(bundle, members={name: _whole(one) for name, one in bundle.members.items()})
-    return _whole(bundle)
-
-
-def _whole(bundle: Bundle) -> Bundle:
-    return replace(bundle, kept={**bundle.kept, **{name: bundle.read(name) for name in bundle.manifest.files}})
 
 
 def _divided(images: Sequence[Chosen], count: int) -> dict[int, list[tuple[int, Chosen]]]:
@@ -214,20 +200,13 @@ def _keep(folder: Path, files: Mapping[str, bytes], record: Record) -> None:
     record.write(folder)
 
 
-class _Held:
-    """What a process keeps from one share to the next."""
-
-    key: tuple[str, str, int] | None = None
-    model: Model | Joint
-
-
 def judge(task: Task, piece: Piece) -> dict[str, bytes]:
     """The files of a share's results, wherever this runs.
 
     Raises:
         DataError: Its images are not to be had here, or the disk does not take what is written.
     """
-    model = _loaded(task)
+    model = task.model.loaded()
     writing = Writing.of(registry.load().writer(task.writer), model.opener.readers) if task.writer else None
     try:
         with disk.scratch() as scratch:
@@ -246,19 +225,6 @@ def judge(task: Task, piece: Piece) -> dict[str, bytes]:
         ) from error
 
 
-def _loaded(task: Task) -> Model | Joint:
-    """The model, once in a process."""
-    key = (task.bundle.model_id, task.provider, task.threads)
-    if _Held.key != key:
-        readers = registry.load().readers
-        options: dict[str, Any] = {"provider": task.provider, "threads": task.threads, "readers": readers}
-        bundle = task.bundle
-        _Held.model = Joint(bundle, **options) if isinstance(bundle, JointBundle) else Model(bundle, **options)
-        _Held.key = key
-    _Held.model.opener.catalogue.series.update(task.series)
-    return _Held.model
-
-
 def _seen(model: Model | Joint, task: Task, piece: Piece, scratch: Path) -> Iterator[tuple[int, Chosen, Seen]]:
     """The verdict on each image, with where it lies here.
 
@@ -268,15 +234,18 @@ def _seen(model: Model | Joint, task: Task, piece: Piece, scratch: Path) -> Iter
     images = [one for _, one in piece.images]
     remote = [one.remote for one in images if one.remote]
     for one in images:
-        if not one.remote and not one.root.is_dir():
-            raise DataError(f"{one.root} is not there on {node()}: give images by a path that all nodes share.")
-    files = fetched(remote, scratch) if remote else (one.path for one in images)
+        if not one.remote and not (task.here / one.root).is_dir():
+            raise DataError(
+                f"{task.here / one.root} is not there on {node()}: give images by a path that all nodes share."
+            )
+    files = fetched(remote, scratch) if remote else (task.here / one.path for one in images)
     for (place, one), file in zip(piece.images, files, strict=True):
         if isinstance(file, ImageError):
             seen = Seen(model.refuse(one.called, str(file), file.code), None)
             yield place, replace(one, path=scratch / one.path), seen
             continue
-        seen = Asked(file, one.name, one.reference or task.reference, one.view).by(model)
+        reference = one.reference or task.reference
+        seen = Asked(file, one.name, reference and task.here / reference, one.view).by(model)
         said = seen.result.error and seen.result.error.replace(str(file), one.called)
         yield place, replace(one, path=file), seen._replace(result=replace(seen.result, image=one.called, error=said))
         if one.remote:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite import registry
+from anomalib_lite.data import absolute
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.engines import Engine, Local
@@ -70,7 +71,7 @@ def train_many(
     products = read(plan, installed)
     with ExitStack() as stack:
         _enter(plan, out, stack)
-        pieces = [Piece(one, out / one.name) for one in products if not _is_done(one, out / one.name, say)]
+        pieces = [Piece(one, absolute(out) / one.name) for one in products if not _is_done(one, out / one.name, say)]
         if len(pieces) < len(products):
             say(f"{len(products) - len(pieces):,} of {len(products):,} products were trained before")
         ended = (engine or Local()).each(_trained, threads, pieces)

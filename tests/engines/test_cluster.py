@@ -18,9 +18,13 @@ from anomalib_lite.engines import cluster
 from anomalib_lite.engines.cluster import LOCAL, Cluster, refuse_foreign
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import spread
+from anomalib_lite.pipeline.evaluate import evaluate
+from anomalib_lite.pipeline.looking import Looking
 from anomalib_lite.pipeline.predict import predict
+from anomalib_lite.pipeline.train_many import train_many
 
 OF_THE_RUN = ("time", "ms")
+GROUP = r"part(\d+)"
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +64,24 @@ def test_rows_are_those_of_one_process(
     spread.spread(model, [str(tmp_path / "images")], ray, out=tmp_path / "many")
     assert rows(tmp_path / "many") == rows(tmp_path / "one")
     assert not (tmp_path / "many.partial").exists()
+
+
+def test_metrics_are_those_of_one_process(ray: Cluster, ungated_path: Path, parts: Path) -> None:
+    model = Model(ungated_path, threads=1)
+    one, many = (evaluate(model, parts, group=GROUP, judging=how).metrics for how in (None, Looking(model, ray)))
+    timed = ("latency_ms_p50", "latency_ms_p95")
+    assert {key: value for key, value in many.items() if key not in timed} == {
+        key: value for key, value in one.items() if key not in timed
+    }
+
+
+def test_products_are_trained_there(ray: Cluster, tmp_path: Path) -> None:
+    """Up to its broken data, which costs no training; benchmarks/products.py trains."""
+    (tmp_path / "photo.png").write_bytes(b"no image")
+    (tmp_path / "plan.csv").write_text("name,detector,data\ncup,inpainting,.\n")
+    (line,) = train_many(tmp_path / "plan.csv", tmp_path / "out", engine=ray, threads=1, say=lambda line: None).lines
+    assert "photo.png" in line.error
+    assert (tmp_path / "out/cup/product.json").is_file()
 
 
 def test_a_node_of_another_version_is_named_with_both() -> None:
