@@ -1,4 +1,4 @@
-"""`python -m anomalib_lite_medical`: the window of a training set; how well maps of volumes find lesions."""
+"""`python -m anomalib_lite_medical`: the window of a training set; two dates on one grid; measures of lesions."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from anomalib_lite import Picture
 from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, NotAnImage
-from anomalib_lite_medical import lesions, sniff
+from anomalib_lite_medical import alignment, lesions, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from anomalib_lite_medical.dicom import gather
 from anomalib_lite_medical.dicom import read as read_dicom
+from anomalib_lite_medical.nifti import canonical, canonical_affine, checked_affine, opened, voxels
 from anomalib_lite_medical.nifti import read as read_nifti
 
 DRAWN = 4096  # values of a slice
@@ -30,7 +31,7 @@ SAME = 1e-3  # millimetres
 
 
 def main(words: Sequence[str] | None = None) -> None:
-    """Run one of the two commands."""
+    """Run one of the commands."""
     parser = argparse.ArgumentParser(prog="python -m anomalib_lite_medical", description=__doc__)
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("window", help="percentiles of all values of the training images, as a fixed window")
@@ -45,6 +46,12 @@ def main(words: Sequence[str] | None = None) -> None:
     other.add_argument("--threshold", type=float, help="of the map, for Dice and distances; default: the best, told so")
     other.add_argument("--json", type=Path, help="write all numbers to this file")
     other.set_defaults(run=_lesions)
+    third = commands.add_parser("align", help="one volume of a patient on the grid of another, moved as a rigid body")
+    third.add_argument("moving", type=Path, help="a NIfTI volume, such as the second date")
+    third.add_argument("fixed", type=Path, help="a NIfTI volume of the same patient and contrast, such as the first")
+    third.add_argument("--out", type=Path, required=True, help="write the moved volume to this file")
+    third.add_argument("--match", action="store_true", help="in the units of FIXED, by a gain and an offset: for MR")
+    third.set_defaults(run=_align)
     asked = parser.parse_args(words)
     try:
         asked.run(asked)
@@ -137,6 +144,31 @@ def _stem(name: str) -> str:
     for end in (".nii.gz", ".nii", ".dcm"):
         name = name.removesuffix(end)
     return name
+
+
+def _align(asked: argparse.Namespace) -> None:
+    """Write the moved volume, and print how far it was moved."""
+    moving, fixed = (_scan(path) for path in (asked.moving, asked.fixed))
+    finite = [np.nan_to_num(values, posinf=0, neginf=0) for values, _ in (moving, fixed)]
+    motion, alike = alignment.rigid(finite[0], moving[1], finite[1], fixed[1])
+    values = alignment.resampled(moving[0], moving[1], motion, fixed[0].shape, fixed[1])
+    if asked.match:
+        values = alignment.in_units_of(values, fixed[0])
+    asked.out.parent.mkdir(parents=True, exist_ok=True)
+    nibabel.save(nibabel.Nifti1Image(values, fixed[1]), asked.out)
+    shift, angle = alignment.size(motion, fixed[0].shape, fixed[1])
+    sys.stdout.write(f"{asked.out}: moved by {shift:.1f} mm, turned by {angle:.1f} degrees, correlation {alike:.3f}\n")
+
+
+def _scan(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """A volume in the canonical orientation, and its affine."""
+    try:
+        image = opened(path.read_bytes())
+        return canonical(voxels(image), checked_affine(image)), canonical_affine(image.affine, image.shape[:3])
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Give a NIfTI volume.") from error
+    except ImageError as error:
+        raise DataError(f"{path}: {error}.") from error
 
 
 def _told(said: dict[str, Any], *, chosen: bool) -> str:
