@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.data.samples import TEST, DataSet, Sample, count, normal, some
+from anomalib_lite.data.unfolding import by_their_masks
 from anomalib_lite.edge.images.imaging import Header
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
@@ -178,6 +179,8 @@ def _below(name: str, opener: Opener) -> str:
 def check_masks(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[list[Sample], list[str]]:
     """The samples, without the masks that are black, and notes on what masks are like; with masks, their orientation.
 
+    Of a file that holds several images those in which nothing is marked are good.
+
     Raises:
         DataError: Masks that cannot be read, are not of their image's size, mark pixels of a good image, or have
             levels of which half of the range makes nothing or everything.
@@ -196,7 +199,9 @@ def check_masks(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[list
         header, is_bare = headers.get(sample.name), bool(looks) and all(look.is_empty for look in looks)
         orientation = header.orientation if header else 1
         checked.append(replace(sample, masks=() if is_bare else sample.masks, orientation=orientation))
-    return checked, [*_bare(checked), *_unusual(seen)]
+    blank = {sample.name for sample, kept in zip(samples, checked, strict=True) if sample.masks and not kept.masks}
+    checked, of_files = by_their_masks(checked, blank, opener)
+    return checked, [*of_files, *_bare(checked), *_unusual(seen)]
 
 
 def smallest(dataset: DataSet) -> int | None:

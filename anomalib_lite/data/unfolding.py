@@ -1,13 +1,13 @@
-"""Rows of a table that name more than a picture: volumes, folders of series, and further channels beside them."""
+"""Files that hold more than a picture: rows of a table that name volumes, folders or channels; labels of slices."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from anomalib_lite.data.samples import DataSet, Sample
+from anomalib_lite.data.samples import GOOD, DataSet, Sample, count
 from anomalib_lite.edge.images import readers
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import DataError
@@ -39,6 +39,35 @@ def unfolded(dataset: DataSet, opener: Opener) -> DataSet:
             seen = replace(sample, path=path, name=sample.name + added, masks=masks, reference=golden, group=group)
             samples.append(seen)
     return replace(dataset, samples=samples)
+
+
+def by_their_masks(samples: Sequence[Sample], blank: Collection[str], opener: Opener) -> tuple[list[Sample], list[str]]:
+    """Samples by what is marked in each: the label of a volume is not that of each of its slices.
+
+    Args:
+        samples: Labelled; those without a mask, or with black ones alone, have none.
+        blank: Names of those whose masks are black.
+        opener: Knows which of them are of one file.
+
+    Returns:
+        The samples, good where nothing is marked in one image of a file, and something in another; and notes.
+    """
+    files = {one.name: file for one in samples if one.is_good is False and (file := opener.file_of(one.name))}
+    marked = {files[one.name] for one in samples if one.masks and one.name in files}
+    free = {name for name in blank if files.get(name) in marked}
+    alike = {name for name, file in files.items() if file not in marked}
+    found = [replace(one, label=GOOD) if one.name in free else one for one in samples]
+    notes = []
+    if free:
+        said = "masks mark nothing in them, and something in another image of their file"
+        notes.append(f"{count(len(free), 'image')} taken as good: {said}")
+    if alike:
+        said = "have the label of their file, and no mask says in which of them it shows"
+        figures = "figures of images take each as defective, those of parts do not"
+        notes.append(
+            f"{count(len(alike), 'image')} of {count(len(set(files.values()) - marked), 'file')} {said}: {figures}"
+        )
+    return found, notes
 
 
 def _is_folder(path: Path) -> bool:

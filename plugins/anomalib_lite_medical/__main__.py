@@ -154,10 +154,14 @@ def _align(asked: argparse.Namespace) -> None:
     values = alignment.resampled(moving[0], moving[1], motion, fixed[0].shape, fixed[1])
     if asked.match:
         values = alignment.in_units_of(values, fixed[0])
+    unseen = ~np.isfinite(values)
+    values[unseen] = np.nanmin(values)
     asked.out.parent.mkdir(parents=True, exist_ok=True)
     nibabel.save(nibabel.Nifti1Image(values, fixed[1]), asked.out)
     shift, angle = alignment.size(motion, fixed[0].shape, fixed[1])
-    sys.stdout.write(f"{asked.out}: moved by {shift:.1f} mm, turned by {angle:.1f} degrees, correlation {alike:.3f}\n")
+    dark = f", {unseen.mean():.1%} of it not shown by the other, and dark" if unseen.any() else ""
+    said = f"moved by {shift:.1f} mm, turned by {angle:.1f} degrees, correlation {alike:.3f}{dark}"
+    sys.stdout.write(f"{asked.out}: {said}\n")
 
 
 def _scan(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:

@@ -5,8 +5,8 @@
 DIR holds patients, each with study1_FLAIR.nii.gz, study2_FLAIR.nii.gz, study1_FLAIR_to_common_space.txt, and the masks
 of the brain and of what changed in a common space. The first date is brought there by the transform of the data set,
 the second by the registration of `medical`. Writes for each patient OUT/first and OUT/second (outside of the brain
-NaN), OUT/truth, and OUT/baseline: the absolute difference, the histogram of the second date matched to that of the
-first. OUT/golden.csv is to train on, OUT/pairs.csv to judge.
+0), OUT/truth, and OUT/baseline: the absolute difference, the histogram of the second date matched to that of the
+first. OUT/golden.csv is to train on, OUT/pairs.csv to judge: axial slices that show `LEAST` pixels of brain.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from anomalib_lite_medical import alignment
 from numpy.typing import NDArray
 from skimage.exposure import match_histograms
 
+LEAST = 5000
 FLIP = np.diag([-1.0, -1, 1, 1])  # from left and back to right and front
 
 
@@ -41,8 +42,8 @@ def transform(path: Path) -> NDArray[np.float64]:
     return np.asarray(FLIP @ motion @ FLIP)
 
 
-def patient(folder: Path, out: Path) -> None:
-    """All files of one."""
+def patient(folder: Path, out: Path) -> list[str]:
+    """All files of one; the names of its slices."""
     truth, affine = loaded(folder / "change_mask_common_space.nii.gz")
     brain = loaded(folder / "brainmask_common_space.nii.gz")[0] > 0
     motion = transform(folder / "study1_FLAIR_to_common_space.txt")
@@ -59,23 +60,22 @@ def patient(folder: Path, out: Path) -> None:
     brain &= np.isfinite(whole) & np.isfinite(moved)
     difference = np.full(truth.shape, np.nan, np.float32)
     difference[brain] = np.abs(match_histograms(moved[brain], whole[brain]) - whole[brain])
-    made = {"first": np.where(brain, whole, np.nan), "second": np.where(brain, moved, np.nan)}
+    made = {"first": np.where(brain, whole, 0), "second": np.where(brain, moved, 0)}
     for name, values in (made | {"baseline": difference, "truth": truth.astype(np.uint8)}).items():
         (out / name).mkdir(parents=True, exist_ok=True)
         nibabel.save(nibabel.Nifti1Image(values, affine), out / name / f"{folder.name}.nii.gz")
+    return [f"{folder.name}.nii.gz#{one}" for one in np.flatnonzero(brain.sum((0, 1)) > LEAST)]
 
 
 def main() -> None:
     """Write all."""
     root, out = Path(sys.argv[1]), Path(sys.argv[2])
     folders = sorted(one for one in root.iterdir() if (one / "study1_FLAIR.nii.gz").exists())
-    for folder in folders:
-        patient(folder, out)
+    names = [name for folder in folders for name in patient(folder, out)]
     for table, header in (("golden.csv", ["image"]), ("pairs.csv", ["image", "reference"])):
         with (out / table).open("w", newline="", encoding="utf-8") as file:
             rows = csv.writer(file)
             rows.writerow(header)
-            names = [f"{one.name}.nii.gz" for one in folders]
             rows.writerows([f"first/{one}"] if len(header) == 1 else [f"second/{one}", f"first/{one}"] for one in names)
 
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageFilter
 from anomalib_lite.data import DataSet, Folders, Sample, check_masks, evaluation_samples, find, training_samples
 from anomalib_lite.data.masks import Mask, levels_of, smallest, union
 from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.images.readers import Reader
 from anomalib_lite.errors import DataError
 
 SIZE = 64
@@ -318,3 +319,47 @@ def test_small_plain_images_are_images(tmp_path: Path) -> None:
     write_image(tmp_path / "a.png")
     write_image(tmp_path / "a_copy.png")
     assert len(find(tmp_path).samples) == 2
+
+
+# ---- images of one file
+
+
+def volume(path: Path, *slices: int) -> None:
+    """Slices of 8 x 8 pixels, each bright in so many of them."""
+    planes = np.zeros((len(slices), 64), np.uint8)
+    for plane, bright in zip(planes, slices, strict=True):
+        plane[:bright] = 255
+    with path.open("wb") as file:
+        np.save(file, planes.reshape(-1, 8, 8, 1))
+
+
+def volumes() -> Opener:
+    def read(file: Any) -> Any:
+        return ((number, plane) for number, plane in enumerate(np.load(file, allow_pickle=False)))
+
+    return Opener({".vol": Reader(read=read)})
+
+
+@pytest.mark.parametrize("layout", ["table", "mvtec"])
+def test_a_slice_in_which_nothing_is_marked_is_good(tmp_path: Path, layout: str) -> None:
+    for folder in ("train/good", "test/lesion", "ground_truth/lesion"):
+        (tmp_path / folder).mkdir(parents=True)
+    for name in ("test/lesion/a", "test/lesion/b", "test/lesion/c", "train/good/g"):
+        volume(tmp_path / f"{name}.vol", 30, 31, 32)
+    volume(tmp_path / "ground_truth/lesion/a_mask.vol", 0, 5, 0)
+    volume(tmp_path / "ground_truth/lesion/b_mask.vol", 0, 0, 0)
+    rows = ["image,label,mask"]
+    rows += [f"test/lesion/{one}.vol,lesion,ground_truth/lesion/{one}_mask.vol" for one in "ab"]
+    (tmp_path.parent / f"{tmp_path.name}.csv").write_text("\n".join([*rows, "test/lesion/c.vol,lesion,"]))
+    data = tmp_path
+    if layout == "table":
+        data = (tmp_path.parent / f"{tmp_path.name}.csv").rename(tmp_path / "t.csv")
+    samples, notes = check_masks(evaluation_samples(find(data, opener=volumes())), volumes())
+    assert {one.name.rpartition("/")[2]: one.label for one in samples if one.label == "good"} == {
+        "a.vol#0": "good", "a.vol#2": "good"
+    }  # fmt: skip
+    assert sum(one.label == "lesion" for one in samples) == 7
+    assert notes[0] == (
+        "2 images taken as good: masks mark nothing in them, and something in another image of their file"
+    )
+    assert notes[1].startswith("6 images of 2 files have the label of their file, and no mask says in which of them")

@@ -68,11 +68,11 @@ def test_the_command_writes_the_second_date_on_the_grid_and_in_the_units_of_the_
     nibabel.save(nibabel.Nifti1Image(moving, grid), tmp_path / "second.nii.gz")
     given = [str(tmp_path / f"{name}.nii.gz") for name in ("second", "first")]
     main(["align", *given, "--out", str(tmp_path / "out/moved.nii.gz"), "--match"])
-    assert "moved by" in capsys.readouterr().out
+    assert "of it not shown by the other, and dark" in capsys.readouterr().out
     made: Any = nibabel.load(tmp_path / "out/moved.nii.gz")
     np.testing.assert_allclose(made.affine, affine)
     values = made.get_fdata()
-    inside = np.isfinite(values) & (fixed > 50)
+    inside = (values > values.min()) & (fixed > 50)
     assert inside.sum() > 0.9 * (fixed > 50).sum()
     assert np.median(np.abs(values - fixed)[inside]) < 3, "a few units of 100, less than noise and interpolation"
     for wrong in ("nowhere.nii.gz", "first.txt"):
