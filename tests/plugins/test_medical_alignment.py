@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from test_medical_channels import opener
 
 from anomalib_lite.data import find
+from anomalib_lite.errors import DataError
 
 
 def head(patient: int = 1, lesions: int = 0) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -36,7 +37,7 @@ def at_second_date() -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[
     values, affine = head(lesions=3)
     moved, grid = motion((4, -3, 6), (6, -9, 4)), np.diag([2.5, 2.5, 4, 1])
     grid[:3, 3] = -100, -105, -45
-    seen = alignment.resampled(values, affine, np.linalg.inv(moved), (80, 80, 24), grid)
+    seen = alignment.resampled(values, affine, np.asarray(np.linalg.inv(moved)), (80, 80, 24), grid)
     return np.nan_to_num(1.3 * seen + 20, nan=20), grid, moved
 
 
@@ -53,9 +54,9 @@ def test_a_rigid_motion_is_found() -> None:
 def test_what_is_no_second_date_is_refused() -> None:
     fixed, affine = head()
     noise = np.random.default_rng(0).normal(50, 10, (60, 60, 20)).astype(np.float32)
-    with pytest.raises(alignment.DataError, match="Give two dates of one patient"):
+    with pytest.raises(DataError, match="Give two dates of one patient"):
         alignment.rigid(noise, affine, fixed, affine)
-    with pytest.raises(alignment.DataError, match="one value all over"):
+    with pytest.raises(DataError, match="one value all over"):
         alignment.rigid(np.zeros_like(fixed), affine, fixed, affine)
 
 
