@@ -94,8 +94,8 @@ def one_thread() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest test: started last, it would run alone while the other processes have nothing to do."""
-    items.sort(key=lambda item: item.name != "test_the_tutorial_works_as_written")
+    """Begin with the longest tests: started last, they would run alone while other processes have nothing to do."""
+    items.sort(key=lambda item: item.get_closest_marker("long") is None)
 
 
 @pytest.fixture(scope="session", autouse=True)

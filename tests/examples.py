@@ -29,6 +29,9 @@ WITH = {  # what is added to a command where it would take long, or need a port 
     "serve": ["--port", "PORT"],
 }
 
+BOARDS = "data_samples/board/inspected"
+FEW = {BOARDS: [f"{BOARDS}/board{number:03}.jpg" for number in range(1, 9)]}  # each is aligned with every golden image
+
 
 def words_of(block: str) -> list[str]:
     """What a shell would run."""
@@ -36,7 +39,8 @@ def words_of(block: str) -> list[str]:
 
 
 def shortened(words: list[str]) -> list[str]:
-    """The words of a command, with those that make it short."""
+    """The words of a command, with those that make it short; where it takes many images, some of them."""
+    words = [few for word in words for few in FEW.get(word, [word])]
     added = [*WITH.get(words[0], []), *WITH.get(" ".join(words[:2]), [])]
     if words[:2] == ["train", "change"]:
         added = WITH["train change"]

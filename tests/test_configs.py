@@ -22,6 +22,7 @@ def test_there_are_configurations() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path) -> None:
     detector = yaml.safe_load(path.read_text())["detector"]

@@ -69,6 +69,7 @@ def test_what_is_shown_is_told_from_what_is_not() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_tutorial_works_as_written(host_wheel: Path, tmp_path: Path) -> None:
     environment = Environment(tmp_path / ".venv")  # the one that the first block makes: torch is lent to it
     environment.install("--no-deps", host_wheel)

@@ -10,7 +10,7 @@ import pytest
 from conftest import picture, save
 from environments import ROOT, Environment, build_wheel
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.long]
 SIZE = ("--set", "image.height=48", "--set", "image.width=48", "--set", "gate.features=off")
 
 
@@ -35,13 +35,12 @@ def scaffolded(environment: Environment, name: str, out: Path, *options: str) ->
 
 
 def assert_it_keeps_the_rules(environment: Environment, folder: Path, name: str) -> None:
-    """Its own tests, and the command that checks a plugin."""
+    """Its own tests, which make the checks of `plugins check`."""
     where = environment.run("python", "-c", f"import {name}; print({name}.__file__)", cwd=folder).out
     assert Path(where.strip()).is_relative_to(environment.site_packages)
     tested = environment.run("python", "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=folder).out
     assert "passed" in tested
     assert not [word for word in ("failed", "skipped", "xfailed", "warning") if word in tested], tested
-    environment.run("anomalib-lite", "plugins", "check", name)
 
 
 def verdicts(environment: Environment, model: Path, *arguments: str | Path) -> list[str]:
@@ -52,6 +51,7 @@ def verdicts(environment: Environment, model: Path, *arguments: str | Path) -> l
 def test_a_detector_that_learns(environment: Environment, parts: Path, tmp_path: Path) -> None:
     folder = scaffolded(environment, "acme-gauss", tmp_path)
     assert_it_keeps_the_rules(environment, folder, "acme_gauss")
+    environment.run("anomalib-lite", "plugins", "check", "acme_gauss")
     listed = environment.run("anomalib-lite", "plugins", "list").out
     assert "acme_gauss" in listed
     assert "acme-gauss 0.1.0" in listed
