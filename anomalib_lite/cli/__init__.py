@@ -25,6 +25,7 @@ from anomalib_lite.cli import (
     evaluate,
     export,
     fuse,
+    labels,
     lot,
     merge,
     monitor,
@@ -83,6 +84,7 @@ for heading, modules in COMMANDS.items():
     for module in modules:
         app.command(cls=Command, rich_help_panel=heading)(getattr(module, module.__name__.rpartition(".")[2]))
 app.command(cls=Command, rich_help_panel=OTHERS)(doctor.doctor)
+app.add_typer(labels.app, name="labels", rich_help_panel="Use a model")
 app.add_typer(plugins.app, name="plugins", rich_help_panel=OTHERS)
 app.add_typer(data.app, name="data", rich_help_panel=OTHERS)
 

@@ -46,9 +46,9 @@ Decisions: TypeAlias = Annotated[
     typer.Option(
         "--decisions",
         metavar="FILE",
-        help="What people decided on images that were not OK: a CSV file with the columns image and decision (good or "
-        "defect), or such objects as JSON lines. Certifies the rate of rejected good parts, whenever one looks. Needs "
-        "--model.",
+        help="What people decided on images that were not OK: decisions.jsonl of a review, or a CSV file with the "
+        "columns image and decision (good or defect), or such objects as JSON lines. Certifies the rate of rejected "
+        "good parts, whenever one looks. Needs --model.",
         show_default=False,
         rich_help_panel=options.RUNNING,
     ),

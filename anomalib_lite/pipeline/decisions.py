@@ -18,11 +18,13 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.manifest import ONCE, Calibration
 from anomalib_lite.errors import ConfigError, DataError, ErrorCode
+from anomalib_lite.review.log import FIRST, LOG, DecisionLog
 
 Decision: TypeAlias = Literal["good", "defect"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
-EXPECTED = "Expected a CSV file with the columns image and decision, or such objects as JSON lines; decision: " + (
-    " or ".join(DECISIONS)
+EXPECTED = (
+    f"Expected {LOG}, a CSV file with the columns image and decision, or such objects as JSON lines; decision: "
+    f"{' or '.join(DECISIONS)}"
 )
 
 
@@ -162,10 +164,11 @@ def _is_rejected(row: Mapping[str, Any]) -> bool:
 
 
 def read(path: Path) -> dict[str, Decision]:
-    """Image -> what a person says of it.
+    """Image -> what a person says of it; of a log, what is in force, and nothing of what is unsure or unusable.
 
     Raises:
-        DataError: The file cannot be read, says something else, or two things of one image; the line is named.
+        DataError: The file cannot be read, says something else, or two things of one image; the line is named. The
+            chain of a log is broken.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -173,8 +176,12 @@ def read(path: Path) -> dict[str, Decision]:
         raise DataError(f"{path}: {error.strerror}. {EXPECTED}.") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 (byte {error.start}). Save it as 'CSV UTF-8'.") from error
+    if FIRST in text.partition("\n")[0]:
+        rows = _log(path)
+    else:
+        rows = _json_lines(path, text) if text.lstrip().startswith("{") else _table(path, text)
     decided: dict[str, Decision] = {}
-    for line, image, said in _json_lines(path, text) if text.lstrip().startswith("{") else _table(path, text):
+    for line, image, said in rows:
         decision = next((one for one in DECISIONS if isinstance(said, str) and said.strip().lower() == one), None)
         if not isinstance(image, str) or not image or decision is None:
             raise DataError(f"{path}, line {line}: image {image!r}, decision {said!r}. {EXPECTED}. Correct it.")
@@ -183,6 +190,12 @@ def read(path: Path) -> dict[str, Decision]:
     if not decided:
         raise DataError(f"{path}: holds no decision. {EXPECTED}.")
     return decided
+
+
+def _log(path: Path) -> Iterator[tuple[int, object, object]]:
+    for line in DecisionLog(path).current().values():
+        if line.decision is not None and line.decision.label in DECISIONS:
+            yield line.number, line.judged.image, line.decision.label.value
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object, object]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.drift import ALARM, Drift
 from anomalib_lite.edge.following import Following, pattern
-from anomalib_lite.edge.results import JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.decisions import Live, certified, read
 from anomalib_lite.report.drift import Point, drawn
+from anomalib_lite.review.results import read_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +58,7 @@ def monitor(
     if decisions is not None and model is None:
         raise ConfigError("--decisions: what they are compared with is the bound of a model: give --model MODEL, too.")
     decided = read(decisions) if decisions is not None else {}
-    rows = _read(results / JSON_LINES if results.is_dir() else results)
+    rows = read_rows(results)
     loaded = bundle.load(model) if model is not None else None
     following = _following(loaded, group, rows, results)
     if following.why_not:
@@ -104,33 +103,6 @@ def _following(loaded: Bundle | None, group: str | None, rows: list[Mapping[str,
         raise DataError(f"{results}: no row names a model. Expected result rows, as `predict --out` writes them.")
     last = next(str(row["model_id"]) for row in reversed(rows) if row.get("model_id"))
     return Following(last, Drift((), last), pattern(group))
-
-
-def _read(path: Path) -> list[Mapping[str, Any]]:
-    """The rows of a file.
-
-    Raises:
-        DataError: It is not there, or a line is no row.
-    """
-    expected = "expected result rows, one JSON object a line, as `predict --out` and `watch` write them"
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; {expected}. Name the folder or the file.") from error
-    rows = list[Mapping[str, Any]]()
-    for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            if number == len(lines):
-                break  # being written
-            raise DataError(f"{path}, line {number}: is no result row; {expected}. Remove it, or name another file.")
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path}: holds no result row; {expected}. Name another file.")
-    return rows
 
 
 def _write(out: Path, page: bytes) -> None:

@@ -16,6 +16,7 @@ from anomalib_lite.edge.quoting import shown
 from anomalib_lite.errors import DataError
 
 LONGEST_WORD, LONGEST_NOTE = 100, 2000  # letters
+UNDECIDED = "undecided"  # the class of what nobody decided on
 
 Key: TypeAlias = str
 """What tells an image from others: its SHA-256, so that copies are one image; its name where it could not be read."""
@@ -50,8 +51,8 @@ class Decision:
         elif kind:
             raise DataError(f"'{shown(kind)}' is a kind of defect, and the decision is {self.label}. Leave it out.")
         object.__setattr__(self, "kind", kind)
-        if kind.lower() in {GOOD, *UNCLEAR_LABELS}:
-            raise DataError(f"'{kind}' is no kind of defect: a data set would take it for good. Use another word.")
+        if kind.lower() in {GOOD, *UNCLEAR_LABELS, Label.UNSURE, Label.UNUSABLE, UNDECIDED}:
+            raise DataError(f"'{kind}' is no kind of defect: it would be taken for another decision. Use another word.")
         _refuse_unlike_text(kind, "the kind of a defect", LONGEST_WORD)
         if len(self.note) > LONGEST_NOTE:
             raise DataError(f"the note has {len(self.note):,} letters. Write at most {LONGEST_NOTE:,}.")

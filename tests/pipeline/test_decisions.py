@@ -16,6 +16,9 @@ from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.decisions import certified, read
+from anomalib_lite.review.decision import Decision as Said
+from anomalib_lite.review.decision import Judged, Label
+from anomalib_lite.review.log import DecisionLog
 
 
 @pytest.fixture(scope="module")
@@ -142,3 +145,14 @@ def test_monitor_certifies_and_warns(model_path: Path, tmp_path: Path, capsys: p
     assert "more good parts are rejected than certified: 80 that people found good" in capsys.readouterr().err
     assert call("monitor", tmp_path, "--decisions", tmp_path / "all.csv") == 2
     assert "give --model MODEL" in capsys.readouterr().err
+
+
+def test_a_log_of_decisions_is_read_and_what_is_unsure_in_it_is_passed_over(tmp_path: Path) -> None:
+    log = DecisionLog(tmp_path)
+    for number, said in enumerate(Label):
+        one = {**result(f"{number}.png", "NG"), "sha256": "", "reject_threshold": 1.0, "review_threshold": 1.0}
+        log.append("Ada", Judged.of(one), Said(said))
+    assert read(log.path) == {"0.png": "good", "1.png": "defect"}
+    log.path.write_bytes(log.path.read_bytes().replace(b"NG", b"OK", 1))
+    with pytest.raises(DataError, match="line 2: does not continue"):
+        read(log.path)

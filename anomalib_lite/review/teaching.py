@@ -1,0 +1,123 @@
+"""What a model is taught by decisions: golden images, known defects, and what must not count among the good images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from anomalib_lite.data.samples import CALIBRATE, GOOD, TRAIN
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.manifest import Exclusion, Manifest
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.review import tables
+from anomalib_lite.review.decision import Label
+from anomalib_lite.review.labels import Labelled, said_of, usable
+
+GOLDEN, KNOWN = "golden.csv", "known.csv"
+KNOWN_COLUMNS = ("image", "label", "sha256")
+
+Split: TypeAlias = Literal["calibrate", "train"]
+SPLITS: tuple[Split, ...] = (CALIBRATE, TRAIN)  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What was written, and what a calibration has to leave out."""
+
+    golden: Path | None  # a table of good images, for `calibrate --add` or `train`; None where there are none
+    known: Path | None  # a table of known defects, for `--known`; None where there are none
+    good: int
+    defects: int
+    exclusions: tuple[Exclusion, ...] = ()  # held-out images of the model that are not good, and why
+    notes: list[str] = field(default_factory=list)
+
+
+def teach(
+    found: Iterable[Labelled],
+    out: Path,
+    *,
+    manifest: Manifest | None = None,
+    split: Split = "calibrate",
+    overwrite: bool = False,
+) -> Taught:
+    """Write tables of what was decided good and defective.
+
+    Args:
+        found: What is known of the images of a folder of results.
+        out: The folder for golden.csv and known.csv; paths in them are absolute.
+        manifest: Of the model that is to be taught: tells which of its images were found not to be good.
+        split: Whether the good images are held out, for thresholds, or learnt from.
+        overwrite: Replace the tables.
+
+    Raises:
+        ConfigError: The tables exist.
+        DataError: Nothing is decided of an image that is there, or the disk does not take it.
+    """
+    for path in (out / GOLDEN, out / KNOWN):
+        if path.exists() and not overwrite:
+            raise ConfigError(f"{path} exists. Choose another --out, or replace it with --overwrite.")
+    decided = [one for one in found if one.line is not None]
+    kept, notes = usable(decided)
+    good, defects = _of(kept, Label.GOOD), _of(kept, Label.DEFECT)
+    exclusions = _exclusions(decided, manifest) if manifest is not None else ()
+    if not good and not defects and not exclusions:
+        raise DataError(f"nothing to teach: no image is decided to be good or defective. {'; '.join(notes)}".strip())
+    columns, rows = _golden(good, split)
+    if good:
+        tables.write(out / GOLDEN, columns, rows)
+    if defects:
+        known = [(one.path.absolute().as_posix(), one.label, one.judged.sha256) for one in defects]
+        tables.write(out / KNOWN, KNOWN_COLUMNS, (dict(zip(KNOWN_COLUMNS, row, strict=True)) for row in known))
+    return Taught(
+        out / GOLDEN if good else None,
+        out / KNOWN if defects else None,
+        len(good),
+        len(defects),
+        exclusions,
+        [*notes, *_told(good, manifest)],
+    )
+
+
+def _of(found: Iterable[Labelled], label: Label) -> list[Labelled]:
+    return [one for one in found if one.line and one.line.decision and one.line.decision.label is label]
+
+
+def _golden(good: Sequence[Labelled], split: Split) -> tuple[list[str], list[dict[str, object]]]:
+    """Columns and rows of the table of good images; parts where all are known."""
+    grouped = all(one.part for one in good)
+    rows: list[dict[str, object]] = [
+        {"image": one.path.absolute().as_posix(), "label": GOOD, "split": split, "group": one.part} for one in good
+    ]
+    return ["image", "label", "split", *(["group"] if grouped else [])], rows
+
+
+def _exclusions(decided: Iterable[Labelled], manifest: Manifest) -> tuple[Exclusion, ...]:
+    """Images that the thresholds of a model rest on, and that a person decided not to be good, with the reason."""
+    not_good = {
+        one.judged.sha256: one for one in decided if one.label not in ("", Label.GOOD, Label.UNSURE) and one.line
+    }
+    left_out = {one.image for one in manifest.calibration.exclusions}
+    found = []
+    for one in manifest.data.held_out:
+        said = not_good.get(one.sha256)
+        if said is not None and said.line is not None and one.image not in left_out:
+            because = f"{said.label}, decided by {said.line.operator} on {said.line.time.date().isoformat()}"
+            found.append(Exclusion(one.image, f"{because}: {said.note}" if said.note else because))
+    return tuple(found)
+
+
+def _told(good: Sequence[Labelled], manifest: Manifest | None) -> list[str]:
+    """Notes on the good images: what a model knows already, and what it means that they were not drawn at random."""
+    notes = []
+    if manifest is not None:
+        known = {*manifest.data.fit, *manifest.data.calibrated}
+        if again := [one.judged.image for one in good if one.judged.sha256 in known]:
+            notes.append(said_of(again, "known to the model already, and passed over by it"))
+    if rejected := [one for one in good if one.judged.verdict is not Verdict.OK]:
+        notes.append(
+            f"{len(rejected):,} of {len(good):,} good images were rejected or doubtful, and looked at for that: they "
+            "raise the threshold, so that the bound on rejected good parts holds, and more defects may pass"
+        )
+    return notes
