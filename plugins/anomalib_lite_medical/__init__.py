@@ -45,7 +45,7 @@ def register_readers() -> list[ReaderInfo]:
 
 @hookimpl
 def register_writers() -> list[WriterInfo]:
-    """Writers of one file for each source file or series, in its geometry."""
+    """Writers of one file for each source file or series, in its geometry, and of a picture of each slice."""
     return [
         WriterInfo(
             name="nifti_map",
@@ -67,6 +67,19 @@ def register_writers() -> list[WriterInfo]:
             suffix=".dcm",
             target=f"{PACKAGE}.dicom_writer:write_segmentation",
             whole=True,
+        ),
+        WriterInfo(
+            name="dicom_seg_fractional",
+            summary="Writes the anomaly maps of a series as a fractional DICOM segmentation: 0.5 is the threshold.",
+            suffix=".dcm",
+            target=f"{PACKAGE}.dicom_writer:write_fractions",
+            whole=True,
+        ),
+        WriterInfo(
+            name="dicom_capture",
+            summary="Writes each slice with what is marked in red, a DICOM secondary capture: any program shows it.",
+            suffix=".dcm",
+            target=f"{PACKAGE}.capture:write",
         ),
         WriterInfo(
             name="dicom_map",

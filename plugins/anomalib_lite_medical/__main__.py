@@ -22,8 +22,8 @@ from anomalib_lite_medical import alignment, lesions, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from anomalib_lite_medical.dicom import gather
 from anomalib_lite_medical.dicom import read as read_dicom
-from anomalib_lite_medical.nifti import canonical, canonical_affine, checked_affine, opened, voxels
 from anomalib_lite_medical.nifti import read as read_nifti
+from anomalib_lite_medical.volumes import canonical, canonical_affine, checked_affine, opened, voxels
 
 DRAWN = 4096  # values of a slice
 SUFFIXES = (".nii", ".nii.gz")

@@ -21,10 +21,10 @@ class _Values(ReaderConfig):
     """Values that become black and white, beyond which all is clipped: [-160, 240] for soft tissue in Hounsfield units;
     with several channels one window for all, or one for each: [[-160, 240], [0, 10]].
     `python -m anomalib_lite_medical window FOLDER` finds percentiles. Default: none; then image.black, image.white."""
-    body: float | None = None
+    body: float | Literal["otsu"] | None = None
     """What lies above this value, of it the largest piece of a slice with its holes, is inspected; the rest takes no
     part, and a slice without any is passed over. Of several channels the first counts. -300 for CT, 0 for a brain
-    without its skull. Default: everything."""
+    without its skull; otsu finds a level for each volume, which must leave 1 to 95 % of it. Default: everything."""
 
     @model_validator(mode="after")
     def _white_is_above_black(self) -> _Values:
@@ -61,5 +61,14 @@ class DicomOptions(_Values):
 class NiftiOptions(_Values):
     """What is read of NIfTI files."""
 
+    mask: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9 _.-]*$")] | None = None
+    """Instead of body, a word: beside each scan lies a mask of what is to be inspected, above 0, on its grid. p7.nii.gz
+    has p7_WORD.nii.gz or WORD.nii.gz; with channels, the word is in the place of theirs. Default: none."""
     plane: Literal["axial", "coronal", "sagittal"] = "axial"
     """Slices: seen from below, from the front, or from the patient's left."""
+
+    @model_validator(mode="after")
+    def _a_mask_or_a_level(self) -> NiftiOptions:
+        if self.mask is not None and self.body is not None:
+            raise ValueError("give mask or body, not both: each says what of a slice is inspected")
+        return self

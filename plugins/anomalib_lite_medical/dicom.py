@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -13,7 +13,7 @@ from anomalib_lite import NotAnImage, Picture
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
 from anomalib_lite_medical.channels import joined
 from anomalib_lite_medical.frames import about, frames_of, is_coloured, pixels, quiet, told
-from anomalib_lite_medical.pixels import shown
+from anomalib_lite_medical.pixels import levelled, nothing, shown
 from anomalib_lite_medical.series import Series, channels_of, word_of
 
 try:
@@ -78,19 +78,19 @@ def read(files: Sequence[BinaryIO], options: Any) -> Picture | Iterator[tuple[in
         several = frames_of(header) > 1
     if several:
         return _several(header, options)
+    options = levelled(options, lambda: [] if is_coloured(header) else [pixels(header, 0)])
     found = _picture([header], options)
     if found is None:
-        raise NotAnImage(f"shows nothing above {options.body:g}, the option 'body' of the reader")
+        raise NotAnImage(nothing(options))
     return found
 
 
 def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
     """The frames of a file that show anything to inspect."""
     with told():
-        frames = frames_of(header)
-    for number in range(frames):
-        if (found := _picture([header], options, number)) is not None:
-            yield number + 1, found
+        frames = range(frames_of(header))
+    options = levelled(options, lambda: (pixels(header, number) for number in frames))
+    yield from _some(((number + 1, _picture([header], options, number)) for number in frames), options)
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -98,15 +98,39 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     headers = [_opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
+    options = levelled(options, lambda: (pixels(_again(files[place]), 0) for place in series[0]))
+    yield from _some(_slices(files, series, options), options)
+
+
+def _slices(
+    files: Sequence[BinaryIO], series: Sequence[Sequence[int]], options: Any
+) -> Iterator[tuple[int, Picture | None]]:
     for number, places in enumerate(zip(*series, strict=True), 1):
-        for place in places:
-            files[place].seek(0)
         try:
-            found = _picture([_opened(files[place]) for place in places], options)
+            yield number, _picture([_again(files[place]) for place in places], options)
         except ImageError as error:
             raise ImageError(f"slice {number}: {error}", error.code) from error
-        if found is not None:
-            yield number, found
+
+
+def _some(found: Iterable[tuple[int, Picture | None]], options: Any) -> Iterator[tuple[int, Picture]]:
+    """Those of the slices that show anything to inspect.
+
+    Raises:
+        ImageError: None does.
+    """
+    empty = True
+    for number, picture in found:
+        if picture is not None:
+            empty = False
+            yield number, picture
+    if empty:
+        raise ImageError(nothing(options), "body")
+
+
+def _again(file: BinaryIO) -> Any:
+    """The data set of a file that was looked at before."""
+    file.seek(0)
+    return _opened(file)
 
 
 def _opened(file: BinaryIO, *, pixels: bool = True) -> Any:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite import __version__
 from anomalib_lite.errors import DataError, MissingExtra
-from anomalib_lite_medical.geometry import header_of, marked
+from anomalib_lite_medical.geometry import header_of, inside, marked, window_of
 
 try:
     import highdicom
@@ -39,7 +39,30 @@ def write_segmentation(path: Path, measured: Iterable[Any]) -> None:
     Raises:
         DataError: The source is no slice of a volume.
     """
-    found = [(result, picture, marked(result, picture, values)) for result, picture, values in measured]
+    _segmentation(path, [(result, picture, marked(result, picture, values)) for result, picture, values in measured])
+
+
+def write_fractions(path: Path, measured: Iterable[Any]) -> None:
+    """The maps as fractions: 0.5 at the threshold of NG, 0 and 1 at the ends of `window_of`; no probabilities.
+
+    Raises:
+        DataError: The source is no slice of a volume.
+    """
+    found = list(measured)
+    centre, width = window_of(found[0][0])
+    _segmentation(
+        path,
+        [
+            (one, picture, inside(picture, np.clip((values - centre) / width + 0.5, 0, 1)))
+            for one, picture, values in found
+        ],
+        segmentation_type=highdicom.seg.SegmentationTypeValues.FRACTIONAL,
+        fractional_type=highdicom.seg.SegmentationFractionalTypeValues.PROBABILITY,
+        content_description="Anomaly map: 0.5 is the threshold of NG",
+    )
+
+
+def _segmentation(path: Path, found: Sequence[tuple[Any, Any, NDArray[Any]]], **kind: Any) -> None:
     sources, masks = _sources(found)
     description = highdicom.seg.SegmentDescription(
         segment_number=1,
@@ -55,10 +78,10 @@ def write_segmentation(path: Path, measured: Iterable[Any]) -> None:
         highdicom.seg.Segmentation,
         source_images=sources,
         pixel_array=masks,
-        segmentation_type=highdicom.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[description],
         content_label="ANOMALY",
         omit_empty_frames=bool(masks.any()),
+        **{"segmentation_type": highdicom.seg.SegmentationTypeValues.BINARY} | kind,
         **_about(300),
     )
     made.save_as(path)
@@ -77,18 +100,14 @@ def write_map(path: Path, measured: Iterable[Any]) -> None:
         lut_label="anomaly", lut_explanation="anomaly map, raw; higher is more anomalous", unit=UNITS,
         value_range=(low, max(high, low + 1e-6)), slope=1.0, intercept=0.0,
     )  # fmt: skip
-    review, reject = found[0][0].map_thresholds
+    centre, width = window_of(found[0][0])
     made = _built(
         highdicom.pm.ParametricMap,
         source_images=sources,
         pixel_array=maps.astype(np.float32),
         contains_recognizable_visual_features=False,
         real_world_value_mappings=[mapping],
-        voi_lut_transformations=[
-            highdicom.VOILUTTransformation(
-                window_center=reject, window_width=max(2 * abs(reject - review), abs(reject), 1e-6)
-            )
-        ],
+        voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=centre, window_width=width)],
         content_label="ANOMALY_MAP",
         **_about(301),
     )

@@ -26,8 +26,8 @@ KEPT = (  # of a slice, for writers
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
     "Modality", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
     "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID", "SeriesInstanceUID", "StudyID",
-    "InstanceNumber", "ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID",
-    "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "NumberOfFrames",
+    "InstanceNumber", "PatientOrientation", "Laterality", "ImagePositionPatient", "ImageOrientationPatient",
+    "FrameOfReferenceUID", "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "NumberOfFrames",
     "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",
 )  # fmt: skip

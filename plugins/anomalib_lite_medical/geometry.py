@@ -103,9 +103,20 @@ def stacked(
     return volume, affine
 
 
+def window_of(result: Any) -> tuple[float, float]:
+    """Centre and width of the window through which a map is seen best: the threshold of NG is its middle."""
+    review, reject = result.map_thresholds
+    return reject, max(2 * abs(reject - review), abs(reject), 1e-6)
+
+
+def inside(picture: Any, values: NDArray[Any]) -> NDArray[Any]:
+    """Values (H, W), 0 where a picture is not to be inspected."""
+    return values if picture.valid is None else np.where(picture.valid, values, np.zeros_like(values))
+
+
 def marked(result: Any, picture: Any, values: NDArray[np.float32]) -> NDArray[np.uint8]:
     """1 where a map (H, W) is above the threshold of the verdict, as regions are; nothing of an OK image."""
     if result.verdict not in ("NG", "REVIEW"):
         return np.zeros(values.shape, np.uint8)
     found = values > result.map_thresholds[1 if result.verdict == "NG" else 0]
-    return np.asarray(found if picture.valid is None else found & picture.valid, np.uint8)
+    return np.asarray(inside(picture, found), np.uint8)

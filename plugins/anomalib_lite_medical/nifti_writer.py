@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite_medical.geometry import marked, planes_of, stacked
-from anomalib_lite_medical.nifti import AXIS, stored, unseen
+from anomalib_lite_medical.nifti import AXIS, unseen
+from anomalib_lite_medical.volumes import stored
 
 
 def write_map(path: Path, measured: Iterable[Any]) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,16 +13,70 @@ from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
 from anomalib_lite_medical.config import Window, windows_of
 
 WHITE = 65535
+THIN = 3  # of so many rows and columns one says which level is that of Otsu
+BINS = 256
+BODY, MOST = (0.01, 0.95), 0.99  # shares of a volume that can be body by its level, and by a mask at most
+
+
+def levelled(options: Any, planes: Callable[[], Iterable[NDArray[np.float32]]]) -> Any:
+    """The options, with a level in the place of "otsu": that of a volume, of which `planes` gives all slices.
+
+    Raises:
+        ImageError: It would take nearly nothing or nearly everything as body.
+    """
+    if options.body != "otsu":
+        return options
+    values = np.concatenate([plane[::THIN, ::THIN].ravel() for plane in planes()])
+    values = values[np.isfinite(values)]
+    level = otsu(values) if values.size else 0.0
+    share = float((values > level).mean()) if values.size else 0.0
+    if not BODY[0] <= share <= BODY[1]:
+        said = f"has {share:.1%} above {level:.4g}, the level that 'body=otsu' of the reader finds; expected 1 to 95 %"
+        raise ImageError(f"{said} of body. Set a level, such as body=-300 for CT, or leave it out", "body")
+    return SimpleNamespace(**vars(options) | {"body": level})
+
+
+def nothing(options: Any) -> str:
+    """Why a file without any body is refused."""
+    return f"shows nothing above {options.body:g}, the option 'body' of the reader; set a lower level, or leave it out"
+
+
+def otsu(values: NDArray[np.float32]) -> float:
+    """The level that divides values into two classes of the largest variance between them (Otsu, 1979)."""
+    low, high = np.percentile(values, [0, 99.9]).astype(np.float64)
+    counts, edges = np.histogram(np.clip(values, low, high), BINS, (low, max(high, low + 1e-6)))
+    below, total = np.cumsum(counts), counts.sum()
+    summed = np.cumsum(counts * (edges[:-1] + edges[1:]) / 2)
+    inner = (below > 0) & (below < total)
+    if not inner.any():
+        return float(high)
+    below, part = below[inner].astype(np.float64), summed[inner]
+    between = (summed[-1] * below / total - part) ** 2 / (below * (total - below))
+    return float(edges[1:][inner][int(np.argmax(between))])
+
+
+def checked_mask(mask: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
+    """A mask of what is to be inspected.
+
+    Raises:
+        ImageError: It is empty, or nearly everything.
+    """
+    share = float(mask.mean())
+    if not 0 < share <= MOST:
+        said = f"its mask {name} marks {share:.1%} of the volume, where more than 0 and at most {MOST:.0%} is expected"
+        raise ImageError(f"{said}. Is it the right file? Make it again, or leave out the option 'mask'", "body")
+    return mask
 
 
 def shown(
-    channels: Sequence[NDArray[np.float32]], options: Any
+    channels: Sequence[NDArray[np.float32]], options: Any, inside: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[Any], NDArray[np.bool_] | None] | None:
     """Pixels of a slice, and which of them are to be inspected.
 
     Args:
         channels: Each (H, W), in units of its modality.
         options: `window` and `body` of the reader's configuration; the first channel says what is body.
+        inside: What is to be inspected, (H, W), where that is known.
 
     Returns:
         (H, W, C) uint16 with a window, else float32; and (H, W) bool, None for all. None where nothing is body.
@@ -30,11 +85,10 @@ def shown(
         ImageError: Pixels are NaN or infinite, and nothing says that they are background; or there are other channels
             than windows.
     """
-    inside = None
     if options.body is not None:
         inside = body(channels[0], options.body)
-        if not inside.any():
-            return None
+    if inside is not None and not inside.any():
+        return None
     windows: list[Window | None] = [*windows_of(options.window)]
     if len(windows) > 1 and len(windows) != len(channels):
         said = f"has {len(channels)} channels, and the option 'window' of the reader has {len(windows)} windows"

@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from anomalib_lite_medical import dicom, nifti, sniff
+from anomalib_lite_medical import dicom, nifti, pixels, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
@@ -45,7 +45,7 @@ def slices(kind: str, patient: int = 1, count: int = 4) -> Scan:
 def reader(kind: str = ".dcm", **options: Any) -> Reader:
     if kind == ".dcm":
         return Reader(read=dicom.read, gather=dicom.gather, options=DicomOptions(**options).model_dump(mode="json"))
-    return Reader(read=nifti.read, options=NiftiOptions(**options).model_dump(mode="json"))
+    return Reader(read=nifti.read, gather=nifti.gather, options=NiftiOptions(**options).model_dump(mode="json"))
 
 
 def read(path: Path, suffix: str = ".dcm", **options: Any) -> list[tuple[str | None, Picture]]:
@@ -420,6 +420,89 @@ def test_a_mask_is_one_whatever_window_and_body_are(tmp_path: Path) -> None:
         assert shown.read(tmp_path / f"scan.nii.gz#{number}").pixels.dtype == np.uint16
 
 
+# ---- what of a volume is body
+
+
+def test_otsu_finds_the_body_of_a_volume(tmp_path: Path) -> None:
+    scan = render("mr", 1)
+    write_nifti(tmp_path / "head.nii.gz", scan)
+    found = dict(read(tmp_path / "head.nii.gz", ".nii.gz", body="otsu"))
+    valid = np.stack([one.valid for one in found.values() if one.valid is not None])
+    assert 0.2 < valid.sum() / scan.values.size < 0.4, "about as much as is brighter than half of the brain"
+    assert valid[len(valid) // 2, 48, 48]
+    assert not valid[:, :8].any()
+    assert pixels_of_otsu([0.0, 0, 0, 1, 1, 10, 10, 11]) == pytest.approx(1, abs=0.1)
+
+
+def pixels_of_otsu(values: list[float]) -> float:
+    return pixels.otsu(np.array(values, np.float32))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_otsu_finds_that_of_a_series(tmp_path: Path, together: bool) -> None:
+    write_dicom(tmp_path / "ct", render("ct", 1))
+    path = tmp_path / "ct/10.dcm"
+    if together:
+        dataset = find(tmp_path / "ct", opener=Opener({".dcm": reader(body="otsu")}))
+        assert len(dataset.samples) == 20
+        seen: Picture = dataset.opener.read(dataset.samples[9].path)
+    else:
+        seen = read(path, body="otsu")[0][1]
+    assert seen.valid is not None
+    assert seen.valid[48, 48]
+    assert seen.valid[48, 30], "lungs are holes"
+    assert not seen.valid[:5].any()
+
+
+def masked(path: Path, mask: Any, affine: Any = None) -> list[tuple[str | None, Picture]]:
+    """A volume of three slices with a mask beside it."""
+    volume(path / "p1.nii.gz", np.arange(48, dtype=np.float32).reshape(4, 4, 3) + 2)
+    if mask is not None:
+        volume(path / "p1_brain.nii.gz", mask, affine)
+    dataset = find(path, opener=opener(mask="brain"))
+    return [(one.name, dataset.opener.read(one.path)) for one in dataset.samples]
+
+
+@pytest.mark.parametrize("name", ["p1_brain.nii.gz", "brain.nii"])
+def test_a_mask_beside_a_volume_says_what_is_inspected(tmp_path: Path, name: str) -> None:
+    mask = np.zeros((4, 4, 3), np.int16)
+    mask[1:3, 1, 1] = 7
+    volume(tmp_path / name, mask)
+    ((found, picture),) = masked(tmp_path, None)
+    assert found == "p1.nii.gz#1", "slices without a mark are passed over, and masks are no volumes"
+    assert picture.valid is not None
+    assert picture.valid.sum() == 2
+    assert sorted(picture.pixels[picture.valid][:, 0]) == [18, 30], "of 4 x 4 x 3 values from 2 on those at [1:3, 1, 1]"
+
+
+BAD_BODIES: list[tuple[str, Any, Any, str, str]] = [
+    ("empty", np.zeros((4, 4, 3), np.int16), None, "body", r"p1_brain.nii.gz marks 0.0% of the volume"),
+    ("everything", np.ones((4, 4, 3), np.int16), None, "body", r"marks 100.0% of the volume"),
+    ("moved", np.eye(4, dtype=np.int16)[..., None] * np.ones(3, np.int16), np.eye(4), "other_geometry", "another grid"),
+    ("missing", None, None, "missing_mask", "no file whose name says 'brain'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("mask", "affine", "code", "said"), [one[1:] for one in BAD_BODIES], ids=[one[0] for one in BAD_BODIES]
+)
+def test_a_mask_that_cannot_be_meant_is_an_error(tmp_path: Path, mask: Any, affine: Any, code: str, said: str) -> None:
+    with pytest.raises(ImageError, match=said) as caught:
+        masked(tmp_path, mask, affine)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"body": "otsu"}, "has 0.0% above 5, the level"), ({"body": 500}, "shows nothing above 500")],
+)
+def test_a_volume_without_body_is_an_error(tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    path = volume(tmp_path / "flat.nii", np.full((8, 8, 3), 5, np.float32))
+    with pytest.raises(ImageError, match=said) as caught:
+        read(path, ".nii", **options)
+    assert caught.value.code == "body"
+
+
 # ---- both
 
 
@@ -452,6 +535,8 @@ def test_without_the_extra_a_file_says_what_to_install(module: str) -> None:
 def test_options_that_mean_nothing_are_refused() -> None:
     with pytest.raises(ValueError, match="exchange them"):
         DicomOptions(window=(240, -160))
+    with pytest.raises(ValueError, match="mask or body, not both"):
+        NiftiOptions(body="otsu", mask="brain")
     assert vars(SimpleNamespace(**NiftiOptions().model_dump(mode="json"))) == {
-        "window": None, "body": None, "plane": "axial"
+        "channels": [], "window": None, "body": None, "plane": "axial", "mask": None
     }  # fmt: skip

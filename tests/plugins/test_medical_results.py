@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from anomalib_lite_medical import dicom_writer, nifti_writer
+from anomalib_lite_medical import capture, dicom_writer, nifti_writer
 from conftest import Once, call
 from render_scans import Scan, render, write_dicom, write_nifti
 from test_medical_reading import opener, read, slices
@@ -156,12 +157,64 @@ def test_a_parametric_map_holds_the_raw_map(tmp_path: Path) -> None:
 def test_dicom_is_not_written_over_what_is_none(tmp_path: Path) -> None:
     write_nifti(tmp_path / "scan.nii.gz", slices("mr"))
     found = measured([one for _, one in read(tmp_path / "scan.nii.gz", ".nii.gz")])
-    for write in (dicom_writer.write_segmentation, dicom_writer.write_map):
+    for write in (dicom_writer.write_segmentation, dicom_writer.write_fractions, dicom_writer.write_map):
         with pytest.raises(DataError, match="write nifti_mask"):
             write(tmp_path / "out.dcm", found)
+    with pytest.raises(DataError, match="write nifti_mask"):
+        capture.write(tmp_path / "out.dcm", *found[0])
 
 
-@pytest.mark.parametrize("name", ["nifti_map", "nifti_mask", "dicom_seg", "dicom_map"])
+def test_a_fractional_segmentation_is_one_half_at_the_threshold(tmp_path: Path) -> None:
+    pictures = series(write_dicom(tmp_path / "ct", slices("ct")))
+    pictures[0] = replace(pictures[0], valid=np.arange(40)[:, None] * np.ones(70) > 10)
+    found = measured(pictures)  # thresholds 40 and 50, so 25 is 0, and 75 is 1
+    found[0][2][20], found[0][2][21], found[0][2][22] = 50, 62.5, 20
+    dicom_writer.write_fractions(tmp_path / "seg.dcm", found)
+    made = highdicom.seg.segread(tmp_path / "seg.dcm")
+    uids = [pydicom.dcmread(tmp_path / f"ct/{number:02}.dcm").SOPInstanceUID for number in (1, 2, 3, 4)]
+    shares = made.get_pixels_by_source_instance(uids, assert_missing_frames_are_empty=True)[..., 0]
+    assert (made.SegmentationType, made.ContentDescription) == ("FRACTIONAL", "Anomaly map: 0.5 is the threshold of NG")
+    np.testing.assert_allclose(shares[0, 20:23], np.array([[0.5], [0.75], [0]]) * np.ones(70), atol=1 / 255)
+    assert not shares[0, :11].any(), "what was not inspected"
+    assert shares[1, 2:5, 3:9].min() == 1
+
+
+def test_a_secondary_capture_shows_what_is_marked_where_its_slice_lies(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct", count=2))
+    found = measured(series(folder))
+    found[1] = measured([found[1][1]], Verdict.OK)[0]
+    for number, one in enumerate(found):
+        capture.write(tmp_path / f"{number}.dcm", *one)
+    made, source = (pydicom.dcmread(path) for path in (tmp_path / "0.dcm", folder / "01.dcm"))
+    assert (made.PatientID, made.PatientName, made.StudyInstanceUID) == (
+        source.PatientID, source.PatientName, source.StudyInstanceUID
+    )  # fmt: skip
+    assert made.SourceImageSequence[0].ReferencedSOPInstanceUID == source.SOPInstanceUID
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"):
+        np.testing.assert_allclose(made[name].value, source[name].value, atol=MM)
+    red = (made.pixel_array == (255, 0, 0)).all(axis=2)
+    assert red.sum() == 2 * 6 + 2, "the outline of 3 x 6 pixels"
+    assert made.pixel_array[3, 5, 0] > made.pixel_array[3, 5, 1], "what lies within is tinted"
+    other = pydicom.dcmread(tmp_path / "1.dcm")
+    assert other.SeriesInstanceUID == made.SeriesInstanceUID
+    assert (other.pixel_array[..., 0] == other.pixel_array[..., 2]).all(), "nothing is marked in a slice that is OK"
+
+
+def test_a_picture_without_a_position_is_captured_too(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "x", slices("ct", count=1)) / "01.dcm"
+    header = pydicom.dcmread(path)
+    for name in ("ImagePositionPatient", "ImageOrientationPatient", "FrameOfReferenceUID"):
+        delattr(header, name)
+    header.PatientOrientation = ["L", "F"]
+    header.save_as(path)
+    ((_, picture),) = read(path)
+    capture.write(tmp_path / "0.dcm", *measured([picture])[0])
+    assert pydicom.dcmread(tmp_path / "0.dcm").PatientOrientation == ["L", "F"]
+
+
+@pytest.mark.parametrize(
+    "name", ["nifti_map", "nifti_mask", "dicom_seg", "dicom_map", "dicom_seg_fractional", "dicom_capture"]
+)
 def test_the_writers_keep_the_rules(name: str) -> None:
     check_writer(name)
 
