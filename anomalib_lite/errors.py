@@ -51,6 +51,7 @@ class ErrorCode(StrEnum):
     ALIGNMENT_FAILED = "alignment_failed"
     NOT_ALIKE = "not_alike"
     NOT_SEEN = "not_seen"
+    UNKNOWN_PRODUCT = "unknown_product"
     NO_READER = "no_reader"
     READER_FAILED = "reader_failed"
     NOT_FINITE = "not_finite"

@@ -235,6 +235,14 @@ def inpainting_path(inpainting_words: list[str], once: Once) -> Path:
 
 
 @pytest.fixture(scope="session")
+def two(model_path: Path, once: Once) -> Path:
+    """`bar` and `ring`: models of two products on one network. Not to be changed: copy them."""
+    import products
+
+    return once("products", lambda folder: products.draw(model_path, folder))
+
+
+@pytest.fixture(scope="session")
 def host_wheel(once: Once) -> Path:
     """The host as users install it."""
     return next(once("wheel", lambda folder: build_wheel(ROOT, folder)).glob("*.whl"))

@@ -16,6 +16,7 @@ import typer
 from anomalib_lite.cli import (
     audit,
     bench,
+    bundle_set,
     calibrate,
     compare,
     console,
@@ -50,7 +51,7 @@ READER_GONE = 141  # as the shell says of a program that SIGPIPE ended
 EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
-    "Make a model": (demo, train, train_many, evaluate, compare, calibrate, rescore, fuse, export),
+    "Make a model": (demo, train, train_many, evaluate, compare, calibrate, rescore, fuse, bundle_set, export),
     "Use a model": (predict, merge, verify, bench, watch, serve, monitor, audit),
     "Without a model": (lot,),
 }

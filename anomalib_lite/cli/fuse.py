@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from anomalib_lite.cli import options
+from anomalib_lite.cli.bundle_set import named_model
 
 if TYPE_CHECKING:
     from anomalib_lite.data.samples import Folders
@@ -128,7 +129,7 @@ def fuse(
         "review": options.rate(review, "--review"),
     }
     asked = Fusion(
-        models=[_model(word) for word in models], out=options.folder(out, zipped=True), view=view,
+        models=[named_model(word) for word in models], out=options.folder(out, zipped=True), view=view,
         images=_images(data, group, column, options.folders(good, defective, all_good)),
         combined=options.one_of(combine, COMBINED, "--combine"), weights=_weights(weights),
         lacking=options.one_of(missing, LACKING, "--missing"), overwrite=overwrite, threads=threads,
@@ -146,12 +147,6 @@ def show(done: Fused, path: Path) -> None:
     console.errors(done.errors)
     console.menu(done.calibration, None)
     console.out(f"model   {path}  ({done.bundle.model_id})")
-
-
-def _model(word: str) -> tuple[str, Path]:
-    """A view, empty where none is named, and the model."""
-    view, equals, path = word.partition("=")
-    return (view, Path(path)) if equals and view and path and not Path(word).exists() else ("", Path(word))
 
 
 def _images(data: Path | None, group: str | None, column: list[str] | None, folders: Folders) -> Images | None:

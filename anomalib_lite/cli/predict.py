@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from anomalib_lite.cli import options
+from anomalib_lite.cli.bundle_set import Product
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.parts import PartResult
@@ -90,7 +91,8 @@ FailOnNG: TypeAlias = Annotated[
 def predict(
     model: options.Model, inputs: Inputs,
     out: Out = None, overwrite: options.Overwrite = False, json: Json = False, heatmaps: Heatmaps = None,
-    write: Write = None, group: options.Group = None, column: options.Column = None, reference: Reference = None,
+    write: Write = None, group: options.Group = None, column: options.Column = None,
+    product: Product = None, reference: Reference = None,
     strict: options.Strict = False, fail_on_ng: FailOnNG = False,
     provider: options.Provider = "cpu", threads: options.Threads = 0, workers: options.Workers = 0,
     shard: Share = None, ray: options.Ray = None,
@@ -101,7 +103,7 @@ def predict(
     """
     from anomalib_lite.cli import console, spread
     from anomalib_lite.cli.golden import golden_image
-    from anomalib_lite.edge.joint import load
+    from anomalib_lite.edge.modelset import load
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.lists import elsewhere
     from anomalib_lite.pipeline.predict import predict as run
@@ -109,7 +111,7 @@ def predict(
     from anomalib_lite.pipeline.written import Writing
 
     plugins = console.plugins()
-    loaded = load(model, provider=provider, threads=threads, readers=plugins.readers)
+    loaded = load(model, product=product, provider=provider, threads=threads, readers=plugins.readers)
     asked: dict[str, Any] = {
         "heatmaps": _shown(heatmaps), "overwrite": overwrite, "columns": options.columns(column), "group": group,
         "reference": golden_image(reference, loaded, "--reference"), "out": options.folder(out) if out else None,

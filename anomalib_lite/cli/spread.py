@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anomalib_lite.edge.manifest import PRODUCTS
 from anomalib_lite.errors import ConfigError
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.joint import Joint
     from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.modelset import ModelSet
     from anomalib_lite.engines import Engine
     from anomalib_lite.pipeline.looking import Judging
     from anomalib_lite.pipeline.predict import Predicted
@@ -59,14 +61,15 @@ def engine(ray: str | None, workers: int, threads: int) -> Iterator[Engine]:
 
 
 def predict(
-    model: Model | Joint, inputs: Sequence[str], ray: str | None, workers: int, *, out: Path | None,
+    model: Model | Joint | ModelSet, inputs: Sequence[str], ray: str | None, workers: int, *, out: Path | None,
     refused: Mapping[str, Any], **asked: Any,
 ) -> Predicted:  # fmt: skip
     """Judge images by shares.
 
     Raises:
-        ConfigError: There is no --out, or an option that has no meaning here.
+        ConfigError: There is no --out, an option has no meaning here, or the model is a set, or of one.
     """
+    from anomalib_lite.edge.modelset import ModelSet
     from anomalib_lite.pipeline.spread import spread
 
     what = "--ray" if ray else "an address, or a Parquet file,"
@@ -75,6 +78,8 @@ def predict(
             raise ConfigError(
                 f"{option} has no meaning with {what.rstrip(',')}: rows go to OUT/results.jsonl. Leave it out."
             )
+    if isinstance(model, ModelSet) or model.bundle.path.parent.name == PRODUCTS:
+        raise ConfigError(f"{what.rstrip(',')} takes single models: give the one that the product was made of.")
     if out is None:
         raise ConfigError(f"{what} needs a folder to write to: add --out DIR.")
     threads = model.runtime.threads or 1

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from anomalib_lite.cli import options
+from anomalib_lite.cli.bundle_set import Product
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.model import Model as LoadedModel
+    from anomalib_lite.edge.modelset import ModelSet
     from anomalib_lite.edge.selfcheck import Replayed
 
 Trusted: TypeAlias = Annotated[
@@ -26,7 +28,11 @@ Trusted: TypeAlias = Annotated[
 
 
 def verify(
-    model: options.Model, key: Trusted = None, provider: options.Provider = "cpu", threads: options.Threads = 0
+    model: options.Model,
+    key: Trusted = None,
+    product: Product = None,
+    provider: options.Provider = "cpu",
+    threads: options.Threads = 0,
 ) -> None:
     """Check that a model gives the same verdicts on this machine.
 
@@ -34,10 +40,14 @@ def verify(
     differs.
     """
     from anomalib_lite.cli import console
-    from anomalib_lite.edge.joint import Joint, load
+    from anomalib_lite.edge.joint import Joint
+    from anomalib_lite.edge.modelset import ModelSet, load
 
-    loaded = load(model, provider=provider, threads=threads, readers=console.plugins().readers, trust=key)
-    if isinstance(loaded, Joint):
+    readers = console.plugins().readers
+    loaded = load(model, product=product, provider=provider, threads=threads, readers=readers, trust=key)
+    if isinstance(loaded, ModelSet):
+        _replay_products(loaded)
+    elif isinstance(loaded, Joint):
         for name, member in loaded.members.items():
             console.out(f"{name}:")
             _replay(member)
@@ -47,6 +57,26 @@ def verify(
         _replay(loaded)
     if key is not None:
         console.out(f"signed with the private key of {key}")
+
+
+def _replay_products(loaded: ModelSet) -> None:
+    """The same for each product of a set, a line for each.
+
+    Raises:
+        ModelError: As `_replay`.
+    """
+    from anomalib_lite.cli import console
+    from anomalib_lite.edge.selfcheck import replay
+
+    rows = []
+    for name in loaded.products:
+        product = loaded.product(name)
+        replayed, tol = replay(product), product.thresholds.tol
+        _refuse_failures(product.bundle.path, replayed, tol)
+        far = max(one.difference for one in replayed)
+        rows.append((name, product.model_id, f"{len(replayed)} of {len(replayed)}", f"{far:.1e}", f"{tol:.1e}"))
+    console.table(("product", "model", "verdicts the same", "largest difference", "tolerance"), rows)
+    console.out(f"all products judge as they did  ({loaded.model_id})")
 
 
 def _replay(loaded: LoadedModel) -> None:

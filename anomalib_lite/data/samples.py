@@ -31,6 +31,7 @@ class Sample:
     reference: Path | None = None  # the golden image
     orientation: int = 1  # EXIF, where its mask was checked: see `anomalib_lite.data.turning`
     view: str | None = None  # what it shows of the part, for a joint model; None where a name tells it
+    product: str | None = None  # what it shows, for a set of products; None where that is not known
 
     @property
     def is_good(self) -> bool | None:

@@ -1,10 +1,10 @@
-"""Reads samples from a CSV file: `image[,label,mask,group,session,view,split,reference,channels]`, one row each.
+"""Reads a CSV file: `image[,label,mask,group,session,view,product,split,reference,channels]`, a sample each row.
 
 - Paths are relative to the CSV's folder; absolute ones are taken as they are, and either slash is understood.
 - `label` is `good` in any case or the kind of defect; empty where unknown. 0 and 1, true and false, ok and normal
   are refused: which of them is good is not for a program to guess.
 - `channels` names further files of the image, one channel each, with `|` between them: PET beside CT, T1 beside FLAIR.
-- `split` is train, test or calibrate; in every row or in none. `group`, `session` and `view` likewise.
+- `split` is train, test or calibrate; in every row or in none. `group`, `session`, `view`, `product` likewise.
 - UTF-8 with or without a byte-order mark; commas, semicolons or tabs, or what a first line `sep=` says. Further columns
   are passed over, and named.
 - Accented letters are found however the file system splits them into characters.
@@ -27,7 +27,7 @@ from anomalib_lite.edge.images.readers import TABLE_SUFFIXES
 from anomalib_lite.errors import ConfigError, DataError
 
 SEPARATOR = re.compile(r'"?sep=(.)"?[\r\n]+', re.IGNORECASE)  # a first line by which spreadsheets tell themselves
-COLUMNS = ("image", "label", "mask", "group", "session", "view", "split", "reference", "channels")
+COLUMNS = ("image", "label", "mask", "group", "session", "view", "product", "split", "reference", "channels")
 HELP = f"Expected columns: image, and any of {', '.join(COLUMNS[1:])}; rename others with --column group=NAME."
 
 
@@ -164,7 +164,7 @@ def _check_cells(path: Path, rows: Sequence[TableRow]) -> None:
     splits = ", ".join(SPLITS)
     wrong = [row.number for row in rows if row["split"].lower() not in (*SPLITS, "")]
     _refuse(path, wrong, f"a split other than {splits}", "Write one of them")
-    for column in ("split", "group", "session", "view"):
+    for column in ("split", "group", "session", "view", "product"):
         empty = [row.number for row in rows if not row[column]]
         if len(empty) < len(rows):
             _refuse(path, empty, f"no {column}, others have one", "Fill in every row, or remove the column")
@@ -193,6 +193,7 @@ def _sample(root: Path, row: TableRow, grouped: bool) -> Sample:
         group=row["group"] if grouped else name,
         session=row["session"] or None,
         view=row["view"] or None,
+        product=row["product"] or None,
         split=row["split"].lower() or None,
         reference=_resolve(root, row["reference"]) if row["reference"] else None,
     )

@@ -16,13 +16,15 @@ if TYPE_CHECKING:
     from anomalib_lite.edge.images.readers import Reader
     from anomalib_lite.edge.joint import Joint
     from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.modelset import ModelSet
 
-__all__ = ["FileBytes", "Joint", "Model", "Picture", "Reader"]
+__all__ = ["FileBytes", "Joint", "Model", "ModelSet", "Picture", "Reader"]
 
 _HOME = {
     "FileBytes": "images.imaging",
     "Joint": "joint",
     "Model": "model",
+    "ModelSet": "modelset",
     "Picture": "images.picture",
     "Reader": "images.readers",
 }

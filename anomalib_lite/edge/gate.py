@@ -115,10 +115,14 @@ class Gate:
         record = self.record
         if not record.enabled:
             return None
-        values = statistics(appearance(pixels), self.spec, record.coarse)
-        if self.glance is not None:
-            values["features"] = self.glance.distance(pixels)
-        return said(values, record.limits)
+        return self.beyond(appearance(pixels), None if self.glance is None else self.glance.distance(pixels))
+
+    def beyond(self, found: Appearance, distance: float | None) -> str | None:
+        """The same of what an image looks like, and how far its features lie from those of the training."""
+        values = statistics(found, self.spec, self.record.coarse)
+        if distance is not None:
+            values["features"] = distance
+        return said(values, self.record.limits)
 
 
 def said(values: Mapping[str, float], limits: Mapping[str, tuple[float, float]]) -> str | None:

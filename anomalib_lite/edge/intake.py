@@ -44,8 +44,13 @@ class Intake:
     gate: Gate | None = None
 
     @classmethod
-    def of(cls, bundle: Bundle, readers: Readers) -> Self:
+    def of(cls, bundle: Bundle, readers: Readers, glance: Glance | None = None) -> Self:
         """That of a bundle.
+
+        Args:
+            bundle: The bundle.
+            readers: For file types that the host does not read itself.
+            glance: What sees features of whole images, where it is not the bundle's own graph.
 
         Raises:
             ModelError: A golden image cannot be read, or needs a reader that is not here, or the gate is not whole.
@@ -65,7 +70,7 @@ class Intake:
             align=record.align,
             pose=record.pose,
         )
-        gate = None if manifest.gate is None else Gate(manifest.gate, manifest.image, _glance(bundle))
+        gate = None if manifest.gate is None else Gate(manifest.gate, manifest.image, glance or _glance(bundle))
         return cls(framing, opener, _goldens(bundle, opener), manifest.compares, manifest.guards, gate)
 
     def read(self, source: Source) -> Opened:
@@ -74,7 +79,10 @@ class Intake:
         Raises:
             ImageError: It cannot be measured, or its file says what no file of the training said (`wrong_meta`).
         """
-        picture = self.opener.read(source)
+        return self.guarded(source, self.opener.read(source))
+
+    def guarded(self, source: Source, picture: Opened) -> Opened:
+        """A picture that was read from `source`. Errors as of `read`."""
         if not isinstance(source, np.ndarray | Kept):  # whose files nobody has, or which are the bundle's own
             for key, known in self.guards.items():
                 self._check(key, picture.meta.get(key), known, imaging.named(source))

@@ -20,7 +20,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.gate import OFF
 from anomalib_lite.edge.golden.matching import alignment_failed, not_seen
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import FileBytes
+from anomalib_lite.edge.images.imaging import FileBytes, Opened
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
@@ -60,7 +60,7 @@ class Model:
 
         Args:
             source: The folder that `anomalib-lite train` made, a zip that `export` made, or a bundle loaded already.
-            provider: Where onnxruntime runs: `anomalib_lite.edge.runtime.PROVIDERS`.
+            provider: Where onnxruntime runs: `anomalib_lite.edge.sessions.PROVIDERS`.
             threads: For one image; 0 lets onnxruntime choose.
             readers: For file types that the host does not read itself, by suffix: {".dcm": read}. `read` gets an open
                 file and returns a `Picture`, or its pixels alone; it is called from every thread that calls `inspect`.
@@ -90,6 +90,7 @@ class Model:
 
     def _hold(self, loaded: Bundle, intake: Intake, runtime: Runtime) -> None:
         self.bundle, self.intake, self.runtime = loaded, intake, runtime
+        self.origin: tuple[Path, str | None] = (loaded.path, None)  # what it was loaded from; of a set, which product
         self.thresholds = loaded.manifest.calibration.limits
         gate = loaded.manifest.gate
         self._off = OFF if gate is not None and not gate.enabled else ""
@@ -128,13 +129,27 @@ class Model:
         """
         return self.look(image, reference=reference, name=name).result
 
-    def look(self, image: Source, *, reference: Source | None = None, name: str | None = None) -> Seen:
-        """The same, with the image as it was read, so that nobody has to read it again. Arguments as of `inspect`."""
+    def look(
+        self,
+        image: Source,
+        *,
+        reference: Source | None = None,
+        name: str | None = None,
+        read: Opened | None = None,
+    ) -> Seen:
+        """The same, with the image as it was read, so that nobody has to read it again.
+
+        Args:
+            image: As of `inspect`, and so on.
+            reference: The golden image.
+            name: What the result calls the image.
+            read: The image, where it was read already.
+        """
         started = time.perf_counter()
         result, picture = self._unmeasured(name or type(image).__name__), None
         try:
             result = replace(result, image=name or _name(image))
-            picture = self.intake.read(image)
+            picture = self.intake.read(image) if read is None else self.intake.guarded(image, read)
             height, width = picture.pixels.shape[:2]
             result = replace(result, sha256=picture.sha256, note=_noted(self._off, picture.note), shape=(height, width))
             result = replace(result, seconds=picture.seconds)

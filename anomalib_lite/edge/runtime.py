@@ -1,13 +1,12 @@
-"""Runs a graph over one image: frames in, one score and one map out. The only place that calls onnxruntime."""
+"""Runs a graph over one image: frames in, one score and one map out."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from anomalib_lite.edge import libraries
@@ -19,21 +18,12 @@ from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.edge.images.thumbnail import SIDE, thumbnail
 from anomalib_lite.edge.manifest import ImageSpec, normalised
-from anomalib_lite.errors import ConfigError, ErrorCode, ImageError, ModelError
-
-Feed: TypeAlias = dict[str, NDArray[Any]]
+from anomalib_lite.edge.sessions import Divided, Feed, Head, session
+from anomalib_lite.errors import ErrorCode, ImageError, ModelError
 
 FEATURES = 64  # of a thumbnail
 TILES_PER_RUN = 4
 PIXELS_PER_RUN = TILES_PER_RUN * 256 * 256  # of tiles: fewer where they are larger, so that memory stays bounded
-PROVIDERS = {
-    "cpu": "CPUExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "coreml": "CoreMLExecutionProvider",
-    "directml": "DmlExecutionProvider",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,25 +56,36 @@ class Measurement:
 class Glance:
     """The small graph that sees a thumbnail of a whole image, for the gate. Safe to use from several threads."""
 
-    def __init__(self, graph: bytes, spec: ImageSpec) -> None:
+    def __init__(self, graph: bytes | Head, spec: ImageSpec) -> None:
         """Load a graph.
 
         Args:
-            graph: The ONNX file.
+            graph: The ONNX file, or what is left of it beside one that several models share.
             spec: What is black and what is white, and how many channels there are.
 
         Raises:
             ModelError: The graph is not admitted, or does not load.
         """
-        given = {"image": ("float", (None, SIDE, SIDE, spec.channels))}
-        admission.admit(graph, given, {"features": ("float", (None, FEATURES))})
-        self._spec, self._session = spec, _session(graph, "cpu", threads=1)
+        given: Signature = {"image": ("float", (None, SIDE, SIDE, spec.channels))}
+        made: Signature = {"features": ("float", (None, FEATURES))}
+        self._spec, self._session = spec, _loaded(graph, given, made, 1, "cpu", 1)
 
     def features(self, cells: NDArray[np.float64]) -> NDArray[np.float32]:
         """Features (d,) of a thumbnail (SIDE, SIDE, C)."""
-        image = normalised(cells, self._spec.black, self._spec.white).astype(np.float32)
-        found: NDArray[np.float32] = self._session.run(["features"], {"image": image[None]})[0][0]
+        found: NDArray[np.float32] = self._session.run(["features"], self._feed(cells))[0][0]
         return found
+
+    def begun(self, pixels: NDArray[np.generic]) -> Feed:
+        """Of one that shares its graph: what all that share it see of an image (H, W, C)."""
+        found: Feed = self._session.begin(self._feed(thumbnail(pixels)))
+        return found
+
+    def finished(self, handed: Feed) -> float:
+        """`distance` of an image that another one has begun."""
+        return float(np.linalg.norm(self._session.finish(["features"], handed)[0][0].astype(np.float64)))
+
+    def _feed(self, cells: NDArray[np.float64]) -> Feed:
+        return {"image": normalised(cells, self._spec.black, self._spec.white).astype(np.float32)[None]}
 
     def distance(self, pixels: NDArray[np.generic]) -> float:
         """How far an image (H, W, C) lies from the middle of the training, in units of its spread."""
@@ -99,12 +100,12 @@ class Runtime:
     """
 
     def __init__(
-        self, graph: bytes, framing: Framing, inputs: Sequence[str], *, provider: str = "cpu", threads: int = 0
+        self, graph: bytes | Head, framing: Framing, inputs: Sequence[str], *, provider: str = "cpu", threads: int = 0
     ) -> None:
         """Load a graph.
 
         Args:
-            graph: The ONNX file.
+            graph: The ONNX file, or what is left of it beside one that several models share.
             framing: How images become its inputs.
             inputs: Names that the manifest gives its inputs; compared with the graph's.
             provider: One of `PROVIDERS`.
@@ -120,9 +121,8 @@ class Runtime:
         if framing.mode == "tile":
             self._chunk = min(TILES_PER_RUN, max(1, PIXELS_PER_RUN // (framing.spec.height * framing.spec.width)))
         self._inputs = tuple(inputs)
-        admission.admit(graph, *_signature(framing, self._inputs), self._chunk)
         self.provider, self.threads = provider, threads
-        self._session = _session(graph, provider, threads)
+        self._session = _loaded(graph, *_signature(framing, self._inputs), self._chunk, provider, threads)
 
     def measure(
         self, pixels: NDArray[np.generic], goldens: Sequence[View] = (), valid: NDArray[np.bool_] | None = None
@@ -199,28 +199,12 @@ class Runtime:
             yield {name: np.stack(arrays[name]) for name in self._inputs}
 
 
-def _session(graph: bytes, provider: str, threads: int) -> onnxruntime.InferenceSession:
-    name = PROVIDERS.get(provider)
-    available = onnxruntime.get_available_providers()
-    if name not in available:
-        usable = ", ".join(key for key, value in PROVIDERS.items() if value in available)
-        raise ConfigError(f"--provider {provider}: not in this onnxruntime. Usable here: {usable}.")
-    options = onnxruntime.SessionOptions()
-    options.enable_cpu_mem_arena = False  # with fixed sizes memory stays flat without it
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning starves a busy machine
-    options.log_severity_level = 4
-    try:
-        session = onnxruntime.InferenceSession(graph, options, providers=[name])
-    except Exception as error:
-        raise ModelError(f"onnxruntime refuses the graph: {error}. Train or export the model again.") from error
-    if name not in session.get_providers():  # it would run on the processor, many times slower, and say nothing
-        raise ConfigError(
-            f"--provider {provider}: this onnxruntime has it but cannot start it here. Install the driver and the "
-            "libraries that it needs, or use --provider cpu."
-        )
-    return session
+def _loaded(graph: bytes | Head, inputs: Signature, outputs: Signature, batch: int, provider: str, threads: int) -> Any:
+    """What runs a graph, once it is admitted; one beside another graph is loaded where it is first run."""
+    if isinstance(graph, Head):
+        return Divided(graph, inputs, outputs, batch)
+    admission.admit(graph, inputs, outputs, batch)
+    return session(graph, provider, threads)
 
 
 def _signature(framing: Framing, inputs: Sequence[str]) -> tuple[Signature, Signature]:

@@ -18,7 +18,8 @@ from onnx_ir.passes.common import CommonSubexpressionEliminationPass, Deduplicat
 
 from anomalib_lite.detector import MAP_TOLERANCE, SCORE_TOLERANCE
 from anomalib_lite.edge.manifest import Parity
-from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.sessions import Feed
 from anomalib_lite.errors import ExportError, ParityFailed
 from anomalib_lite.graph.ensemble import Ensemble
 from anomalib_lite.graph.inspector import Inspector

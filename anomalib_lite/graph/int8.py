@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from anomalib_lite.edge import disk
-from anomalib_lite.edge.runtime import Feed
+from anomalib_lite.edge.sessions import Feed
 from anomalib_lite.errors import MissingExtra
 from anomalib_lite.output.loggers import quiet_loggers
 

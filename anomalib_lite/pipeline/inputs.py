@@ -30,6 +30,7 @@ class Chosen:
     part: str | None = None  # that it shows, where that is known
     view: str | None = None  # that a table names
     remote: Remote | None = None  # where it is fetched from; then the paths are relative to where it is fetched to
+    product: str | None = None  # that a table names
 
     @property
     def called(self) -> str:
@@ -141,4 +142,5 @@ def _images(one: Path, opener: Opener, columns: Mapping[str, str]) -> tuple[list
 
 def _of_table(folder: Path, sample: Sample, *, grouped: bool) -> Chosen:
     root = folder if sample.path.is_relative_to(folder) else sample.path.parent
-    return Chosen(sample.path, sample.name, root, sample.reference, sample.group if grouped else None, sample.view)
+    part = sample.group if grouped else None
+    return Chosen(sample.path, sample.name, root, sample.reference, part, sample.view, product=sample.product)

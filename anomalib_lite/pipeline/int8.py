@@ -18,7 +18,8 @@ from anomalib_lite.data.independence import admission
 from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.manifest import HeldOut
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.sessions import Feed
 from anomalib_lite.errors import DataError, ErrorCode, ImageError
 from anomalib_lite.graph.int8 import quantise
 from anomalib_lite.metrics.scores import auroc

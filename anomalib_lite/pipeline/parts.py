@@ -15,6 +15,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.manifest import MEMBERS, ONCE
 from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, csv_line
 from anomalib_lite.errors import ConfigError, DataError
@@ -90,12 +91,15 @@ def _rate(count: int, n: int) -> dict[str, Any]:
     return {"value": count / n, "count": count, "n": n, "low": low, "high": high, "confidence": 0.95}
 
 
-def refuse(model: Model | Joint, images: Sequence[Chosen], group: str | None) -> bool:
+def refuse(model: Model | Joint | ModelSet, images: Sequence[Chosen], group: str | None) -> bool:
     """Whether parts are judged; raise where they cannot be, or have to be and are not known.
 
     Raises:
-        ConfigError: The model decides on photographs and parts are asked for; or on parts, and they are not known.
+        ConfigError: The model decides on photographs and parts are asked for; or on parts, and they are not known. Or
+            it is a set, and parts would be judged, or nothing tells which product an image shows.
     """
+    if isinstance(model, ModelSet):
+        return _refuse_several(model, images, group)
     calibration = model.bundle.manifest.calibration
     known = all(one.part is not None for one in images)
     once = calibration.per in ONCE or isinstance(model, Joint)
@@ -110,3 +114,15 @@ def refuse(model: Model | Joint, images: Sequence[Chosen], group: str | None) ->
         parts.refuse_photographs(calibration)
     told = once or any(one.part != os.fspath(one.path) for one in images)  # unread files are parts of their own
     return known and told and bool(images)
+
+
+def _refuse_several(models: ModelSet, images: Sequence[Chosen], group: str | None) -> bool:
+    once = [name for name in models.products if models.product(name).bundle.manifest.calibration.per in ONCE]
+    if group is not None or once:
+        why = "--group is about the parts of one product" if group is not None else (
+            f"'{once[0]}' decides once for a part, by all its photographs"
+        )  # fmt: skip
+        raise ConfigError(f"{why}: judge one product at a time, with --product NAME.")
+    if any(one.product is None for one in images):
+        models.refuse_unrecognised()
+    return False

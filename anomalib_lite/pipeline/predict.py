@@ -12,6 +12,7 @@ from typing import Any
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result
 from anomalib_lite.pipeline import parts, result_folder
@@ -50,7 +51,7 @@ class Predicted:
 
 
 def predict(
-    model: Model | Joint, inputs: Sequence[Path], *,
+    model: Model | Joint | ModelSet, inputs: Sequence[Path], *,
     out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
     columns: Mapping[str, str] | None = None, group: str | None = None,
     writing: Writing | None = None, overwrite: bool = False, workers: int = 1,
@@ -98,6 +99,6 @@ def predict(
 
 def _seen(judging: Workers, images: Sequence[tuple[int, Chosen]], reference: Path | None) -> Iterator[Seen]:
     """The verdict on each image; the row is called by its path."""
-    asked = (Asked(one.path, one.name, one.reference or reference, one.view) for _, one in images)
+    asked = (Asked(one.path, one.name, one.reference or reference, one.view, one.product) for _, one in images)
     for (_, one), seen in zip(images, judging.look(asked), strict=True):
         yield seen._replace(result=replace(seen.result, image=os.fspath(one.path)))

@@ -19,8 +19,8 @@ from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Manifest, Parity
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.runtime import Feed
 from anomalib_lite.edge.selfcheck import FOLDER
+from anomalib_lite.edge.sessions import Feed
 from anomalib_lite.errors import ConfigError, ImageError, MissingExtra, ModelError
 from anomalib_lite.pipeline import evidence, selfcheck
 from anomalib_lite.pipeline.predict import Track, untracked

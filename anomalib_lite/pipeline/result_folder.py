@@ -17,7 +17,7 @@ from anomalib_lite.errors import ConfigError, DataError
 
 HEATMAPS, METRICS, REPORT, PARTS = "heatmaps", "metrics.json", "report.html", "parts.csv"
 SHARD = "shard.json"
-HEATMAP, PART, WRITTEN, POSITION = "heatmap", "part", "written", "position"  # columns of `predict`
+HEATMAP, PART, WRITTEN, POSITION, PRODUCT = "heatmap", "part", "written", "position", "product"  # columns of `predict`
 LABEL, GROUP = "label", "group"  # columns of `evaluate`
 PICTURE = ".png"
 BEGINNING = ",".join(COLUMNS[:3]).encode()  # of a table of results, of every version

@@ -12,16 +12,18 @@ from pathlib import Path
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.parts import PartResult
-from anomalib_lite.edge.results import ResultWriter
+from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.inputs import Chosen
 from anomalib_lite.pipeline.parts import Collected
-from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, WRITTEN
+from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, PRODUCT, WRITTEN
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report.heatmaps import write_heatmap
 from anomalib_lite.report.joint import InspectedParts
+from anomalib_lite.report.product_set import InspectedProducts
 from anomalib_lite.report.writing import Inspected
 
 
@@ -43,7 +45,7 @@ class Heatmaps(StrEnum):
 class Saving:
     """What is written of each image; nothing without a folder."""
 
-    model: Model | Joint
+    model: Model | Joint | ModelSet
     out: Path | None
     heatmaps: Heatmaps | None
     writing: Writing | None
@@ -51,13 +53,13 @@ class Saving:
     root: Path | None = None  # what the names of pictures are relative to
     by_parts: bool = False
     report: bool = True
-    parts: Collected = field(init=False)
+    parts: Collected | None = field(init=False)  # none of a set
     _rows: ResultWriter = field(init=False)
-    _report: Inspected | InspectedParts = field(init=False)
+    _report: Inspected | InspectedParts | InspectedProducts = field(init=False)
 
     def __post_init__(self) -> None:
         """Nothing is collected yet."""
-        self.parts = Collected(self.model)
+        self.parts = None if isinstance(self.model, ModelSet) else Collected(self.model)
 
     def refuse(self, *, overwrite: bool) -> None:
         """Raise where files would be written, and no folder is named, or one that may not be written to.
@@ -79,12 +81,11 @@ class Saving:
         Raises:
             DataError: They cannot be written.
         """
-        wanted = {WRITTEN: self.writing, PART: self.by_parts, POSITION: self.divided}
+        of_set = isinstance(self.model, ModelSet)
+        wanted = {WRITTEN: self.writing, PART: self.by_parts, PRODUCT: of_set, POSITION: self.divided}
         also = [HEATMAP, *(name for name, asked in wanted.items() if asked)]
-        model, out = self.model, self.out
-        shown = out if self.report else None
-        report = InspectedParts(model, shown) if isinstance(model, Joint) else Inspected(model, shown)
-        with ResultWriter(out, also) as self._rows:
+        report = _report(self.model, self.out if self.report else None)
+        with ResultWriter(self.out, also) as self._rows:
             with report as self._report:
                 yield
             if self.writing:
@@ -103,12 +104,19 @@ class Saving:
         if self.writing:
             more.append(self.writing(seen, image.path, self.root, self.out) if self.out else None)
         more += [image.part] if self.by_parts else []
+        more += [seen.result.member] if isinstance(self.model, ModelSet) else []
         self._rows.write(seen.result, *more, *([place] if self.divided else []))
-        self.parts.add(image.part if self.by_parts else None, seen.result)
+        if self.parts is not None:
+            self.parts.add(image.part if self.by_parts else None, seen.result)
         self._report.add(seen.result, seen.pixels)
         if self.out and picture and seen.pixels is not None:
-            own = self.model.members[seen.result.member] if isinstance(self.model, Joint) else self.model
-            write_heatmap(own, seen.result, seen.pixels, self.out / picture)
+            write_heatmap(self._judge(seen.result), seen.result, seen.pixels, self.out / picture)
+
+    def _judge(self, result: Result) -> Model:
+        """The model whose map a result has."""
+        if isinstance(self.model, Joint):
+            return self.model.members[result.member]
+        return self.model.product(result.member) if isinstance(self.model, ModelSet) else self.model
 
     def judged(self, each: Callable[[PartResult], None]) -> Counter[Verdict] | None:
         """How many parts got which verdict, told one by one; None where there is none.
@@ -122,4 +130,10 @@ class Saving:
                 self._report.add_part(result)
             each(result)
 
-        return self.parts.judged(self.out, told)
+        return None if self.parts is None else self.parts.judged(self.out, told)
+
+
+def _report(model: Model | Joint | ModelSet, out: Path | None) -> Inspected | InspectedParts | InspectedProducts:
+    if isinstance(model, ModelSet):
+        return InspectedProducts(model, out)
+    return InspectedParts(model, out) if isinstance(model, Joint) else Inspected(model, out)

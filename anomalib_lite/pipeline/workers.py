@@ -20,8 +20,9 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from anomalib_lite import registry
-from anomalib_lite.edge.joint import Joint, load
+from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
+from anomalib_lite.edge.modelset import ModelSet, load
 from anomalib_lite.engines.local import end_with_parent
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, ErrorCode, ModelError
 
@@ -32,15 +33,18 @@ CONTAINER = Path("/sys/fs/cgroup")
 
 
 class Asked(NamedTuple):
-    """One image to judge, as `Model.look` takes it, or `Joint.look`."""
+    """One image to judge, as `Model.look` takes it, `Joint.look`, or `ModelSet.look`."""
 
     path: Path
     name: str
     reference: Path | None = None
     view: str | None = None
+    product: str | None = None
 
-    def by(self, model: Model | Joint) -> Seen:
+    def by(self, model: Model | Joint | ModelSet) -> Seen:
         """The verdict of a model."""
+        if isinstance(model, ModelSet):
+            return model.look(self.path, product=self.product, reference=self.reference, name=self.name)
         if isinstance(model, Joint):
             return model.look(self.path, reference=self.reference, name=self.name, view=self.view)
         return model.look(self.path, reference=self.reference, name=self.name)
@@ -51,6 +55,7 @@ class Loading:
     """What a process loads a model by."""
 
     path: Path
+    product: str | None  # of a set
     model_id: str
     provider: str
     threads: int
@@ -58,7 +63,7 @@ class Loading:
     whole: bool  # whether maps and pixels are wanted, or rows alone
 
 
-def number(images: int, model: Model | Joint) -> int:
+def number(images: int, model: Model | Joint | ModelSet) -> int:
     """How many processes pay: a core for each thread, as many as fit into memory, and none more for a few images.
 
     A process is taken to need the memory that this one has now, with the model loaded. Limits of a container count.
@@ -101,7 +106,7 @@ def _group(name: str) -> list[str]:
 class Workers:
     """Processes that judge images with one model; with a number of 1, this process does, and there are none."""
 
-    model: Model | Joint
+    model: Model | Joint | ModelSet
     count: int
     whole: bool = True
     _lanes: list[ProcessPoolExecutor] = field(default_factory=list)
@@ -198,8 +203,10 @@ class Workers:
     @property
     def _loading(self) -> Loading:
         model = self.model
+        path, product = model.origin if isinstance(model, Model) else (model.bundle.path, None)
         return Loading(
-            path=model.bundle.path,
+            path=path,
+            product=product,
             model_id=model.model_id,
             provider=model.runtime.provider,
             threads=model.runtime.threads or max(1, cores() // self.count),
@@ -223,7 +230,7 @@ def _not_started() -> AnomalibLiteError:
 class _Held:
     """What a process of `Workers` keeps from one image to the next."""
 
-    model: Model | Joint
+    model: Model | Joint | ModelSet
     whole: bool
 
 
@@ -236,7 +243,9 @@ def _load(loading: Loading) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=end_with_parent, daemon=True).start()
     readers = registry.load().readers
-    _Held.model = load(loading.path, provider=loading.provider, threads=loading.threads, readers=readers)
+    _Held.model = load(
+        loading.path, product=loading.product, provider=loading.provider, threads=loading.threads, readers=readers
+    )
     _Held.model.opener.catalogue.series.update(loading.series)
     _Held.whole = loading.whole
     if _Held.model.model_id != loading.model_id:

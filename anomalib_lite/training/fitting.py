@@ -14,7 +14,8 @@ from anomalib_lite.config import Config, DetectorConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.manifest import Parity
-from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.sessions import Feed
 from anomalib_lite.errors import ConfigError, ExportError
 from anomalib_lite.graph.exporter import check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector

@@ -11,7 +11,8 @@ from anomalib_lite import config as configuration
 from anomalib_lite.config import Config
 from anomalib_lite.edge.manifest import Parity
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.sessions import Feed
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.graph.exporter import check_parity, to_onnx
 from anomalib_lite.hookspecs import DetectorInfo

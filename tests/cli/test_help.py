@@ -123,7 +123,7 @@ def test_help_ends_with_the_examples_as_they_are_typed(command: str, shown: Call
 
 @pytest.fixture(scope="module")
 def prepared(
-    parts: Path, ungated_path: Path, cameras: Path, views: Path, tmp_path_factory: pytest.TempPathFactory
+    parts: Path, ungated_path: Path, cameras: Path, views: Path, two: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A folder with everything that the examples name. Not to be changed: copy it."""
     folder = tmp_path_factory.mktemp("examples")
@@ -145,6 +145,8 @@ def prepared(
         assert call(*words, "--out", folder / f"share_{share}") == 0
     for name in ("top", "side"):
         shutil.copytree(cameras / name, folder / f"{name}_model")
+    for name, model in (("bottle_model", "bar"), ("can_model", "ring")):
+        shutil.copytree(two / model, folder / name)
     shutil.copytree(views / "new", folder / "both_views")
     (folder / "incoming").mkdir()
     (folder / "plan.csv").write_text(

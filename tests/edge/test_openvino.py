@@ -16,7 +16,8 @@ from needs import need
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.runtime import Feed, Runtime
+from anomalib_lite.edge.runtime import Runtime
+from anomalib_lite.edge.sessions import Feed
 
 try:
     import openvino  # type: ignore[import-untyped]

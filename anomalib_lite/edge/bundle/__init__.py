@@ -13,6 +13,7 @@ from anomalib_lite.edge.bundle.files import (
     with_metadata,
 )
 from anomalib_lite.edge.bundle.joint import JointBundle, load_any, write_joint
+from anomalib_lite.edge.bundle.products import SetBundle, drafted, load_every, write_set
 from anomalib_lite.edge.bundle.signing import Key, Signer, signer
 from anomalib_lite.edge.bundle.writing import refuse_existing, write
 
@@ -24,10 +25,13 @@ __all__ = [
     "Bundle",
     "JointBundle",
     "Key",
+    "SetBundle",
     "Signer",
+    "drafted",
     "graph_digest",
     "load",
     "load_any",
+    "load_every",
     "metadata",
     "refuse_existing",
     "signer",
@@ -35,4 +39,5 @@ __all__ = [
     "with_metadata",
     "write",
     "write_joint",
+    "write_set",
 ]

@@ -12,7 +12,18 @@ from typing import Any
 from anomalib_lite.edge import quoting
 from anomalib_lite.edge.bundle import archive, protobuf, reading, signing
 from anomalib_lite.edge.bundle.signing import Key
-from anomalib_lite.edge.manifest import FILE, MEMBERS, SIGNATURE, Manifest, described, is_joint, listed_files, strict
+from anomalib_lite.edge.manifest import (
+    FILE,
+    MEMBERS,
+    PRODUCTS,
+    SIGNATURE,
+    Manifest,
+    described,
+    is_joint,
+    is_set,
+    listed_files,
+    strict,
+)
 from anomalib_lite.errors import ModelError
 
 MANIFEST, GRAPH = FILE, "model.onnx"
@@ -60,12 +71,21 @@ class Found:
         """First 12 characters of the SHA-256 of the manifest."""
         return hashlib.sha256(self.raw).hexdigest()[:12]
 
+    def read(self, name: str) -> bytes:
+        """The bytes of a file. Errors as of `Bundle.read`."""
+        return self.kept[name] if name in self.kept else _checked(self.path, name, self.files)
+
     def bundle(self) -> Bundle:
         """It, as a model.
 
         Raises:
             ModelError: It is several models, or its graph is not the one that the manifest describes.
         """
+        if is_set(self.document):
+            raise ModelError(
+                f"{self.path}: is a set of several products: say which one with --product NAME (`predict`, `verify`), "
+                "or load it with anomalib_lite.edge.ModelSet. For all else give the model that it was made of."
+            )
         if is_joint(self.document):
             raise ModelError(
                 f"{self.path}: is a joint model, of several models that decide together: it takes all photographs of a "
@@ -108,6 +128,8 @@ def found(path: Path, trust: Key | None = None) -> Found:
             packed.refuse_others({*files, MANIFEST, SIGNATURE})
             kept = {name: _verified(path / name, packed.read(name, MAX_BYTES), files[name]) for name in files}
     else:
+        if path.absolute().parent.name == PRODUCTS and (outer := path.absolute().parents[1] / MANIFEST).is_file():
+            raise ModelError(f"{path}: is a product of the set {outer.parent}: give that, with --product {path.name}.")
         raw = _manifest_bytes(path)
         if trust is not None:
             signing.check(path, raw, _signature_bytes(path), trust)

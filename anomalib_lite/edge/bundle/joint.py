@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anomalib_lite.edge.bundle.files import MANIFEST, Bundle, found, inside, to_json
+from anomalib_lite.edge.bundle.files import MANIFEST, Bundle, Found, found, inside, to_json
 from anomalib_lite.edge.bundle.signing import Key
 from anomalib_lite.edge.bundle.writing import put, refuse_existing
 from anomalib_lite.edge.manifest import JointManifest, is_joint
@@ -25,12 +25,16 @@ class JointBundle:
 
 def load_any(path: Path, *, trust: Key | None = None) -> Bundle | JointBundle:
     """Open a bundle of either kind. Arguments and errors as of `files.load`."""
-    outer = found(path, trust)
+    return of_any(found(path, trust))
+
+
+def of_any(outer: Found) -> Bundle | JointBundle:
+    """What was read, as a bundle of either kind. Errors as of `files.load`."""
     if not is_joint(outer.document):
         return outer.bundle()
-    manifest = JointManifest.from_json(outer.document, path)
+    manifest = JointManifest.from_json(outer.document, outer.path)
     members = {one.name: inside(outer, one.folder).bundle() for one in manifest.members}
-    return JointBundle(path, manifest, outer.model_id, members)
+    return JointBundle(outer.path, manifest, outer.model_id, members)
 
 
 def write_joint(

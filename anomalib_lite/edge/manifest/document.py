@@ -34,12 +34,14 @@ from anomalib_lite.edge.manifest.sections import (
 )
 from anomalib_lite.errors import ModelError
 
+SET_VERSION = 5  # of several products on one network: see `products`
 JOINT_VERSION = 4  # of several models that decide together: see `joint`
 SCHEMA_VERSION = 3  # of models that older versions must refuse: these would judge what the gate refuses, or is not seen
 STRICT_VERSION = 2  # likewise, since these would not heed options, guards and parts
 PLAIN_VERSION = 1  # of all others
 FILE, SIGNATURE = "manifest.json", "manifest.sig"
 MEMBERS = "members"  # the key that a joint model has, and the folder of its members
+PRODUCTS = "products"  # likewise of a set
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated", "evidence")  # how much is planted depends on how long it takes
 ABSENT_IF_NONE = ("calibrated", "exported", "evidence")
@@ -198,12 +200,13 @@ def listed_files(data: Any, path: Path) -> Mapping[str, str]:
         or not isinstance(files, dict)
         or not all(isinstance(digest, str) for digest in files.values())
     ):
-        said = f"expected a schema_version from 1 to {JOINT_VERSION}, and files with their SHA-256"
+        said = f"expected a schema_version from 1 to {SET_VERSION}, and files with their SHA-256"
         raise ModelError(f"{path / FILE}: is not a manifest: {said}. Restore the bundle from its origin.")
     if version > (known := _needed(data)):
         raise ModelError(
             f"{path}: manifest schema {version} is newer than {known}, for nothing that is known here makes it so "
-            "(guards, options of readers, calibration.per, gate.enabled, framing.pose, members): upgrade anomalib-lite."
+            "(guards, options of readers, calibration.per, gate.enabled, framing.pose, members, products): upgrade "
+            "anomalib-lite."
         )
     if strange := [name for name in files if not _is_inside(name)]:
         raise ModelError(f"{path}: {strange[0]!r} is not a file of this bundle. Restore the bundle from its origin.")
@@ -215,8 +218,15 @@ def is_joint(document: Mapping[str, Any]) -> bool:
     return MEMBERS in document
 
 
+def is_set(document: Mapping[str, Any]) -> bool:
+    """Whether a manifest, as JSON, is that of a set of products."""
+    return PRODUCTS in document
+
+
 def _needed(document: Mapping[str, Any]) -> int:
     """The version that a manifest, as JSON, needs by what is known here: a later one may have added what is not."""
+    if is_set(document):
+        return SET_VERSION
     if is_joint(document):
         return JOINT_VERSION
     gate, framing = document.get("gate"), document.get("framing")

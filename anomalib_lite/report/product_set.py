@@ -1,0 +1,94 @@
+"""The report on images of several products: verdicts by product, and pictures of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from anomalib_lite.edge import disk
+from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.images.imaging import Pixels
+from anomalib_lite.edge.modelset import ModelSet
+from anomalib_lite.edge.results import Result
+from anomalib_lite.errors import DataError
+from anomalib_lite.report.gallery import Gallery, Section
+from anomalib_lite.report.templating import template
+from anomalib_lite.report.writing import gallery
+from anomalib_lite.version import __version__
+
+PICTURES = 24  # under one heading, of all products together
+LISTED = 100  # images that could not be measured
+ORDER = (Verdict.OK, Verdict.REVIEW, Verdict.NG, Verdict.ERROR)
+
+
+class InspectedProducts:
+    """The report on a prediction, written to `out` on leaving; without `out`, nothing is kept."""
+
+    def __init__(self, models: ModelSet, out: Path | None) -> None:
+        self._models, self._out = models, out
+        self._counts: dict[str, Counter[Verdict]] = {}
+        self._failed: list[tuple[str, str]] = []
+        self._errors = 0
+        self._galleries: dict[str, Gallery] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def add(self, result: Result, pixels: Pixels | None) -> None:
+        """One more result, and the image (H, W, C) that it is of."""
+        if self._out is None:
+            return
+        name = result.member if result.member in self._models.products else ""
+        self._counts.setdefault(name, Counter())[result.verdict] += 1
+        if result.verdict is Verdict.ERROR:
+            self._errors += 1
+            self._failed += [(result.image, result.error or "")] if len(self._failed) < LISTED else []
+        if name:
+            if name not in self._galleries:
+                most = max(1, PICTURES // len(self._models.products))
+                self._galleries[name] = gallery(self._models.product(name), most)
+            self._galleries[name].consider(result, None, pixels)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._out is None or error is not None:
+            return
+        path = self._out / "report.html"
+        try:
+            disk.write(path, self._drawn())
+        except OSError as problem:
+            raise DataError(
+                f"{path}: the report cannot be written ({problem.strerror}). Make room or choose another folder."
+            ) from problem
+
+    def _drawn(self) -> bytes:
+        known = [name for name in self._models.products if name in self._counts]
+        page = template("product_set.html").render(
+            title=f"{sum(map(Counter.total, self._counts.values())):,} images of {len(known):,} products",
+            verdicts=[one.value for one in ORDER],
+            products=[self._row(name) for name in known],
+            unknown=self._counts.get("", Counter()).total(),
+            failed=self._failed,
+            errors=self._errors,
+            sections=[
+                Section(f"{name}: {section.title}", section.pictures)
+                for name in known
+                for section in self._galleries[name].sections()
+            ],
+            identity={"set": self._models.model_id, "created": self._models.bundle.manifest.created},
+            version=__version__,
+        )
+        return page.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
+
+    def _row(self, name: str) -> dict[str, Any]:
+        model = self._models.product(name)
+        calibration = model.bundle.manifest.calibration
+        return {
+            "name": name,
+            "model": model.model_id,
+            "counts": [f"{self._counts[name][one]:,}" for one in ORDER],
+            "statement": next(iter(calibration.statement), ""),
+        }
