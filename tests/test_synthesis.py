@@ -24,6 +24,7 @@ from anomalib_lite.synthesis import (
     foreground,
     grid_cells,
     perlin,
+    pull_push,
     squares,
     strokes,
     vary,
@@ -377,3 +378,12 @@ def test_what_counts_moves_with_the_image() -> None:
 def grainy(count: int, channels: int, height: int, width: int) -> Tensor:
     """Grey images with a little noise."""
     return 0.4 + 0.02 * torch.randn(count, channels, height, width, generator=seeded(9)).clamp(-3, 3)
+
+
+def test_filling_does_not_jump_where_a_pixel_is_hardly_visible() -> None:
+    image, visible = torch.rand(1, 1, 16, 16), torch.ones(1, 1, 16, 16)
+    visible[..., 4:12, 4:12] = 0
+    hidden = pull_push(image, visible, 4)
+    for little in (1e-7, 1e-5, 1e-3):
+        visible[..., 6, 6] = little
+        assert (pull_push(image, visible, 4) - hidden).abs().max() <= 5 * little

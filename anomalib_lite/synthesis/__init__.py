@@ -2,6 +2,7 @@
 
 from anomalib_lite.synthesis.anomalies import SOURCES, Anomalies
 from anomalib_lite.synthesis.draw import Draw
+from anomalib_lite.synthesis.filling import pull_push
 from anomalib_lite.synthesis.foreground import foreground
 from anomalib_lite.synthesis.masks import discs, grid_cells, squares, strokes
 from anomalib_lite.synthesis.noise import perlin, procedural_textures
@@ -18,6 +19,7 @@ __all__ = [
     "grid_cells",
     "perlin",
     "procedural_textures",
+    "pull_push",
     "squares",
     "strokes",
     "vary",

@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Generator, Tensor, nn
 
-from anomalib_lite.synthesis import grid_cells
-from anomalib_lite_inpainting.unet import UNet, pull_push
+from anomalib_lite.synthesis import grid_cells, pull_push
+from anomalib_lite_inpainting.unet import UNet
 
 _NOISE = 0.01  # smallest spread of a map that is not taken as flat
 _LOG_SPREAD = (-6.0, 4.0)  # limits of the predicted log spread, relative to that of the visible places

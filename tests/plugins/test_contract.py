@@ -13,6 +13,7 @@ from anomalib_lite.testing import parametrize_with_checks
 
 # Options that train in seconds on images of 96 x 128; everything else as it is shipped.
 SMALL: dict[str, dict[str, Any]] = {
+    "autopaint": {"widths": [8, 16]},
     "change": {},
     "draem": {},
     "dte": {"widths": [8, 16], "members": 2},

@@ -17,7 +17,6 @@ from anomalib_lite_inpainting.detector import Inpainting
 from anomalib_lite_inpainting.feature_map import FeatureMap
 from anomalib_lite_inpainting.pixel_map import PixelMap
 from anomalib_lite_inpainting.similarity import gms_difference, msgms_difference, ssim
-from anomalib_lite_inpainting.unet import pull_push
 from PIL import Image
 from plain_run import PlainRun, map_of
 from pydantic import ValidationError
@@ -28,6 +27,7 @@ from anomalib_lite.detector import Batch
 from anomalib_lite.edge.manifest import ImageSpec
 from anomalib_lite.errors import ConfigError
 from anomalib_lite.features import place_units
+from anomalib_lite.synthesis import pull_push
 
 PART = Path(__file__).parents[2] / "data_samples/part/train/good/part001_1.jpg"
 SMALL = InpaintingConfig(cells=(4, 8), widths=(8, 16))
