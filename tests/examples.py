@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import call
 
 WITH = {  # what is added to a command where it would take long, or need a port that is taken
     "demo": ["--steps", "2"],
@@ -27,6 +28,7 @@ WITH = {  # what is added to a command where it would take long, or need a port 
     "compare": ["--minutes", "0.02", "--set", "image.height=128", "--set", "image.width=128"],
     "export": ["--blind"],  # so short a training sees nothing
     "serve": ["--port", "PORT"],
+    "review": ["--port", "PORT"],
 }
 
 BOARDS = "data_samples/board/inspected"
@@ -85,6 +87,16 @@ def serves(words: list[str], block: str) -> str:
         name, value = header.split(": ")
         request = urllib.request.Request(url.replace("8000", port), Path(file[1:]).read_bytes(), {name: value})
         return _verdict(request)
+
+
+def opens(words: list[str], monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether a station comes as far as being asked."""
+    started = []
+    monkeypatch.setattr(pytest.importorskip("uvicorn").Server, "run", lambda self, **options: started.append(self))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    return call(*(port if word == "PORT" else word for word in words)) == 0 and len(started) == 1
 
 
 def _verdict(request: urllib.request.Request) -> str:

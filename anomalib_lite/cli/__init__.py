@@ -33,6 +33,7 @@ from anomalib_lite.cli import (
     plugins,
     predict,
     rescore,
+    review,
     serve,
     train,
     train_many,
@@ -52,7 +53,7 @@ EVERYWHERE = ("--debug", "--no-plugins")  # anywhere on the line
 
 COMMANDS = {
     "Make a model": (demo, train, train_many, evaluate, compare, calibrate, rescore, fuse, bundle_set, export),
-    "Use a model": (predict, merge, verify, bench, watch, serve, monitor, audit),
+    "Use a model": (predict, merge, verify, bench, watch, serve, monitor, review, audit),
     "Without a model": (lot,),
 }
 OTHERS = "Look around"

@@ -78,6 +78,16 @@ def heat_map(anomaly_map: NDArray[np.float32], height: int, width: int, low: flo
     return drawn
 
 
+def layer(anomaly_map: NDArray[np.float32], height: int, width: int, low: float, high: float) -> NDArray[np.uint8]:
+    """A map to lay over its image: (height, width, 4) uint8 RGBA, the hotter the less transparent."""
+    heat = _heat(anomaly_map, height, width, low, high)
+    drawn = np.empty((height, width, 4), np.uint8)
+    for rows in _bands(height, width):
+        drawn[rows, :, :3] = _colours(heat[rows]).round()
+        drawn[rows, :, 3] = (255 * OPACITY * heat[rows]).round()
+    return drawn
+
+
 def side_by_side(
     comparison: Comparison,
     low: float,

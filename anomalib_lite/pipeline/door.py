@@ -16,6 +16,7 @@ import h11
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from anomalib_lite.errors import ConfigError
@@ -78,7 +79,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _name_of(header: str) -> str:
+def name_of(header: str) -> str:
     """The name in a `Host` header, without its port; empty where there is none."""
     text, _, port = header.lower().rpartition(":")
     if not text or port.endswith("]"):  # no port
@@ -99,7 +100,7 @@ def let_in(app: FastAPI, allowed: frozenset[str]) -> None:
     @app.middleware("http")
     async def by_name(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
         headers = request.headers.getlist("host")
-        if len(headers) == 1 and _name_of(headers[0]) in allowed:
+        if len(headers) == 1 and name_of(headers[0]) in allowed:
             return await call_next(request)
         said = f"this service is not called {', '.join(headers)[:100] or 'anything'}: allow it with --allow-host"
         return JSONResponse({"detail": said}, 400)
@@ -153,7 +154,7 @@ class Patient(H11Protocol):
 _WAITING: WeakKeyDictionary[Any, dict[Patient, asyncio.TimerHandle]] = WeakKeyDictionary()  # loop -> the oldest first
 
 
-def server(app: FastAPI, *, head_seconds: float = HEAD_SECONDS) -> uvicorn.Server:
+def server(app: ASGIApp, *, head_seconds: float = HEAD_SECONDS) -> uvicorn.Server:
     """What answers: with limits and timeouts for whoever comes."""
     protocol = type("Patient", (Patient,), {"head_seconds": head_seconds})
     return uvicorn.Server(

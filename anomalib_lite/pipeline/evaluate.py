@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite.data import DataSet, Folders, Sample, check_masks, evaluation_samples, find
+from anomalib_lite.data import DataSet, Folders, Sample, absolute, check_masks, evaluation_samples, find
 from anomalib_lite.data.independence import overlap_notes
 from anomalib_lite.data.masks import union
 from anomalib_lite.data.turning import drawn_unturned
@@ -86,12 +86,12 @@ def evaluate(
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
     judging = judging or Workers(model, workers or number(len(samples), model))
     with result_folder.taken(out, overwrite=overwrite), judging:
-        return _measured(model, judging, dataset, samples, unturned, out, track)
+        return _measured(model, judging, dataset, samples, unturned, out, track, absolute(data))
 
 
 def _measured(
     model: Model, judging: Judging, dataset: DataSet, samples: Sequence[Sample], unturned: _Unturned, out: Path | None,
-    track: Track,
+    track: Track, data: Path,
 ) -> Evaluated:  # fmt: skip
     """The metrics of these samples; rows, report and metrics are written."""
     asked = [Asked(one.path, one.name, one.reference) for one in samples]
@@ -111,7 +111,7 @@ def _measured(
         metrics, notes = _told(evaluation, model, notes, unturned)
         metrics |= {"decided": collected.rates(defective_parts(samples))} if once else {}
         report.metrics, report.notes = metrics, notes
-    write_metrics(out, metrics)
+    write_metrics(out, metrics | {"data": str(data)})  # where `review` finds photographs and masks
     return Evaluated(metrics, evaluation.verdicts(), notes, out, errors)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer.main
 from conftest import call
-from examples import serves, shortened, watches, words_of
+from examples import opens, serves, shortened, watches, words_of
 from PIL import Image
 
 from anomalib_lite.cli import app, demo, help
@@ -187,6 +187,8 @@ def test_an_example_works(
         assert watches(words, Path("new_images/part20_0.png")) == "OK"
     elif command == "serve":
         assert serves(words, block) == "OK"
+    elif command == "review":
+        assert opens(words, monkeypatch)
     else:
         assert call(*words) == 0
         assert out is None or Path(out).exists() or Path(out.replace("int8", "float")).exists()

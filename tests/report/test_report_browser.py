@@ -1,19 +1,17 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import browsers
 import numpy as np
 import pytest
 import reports
-from needs import need
 from PIL import Image
 
 from anomalib_lite.calibration import Calibration
@@ -28,25 +26,13 @@ pytestmark = pytest.mark.slow
 BASE = reports.calibration()
 SWIPE = "document.querySelector('label.swipe input')"
 OLD = replace(BASE, menu=())  # as of a version that had none
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --window-size=1200,900"
-)
 
 
 class Browser:
     """A headless Chromium with one report in it."""
 
     def __init__(self, profile: Path) -> None:
-        from selenium import webdriver
-        from selenium.webdriver.chrome.service import Service
-
-        options = webdriver.ChromeOptions()
-        options.binary_location = str(shutil.which("chromium"))
-        for flag in (*FLAGS.split(), f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+        self.driver = browsers.start(profile)
         self._folder = profile.parent
 
     def open(self, report: Report) -> Path:
@@ -81,18 +67,14 @@ class Browser:
 
     def requests(self) -> list[str]:
         """Every address that was asked for since the last call, from the browser's network log."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+        return browsers.requests(self.driver)
 
     def complaints(self) -> list[str]:
-        return [str(entry["message"]) for entry in self.driver.get_log("browser")]
+        return browsers.complaints(self.driver)
 
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    for program in ("chromium", "chromedriver"):
-        need(shutil.which(program), f"{program} is not installed")
-    need(importlib.util.find_spec("selenium"), "selenium is not installed: pip install 'anomalib-lite[test]'")
     opened = Browser(tmp_path_factory.mktemp("browser") / "profile")
     yield opened
     opened.driver.quit()

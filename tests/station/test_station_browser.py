@@ -1,0 +1,263 @@
+"""The page of the station as people use it: in a browser, with the keyboard, on a narrow screen."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import browsers
+import pytest
+import review_pictures
+from browsers import until
+from conftest import Once
+from PIL import Image
+from serving import free_port
+from stations import RESULTS, make_results, ten_parts
+
+from anomalib_lite.edge.model import Model
+from anomalib_lite.pipeline import door
+from anomalib_lite.review.log import DecisionLog
+from anomalib_lite.station.app import application
+from anomalib_lite.station.guard import Keys
+from anomalib_lite.station.opening import Asked, opened
+from anomalib_lite.station.state import Station
+
+pytestmark = pytest.mark.slow
+
+
+class Page:
+    """The page of one station, in a browser."""
+
+    def __init__(self, driver: Any, station: Station, address: str) -> None:
+        self.driver, self.station, self.address = driver, station, address
+
+    def run(self, script: str) -> Any:
+        return self.driver.execute_script(f"return {script}")
+
+    def text(self, selector: str) -> str:
+        return str(self.run(f"document.querySelector('{selector}')?.textContent ?? ''"))
+
+    def count(self, selector: str) -> int:
+        return int(self.run(f"document.querySelectorAll('{selector}').length"))
+
+    def click(self, selector: str) -> None:
+        self.run(f"document.querySelector('{selector}').click()")
+
+    def keys(self, *keys: str) -> None:
+        from selenium.webdriver.common.action_chains import ActionChains
+
+        for key in keys:
+            ActionChains(self.driver).send_keys(key).perform()
+
+    def open(self, where: str = "inspect") -> None:
+        """Anew, as who just came, with a result shown."""
+        self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        self.driver.get(self.address)
+        until(lambda: "secret" not in self.driver.current_url)
+        self.run(f"(localStorage.clear(), location.hash = '{where}', location.reload())")
+        until(lambda: self.run("document.readyState") == "complete")
+        until(self.is_drawn)
+
+    def is_drawn(self) -> bool:
+        """Whether the photograph of the chosen result is there, with all that lies over it."""
+        return bool(self.run("document.querySelector('.stage .base')?.naturalWidth > 0"))
+
+    def names(self) -> list[str]:
+        return list(self.run("Array.from(document.querySelectorAll('.cell .name'), one => one.textContent)"))
+
+    def number(self) -> int:
+        return int(self.run("Number(location.hash.split('/')[1])"))
+
+
+@pytest.fixture(scope="module")
+def page(once: Once, model_path: Path, parts: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    driver = browsers.start(tmp_path_factory.mktemp("browser") / "profile")
+    ten = ten_parts(once, model_path, parts)
+    made, here = once("station", lambda folder: make_results(folder, ten)), tmp_path_factory.mktemp("station")
+    folder, model = (Path(shutil.copytree(one, here / one.name)) for one in (made / "results", ten))
+    station = opened(Asked(folder=folder, model=model, operator="Ada"))
+    keys = Keys(free_port())
+    server = door.server(application(station, keys, door.names("127.0.0.1")))
+    with door.listen("127.0.0.1", keys.port) as socket:
+        running = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+        running.start()
+        yield Page(driver, station, f"http://127.0.0.1:{keys.port}/?secret={keys.secret}")
+        driver.quit()
+        server.should_exit = True
+        running.join(30)
+
+
+def test_only_what_is_seen_of_200_results_is_asked_for(page: Page) -> None:
+    page.open()
+    browsers.requests(page.driver)
+    page.open()
+    assert page.text(".total") == f"{RESULTS} of {RESULTS} results"
+    seen = page.run("Math.ceil(document.querySelector('.scroller').clientHeight / 58) + 1")
+    until(lambda: page.count(".cell img[src]") >= seen - 2)
+    asked = browsers.requests(page.driver)
+    assert sum("/api/results?" in one for one in asked) <= 2
+    assert 0 < sum(one.endswith("/thumb") for one in asked) <= seen + 2  # those of the part of the result, too
+    assert page.count(".cell") <= seen + 4
+    page.run("document.querySelector('.scroller').scrollTop = 1e6")
+    until(lambda: "part099_1.png" in page.names())
+    until(lambda: page.count(".cell img[src]") >= seen - 2)
+    asked = browsers.requests(page.driver)
+    assert sum("/api/results?" in one for one in asked) <= 1
+    assert sum(one.endswith("/thumb") for one in asked) <= seen + 2
+    assert page.count(".cell") <= seen + 4
+    assert not browsers.complaints(page.driver)  # nothing that the policy forbids
+
+
+def test_a_result_is_found_zoomed_and_stepped_through(page: Page) -> None:
+    page.open()
+    page.click(".chip.NG")
+    rejected = [one.number for one in page.station.results.entries if one.verdict == "NG"]
+    until(lambda: page.text(".total").startswith(f"{len(rejected)} of"))
+    until(lambda: page.number() == rejected[0] and page.is_drawn())
+    assert page.count(".outlines polygon") >= 2
+    assert page.run("!document.querySelector('.stage .heat').hidden")
+
+    def scale() -> float:
+        return float(page.run("document.querySelector('.stage').dataset.scale"))
+
+    fitted = scale()
+    page.keys("+", "+")
+    assert scale() == pytest.approx(fitted * 1.25**2, rel=1e-3)
+    page.keys("0", "h", "o")
+    assert scale() == pytest.approx(fitted, rel=1e-3)
+    assert page.count(".outlines polygon") == 0
+    assert page.run("document.querySelector('.stage .heat').hidden")
+    page.keys("c")
+    until(lambda: page.run("document.querySelector('.stage .over').naturalWidth > 0"))
+    page.keys("c", "h", "o", "j")
+    until(lambda: page.number() == rejected[1])
+    page.keys("k")
+    until(lambda: page.number() == rejected[0])
+    assert not browsers.complaints(page.driver)
+
+
+def test_a_tick_waits_until_the_decision_is_on_disk(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
+    page.open("inspect/4")
+    disk, log = threading.Event(), page.station.log
+    append = log.append
+    monkeypatch.setattr(log, "append", lambda *said: (disk.wait(30), append(*said))[1])
+    page.click(".beside input[type=checkbox]")  # stay with this one
+    page.keys("g")
+    until(lambda: page.count(".confirmed.waiting"))
+    assert page.count(".tick") == 0
+    assert page.station.label(page.station.results.entries[4]) == ""
+    disk.set()
+    until(lambda: page.count(".confirmed.tick"))
+    line = DecisionLog(page.station.results.folder).refresh()[-1]
+    assert page.text(".confirmed") == f"good, line {line.number} of the log"
+    page.keys("z")
+    until(lambda: page.text(".confirmed") == "undecided")
+    page.click(".beside input[type=checkbox]")
+
+
+def test_results_are_decided_with_the_keyboard_alone(page: Page) -> None:
+    page.open("inspect/10")
+    before = len(page.station.log.lines)
+    page.keys("n", "<b>dull</b>", "\ue007", "u")  # a note, and Return
+    until(lambda: page.number() == 11)
+    page.keys("d")
+    until(lambda: page.count(".kinds"))
+    page.keys("scratch", "\ue007")
+    until(lambda: page.number() == 12)
+    page.keys("d")
+    until(lambda: page.count(".kinds button kbd"))
+    page.keys("1")  # the kind that was used last has a number
+    until(lambda: page.number() == 13)
+    lines = DecisionLog(page.station.results.folder).refresh()[before:]
+    said = [(one.decision.label, one.decision.kind, one.decision.note) for one in lines if one.decision]
+    assert said == [("unsure", "", "<b>dull</b>"), ("defect", "scratch", ""), ("defect", "scratch", "")]
+    page.keys("k", "k", "k")
+    until(lambda: page.number() == 10 and "dull" in page.text(".history"))
+    assert page.text(".history q") == "<b>dull</b>"
+    assert not browsers.complaints(page.driver)
+
+
+def test_another_row_is_used_from_the_page(page: Page) -> None:
+    page.open()
+    page.click("nav .tab:nth-child(2)")
+    until(lambda: page.count("table.menu tbody tr") == 2)
+    page.keys("j")
+    until(lambda: page.count(".says .primary"))
+    page.click(".says .primary")
+    page.keys("fewer escapes", "\ue007")
+    until(lambda: "✓" in page.text(".says .done"))
+    made = Model(page.station.results.folder.parent / "model-row-1")
+    assert made.model_id in page.text(".says .done")
+    assert made.bundle.manifest.choices[-1].because == "fewer escapes"
+    assert not browsers.complaints(page.driver)
+
+
+def test_a_decision_of_somebody_else_appears(page: Page) -> None:
+    page.open("inspect/20")
+    other = opened(Asked(folder=page.station.results.folder))
+    from anomalib_lite.review.decision import Decision, Judged, Label
+
+    judged = Judged.of(other.results.row(other.results.entries[20]))
+    other.log.append("Grace", judged, Decision(Label.UNUSABLE))
+    until(lambda: "Grace" in page.text(".history"))
+
+
+def test_a_narrow_screen_shows_the_list_or_the_result(page: Page) -> None:
+    page.open("inspect")
+    metrics = {"width": 400, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    page.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+
+    def visible(selector: str) -> bool:
+        return bool(page.run(f"document.querySelector('{selector}').checkVisibility()"))
+
+    until(lambda: visible(".deciding"))
+    assert not visible(".found")
+    assert page.run("document.documentElement.scrollWidth") <= 400
+    page.click(".back")
+    assert visible(".found")
+    assert not visible(".deciding")
+
+
+def test_the_language_and_the_light_are_chosen_on_the_page(page: Page) -> None:
+    page.open()
+    chosen = "one => { one.value = 'de'; one.dispatchEvent(new Event('change')); }"
+    page.run(f"({chosen})(document.querySelector('.tools select'))")
+    until(lambda: page.text(".total") == f"{RESULTS} von {RESULTS} Ergebnissen")
+    assert page.run("document.documentElement.lang") == "de"
+    colour = "getComputedStyle(document.body).backgroundColor"
+    light = page.run(colour)
+    page.click(".tools button")
+    assert page.run(colour) != light
+    page.keys("?")
+    assert page.run("document.getElementById('help').open")
+    assert not browsers.complaints(page.driver)
+
+
+def test_trend_and_protocol_are_drawn_and_the_protocol_is_printed(page: Page) -> None:
+    page.open()
+    page.click("nav .tab:nth-child(4)")
+    until(lambda: page.count(".trend .dot") == RESULTS // 2)  # one photograph of each part
+    page.click("nav .tab:nth-child(5)")
+    until(lambda: page.count(".protocol .signatures"))
+    printed = page.driver.execute_cdp_cmd("Page.printToPDF", {})
+    assert base64.b64decode(printed["data"]).startswith(b"%PDF")
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert not page.run("document.getElementById('top').checkVisibility()")
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert not browsers.complaints(page.driver)
+
+
+def test_the_pictures_of_the_guide_can_be_made_again(page: Page, tmp_path: Path) -> None:
+    review_pictures.session(page.driver, page.address, tmp_path)
+    names = ("inspect", "decide", "operating", "teach")
+    assert {path.name for path in tmp_path.iterdir()} == {f"{name}.webp" for name in names}
+    for name in names:
+        picture = Image.open(tmp_path / f"{name}.webp")
+        assert picture.size == review_pictures.SIZE
+        assert len(picture.getcolors(2**24) or ()) > 100  # something is on it
+    assert page.run("document.querySelector('nav .tab[aria-current]').textContent") == "Teach"
+    assert not browsers.complaints(page.driver)
