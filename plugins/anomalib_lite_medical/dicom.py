@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +24,6 @@ except ImportError as missing:
 DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
 RESULTS = {"SEG": "a segmentation", "PR": "a presentation state", "KO": "a selection", "RTSTRUCT": "contours"}
 TOLD = ["SeriesInstanceUID", "StudyInstanceUID", "Modality", "Rows", "NumberOfFrames"]  # what `gather` looks at
-UID = re.compile(r"[0-9.]{1,64}")
 
 
 def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, list[Path]]]:
@@ -45,12 +43,17 @@ def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, li
     together = defaultdict[str, list[Series]](list)
     for (_, uid), files in found.items():
         if not words or headers[uid] is None:
-            yield uid if UID.fullmatch(uid) else hashlib.sha256(uid.encode()).hexdigest()[:32], files
+            yield _called(uid), files
         elif told := word_of(files[0].parent, headers[uid], words):
             together[told[1]].append(Series(uid, told[0], files))
     for several in together.values():
         several.sort(key=lambda one: words.index(one.word))
-        yield several[0].uid, [file for one in several for file in one.files]
+        yield _called(several[0].uid), [file for one in several for file in one.files]
+
+
+def _called(uid: str) -> str:
+    """What a series is called: its number would tell the patient to who has the archive."""
+    return f"series-{hashlib.sha256(uid.encode()).hexdigest()[:16]}"
 
 
 def _series(path: Path) -> Any | None:

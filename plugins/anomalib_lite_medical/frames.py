@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,19 +36,36 @@ KEPT = (  # of a slice, for writers
 
 
 def about(header: Any, options: Any) -> dict[str, Any]:
-    """What a data set says of its pictures, as arguments of `Picture`.
+    """What a data set says of its pictures, as arguments of `Picture`; the patient is called by a pseudonym.
 
     Raises:
         ImageError: It is not to be read.
     """
     with told():
         _check(header, options)
+        notes = ["says that text is burnt into it"] if header.get("BurnedInAnnotation") == "YES" else []
+        if _is_named_after_patient(header):
+            notes.append("its path says the name of the patient, and so do rows and reports: rename the file or folder")
         return {
             "spacing": _spacing(header),
-            "part": str(header.get("PatientID") or "").strip() or None,
-            "note": "says that text is burnt into it" if header.get("BurnedInAnnotation") == "YES" else "",
+            "part": _pseudonym(str(header.get("PatientID") or "").strip()),
+            "note": "; ".join(notes),
             "meta": _meta(header),
         }
+
+
+def _pseudonym(number: str) -> str | None:
+    """What a patient is called in rows and reports: the same everywhere; None where nobody is named."""
+    return f"patient-{hashlib.sha256(f'patient {number}'.encode()).hexdigest()[:12]}" if number else None
+
+
+def _is_named_after_patient(header: Any) -> bool:
+    """Whether the path of a file says a name of the patient as a word, where that is no number of an anonymised one."""
+    name, path = str(header.get("PatientName") or "").lower(), str(getattr(header, "filename", None) or "").lower()
+    if name == str(header.get("PatientID") or "").lower():
+        return False
+    words = {one for one in re.split(r"[\W_\d]+", name) if len(one) > 3}
+    return not words.isdisjoint(re.split(r"[\W_\d]+", path))
 
 
 def pixels(header: Any, frame: int) -> NDArray[Any]:

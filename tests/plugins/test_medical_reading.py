@@ -115,7 +115,7 @@ def test_a_series_is_one_volume_in_the_order_of_positions(tmp_path: Path) -> Non
     with_sniff = Opener({".dcm": Reader(**vars(reader()) | {"sniff": sniff})})
     dataset = find(tmp_path / "ct", opener=with_sniff)
     assert [one.name.rpartition("#")[2] for one in dataset.samples] == ["1", "2", "3", "4"]
-    assert {one.group for one in dataset.samples} == {"PH-001"}
+    assert len({one.group for one in dataset.samples}) == 1
     for sample, values in zip(dataset.samples, scan.values, strict=True):
         found = dataset.opener.read(sample.path)
         np.testing.assert_allclose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -278,17 +279,61 @@ def test_another_modality_is_an_error(root: Path) -> None:
     assert "modality 'CT', this one says 'PT'" in str(result.error)
 
 
+def telling(folder: Path, *further: str) -> set[str]:
+    """Every name, number and date of every header."""
+    found = set(further)
+    for path in folder.rglob("*.dcm"):
+        for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
+            if element.VR in ("PN", "LO", "SH", "DA", "TM", "UI", "DT", "AS") and element.keyword != "SOPClassUID":
+                found.add(str(element.value).strip())
+                found.update(str(element.value).split("^") if element.VR == "PN" else ())
+    found = {one for one in found if len(one) > 3}
+    assert {"19500101", "20240102"} <= found
+    return found
+
+
+def said_in(folder: Path) -> bytes:
+    """All that is below a folder, archives unpacked, and the names of files."""
+    content = b""
+    for path in sorted(folder.rglob("*")):
+        content += str(path.relative_to(folder)).encode()
+        if path.is_file():
+            content += gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return content
+
+
 def test_nothing_of_a_patient_is_in_what_is_exported(root: Path, tmp_path: Path) -> None:
     """Every name, number and date of every header, and the names of folders, byte by byte."""
     assert call("export", root / "model", "--out", tmp_path / "device") == 0
-    content = b"".join(path.read_bytes() for path in sorted((tmp_path / "device").rglob("*")) if path.is_file())
+    content = said_in(tmp_path / "device")
     loaded = Model(tmp_path / "device")  # which has no reader
     assert not [one for one in replay(loaded) if one.flipped or one.score is None]
-    telling = {"MUSTERMANN"}
-    for path in (root / "good").rglob("*.dcm"):
-        for element in pydicom.dcmread(path, stop_before_pixels=True).iterall():
-            if element.VR in ("PN", "LO", "SH", "DA", "TM", "UI", "DT", "AS") and element.keyword != "SOPClassUID":
-                telling.add(str(element.value).strip())
-    telling = {one for one in telling if len(one) > 3}
-    assert {"PH-003", "Phantom^Number3", "19500101"} <= telling
-    assert not [one for one in telling if one.encode() in content]
+    assert not [one for one in telling(root / "good", "MUSTERMANN") if one.encode() in content]
+
+
+def test_nothing_of_a_header_is_in_models_rows_reports_or_what_is_printed(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a segmentation or a capture says is what it is filed by; all else calls patients by pseudonyms."""
+    given = root / "model", root / "ill", "--out", tmp_path / "out", "--heatmaps", "all"
+    assert call("predict", *given, "--write", "nifti_map") == 0
+    assert call("predict", root / "model", root / "ill/MUSTERMANN_41/01.dcm") == 0
+    assert call("predict", root / "model", root / "pet") == 3
+    printed = "".join(capsys.readouterr()).encode()
+    assert b"patient-" in printed, "parts are told, by pseudonyms"
+    searched = printed + said_in(root / "model") + said_in(tmp_path / "out")
+    assert not [one for one in telling(root) if one.encode() in searched]
+    assert call("predict", *given, "--overwrite", "--write", "dicom_capture") == 0
+    (capture_of_first, _) = sorted((tmp_path / "out/dicom_capture").rglob("*.dcm"))
+    assert pydicom.dcmread(capture_of_first).PatientID == "PH-041"
+
+
+def test_a_path_that_names_the_patient_is_told(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "muster_erika", slices("ct", count=1))
+    for name, told in (("Erika^Muster", True), ("Doe^Jane", False), ("PH-001", False)):
+        header = pydicom.dcmread(folder / "01.dcm")
+        header.PatientName = name
+        header.save_as(folder / "01.dcm")
+        note = opener().read(folder / "01.dcm").note
+        assert ("its path says the name of the patient" in note) is told
+        assert "erika" not in note.lower()
