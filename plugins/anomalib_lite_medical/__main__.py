@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, BinaryIO
 
 import nibabel
 import numpy as np
@@ -22,6 +22,7 @@ from anomalib_lite_medical import alignment, lesions, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from anomalib_lite_medical.dicom import gather
 from anomalib_lite_medical.dicom import read as read_dicom
+from anomalib_lite_medical.nifti import gather as gather_nifti
 from anomalib_lite_medical.nifti import read as read_nifti
 from anomalib_lite_medical.volumes import canonical, canonical_affine, checked_affine, opened, voxels
 
@@ -39,6 +40,7 @@ def main(words: Sequence[str] | None = None) -> None:
     one.add_argument("--low", type=float, default=1.0, help="percent of the values that are black")
     one.add_argument("--high", type=float, default=99.0, help="percent of the values that are not white")
     one.add_argument("--body", type=float, help="count what is body alone: the option of the readers")
+    one.add_argument("--channels", default="", help="words with commas between them: the option of the readers")
     one.set_defaults(run=_window)
     other = commands.add_parser("lesions", help="measure maps (predict --write nifti_map) against masks of lesions")
     other.add_argument("maps", type=Path)
@@ -62,31 +64,42 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _window(asked: argparse.Namespace) -> None:
     """Print the options that fix the window."""
-    drawn: dict[str, list[NDArray[Any]]] = {}
-    for kind, values in _slices(asked.folder, asked.body):
+    drawn: dict[str, list[NDArray[Any]]] = {}  # each (n, C)
+    channels = tuple(word.strip() for word in asked.channels.split(",") if word.strip())
+    for kind, values in _slices(asked.folder, asked.body, channels):
         step = max(1, len(values) // DRAWN)
         drawn.setdefault(kind, []).append(values[::step])
     if not drawn:
         raise DataError(f"{asked.folder}: no slice of a DICOM or NIfTI file can be read; give the training images.")
     for kind, some in drawn.items():
-        low, high = np.percentile(np.concatenate(some), [asked.low, asked.high])
-        sys.stdout.write(f"--set readers.{kind}.window=[{low:.6g},{high:.6g}]  # of {len(some):,} slices\n")
+        ends = np.percentile(np.concatenate(some), [asked.low, asked.high], axis=0).T
+        each = ",".join(f"[{low:.6g},{high:.6g}]" for low, high in ends)
+        said = f"[{each}]" if len(ends) > 1 else each
+        sys.stdout.write(f"--set readers.{kind}.window={said}  # of {len(some):,} slices\n")
 
 
-def _slices(folder: Path, body: float | None) -> Iterator[tuple[str, NDArray[Any]]]:
+def _slices(folder: Path, body: float | None, channels: tuple[str, ...]) -> Iterator[tuple[str, NDArray[Any]]]:
     """The values of each slice below a folder, with the reader's name."""
     files = sorted(one for one in folder.rglob("*") if one.is_file())
     volumes = [one for one in files if one.name.endswith(SUFFIXES)]
-    options: Any = SimpleNamespace(**NiftiOptions(body=body).model_dump())
-    for path in volumes:
+    options: Any = SimpleNamespace(**NiftiOptions(body=body, channels=channels).model_dump())
+    for path, paths in gather_nifti(volumes, options):
         with _naming(path):
-            yield from (("nifti", _counted(found)) for _, found in read_nifti(BytesIO(path.read_bytes()), options))
-    options = SimpleNamespace(**DicomOptions(body=body).model_dump())
-    for _, paths in gather([one for one in files if one.suffix == ".dcm" or sniff(_head(one))]):
+            yield from (("nifti", _counted(found)) for _, found in read_nifti(_opened(paths), options))
+    options = SimpleNamespace(**DicomOptions(body=body, channels=channels).model_dump())
+    for _, paths in gather([one for one in files if one.suffix == ".dcm" or sniff(_head(one))], options):
         with _naming(paths[0]):
-            found = read_dicom([BytesIO(path.read_bytes()) for path in paths], options)
+            found = read_dicom(_opened(paths), options)
             some = [found] if isinstance(found, Picture) else (one for _, one in found)
             yield from (("dicom", _counted(one)) for one in some)
+
+
+def _opened(paths: Sequence[Path]) -> list[BinaryIO]:
+    """Files in memory, by their names, as the host gives them to readers."""
+    found: list[Any] = [BytesIO(path.read_bytes()) for path in paths]
+    for file, path in zip(found, paths, strict=True):
+        file.name = str(path)
+    return found
 
 
 def _head(path: Path) -> bytes:
@@ -106,8 +119,8 @@ def _naming(path: Path) -> Iterator[None]:
 
 
 def _counted(found: Any) -> NDArray[Any]:
-    values = found.pixels[..., 0]
-    return np.asarray(values.ravel() if found.valid is None else values[found.valid])
+    values = found.pixels
+    return np.asarray(values.reshape(-1, values.shape[2]) if found.valid is None else values[found.valid])
 
 
 def _lesions(asked: argparse.Namespace) -> None:

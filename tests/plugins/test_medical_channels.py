@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from anomalib_lite_medical import dicom, nifti
+from anomalib_lite_medical.__main__ import main
 from anomalib_lite_medical.channels import word_in
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from conftest import Once, call
@@ -326,3 +327,11 @@ def test_a_device_takes_arrays_of_as_many_channels(root: Path, tmp_path: Path) -
         result = device.inspect(seen.picture.pixels)
         assert result.verdict is not Verdict.ERROR
         assert device.inspect(seen.picture.pixels[..., :1].copy()).error_code == "wrong_channels"
+
+
+def test_the_windows_of_channels_are_those_of_each(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pair(tmp_path)
+    main(["window", str(tmp_path), "--low", "0", "--high", "100", "--channels", "CT,PET"])
+    found = json.loads(capsys.readouterr().out.partition("=")[2].partition("#")[0])
+    ends = [(float(few(kind).values.min()), float(few(kind).values.max())) for kind in ("ct", "pet")]
+    np.testing.assert_allclose(found, ends, rtol=1e-4)
