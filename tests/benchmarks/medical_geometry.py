@@ -66,10 +66,9 @@ def by_dcmtk(written: list[tuple[Result, Any, Any]], out: Path) -> None:
     """Print how far positions of captures are off those of the slices."""
     far = 0.0
     for number, (_, picture, _) in enumerate(written):
-        told = subprocess.run(
-            ["dcmdump", "+L", "+P", "0020,0032", out / f"captures/{number:03}.dcm"], capture_output=True
-        )
-        place = told.stdout.decode().split("[")[1].split("]")[0].split("\\")
+        asked = ["dcmdump", "+L", "+P", "0020,0032", out / f"captures/{number:03}.dcm"]
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
+        place = told.split("[")[1].split("]")[0].split("\\")
         header = dicom_writer.header_of(picture, "")
         far = max(far, float(np.abs(np.array(place, float) - np.array(header.ImagePositionPatient, float)).max()))
     print(f"dcmtk     captures         {far:.1e} mm")

@@ -25,6 +25,7 @@ from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.readers import Reader
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import DataError, ImageError
+from anomalib_lite.pipeline.inputs import chosen
 
 
 def few(kind: str, patient: int = 1, count: int = 3) -> Scan:
@@ -251,6 +252,15 @@ def test_a_table_names_channels_that_no_pattern_tells(tmp_path: Path) -> None:
         np.testing.assert_allclose(pixels[..., 1], few("pet").values[1], atol=0.01)
     with pytest.raises(ImageError, match=r"nowhere\.dcm: no such file"):
         found.opener.read(found.samples[7].path)
+
+
+def test_predict_takes_the_same_table(tmp_path: Path) -> None:
+    write_nifti(tmp_path / "a.nii.gz", few("ct"))
+    write_nifti(tmp_path / "b.nii", few("pet"))
+    opened = opener()
+    images, _ = chosen([table(tmp_path / "t.csv", "a.nii.gz,,b.nii,p1")], opened)
+    assert [(one.name, one.part) for one in images] == [(f"a.nii.gz#{number}", "p1") for number in range(3)]
+    assert opened.read(images[2].path).pixels.shape == (48, 64, 2)
 
 
 @pytest.mark.parametrize(
