@@ -11,12 +11,14 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from anomalib_lite_medical import capture, dicom, dicom_writer, nifti_writer
 from anomalib_lite_medical.config import DicomOptions
+from anomalib_lite_medical.geometry import header_of
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.decision import Verdict
@@ -48,7 +50,7 @@ def corners(image: Any) -> NDArray[np.float64]:
 
 def by_simpleitk(series: Path, out: Path) -> None:
     """Print distances of corners, whichever slice comes first."""
-    import SimpleITK
+    SimpleITK: Any = import_module("SimpleITK")  # noqa: N806 - as it is called
 
     def stack(folder: Path) -> Any:
         reader = SimpleITK.ImageSeriesReader()
@@ -66,10 +68,10 @@ def by_dcmtk(written: list[tuple[Result, Any, Any]], out: Path) -> None:
     """Print how far positions of captures are off those of the slices."""
     far = 0.0
     for number, (_, picture, _) in enumerate(written):
-        asked = ["dcmdump", "+L", "+P", "0020,0032", out / f"captures/{number:03}.dcm"]
+        asked = ["dcmdump", "+L", "+P", "0020,0032", str(out / f"captures/{number:03}.dcm")]
         told = subprocess.run(asked, capture_output=True, text=True, check=True).stdout
         place = told.split("[")[1].split("]")[0].split("\\")
-        header = dicom_writer.header_of(picture, "")
+        header = header_of(picture, "")
         far = max(far, float(np.abs(np.array(place, float) - np.array(header.ImagePositionPatient, float)).max()))
     print(f"dcmtk     captures         {far:.1e} mm")
 
