@@ -29,6 +29,10 @@ SIZE = (1280, 860)  # pixels of the page
 PORT = 8049
 PATIENCE = 60.0  # seconds
 READY = "document.querySelector('.stage .base')?.naturalWidth > 0"
+DRAWN = (
+    "[...document.querySelectorAll('.cell img[src], .strip img, .stage .heat')]"
+    ".every(one => one.complete && one.naturalWidth > 0)"
+)
 FLAGS = "--headless --no-sandbox --disable-gpu --disable-dev-shm-usage --hide-scrollbars"
 
 
@@ -76,7 +80,8 @@ def session(driver: Any, address: str, out: Path) -> None:
     _until(lambda: "secret" not in driver.current_url and run(READY))
     run("document.querySelector('.chip.NG').click()")
     _until(lambda: run("document.querySelector('.chip.NG').ariaPressed") == "true" and run(READY))
-    _until(lambda: run("document.querySelectorAll('.cell img[src]').length > 0"))
+    _until(lambda: run("document.querySelector('.cell .OK') === null && document.querySelector('.cell img[src]')"))
+    _until(lambda: run(DRAWN))
     _photograph(driver, out / "inspect.webp")
     _press(driver, "d")
     _until(lambda: run("document.querySelectorAll('.kinds').length"))

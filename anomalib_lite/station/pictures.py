@@ -8,6 +8,7 @@ Where the model of the results is there, black and white are what it takes for t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -152,8 +153,9 @@ class Pictures:
         """
         for path in self._places(entry):
             name = path.name.partition("#")[0]
-            if path.exists() or ("#" in path.name and name and path.with_name(name).exists()):
-                return path
+            with suppress(OSError):  # a name that no system takes
+                if path.exists() or ("#" in path.name and name and path.with_name(name).exists()):
+                    return path
         raise PictureError(
             "gone", f"{entry.image}: is not where it was. Put it back, or name its data set with --data."
         )

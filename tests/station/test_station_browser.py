@@ -56,10 +56,8 @@ class Page:
     def open(self, where: str = "inspect") -> None:
         """Anew, as who just came, with a result shown."""
         self.driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-        self.driver.get(self.address)
-        until(lambda: "secret" not in self.driver.current_url)
-        self.run(f"(localStorage.clear(), location.hash = '{where}', location.reload())")
-        until(lambda: self.run("document.readyState") == "complete")
+        self.run(f"(window.old = true, localStorage.clear(), location.hash = '{where}', location.reload())")
+        until(lambda: self.run("!window.old && document.readyState === 'complete'"))
         until(self.is_drawn)
 
     def is_drawn(self) -> bool:
@@ -85,14 +83,16 @@ def page(once: Once, model_path: Path, parts: Path, tmp_path_factory: pytest.Tem
     with door.listen("127.0.0.1", keys.port) as socket:
         running = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
         running.start()
-        yield Page(driver, station, f"http://127.0.0.1:{keys.port}/?secret={keys.secret}")
+        opened_page = Page(driver, station, f"http://127.0.0.1:{keys.port}/?secret={keys.secret}")
+        driver.get(opened_page.address)
+        until(opened_page.is_drawn)
+        yield opened_page
         driver.quit()
         server.should_exit = True
         running.join(30)
 
 
 def test_only_what_is_seen_of_200_results_is_asked_for(page: Page) -> None:
-    page.open()
     browsers.requests(page.driver)
     page.open()
     assert page.text(".total") == f"{RESULTS} of {RESULTS} results"
@@ -201,9 +201,13 @@ def test_a_decision_of_somebody_else_appears(page: Page) -> None:
     other = opened(Asked(folder=page.station.results.folder))
     from anomalib_lite.review.decision import Decision, Judged, Label
 
+    page.keys("n", "half a ")
     judged = Judged.of(other.results.row(other.results.entries[20]))
     other.log.append("Grace", judged, Decision(Label.UNUSABLE))
+    page.run("document.dispatchEvent(new Event('visibilitychange'))")  # rather than wait for the next look
     until(lambda: "Grace" in page.text(".history"))
+    page.keys("note")
+    assert page.run("document.querySelector('.note').value") == "half a note"  # who writes goes on writing
 
 
 def test_a_narrow_screen_shows_the_list_or_the_result(page: Page) -> None:

@@ -156,6 +156,7 @@ function help() {
 
 function show(tab) {
   page.shown?.leave?.();
+  if (page.tab !== tab) page.say("");
   page.tab = tab;
   if (location.hash.slice(1).split("/")[0] !== tab.name) page.go(tab.name);
   header();

@@ -28,8 +28,8 @@ def routes(station: Station) -> list[Route]:
         given = request.query_params
         numbers = station.answer(Query.parsed(given))
         start, count = _whole(given, "start", 0), min(_whole(given, "count", PAGE), PAGE)
-        entries = [station.results.entries[one] for one in numbers[start : start + count]]
-        rows = [_row(station, entry) for entry in entries]
+        entries = (station.results.entry(one) for one in numbers[start : start + count])
+        rows = [_row(station, entry) for entry in entries if entry is not None]  # none where they are written anew
         return answer({"generation": station.results.generation, "total": len(numbers), "start": start, "rows": rows})
 
     def place(request: Request) -> Response:
@@ -90,8 +90,8 @@ def _whole_row(station: Station, entry: Entry) -> dict[str, Any]:
         told[name] = shown(value) if isinstance(value, str) else number(value)
     told["regions"] = _outlines(row.get("regions"))
     told["part"] = shown(entry.part)
-    others = station.results.of_part(entry)[:PAGE]
-    told["photographs"] = [_row(station, station.results.entries[one]) for one in others] if len(others) > 1 else []
+    others = [station.results.entry(one) for one in station.results.of_part(entry)[:PAGE]]
+    told["photographs"] = [_row(station, one) for one in others if one is not None] if len(others) > 1 else []
     told["history"] = [
         {
             "line": line.number,

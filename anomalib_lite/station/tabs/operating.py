@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from anomalib_lite.calibration import menu_words
+from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.data.samples import GOOD
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.quoting import shown
@@ -116,8 +117,8 @@ def _row(row: MenuRow, scores: Mapping[str, Sequence[float]], axis: Axis) -> dic
         "rank": point.rank,
         "threshold": point.value,
         "place": axis.percent(point.value),
-        "bound": point.bound,
-        "expected": point.expected,
+        "bound": percent_up(point.bound),
+        "expected": percent_up(point.expected),
         "taken": row.taken,
         "planted": _shares(row.planted),
         "labelled": _shares(row.labelled),

@@ -31,7 +31,8 @@ def routes(station: Station) -> list[Route]:
     def protocol(request: Request) -> Response:
         query = Query.parsed({"lot": request.query_params.get("lot", "")})
         station.refresh()
-        entries = [station.results.entries[number] for number in station.answer(query)]
+        found = (station.results.entry(number) for number in station.answer(query))
+        entries = [entry for entry in found if entry is not None]
         return answer(
             {
                 "folder": shown(station.results.folder.resolve().name),

@@ -220,7 +220,7 @@ class Inspect {
   }
 
   update() {
-    this.drawFilters();
+    if (!this.filters.contains(document.activeElement)) this.drawFilters(); // nobody's choice is taken away
     const { scroller } = this;
     scroller.reset({ keep: true }).catch(this.page.tell);
     this.result.update();

@@ -2,7 +2,7 @@
 
 import { get, post } from "../lib/api.js";
 import { fill, h, svg } from "../lib/dom.js";
-import { count, digits, percent, t } from "../lib/words.js";
+import { count, digits, t } from "../lib/words.js";
 
 const GROUPS = ["good", "defect", "open"];
 
@@ -79,9 +79,15 @@ class Operating {
 
   table() {
     const { menu } = this;
+    // Those that are not NG of all; of the chosen row, of each kind.
     const shares = (name) => {
-      const kinds = menu.rows[0][name];
-      return kinds.length ? { title: t(`escapes.${name}`), cell: (row) => row[name].map((one) => h("span", { class: one.escapes ? "bad" : "" }, `${one.kind} ${count(one.escapes)}/${count(one.of)}`)) } : null;
+      if (!menu.rows[0][name].length) return null;
+      const sum = (row, what) => row[name].reduce((total, one) => total + one[what], 0);
+      const kinds = (row) => row[name].map((one) => h("span", { class: one.escapes ? "bad" : "" }, `${one.kind} ${count(one.escapes)}/${count(one.of)}`));
+      return {
+        title: t(`escapes.${name}`),
+        cell: (row) => [h("b", {}, `${count(sum(row, "escapes"))}/${count(sum(row, "of"))}`), row === this.row ? kinds(row) : null],
+      };
     };
     const inResults = GROUPS.filter((name) => menu.groups[name]).map((name) => ({
       title: t(`results.${name}`),
@@ -89,8 +95,8 @@ class Operating {
     }));
     const columns = [
       { title: t("operating.threshold"), cell: (row) => digits(row.threshold) },
-      { title: t("operating.bound"), cell: (row) => `≤ ${percent(row.bound)}` },
-      { title: t("operating.expected"), cell: (row) => percent(row.expected) },
+      { title: t("operating.bound"), cell: (row) => `≤ ${row.bound}` },
+      { title: t("operating.expected"), cell: (row) => row.expected },
       ...["planted", "labelled", "known"].map(shares).filter(Boolean),
       ...inResults,
     ];

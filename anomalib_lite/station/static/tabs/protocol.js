@@ -22,7 +22,7 @@ class Protocol {
   }
 
   update() {
-    this.load();
+    if (!this.root.contains(document.activeElement)) this.load();
   }
 
   draw() {

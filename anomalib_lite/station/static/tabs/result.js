@@ -64,8 +64,10 @@ export class Result {
     const [where, sent] = [this.where, this.sent];
     const row = await get(where);
     if (this.where !== where) return;
+    const same = sent === this.drawnWith && JSON.stringify(row) === JSON.stringify(this.row);
     this.row = row;
     this.sent = sent;
+    if (same) return; // whoever writes a note goes on writing
     this.drawFacts();
     this.drawDeciding();
   }
@@ -254,6 +256,8 @@ export class Result {
         h("kbd", { "aria-hidden": "true" }, key),
       );
     const noted = this.note?.value ?? "";
+    const writing = document.activeElement === this.note && !this.sent ? this.note.selectionStart : null;
+    this.drawnWith = this.sent;
     this.note = h("input", { class: "note", value: this.sent ? "" : noted, maxlength: 2000, placeholder: t("note"), "aria-label": t("note"), disabled: closed, onkeydown: (event) => this.noting(event) });
     fill(
       this.deciding,
@@ -268,6 +272,10 @@ export class Result {
         h("output", { class: `confirmed ${this.sent?.waiting ? "waiting" : now ? "tick" : ""}` }, this.confirmed(now)),
       ),
     );
+    if (writing !== null) {
+      this.note.focus();
+      this.note.setSelectionRange(writing, writing);
+    }
     return undefined;
   }
 
