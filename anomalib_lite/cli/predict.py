@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import options
+from anomalib_lite.cli import copying, options
 from anomalib_lite.cli.bundle_set import Product
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def predict(
     product: Product = None, reference: Reference = None,
     strict: options.Strict = False, fail_on_ng: FailOnNG = False,
     provider: options.Provider = "cpu", threads: options.Threads = 0, workers: options.Workers = 0,
-    shard: Share = None, ray: options.Ray = None,
+    shard: Share = None, copy: copying.Copy = None, ray: options.Ray = None,
 ) -> None:  # fmt: skip
     """Judge images as OK, REVIEW, NG or ERROR.
 
@@ -118,13 +118,13 @@ def predict(
         "track": console.track,
     }  # fmt: skip
     if ray or elsewhere(inputs):
-        done = spread.predict(
-            loaded, inputs, ray, workers, refused={"--json": json, "--shard": shard}, writer=write, **asked
-        )
+        refused = {"--json": json, "--shard": shard, "--copy": copy}
+        done = spread.predict(loaded, inputs, ray, workers, refused=refused, writer=write, **asked)
     else:
         with stdout_for_results() as results:
             done = run(
                 loaded, [Path(one) for one in inputs], workers=workers, shard=Shard.parse(shard) if shard else None,
+                copied=copying.verdicts(copy),
                 writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
                 each=lambda result: console.out(_line(result, json=json), file=results),
                 each_part=lambda result: console.out(_part_line(result, json=json), file=results), **asked,

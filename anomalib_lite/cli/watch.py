@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import options
+from anomalib_lite.cli import copying, options
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.gathering import Gathering
@@ -79,10 +79,10 @@ def watch(
     recursive: Recursive = False,
     group: PartOfName = None,
     photographs: Photographs = None,
-    part_timeout: PartTimeout = None,
+    part_timeout: PartTimeout = None, copy: copying.Copy = None,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
-) -> None:
+) -> None:  # fmt: skip
     """Judge each image that arrives in a folder, and move it.
 
     Images go to ok/, review/, ng/ or error/ within FOLDER, result rows to FOLDER/results.jsonl and to standard output.
@@ -101,7 +101,7 @@ def watch(
     from anomalib_lite.edge.joint import Joint, load
 
     gathering = _gathering(group, photographs, _seconds(part_timeout, "--part-timeout"))
-    settle = _seconds(settle, "--settle")
+    settle, copies = _seconds(settle, "--settle"), copying.copies(folder, copy)
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -110,7 +110,7 @@ def watch(
     following = None if isinstance(loaded, Joint) else Following.of(loaded.bundle.manifest, loaded.model_id, group)
     watched = watching.Watcher(
         loaded, folder, settle=settle, recursive=recursive, reference=reference, following=following,
-        gathering=gathering,
+        gathering=gathering, copies=copies,
     )  # fmt: skip
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")

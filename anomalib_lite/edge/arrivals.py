@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
+from anomalib_lite.edge.copies import FOLDER as COPIES
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.journal import JOURNAL
@@ -22,7 +23,7 @@ SETTLE = 0.5  # seconds for which a file that nobody writes must rest
 SETTLE_BLIND = 10.0  # the same where nobody can say whether one does, or the file holds no whole image
 LONG = 60.0  # seconds of waiting that are worth a word
 OF_STORAGE = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx"}
-OURS = {*map(str.lower, Verdict), JOURNAL}
+OURS = {*map(str.lower, Verdict), JOURNAL, COPIES, "decisions.jsonl", "decisions.jsonl.torn"}
 
 Attempts = Callable[[str], int]  # name -> attempts at a file of this name that ended the program
 Judged = Callable[[str, str], bool]  # name, identity -> whether that file was judged and could not be moved

@@ -21,7 +21,7 @@ def free_place(folder: Path, verdict: Verdict, name: str) -> str:
         longest = LONGEST_NAME
 
     def numbered(number: int) -> str:
-        return above + _shortened(last, "" if number == 1 else f"-{number}", longest)
+        return above + shortened(last, "" if number == 1 else f"-{number}", longest)
 
     def taken(number: int) -> bool:
         return os.path.lexists(folder / numbered(number))
@@ -35,7 +35,7 @@ def free_place(folder: Path, verdict: Verdict, name: str) -> str:
     return numbered(high)
 
 
-def _shortened(name: str, number: str, longest: int) -> str:
+def shortened(name: str, number: str, longest: int) -> str:
     """A name with a number before its suffix, in at most so many bytes."""
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 - Path changes names such as "a..png"
     if len(os.fsencode(suffix)) > LONGEST_SUFFIX:

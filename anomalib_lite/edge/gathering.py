@@ -8,6 +8,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TypeAlias
 
 from anomalib_lite.edge.following import pattern
+from anomalib_lite.edge.joint import Joint
+from anomalib_lite.edge.model import Model
+from anomalib_lite.edge.parts import refuse_photographs, refuse_single
 from anomalib_lite.edge.results import Result
 
 TIMEOUT = 60.0  # seconds
@@ -32,6 +35,20 @@ class Gathering:
         self._pattern, self._photographs, self._timeout = pattern(group), photographs, timeout
         self.lacking_is_judged = False  # whether a part that lacks some is decided by those that are there
         self._waiting: dict[str, tuple[Collection[str], float]] = {}  # part -> what is there of it, since when
+
+    @classmethod
+    def fitting(cls, given: Gathering | None, model: Model | Joint) -> Gathering | None:
+        """What gathers the photographs of a part for a model; None where it judges each for itself.
+
+        Raises:
+            ConfigError: The model decides once for a part, and nothing gathers its photographs; or the other way round.
+        """
+        if given is None:
+            refuse_single(model.bundle.manifest.calibration, "watch", joint=isinstance(model, Joint))
+        else:
+            refuse_photographs(model.bundle.manifest.calibration, "--photographs")
+            given.lacking_is_judged = isinstance(model, Joint) and model.bundle.manifest.lacking == "judged"
+        return given
 
     def due(self, resting: Sequence[File], there: Collection[str]) -> Iterator[tuple[str | None, list[File], str]]:
         """A part, its photographs, and why it is incomplete, empty where it is not; None for files of no part.

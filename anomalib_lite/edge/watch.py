@@ -21,6 +21,7 @@ from typing import Self
 from anomalib_lite.edge import disk, locks
 from anomalib_lite.edge.arrivals import Arrivals, identity
 from anomalib_lite.edge.attempts import TWICE, Attempts
+from anomalib_lite.edge.copies import Copies
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.destinations import free_place
 from anomalib_lite.edge.following import Following
@@ -29,7 +30,6 @@ from anomalib_lite.edge.intake import Source
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.journal import JOURNAL, Journal, JournalRow, Unmoved, decided, of_a_part
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.parts import refuse_photographs, refuse_single
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.writers import being_written
 from anomalib_lite.errors import DataError, ErrorCode
@@ -52,6 +52,7 @@ class Watcher:
         reference: Source | None = None,
         following: Following | None = None,
         gathering: Gathering | None = None,
+        copies: Copies | None = None,
     ) -> None:
         """Nothing is opened yet.
 
@@ -64,16 +65,12 @@ class Watcher:
             reference: The golden image, for models that compare.
             following: Gets every row, those of the journal first, and says when scores have changed.
             gathering: Tells the photographs of a part, which is decided once; None where each is judged for itself.
+            copies: Where files are copied to before they are moved, by their verdicts.
 
         Raises:
             ConfigError: The model decides once for a part, and nothing gathers its photographs; or the other way round.
         """
-        if gathering is None:
-            refuse_single(model.bundle.manifest.calibration, "watch", joint=isinstance(model, Joint))
-        else:
-            refuse_photographs(model.bundle.manifest.calibration, "--photographs")
-            gathering.lacking_is_judged = isinstance(model, Joint) and model.bundle.manifest.lacking == "judged"
-        self._gathering = gathering
+        self._gathering, self._copies = Gathering.fitting(gathering, model), copies
         self._model, self._folder, self._reference = model, folder, reference
         self._following, self._alarm = following, ""
         self._attempts, self._unmoved, self._journal = Attempts(folder), Unmoved(folder), Journal(folder)
@@ -235,6 +232,8 @@ class Watcher:
         """Move a file to where its row says; what keeps it from there."""
         place = str(row["moved_to"])
         try:
+            if self._copies is not None and self._copies.wants(decided(row)):
+                self._copies.take(self._folder / row["image"], decided(row), place.partition("/")[2], row)
             if os.path.lexists(self._folder / place):  # put there by somebody else meanwhile
                 place = free_place(self._folder, decided(row), row["image"])
             (self._folder / place).parent.mkdir(parents=True, exist_ok=True)

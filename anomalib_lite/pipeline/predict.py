@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -54,11 +54,10 @@ def predict(
     model: Model | Joint | ModelSet, inputs: Sequence[Path], *,
     out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
     columns: Mapping[str, str] | None = None, group: str | None = None,
-    writing: Writing | None = None, overwrite: bool = False, workers: int = 1,
-    shard: Shard | None = None,
+    writing: Writing | None = None, overwrite: bool = False, workers: int = 1, track: Track = untracked,
+    shard: Shard | None = None, copied: Collection[Verdict] = (),
     each: Callable[[Result], None] = lambda result: None,
     each_part: Callable[[PartResult], None] = lambda result: None,
-    track: Track = untracked,
 ) -> Predicted:  # fmt: skip
     """Judge files and folders. Results come in the order of the images.
 
@@ -74,6 +73,7 @@ def predict(
         overwrite: Replace an earlier result in `out`.
         workers: Processes that judge images; 0 for as many as pay: `workers.number`.
         shard: Judge this share alone; `merge` joins them.
+        copied: Verdicts whose images are copied to OUT/copies, with what is said of them; nothing is written over.
         each: Called with every result.
         each_part: Called with that of every part, after all images.
         track: Shows progress.
@@ -81,7 +81,7 @@ def predict(
     Raises:
         AnomalibLiteError: `out` holds an earlier result, or is needed and not given; nothing was found.
     """
-    saving = Saving(model, out, heatmaps, writing, divided=shard is not None)
+    saving = Saving(model, out, heatmaps, writing, divided=shard is not None, copied=copied)
     saving.refuse(overwrite=overwrite)
     images, notes = chosen(inputs, model.opener, columns, group=group, compares=model.bundle.manifest.compares)
     saving.root, saving.by_parts = common_root(images), parts.refuse(model, images, group)

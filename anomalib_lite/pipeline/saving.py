@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from anomalib_lite.data import absolute
+from anomalib_lite.edge.copies import FOLDER, Copies
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.inputs import Chosen
 from anomalib_lite.pipeline.parts import Collected
@@ -53,6 +56,7 @@ class Saving:
     root: Path | None = None  # what the names of pictures are relative to
     by_parts: bool = False
     report: bool = True
+    copied: Collection[Verdict] = ()  # whose images are copied to OUT/copies, with what is said of them
     parts: Collected | None = field(init=False)  # none of a set
     _rows: ResultWriter = field(init=False)
     _report: Inspected | InspectedParts | InspectedProducts = field(init=False)
@@ -69,7 +73,8 @@ class Saving:
             DataError: The folder is a model's.
         """
         write = f"--write {self.writing.info.name}" if self.writing else ""
-        for option, asked in (("--heatmaps", self.heatmaps), (write, self.writing), ("--shard", self.divided)):
+        given = {"--heatmaps": self.heatmaps, write: self.writing, "--shard": self.divided, "--copy": self.copied}
+        for option, asked in given.items():
             if asked and self.out is None:
                 raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
         result_folder.refuse_existing(self.out, overwrite=overwrite)
@@ -106,6 +111,7 @@ class Saving:
         more += [image.part] if self.by_parts else []
         more += [seen.result.member] if isinstance(self.model, ModelSet) else []
         self._rows.write(seen.result, *more, *([place] if self.divided else []))
+        self._copy(image, seen.result)
         if self.parts is not None:
             self.parts.add(image.part if self.by_parts else None, seen.result)
         self._report.add(seen.result, seen.pixels)
@@ -117,6 +123,28 @@ class Saving:
         if isinstance(self.model, Joint):
             return self.model.members[result.member]
         return self.model.product(result.member) if isinstance(self.model, ModelSet) else self.model
+
+    def _copy(self, image: Chosen, result: Result) -> None:
+        """Copy the file of an image, and write what is said of it beside the copy.
+
+        Raises:
+            DataError: The disk does not take it.
+        """
+        if self.out is None or result.verdict not in self.copied:
+            return
+        path = absolute(image.path)
+        name = path.relative_to(self.root) if self.root else Path(path.name)
+        alone = image.path.is_file()  # and not one of several images of a file
+        holder = None if alone else self.model.opener.file_of(os.fspath(image.path))
+        try:
+            Copies(self.out / FOLDER, self.copied).take(
+                Path(holder or image.path), result.verdict, name.as_posix(), result.row()
+            )
+        except OSError as error:
+            raise DataError(
+                f"{self.out / FOLDER}: {image.path} cannot be copied ({error.strerror or error}). The rows so far are "
+                "complete; make room, and judge the rest again."
+            ) from error
 
     def judged(self, each: Callable[[PartResult], None]) -> Counter[Verdict] | None:
         """How many parts got which verdict, told one by one; None where there is none.
