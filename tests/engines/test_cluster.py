@@ -76,7 +76,7 @@ def test_metrics_are_those_of_one_process(ray: Cluster, ungated_path: Path, part
 
 
 def test_products_are_trained_there(ray: Cluster, tmp_path: Path) -> None:
-    """Up to its broken data, which costs no training; benchmarks/products.py trains."""
+    """Up to its broken data, which costs no training; benchmarks/train_a_hundred.py trains."""
     (tmp_path / "photo.png").write_bytes(b"no image")
     (tmp_path / "plan.csv").write_text("name,detector,data\ncup,inpainting,.\n")
     (line,) = train_many(tmp_path / "plan.csv", tmp_path / "out", engine=ray, threads=1, say=lambda line: None).lines
