@@ -132,7 +132,7 @@ def _empty(place: Path) -> None:
 
 def is_first_process() -> bool:
     """Whether this process is the one that was started by hand: the others of a distributed training follow it."""
-    return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
+    return all(os.environ.get(rank, "0") == "0" for rank in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"))
 
 
 def _asked(plan: Plan) -> dict[str, Any]:

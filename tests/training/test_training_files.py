@@ -9,6 +9,7 @@ import torch
 
 from anomalib_lite.errors import DataError, ModelError
 from anomalib_lite.training.files import Checkpoint, TrainingLog, prepare, seconds_spent
+from anomalib_lite.training.partial import is_first_process
 
 
 def table(path: Path) -> list[dict[str, str]]:
@@ -111,3 +112,15 @@ def test_curve_is_thinned_with_both_ends(tmp_path: Path) -> None:
     assert log.curve[0] == (0, 1, 1.0)
     assert log.curve[-1] == (0, 1333, 1333.0)
     assert not (tmp_path / "training.csv").exists()  # another process writes it
+
+
+@pytest.mark.parametrize("rank", ["LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"])
+def test_the_first_process_is_told_from_others_by_whoever_started_them(
+    monkeypatch: pytest.MonkeyPatch, rank: str
+) -> None:
+    """Lightning and Slurm number nodes and processes by other names than torchrun."""
+    for name in ("LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "SLURM_PROCID"):
+        monkeypatch.setenv(name, "0")
+    assert is_first_process()
+    monkeypatch.setenv(rank, "1")
+    assert not is_first_process()
