@@ -45,6 +45,7 @@ MAP_TOLERANCE = 1e-3
 """Largest difference of an anomaly map, of the range of the maps."""
 
 T = TypeVar("T")
+R = TypeVar("R")
 Prediction: TypeAlias = Tensor | tuple[Tensor, Tensor]
 
 
@@ -116,6 +117,18 @@ class TrainingRun(Protocol):
 
     def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
         """Pass items through and show how far a closed-form fit has come."""
+        ...
+
+    def map(self, compute: Callable[[Batch], R], batches: Batches, label: str) -> Iterator[R]:
+        """What `compute` makes of each batch, in order, with progress: for what is costly in a closed-form fit.
+
+        Several processes divide the batches, and each gets all that comes of them: the fit is that of one process.
+
+        Args:
+            compute: From a batch to a tensor or a tuple of tensors. It draws nothing random and changes nothing.
+            batches: What `fit` was given, or one of `split`.
+            label: Names the pass.
+        """
         ...
 
     def log(self, name: str, value: float | Tensor) -> None:

@@ -92,11 +92,11 @@ class FrameBatches:
             )
         self.rank = rank
         self.world = world
+        self.device = device
         self._frames = frames
         self._black, self._white = black, white
         self._batch_size = batch_size
         self._seed = seed
-        self._device = device
         self._image_of = np.arange(len(frames)) if images is None else np.asarray(images)
         self._part_of = self._image_of if parts is None else np.asarray(parts)
         self._passes = 0
@@ -108,10 +108,25 @@ class FrameBatches:
 
     def __iter__(self) -> Iterator[Batch]:
         """One pass over all frames, whatever the process."""
+        yield from (self._batch(one) for one in self._pass())
+
+    def turns(self) -> Iterator[tuple[Batch | None, int]]:
+        """The same pass in turns of a batch for each process.
+
+        Yields:
+            The batch of this process, None where none is left for it; and how many batches the turn has in all.
+        """
+        every = list(self._pass())
+        for first in range(0, len(every), self.world):
+            turn = every[first : first + self.world]
+            yield self._batch(turn[self.rank]) if self.rank < len(turn) else None, len(turn)
+
+    def _pass(self) -> Iterator[NDArray[np.int64]]:
+        """The frames of each batch of the next pass."""
         order = self._together(self._order(self._passes))
         self._passes += 1
         for start in range(0, len(order), self._batch_size):
-            yield self._batch(order[start : start + self._batch_size])
+            yield order[start : start + self._batch_size]
 
     def stream(self, start: int = 0) -> Iterator[Batch]:
         """This process's slices of the batches `start`, `start + 1`, ...; the i-th depends on the seed and i alone."""
@@ -145,7 +160,7 @@ class FrameBatches:
             black=self._black,
             batch_size=self._batch_size,
             seed=self._seed,
-            device=self._device,
+            device=self.device,
             rank=self.rank,
             world=self.world,
             images=self._image_of[indices].tolist(),
@@ -171,17 +186,17 @@ class FrameBatches:
             image=self._images(images),
             reference=None if references[0] is None else self._images(references),
             valid=None if all(valid is None for valid in valids) else self._masks(valids, images[0].shape[:2]),
-            images=torch.as_tensor(self._image_of[np.asarray(indices, np.int64)], device=self._device),
-            parts=torch.as_tensor(self._part_of[np.asarray(indices, np.int64)], device=self._device),
+            images=torch.as_tensor(self._image_of[np.asarray(indices, np.int64)], device=self.device),
+            parts=torch.as_tensor(self._part_of[np.asarray(indices, np.int64)], device=self.device),
         )
 
     def _images(self, images: Sequence[Pixels]) -> Tensor:
-        pixels = torch.from_numpy(np.stack(images)).to(self._device)  # (B, H, W, C)
+        pixels = torch.from_numpy(np.stack(images)).to(self.device)  # (B, H, W, C)
         return normalised(pixels.to(torch.float32), self._black, self._white).permute(0, 3, 1, 2).contiguous()
 
     def _masks(self, valids: Sequence[NDArray[np.bool_] | None], shape: tuple[int, int]) -> Tensor:
         masks = np.stack([np.ones(shape, bool) if valid is None else valid for valid in valids])
-        return torch.from_numpy(masks).to(self._device).unsqueeze(1)
+        return torch.from_numpy(masks).to(self.device).unsqueeze(1)
 
 
 def endless(batches: Batches, start: int = 0) -> Iterator[Batch]:

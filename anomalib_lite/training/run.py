@@ -11,13 +11,12 @@ from typing import Any, Self, TypeVar
 
 import lightning.pytorch as pl
 import torch
-from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.pytorch.loggers import TensorBoardLogger
-from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches
 from anomalib_lite.errors import ConfigError, DataError, PluginError
+from anomalib_lite.training import processes
 from anomalib_lite.training.adapter import Adapter, tensorboard
 from anomalib_lite.training.batches import FrameBatches, endless
 from anomalib_lite.training.context import deterministic, device_kind, progress_bar, quiet, seed_torch, training_modes
@@ -26,6 +25,7 @@ from anomalib_lite.training.files import Checkpoint, TrainingLog, prepare, secon
 from anomalib_lite.training.plan import Plan
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class LightningRun:
@@ -172,6 +172,14 @@ class LightningRun:
                 yield item
                 bar.advance(task)
 
+    def map(self, compute: Callable[[Batch], R], batches: Batches, label: str) -> Iterator[R]:
+        """See `TrainingRun.map`."""
+        if self.world == 1 or not isinstance(batches, FrameBatches):
+            yield from map(compute, self.progress(batches, label))
+            return
+        found = processes.computed(compute, batches, self._trainer)
+        yield from (one for one, _ in zip(found, self.progress(range(len(batches)), label), strict=True))
+
     def minimise(
         self,
         loss: Callable[[Batch], Tensor],
@@ -279,19 +287,7 @@ class LightningRun:
             raise self.shared(KeyboardInterrupt())
 
     def _trainer(self, logger: TensorBoardLogger | None = None) -> pl.Trainer:
-        alone = self.world == 1
-        return pl.Trainer(
-            accelerator=self._kind,
-            strategy="auto" if alone else DDPStrategy(find_unused_parameters=True),
-            plugins=[LightningEnvironment()] if alone else None,  # alone, whatever a cluster's variables say
-            logger=logger or False,
-            max_epochs=-1,
-            use_distributed_sampler=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            **self._settings,
-        )
+        return processes.trainer(self._kind, self.world, self._settings, logger)
 
     def _place(self) -> tuple[int, int]:
         """Rank among all processes, and among those of this machine."""

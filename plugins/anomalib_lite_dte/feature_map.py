@@ -84,10 +84,11 @@ class FeatureMap(nn.Module):
     @torch.no_grad()
     def _units(self, batches: Batches, run: TrainingRun) -> tuple[Tensor, Tensor]:
         """Median and spread of the map at each place over good images."""
-        maps, counted = [], []
-        for batch in run.progress(batches, "units"):
-            maps.append(self(batch.image))
-            counted.append(cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1))
+
+        def measured(batch: Batch) -> tuple[Tensor, Tensor]:
+            return self(batch.image), cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1)
+
+        maps, counted = zip(*run.map(measured, batches, "units"), strict=True)
         return place_units(torch.cat(maps), torch.cat(counted))
 
     def _surprise(self, batch: Batch, run: TrainingRun) -> Tensor:

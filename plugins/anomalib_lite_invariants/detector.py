@@ -112,14 +112,18 @@ class Invariants(Detector):
         """Means (n, d) of each layer; cells (N, places, d) of as many images as memory allows; which count (bool)."""
         places = self.grid[0] * self.grid[1]
         means, cells, counted = [], [], []
-        for batch in run.progress(batches, "features"):
+
+        def features(batch: Batch) -> tuple[Tensor, ...]:
             maps = self.backbone(batch.image)
-            means.append(self._means(maps))
-            found = self._cells(maps).flatten(1, 2)
+            count = cells_that_count(batch.image, batch.valid, self.grid)
+            return self._cells(maps).flatten(1, 2), count.flatten(1), *self._means(maps)
+
+        for found, counts, *layers in run.map(features, batches, "features"):
+            means.append(layers)
             most = -(-KEPT // (places * found.shape[2] * len(batches)))
             some = torch.randperm(len(found))[:most].to(found.device)
             cells.append(found[some])
-            counted.append(cells_that_count(batch.image, batch.valid, self.grid).flatten(1)[some])
+            counted.append(counts[some])
         kept = torch.cat(counted)
         if not kept.any():
             raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")

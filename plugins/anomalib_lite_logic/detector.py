@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from anomalib_lite.detector import Batches, Detector, ImageSpec, TrainingRun
+from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite.errors import DataError
 from anomalib_lite.features import backbone, cells_that_count, farthest_first, ledoit_wolf, on_one_grid
 from anomalib_lite_logic.config import LogicConfig
@@ -78,8 +78,7 @@ class Logic(Detector):
         self.to(run.device)
         self._learn_words(self._pool(batches, run), run.seed)
         sums, number, maps = [], 0, torch.zeros_like(self.expected)
-        for batch in run.progress(batches, "counts"):
-            shown = self._words(batch.image)
+        for shown in run.map(lambda batch: self._words(batch.image), batches, "counts"):
             sums.append(self._sums(shown))
             maps += shown.sum(0)
             number += len(shown)
@@ -160,9 +159,12 @@ class Logic(Detector):
         """Random places (n, d) of good images, as many of each batch; marks where any counts, and sets the units."""
         most, pool = max(1, POOL // len(batches)), []
         self.inside.zero_()
-        for batch in run.progress(batches, "features"):
+
+        def features(batch: Batch) -> tuple[Tensor, Tensor]:
             counted = cells_that_count(batch.image, batch.valid, self.grid)
-            found = on_one_grid(self.backbone(batch.image)).movedim(1, -1)[counted]
+            return on_one_grid(self.backbone(batch.image)).movedim(1, -1)[counted], counted
+
+        for found, counted in run.map(features, batches, "features"):
             pool.append(found[torch.randperm(len(found))[:most].to(found.device)])
             self.inside = torch.maximum(self.inside, counted.amax(0)[None, None].to(self.inside))
         if not sum(map(len, pool)):

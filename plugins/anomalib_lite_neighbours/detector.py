@@ -102,9 +102,12 @@ class Neighbours(Detector):
         """Random patches (n, d) of good images, as many of each batch, and the part (n,) that each is of."""
         most = max(1, POOL // len(batches))
         pool, owners = [], []
-        for batch in run.progress(batches, "features"):
+
+        def patches(batch: Batch) -> tuple[Tensor, Tensor]:
             counted = cells_that_count(batch.image, batch.valid, self.grid)
-            found, of = self._patches(batch.image)[counted], _parts(batch)[:, None, None].expand_as(counted)[counted]
+            return self._patches(batch.image)[counted], _parts(batch)[:, None, None].expand_as(counted)[counted]
+
+        for found, of in run.map(patches, batches, "features"):
             some = torch.randperm(len(found))[:most].to(found.device)
             pool.append(found[some])
             owners.append(of[some])
@@ -114,12 +117,14 @@ class Neighbours(Detector):
 
     def _of_good_images(self, batches: Batches, run: TrainingRun, owners: Tensor) -> tuple[Tensor, Tensor]:
         """Squared distances (N, 1, h, w) of good images to patches of other parts, and which of them count (bool)."""
-        squares, counted = [], []
-        for batch in run.progress(batches, "spreads"):
+
+        def measured(batch: Batch) -> tuple[Tensor, Tensor]:
             foreign = _parts(batch)[:, None] != owners
             foreign |= ~foreign.any(1, keepdim=True)  # all is of one part: its own patches are all there is
-            squares.append(self._squares(self._patches(batch.image), foreign).clamp_min(0))
-            counted.append(cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1))
+            squares = self._squares(self._patches(batch.image), foreign).clamp_min(0)
+            return squares, cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1)
+
+        squares, counted = zip(*run.map(measured, batches, "spreads"), strict=True)
         return torch.cat(squares), torch.cat(counted)
 
 

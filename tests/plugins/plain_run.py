@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from anomalib_lite.detector import Batch, Batches, Detector
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 def map_of(detector: Detector, image: Tensor, reference: Tensor | None = None) -> Tensor:
@@ -67,6 +68,9 @@ class PlainRun:
 
     def progress(self, batches: Iterable[T], label: str) -> Iterator[T]:
         yield from batches
+
+    def map(self, compute: Callable[[Batch], R], batches: Batches, label: str) -> Iterator[R]:
+        yield from map(compute, batches)
 
     def log(self, name: str, value: float | Tensor) -> None:
         assert np.isfinite(float(value))

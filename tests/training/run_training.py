@@ -88,6 +88,7 @@ def main() -> None:
         return nn.functional.mse_loss(normalised(batch.image + 0.1 * torch.randn_like(batch.image)), batch.image)
 
     try:
+        maps = torch.cat([one for one, _ in run.map(lambda batch: (plain(batch.image), batch.image), batches, "maps")])
         run.minimise(plain_loss, plain, batches, steps=1)
         run.minimise(normalised_loss, normalised, batches, steps=1)
     except ConfigError as error:
@@ -96,7 +97,7 @@ def main() -> None:
         sys.exit("interrupted")
     finally:
         run.close()  # as the host does: threads of the process group must not outlive it
-    weights = {"plain": plain.state_dict(), "normalised": normalised.state_dict()}
+    weights = {"maps": {"all": maps.detach()}, "plain": plain.state_dict(), "normalised": normalised.state_dict()}
     torch.save(weights, options.folder.with_name(f"{options.folder.name}-rank{run.rank}.pt"))
 
 

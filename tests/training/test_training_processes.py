@@ -86,6 +86,8 @@ def test_two_processes_train_as_one(whole: Callable[[int], Path], tmp_path: Path
     assert np.abs(curve(two) - curve(one)).max() < 1e-5
     assert np.abs(curve(apart) - curve(one)).max() > 5e-4
     assert len(curve(one)) == len(curve(two)) == 40
+    assert torch.equal(weights(one)["maps.all"], weights(two)["maps.all"])  # in closed form, divided among them
+    assert len(weights(two)["maps.all"]) == 10
     for name, tensor in weights(one).items():
         if name.startswith("plain"):
             assert (weights(two)[name] - tensor).abs().max() < 1e-5
