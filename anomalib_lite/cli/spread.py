@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from anomalib_lite.pipeline.looking import Judging
     from anomalib_lite.pipeline.predict import Predicted
 
+GPU = ("cuda", "tensorrt")  # providers that need one
+
 
 @contextmanager
 def judging(model: Model | Joint, ray: str | None, workers: int) -> Iterator[Judging | None]:
@@ -32,18 +34,20 @@ def judging(model: Model | Joint, ray: str | None, workers: int) -> Iterator[Jud
     from anomalib_lite.engines.cluster import Cluster
     from anomalib_lite.pipeline.looking import Looking
 
-    with Cluster(ray, model.runtime.threads or 1, workers or None) as cluster:
+    gpu = model.runtime.provider in GPU
+    with Cluster(ray, model.runtime.threads or 1, workers or None, gpu) as cluster:
         yield Looking(model, cluster)
 
 
 @contextmanager
-def engine(ray: str | None, workers: int, threads: int) -> Iterator[Engine]:
+def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None) -> Iterator[Engine]:
     """The cluster that is asked for, or so many processes of this machine.
 
     Args:
         ray: Its address; None for none.
         workers: Pieces at once; of a cluster 0 for as many as it has cores.
         threads: That a piece computes on.
+        gpu: Whether each takes a GPU of the cluster; None where it has any.
 
     Raises:
         ConfigError: The cluster cannot be joined.
@@ -56,7 +60,7 @@ def engine(ray: str | None, workers: int, threads: int) -> Iterator[Engine]:
         return
     from anomalib_lite.engines.cluster import Cluster
 
-    with stdout_for_results(), Cluster(ray, threads, workers or None) as cluster:
+    with stdout_for_results(), Cluster(ray, threads, workers or None, gpu) as cluster:
         yield cluster
 
 
@@ -83,5 +87,5 @@ def predict(
     if out is None:
         raise ConfigError(f"{what} needs a folder to write to: add --out DIR.")
     threads = model.runtime.threads or 1
-    with engine(ray, workers, threads) as chosen:
+    with engine(ray, workers, threads, model.runtime.provider in GPU) as chosen:
         return spread(model, inputs, chosen, out=out, threads=threads, **asked)

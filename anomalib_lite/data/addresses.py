@@ -182,8 +182,8 @@ def _opened(address: str) -> tuple[Any, str]:
         system, path = url_to_fs(address)
     except ImportError as error:
         package = PACKAGES.get(protocol.lower())
-        if package is None or error.name == "fsspec":
-            raise MissingExtra(error.name or "fsspec", "cluster", f"'{protocol}://'") from error
+        if package is None or (error.name or "").startswith("fsspec"):
+            raise MissingExtra("fsspec", "cluster", f"'{protocol}://'") from error
         raise DataError(f"{address}: '{protocol}://' needs the package '{package}': pip install {package}") from error
     except ValueError as error:
         raise DataError(f"{address}: no such kind of store ({error}). Expected s3://, gs:// or az://.") from error

@@ -31,6 +31,7 @@ class Cluster:
     address: str = AUTO
     threads: int = 1
     most: int | None = None  # pieces at once; None for as many as there are cores
+    gpu: bool | None = False  # whether each takes a GPU, of which Ray shows it no other; None where the cluster has any
     _ray: Any = field(default=None, repr=False)
 
     def __enter__(self) -> Self:
@@ -67,10 +68,11 @@ class Cluster:
         """See `Engine.each`; `ordered` gives what came of the pieces in their order."""
         ray = self._ray
         held = ray.put(shared)
-        task = ray.remote(num_cpus=self.threads, max_retries=RETRIES)(_called)
+        gpu = "GPU" in ray.cluster_resources() if self.gpu is None else self.gpu
+        task = ray.remote(num_cpus=self.threads, num_gpus=int(gpu), max_retries=RETRIES)(_called)
         waiting, running, more = iter(pieces), dict[Any, T](), True
         while True:
-            while more and len(running) < self._room():
+            while more and len(running) < self._room(gpu):
                 try:
                     piece = next(waiting)
                 except StopIteration:
@@ -97,10 +99,12 @@ class Cluster:
             pass  # Ray itself would wait for minutes, and then end the program
         self._ray.init(address=self.address, **quiet)
 
-    def _room(self) -> int:
+    def _room(self, gpu: bool) -> int:
         """How many pieces the cluster is given: it may have grown, or lost a node."""
-        cores = self._ray.cluster_resources().get("CPU", 1)
-        return self.most or AHEAD * max(1, int(cores // self.threads))
+        there = self._ray.cluster_resources()
+        places = there.get("CPU", 1) // self.threads
+        places = min(places, there.get("GPU", 1)) if gpu else places
+        return self.most or AHEAD * max(1, int(places))
 
     def _outcome(self, ended: Any) -> Any:
         """What came of a piece.

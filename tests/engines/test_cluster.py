@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from conftest import picture, save
 from environments import ROOT
 from pieces import deadly, lacking
 
+from anomalib_lite.data.addresses import listed
 from anomalib_lite.edge.model import Model
 from anomalib_lite.engines import cluster
 from anomalib_lite.engines.cluster import LOCAL, Cluster, refuse_foreign
@@ -96,6 +98,25 @@ def test_an_address_where_nothing_answers_is_refused_at_once(address: str) -> No
     pytest.importorskip("ray")
     with pytest.raises(ConfigError, match=f"--ray {address}: cannot be joined .* expected HOST:PORT"), Cluster(address):
         pass
+
+
+def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(ConfigError, match=r"needs 'ray': pip install 'anomalib-lite\[cluster\]'"), Cluster():
+        pass
+    monkeypatch.setitem(sys.modules, "fsspec.core", None)
+    with pytest.raises(ConfigError, match=r"'s3://' needs 'fsspec': pip install 'anomalib-lite\[cluster\]'"):
+        listed("s3://bucket", lambda name: True)
+
+
+@pytest.mark.parametrize(("gpu", "room"), [(False, 2 * 8), (True, 2 * 3)])
+def test_pieces_that_take_a_gpu_are_as_many_as_there_are(gpu: bool, room: int) -> None:
+    class Ray:
+        def cluster_resources(self) -> dict[str, float]:
+            return {"CPU": 16.0, "GPU": 3.0}
+
+    assert Cluster(threads=2, gpu=gpu, _ray=Ray())._room(gpu) == room
+    assert Cluster(threads=2, gpu=gpu, most=5, _ray=Ray())._room(gpu) == 5
 
 
 def test_nothing_is_told_to_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
