@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from platform import node
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from conftest import call, picture, save
 
 from anomalib_lite.data import addresses
 from anomalib_lite.data.addresses import Remote, fetched, listed
+from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.engines import Local
@@ -135,6 +138,26 @@ def test_a_store_that_vanishes_ends_the_run_which_goes_on_when_it_is_back(
     spread(model, ["memory://plant/images"], Local(), out=tmp_path / "many")
     assert told(tmp_path / "many") == told(tmp_path / "one")
     assert 0 < len(again) < 13, "finished shares were judged again"
+
+
+def test_a_full_disk_where_a_share_is_judged_costs_that_share_alone(
+    store: Any, model: Model, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = disk.scratch, list[int]()
+
+    def full() -> Any:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise OSError(errno.ENOSPC, "No space left on device", "/tmp/scratch")
+        return real()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "scratch", full)
+        with pytest.raises(DataError, match=rf"1 of 5 shares could not be judged: {node()}: /tmp/scratch .* Make room"):
+            spread(model, ["memory://plant/images"], Local(), out=tmp_path / "out")
+    assert len(list((tmp_path / "out.partial").glob("*/shard.json"))) == 4
+    spread(model, ["memory://plant/images"], Local(), out=tmp_path / "out")
+    assert len(rows(tmp_path / "out")) == 13
 
 
 def test_an_object_that_is_gone_or_changes_costs_its_own_row_alone(
