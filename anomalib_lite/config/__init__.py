@@ -126,6 +126,25 @@ class RegionsConfig(_Section):
     """Parts that lie at most so many pixels apart are one region."""
     min_area: float = Field(0.0, ge=0, le=1e9)
     """Regions of fewer pixels are not listed. The verdict does not heed it: an NG image still shows its peak."""
+    mm_per_pixel: float | None = Field(None, gt=0, le=1000)
+    """Millimetres for each pixel of the image, along both axes; kept in the model, so that areas can be told in mm2."""
+    min_area_mm2: float | None = Field(None, ge=0, le=1e9)
+    """The same as min_area in square millimetres, instead of it; needs mm_per_pixel."""
+
+    @property
+    def least_pixels(self) -> float:
+        """The smallest area that is listed, in pixels of the image."""
+        if self.min_area_mm2 is None or self.mm_per_pixel is None:
+            return self.min_area
+        return float(self.min_area_mm2 / self.mm_per_pixel**2)
+
+    @model_validator(mode="after")
+    def _millimetres_are_known(self) -> Self:
+        if self.min_area_mm2 is not None and self.mm_per_pixel is None:
+            raise ValueError("min_area_mm2 needs mm_per_pixel: say how many millimetres a pixel is")
+        if self.min_area_mm2 is not None and self.min_area:
+            raise ValueError("give min_area or min_area_mm2, not both")
+        return self
 
 
 class TrainingConfig(_Section):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration.scoring import Scored
+from anomalib_lite.config import RegionsConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.edge.golden.goldens import FOLDER
 from anomalib_lite.edge.images.opener import Opener
@@ -78,8 +79,12 @@ def describe(
         readers=tuple(readers_of([*plan.fit, *plan.held_out], plan.intake.opener, goldens.names if goldens else ())),
         guards=_guards(plan),
         gate=gate,
-        regions=RegionsRecord(**plan.config.regions.model_dump()),
+        regions=_regions(plan.config.regions),
     )
+
+
+def _regions(asked: RegionsConfig) -> RegionsRecord:
+    return RegionsRecord(asked.margin, asked.merge, asked.least_pixels, asked.mm_per_pixel or 0.0)
 
 
 def _reference(plan: Plan) -> GoldenRecord | None:

@@ -112,10 +112,9 @@ class DecisionLog:
     def _add(
         self, operator: str, judged: Judged | None, decision: Decision | None, undoes: int | None, now: datetime | None
     ) -> Line:
-        name, time = operator_named(operator), now or datetime.now().astimezone()
-        if time.tzinfo is None:
-            raise DataError(f"the time {time} has no offset from UTC. Give one that has.")
-        time = time.replace(microsecond=time.microsecond // 1000 * 1000)  # as it is written
+        name = operator_named(operator)
+        if now is not None and now.tzinfo is None:
+            raise DataError(f"the time {now} has no offset from UTC. Give one that has.")
         try:
             with self._mutex, self._opened(os.O_RDWR | os.O_APPEND | os.O_CREAT, shared=False) as file:
                 self._catch_up(file)
@@ -123,6 +122,8 @@ class DecisionLog:
                 if undoes is not None:
                     judged = self._in_force(undoes).judged
                 assert judged is not None
+                time = now or datetime.now().astimezone()  # behind the lock: those of one clock are in order
+                time = time.replace(microsecond=time.microsecond // 1000 * 1000)  # as it is written
                 line = Line(len(self._lines) + 1, time, name, judged, decision, undoes, self.digest)
                 encoded = line.encoded()
                 disk.append(file, encoded, sync=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Once, call, picture, recalibrate, save
 
+from anomalib_lite.config import RegionsConfig
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.manifest import KnownDefect, Manifest
 from anomalib_lite.edge.model import Model
@@ -17,6 +18,7 @@ from anomalib_lite.evidence.known import passing, unaccepted
 from anomalib_lite.pipeline.choosing import free_beside, menu_rows, use_row
 from anomalib_lite.pipeline.export import export
 from anomalib_lite.pipeline.known import Said, measured
+from anomalib_lite.pipeline.scale import with_scale
 from anomalib_lite.review import tables
 
 GROUP = r"part(\d+)"
@@ -158,3 +160,26 @@ def test_a_training_records_known_defects_and_refuses_a_bad_table_before_the_fit
     assert call(*words, *small, "--known", known) == 0
     assert "WARNING: 1 known defect is OK: faint.png" in capsys.readouterr().err
     assert len(unaccepted(bundle.load(tmp_path / "model").manifest)) == 1
+
+
+def test_a_scale_is_kept_in_a_new_model_and_changes_no_verdict(ten: Path, parts: Path, tmp_path: Path) -> None:
+    shutil.copytree(ten, tmp_path / "model")
+    written = with_scale(tmp_path / "model", 0.5, 500.0, operator="Ada", because="drawing 7")
+    assert (written.path.name, written.manifest.regions.min_area) == ("model-scale", 2000.0)
+    assert written.manifest.choices[-1].what == "0.5 mm for each pixel, no region below 500 mm2 (2000 px) listed"
+    image = parts / "test/dent/part30_0.png"
+    before, after = (Model(tmp_path / name).inspect(image) for name in ("model", "model-scale"))
+    assert (before.verdict, before.score) == (after.verdict, after.score)
+    assert [one.fallback for one in before.regions] == [False]
+    assert [one.fallback for one in after.regions] == [True]  # the image has 2,304 pixels
+    for numbers, who in (((0.0, 1.0), "Ada"), ((0.5, -1.0), "Ada"), ((0.5, float("nan")), "Ada"), ((0.5, 1.0), " ")):
+        with pytest.raises(ConfigError):
+            with_scale(tmp_path / "model", *numbers, operator=who, because="drawing 7")
+
+
+def test_square_millimetres_become_pixels() -> None:
+    assert RegionsConfig(mm_per_pixel=0.1, min_area_mm2=0.5).least_pixels == pytest.approx(50)
+    assert RegionsConfig(min_area=7).least_pixels == 7
+    for wrong in ({"min_area_mm2": 1.0}, {"min_area_mm2": 1.0, "mm_per_pixel": 1.0, "min_area": 2.0}):
+        with pytest.raises(ValueError, match=r"needs mm_per_pixel|not both"):
+            RegionsConfig.model_validate(wrong)

@@ -110,10 +110,12 @@ class RegionsRecord:
     margin: float = 0.0  # around each box and outline
     merge: float = 0.0  # parts that lie at most so far apart are one region
     min_area: float = 0.0  # smaller regions are left out
+    mm_per_pixel: float = field(default=0.0, metadata=NEWER)  # of the image, to tell lengths and areas by; 0: not known
 
     def rules(self) -> Iterator[Rule]:
         """What can be drawn."""
-        for name, value in (("margin", self.margin), ("merge", self.merge), ("min_area", self.min_area)):
+        for name in ("margin", "merge", "min_area", "mm_per_pixel"):
+            value = getattr(self, name)
             yield Rule(name, value, finite(value) and 0 <= value <= MAX_PIXELS, f"a number from 0 to {MAX_PIXELS:,}")
 
 
