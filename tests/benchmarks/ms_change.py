@@ -5,8 +5,9 @@
 DIR holds patients, each with study1_FLAIR.nii.gz, study2_FLAIR.nii.gz, study1_FLAIR_to_common_space.txt, and the masks
 of the brain and of what changed in a common space. The first date is brought there by the transform of the data set,
 the second by the registration of `medical`. Writes for each patient OUT/first and OUT/second (outside of the brain
-0), OUT/truth, and OUT/baseline: the absolute difference, the histogram of the second date matched to that of the
-first. OUT/golden.csv is to train on, OUT/pairs.csv to judge: axial slices that show `LEAST` pixels of brain.
+0), OUT/truth, OUT/baseline: the absolute difference, the histogram of the second date matched to that of the first; and
+OUT/smoothed, the same through a Gaussian of one pixel in each slice. OUT/golden.csv is to train on, OUT/pairs.csv to
+judge: axial slices that show `LEAST` pixels of brain.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import nibabel
 import numpy as np
 from anomalib_lite_medical import alignment
 from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
 from skimage.exposure import match_histograms
 
 LEAST = 5000
@@ -60,8 +62,12 @@ def patient(folder: Path, out: Path) -> list[str]:
     brain &= np.isfinite(whole) & np.isfinite(moved)
     difference = np.full(truth.shape, np.nan, np.float32)
     difference[brain] = np.abs(match_histograms(moved[brain], whole[brain]) - whole[brain])
+    near = (1, 1, 0)
+    weights = np.maximum(gaussian_filter(brain.astype(np.float32), near), 1e-6)
+    smoothed = np.where(brain, gaussian_filter(np.nan_to_num(difference), near) / weights, np.nan)
     made = {"first": np.where(brain, whole, 0), "second": np.where(brain, moved, 0)}
-    for name, values in (made | {"baseline": difference, "truth": truth.astype(np.uint8)}).items():
+    made |= {"baseline": difference, "smoothed": smoothed, "truth": truth.astype(np.uint8)}
+    for name, values in made.items():
         (out / name).mkdir(parents=True, exist_ok=True)
         nibabel.save(nibabel.Nifti1Image(values, affine), out / name / f"{folder.name}.nii.gz")
     return [f"{folder.name}.nii.gz#{one}" for one in np.flatnonzero(brain.sum((0, 1)) > LEAST)]
