@@ -94,7 +94,13 @@ def mistake(
 
 CASES = [
     # the command line
-    mistake("a command that is none", nothing, ("trian", "gauss"), 2, "No such command 'trian'. Did you mean 'train'?"),
+    mistake(
+        "a command that is none",
+        nothing,
+        ("trian", "gauss"),
+        2,
+        "No such command 'trian'. Did you mean 'train', 'train-many'?",
+    ),
     mistake("an option that is none", good, (*PREDICT, "--heatmap"), 2, "No such option", "--heatmaps"),
     mistake("no --out", good, TRAIN[:3], 2, "--out"),
     mistake("no DATA", nothing, ("train", "gauss", "--out", "OUT"), 2, "DATA"),

@@ -172,7 +172,8 @@ def test_nobody_else_knows_the_keys(model_path: Path) -> None:
     """No module but those of edge/manifest subscripts a manifest, or anything by the name of one of its keys."""
     schema = {key.rpartition(".")[2] for key in keys(today(model_path))}
     shared = (
-        "image reference score n images count rate unit value median min max errors confidence scores training verdict"
+        "image reference channels score n images count rate unit value median min max errors confidence scores training "
+        "verdict"
     )
     telling = schema - set(shared.split())
     for path in sorted((ROOT / "anomalib_lite").rglob("*.py")):
