@@ -44,8 +44,10 @@ class Maps:
 
     @property
     def ids(self) -> set[str]:
-        """Of the models whose results these maps are: the model, and the one that it was exported from."""
-        exported = None if isinstance(self.model, Joint) else self.model.bundle.manifest.exported
+        """Of the models whose results these maps are: the model, its members, and the one that it was exported from."""
+        if isinstance(self.model, Joint):
+            return {self.model.model_id, *(one.model_id for one in self.model.members.values())}
+        exported = self.model.bundle.manifest.exported
         return {self.model.model_id, *([exported.origin] if exported is not None and exported.int8 is None else [])}
 
     @property
