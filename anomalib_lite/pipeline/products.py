@@ -43,12 +43,12 @@ class Product:
     @property
     def name(self) -> str:
         """Of the product, and of its folder."""
-        return self.cells["name"]
+        return self.cells.get("name", "")
 
     @property
     def detector(self) -> str:
         """As the plan names it."""
-        return self.cells["detector"]
+        return self.cells.get("detector", "")
 
     def request(self, out: Path, threads: int = 0, *, resume: bool = False) -> Request:
         """What `train` is asked, to write a model to `out`."""

@@ -88,7 +88,7 @@ class Images:
             root: Where the images lie, if they were moved since, or named from another place.
         """
         self._folder, self._opener = folder, opener
-        self._roots = [one for one in (root, _evaluated(folder), Path(), folder, folder.parent) if one is not None]
+        self._roots = [one for one in (root, _images(folder), Path(), folder, folder.parent) if one is not None]
 
     def behind(self, row: ResultRow) -> Behind:
         """The image that was judged: at any of the places where it may lie, the one that is still the same."""
@@ -128,10 +128,15 @@ class Images:
         return sha256, (header.height, header.width)
 
 
-def _evaluated(folder: Path) -> Path | None:
-    """Where the images of an evaluation lie, as its metrics note it; None where they do not."""
+def evaluated(folder: Path) -> Path | None:
+    """The data set that `evaluate` read, as its metrics note it; None where they do not."""
     try:
-        data = Path(json.loads((folder / METRICS).read_bytes())["data"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return Path(json.loads((folder / METRICS).read_bytes()).get("data"))
+    except (OSError, ValueError, AttributeError, TypeError, RecursionError):
         return None
-    return data if data.is_dir() else data.parent
+
+
+def _images(folder: Path) -> Path | None:
+    """Where the images of an evaluation lie; None where its metrics do not say so."""
+    data = evaluated(folder)
+    return data if data is None or data.is_dir() else data.parent

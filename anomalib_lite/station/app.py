@@ -41,7 +41,7 @@ def application(station: Station, keys: Keys, names: frozenset[str]) -> Guard:
         return _file("index.html", statics["index.html"])
 
     def static(request: Request) -> Response:
-        name = request.path_params["name"]
+        name = request.path_params.get("name")
         if name not in statics:
             raise HTTPException(404)
         return _file(name, statics[name])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +14,8 @@ from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.joint import Joint, load
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import AnomalibLiteError
-from anomalib_lite.pipeline.result_folder import METRICS
 from anomalib_lite.review.log import DecisionLog
+from anomalib_lite.review.results import evaluated
 from anomalib_lite.station.maps import Maps
 from anomalib_lite.station.pictures import Pictures
 from anomalib_lite.station.results import Results
@@ -49,7 +48,7 @@ def opened(asked: Asked) -> Station:
     results = Results(asked.folder, part, lot)
     model = load(asked.model, readers=asked.readers) if asked.model is not None else None
     opener = model.opener if model is not None else Opener(asked.readers)
-    root, notes = asked.data or _evaluated(asked.folder), list[str]()
+    root, notes = asked.data or evaluated(asked.folder), list[str]()
     samples: Mapping[str, Sample] = {}
     if root is not None:
         try:
@@ -74,12 +73,3 @@ def _levels(model: Model | Joint | None) -> tuple[str, float, float] | None:
         return None
     spec = model.framing.spec
     return spec.dtype, spec.black, spec.white
-
-
-def _evaluated(folder: Path) -> Path | None:
-    """The data set that `evaluate` read, as its metrics note it; None where they do not."""
-    try:
-        metrics = json.loads((folder / METRICS).read_bytes())
-        return Path(metrics["data"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,10 @@ def routes(station: Station) -> list[Route]:
         given = await body(request, operator=str, row=int, because=str, accept=str)
         model, path = _model(station), station.model_path
         assert path is not None
-        _refuse_without_reason(given["because"])
-        operator, because, accept = given["operator"] or station.operator, given["because"], given["accept"]
-        use = lambda: use_row(path, given["row"], operator=operator, because=because, accept=accept)  # noqa: E731
+        operator, row, because, accept = itemgetter("operator", "row", "because", "accept")(given)
+        _refuse_without_reason(because)
+        operator = operator or station.operator
+        use = lambda: use_row(path, row, operator=operator, because=because, accept=accept)  # noqa: E731
         written = await run_in_threadpool(use)
         return answer({"name": shown(written.bundle.path.name), "id": written.bundle.model_id, "was": model.model_id})
 
