@@ -28,16 +28,32 @@ Out: TypeAlias = Annotated[
 ]
 
 
-def merge(results: Results, out: Out, overwrite: options.Overwrite = False) -> None:
+Judge: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL",
+        help="The model that judged the shares: writes report.html, too. Its pictures, of the worst images and of a "
+        "sample of others, are judged again, where the images are here and unchanged.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
+
+
+def merge(results: Results, out: Out, model: Judge = None, overwrite: options.Overwrite = False) -> None:
     """Join the results of all shares of `predict --shard`.
 
     The rows are those of one run, in its order. A share that is missing, double, unfinished, or of another model, other
-    images or other options is refused by its name. Reports with pictures are in the folders of the shares.
+    images or other options is refused by its name. Reports with pictures are in the folders of the shares; with --model
+    there is one of all.
     """
     from anomalib_lite.cli import console
+    from anomalib_lite.edge.model import Model
     from anomalib_lite.pipeline.merge import merge as run
 
-    done = run(results, out=options.folder(out), overwrite=overwrite)
+    judge = None if model is None else Model(model, readers=console.plugins().readers)
+    done = run(results, out=options.folder(out), overwrite=overwrite, model=judge)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if done.parts:
         console.say("parts: " + "  ".join(f"{verdict} {done.parts[verdict]}" for verdict in done.counts))

@@ -59,10 +59,10 @@ def near_copies(samples: Sequence[Sample], thumbnails: Sequence[NDArray[np.float
     if len(samples) < 3:  # no mean that would tell what all have in common
         return []
     seen = np.array(thumbnails, np.float32)
-    unlike = seen - seen.mean(axis=0)
+    large = seen.reshape(len(seen), LARGE_CELLS, CELLS // LARGE_CELLS, LARGE_CELLS, -1).mean(axis=(2, 4))
+    unlike = np.subtract(seen, seen.mean(axis=0), out=seen)
     size = np.linalg.norm(unlike, axis=1, keepdims=True)
     unlike /= np.where(size > 0, size, 1)
-    large = seen.reshape(len(seen), LARGE_CELLS, CELLS // LARGE_CELLS, LARGE_CELLS, -1).mean(axis=(2, 4))
     groups = np.unique([sample.group for sample in samples], return_inverse=True)[1]
     found: dict[tuple[int, int], float] = {}
     for first, second in _neighbours(unlike):

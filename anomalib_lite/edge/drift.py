@@ -18,6 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist
 
+import numpy as np
+from numpy.typing import NDArray
+
 ALARM = 20.0
 JUMP = 0.01  # share of the money that is dealt anew at each part
 BETS = (-1.0, 0.0, 1.0)  # on low p-values (high scores), on neither, on high ones
@@ -79,7 +82,7 @@ class Drift:
     alarm: Alarm | None = None  # the first one
     value: float = 1.0  # the money now
     _sorted: list[float] = field(default_factory=list, repr=False)
-    _bets: list[list[float]] = field(default_factory=list, repr=False)  # money of each start on each of `BETS`
+    _bets: NDArray[np.float64] = field(default_factory=lambda: np.empty((0, len(BETS))), repr=False)  # of each start
     _changes: list[_Change] = field(default_factory=list, repr=False)
 
     def __post_init__(self) -> None:
@@ -96,10 +99,10 @@ class Drift:
             raise ValueError(f"a score of {score} has no rank")
         p = self._rank(score)
         if self.parts % STRETCH == 0:
-            self._bets.append([_share(len(self._bets)) / len(BETS)] * len(BETS))
+            self._bets = np.vstack([self._bets, np.full((1, len(BETS)), _share(len(self._bets)) / len(BETS))])
         self.parts += 1
-        self._bets = [_after(money, p) for money in self._bets]
-        self.value = sum(map(sum, self._bets)) + _unspent(len(self._bets))
+        self._bets = _after(self._bets, p)
+        self.value = float(self._bets.sum()) + _unspent(len(self._bets))
         self.highest = max(self.highest, self.value)
         for change in self._changes:
             change.add(p, self.parts, when)
@@ -117,10 +120,10 @@ class Drift:
         return p
 
 
-def _after(money: Sequence[float], p: float) -> list[float]:
-    """What the bets of one start are worth after a part."""
-    dealt = JUMP * sum(money) / len(BETS)
-    return [((1 - JUMP) * one + dealt) * (1 + bet * (p - 0.5)) for one, bet in zip(money, BETS, strict=True)]
+def _after(money: NDArray[np.float64], p: float) -> NDArray[np.float64]:
+    """What the bets (starts, 3) are worth after a part."""
+    dealt = JUMP / len(BETS) * money.sum(1, keepdims=True)
+    return np.asarray(((1 - JUMP) * money + dealt) * (1 + (p - 0.5) * np.array(BETS)))
 
 
 def _share(start: int) -> float:

@@ -83,7 +83,8 @@ def check(asked: Check, *, plugins: Registry, track: Track = untracked) -> Check
     )
     looked, unreadable = look(dataset.samples, opener)
     good, problems = _good(dataset)
-    mine = [(sample, facts) for sample, facts in looked if sample.name in {one.name for one in good.samples}]
+    names = {one.name for one in good.samples}
+    mine = [(sample, facts) for sample, facts in looked if sample.name in names]
     planned, more = _dry_run(dataset, good, mine, unreadable, config)
     problems += more
     lines = [*describe(dataset, looked, unreadable), *_for_evaluation(dataset), *(f"plan: {line}" for line in planned)]

@@ -16,9 +16,10 @@ from typing import Any
 
 from anomalib_lite.edge import disk, quoting
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES, ResultWriter
-from anomalib_lite.errors import DataError
-from anomalib_lite.pipeline import result_folder
+from anomalib_lite.errors import ConfigError, DataError
+from anomalib_lite.pipeline import merged_report, result_folder
 from anomalib_lite.pipeline.result_folder import PARTS, POSITION
 from anomalib_lite.pipeline.shards import Record, checked
 
@@ -35,20 +36,23 @@ class Merged:
     parts: Counter[Verdict] = field(default_factory=Counter)
 
 
-def merge(results: Sequence[Path], *, out: Path, overwrite: bool = False) -> Merged:
+def merge(results: Sequence[Path], *, out: Path, overwrite: bool = False, model: Model | None = None) -> Merged:
     """Join shares, given in any order.
 
     Args:
         results: What `predict --shard` wrote, a folder for each share.
         out: Gets the results.
         overwrite: Replace an earlier result there.
+        model: That judged them: then there is a report, too.
 
     Raises:
         DataError: A share is missing, double, unfinished, damaged or of other work; or the disk does not take it.
-        ConfigError: `out` holds an earlier result.
+        ConfigError: `out` holds an earlier result, or another model judged them.
     """
     result_folder.refuse_existing(out, overwrite=overwrite)
     shares, also = checked(results), _also(results[0])
+    if model is not None and model.model_id != (judged_by := shares[0][1].model_id):
+        raise ConfigError(f"{model.bundle.path} is model {model.model_id}; {judged_by} judged these shares: give that.")
     # once through before anything is written: rows that end early would look like a result
     order = list(dict.fromkeys(row.get(result_folder.PART) or "" for _, row in _in_order(shares)))
     judged = _judged([folder for folder, _ in shares], order)
@@ -60,6 +64,8 @@ def merge(results: Sequence[Path], *, out: Path, overwrite: bool = False) -> Mer
             writer.append(row)
             merged.counts[Verdict(row["verdict"])] += 1
         _write_parts(judged, out)
+        if model is not None:
+            merged_report.write(out, model)
     return merged
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from anomalib_lite.edge import bundle, disk
 from anomalib_lite.edge.bundle import Bundle
@@ -14,8 +12,8 @@ from anomalib_lite.edge.drift import ALARM, Drift
 from anomalib_lite.edge.following import Following, pattern
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.decisions import Live, certified, read
-from anomalib_lite.report.drift import Point, drawn
-from anomalib_lite.review.results import read_rows
+from anomalib_lite.report.drift import drawn
+from anomalib_lite.review.results import Rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,12 +56,12 @@ def monitor(
     if decisions is not None and model is None:
         raise ConfigError("--decisions: what they are compared with is the bound of a model: give --model MODEL, too.")
     decided = read(decisions) if decisions is not None else {}
-    rows = read_rows(results)
+    rows = Rows(results)
     loaded = bundle.load(model) if model is not None else None
     following = _following(loaded, group, rows, results)
     if following.why_not:
         raise ConfigError(f"{model}: {following.why_not}.")
-    points, told = _followed(following, rows, results)
+    scores, money, told = _followed(following, rows, results)
     if model is None:
         told.append("compared among themselves: give --model to see a change from the first part on")
     live = None
@@ -71,37 +69,39 @@ def monitor(
         live, notes = certified(rows, decided, following, loaded.manifest.calibration)
         told += [*notes, *live.sentences()]
     if out is not None:
-        _write(out, drawn(results.name, following.drift, points, told))
-    return Monitored(following.drift, len(rows), told, live)
+        _write(out, drawn(results.name, following.drift, scores, money, told))
+    return Monitored(following.drift, rows.count, told, live)
 
 
-def _followed(following: Following, rows: Sequence[Mapping[str, Any]], results: Path) -> tuple[list[Point], list[str]]:
-    """The parts that count, followed, and notes on what does not.
+def _followed(following: Following, rows: Rows, results: Path) -> tuple[array[float], array[float], list[str]]:
+    """The scores of the parts that count, the money after each, and notes on what does not.
 
     Raises:
         DataError: None counts.
     """
-    points, drift = list[Point](), following.drift
+    scores, money, drift, others = array("d"), array("d"), following.drift, 0
     for row in rows:
         before = drift.parts
         following.add(row)
+        others += not following.counts(row)
         if drift.parts > before:
-            points.append(Point(row["score"], drift.value))
-    if not points:
+            scores.append(row["score"])
+            money.append(drift.value)
+    if not scores:
         raise DataError(
             f"{results}: no row of model {following.model_id} has a score. Give the model that judged them."
         )
-    others = sum(not following.counts(row) for row in rows)
-    return points, [f"{others:,} rows of other models are passed over"] if others else []
+    return scores, money, [f"{others:,} rows of other models are passed over"] if others else []
 
 
-def _following(loaded: Bundle | None, group: str | None, rows: list[Mapping[str, Any]], results: Path) -> Following:
+def _following(loaded: Bundle | None, group: str | None, rows: Rows, results: Path) -> Following:
     if loaded is not None:
         return Following.of(loaded.manifest, loaded.model_id, group)
-    known = Counter(str(row["model_id"]) for row in rows if row.get("model_id"))
-    if not known:
+    last = ""
+    for row in rows:
+        last = str(row.get("model_id") or last)
+    if not last:
         raise DataError(f"{results}: no row names a model. Expected result rows, as `predict --out` writes them.")
-    last = next(str(row["model_id"]) for row in reversed(rows) if row.get("model_id"))
     return Following(last, Drift((), last), pattern(group))
 
 

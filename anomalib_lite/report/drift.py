@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -16,32 +15,26 @@ from anomalib_lite.version import __version__
 DOTS = 2000  # scores that are drawn
 
 
-class Point(NamedTuple):
-    """A part that was followed."""
-
-    score: float
-    money: float  # after it
-
-
-def drawn(title: str, drift: Drift, points: Sequence[Point], notes: Sequence[str]) -> bytes:
+def drawn(title: str, drift: Drift, followed: Sequence[float], after: Sequence[float], notes: Sequence[str]) -> bytes:
     """A self-contained HTML page.
 
     Args:
         title: What was followed.
         drift: After all of it.
-        points: Of each part, in order; at least one.
+        followed: The score of each part, in order; at least one.
+        after: The money of the bet after each.
         notes: What must be known of it.
     """
-    across = Axis(0.0, float(max(len(points), 2)), False)
-    money = np.log10([max(point.money, 1e-300) for point in points])
+    across = Axis(0.0, float(max(len(followed), 2)), False)
+    money = np.log10(np.maximum(np.array(after, np.float64), 1e-300))
     up = Axis.over(np.array([*money, math.log10(ALARM), 0.0]))
-    step, every = -(-len(points) // DOTS), -(-len(points) // POINTS)
-    scores = np.array([point.score for point in points], np.float64)
+    step, every = -(-len(followed) // DOTS), -(-len(followed) // POINTS)
+    scores = np.array(followed, np.float64)
     of_scores = Axis(*_span(scores), False)
     marked = None if drift.alarm is None else 10 * across.percent(drift.alarm.since)
     page = template("drift.html").render(
         title=title,
-        parts=len(points),
+        parts=len(followed),
         value=drift.value,
         highest=drift.highest,
         limit=ALARM,
@@ -55,7 +48,7 @@ def drawn(title: str, drift: Drift, points: Sequence[Point], notes: Sequence[str
         ),
         dots=[
             (WIDTH / 100 * across.percent(place + 1), _down(of_scores, float(scores[place])))
-            for place in range(0, len(points), step)
+            for place in range(0, len(followed), step)
         ],
         ticks=across.ticks(),
         money_ticks=up.ticks(),

@@ -21,7 +21,7 @@ from anomalib_lite.evidence import menu
 from anomalib_lite.report import charts
 from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.metrics_table import NONE, metrics_table, share
-from anomalib_lite.report.slider import slider_stops
+from anomalib_lite.report.slider import slider_stops, thinned
 from anomalib_lite.report.templating import template
 from anomalib_lite.version import __version__
 
@@ -214,7 +214,8 @@ def _plot(report: Report) -> dict[str, Any] | None:
         "review": axis.percent(review),
         "reject_value": reject,
         "review_value": review,
-        "data": {"low": axis.low, "high": axis.high, "log": axis.log, "certified": reject, "counts": _counts(measured)}
+        "data": {"low": axis.low, "high": axis.high, "log": axis.log, "certified": reject}
+        | {"counts": [thinned(line, [reject, *(one["threshold"] for one in stops)]) for line in _counts(measured)]}
         | {"stops": stops},
     }
 
@@ -240,7 +241,7 @@ def _counts(measured: Iterable[ScoredRow]) -> list[dict[str, Any]]:
 def _line(name: str, rows: Sequence[ScoredRow], *, escapes: bool = False) -> dict[str, Any]:
     certified = len(rows) - _rejected(rows) if escapes else _rejected(rows)
     scores = sorted(row.score for row in rows if row.score is not None)
-    return {"name": name, "escapes": escapes, "scores": scores, "certified": certified}
+    return {"name": name, "escapes": escapes, "scores": scores, "certified": certified, "total": len(scores)}
 
 
 def _worst_of_groups(rows: Sequence[ScoredRow]) -> list[ScoredRow]:

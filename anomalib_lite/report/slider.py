@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Sequence
 from typing import Any
 
 from anomalib_lite.calibration.statement import percent_up
 from anomalib_lite.edge.manifest import Calibration
+
+POINTS = 2000  # scores under the slider: of more images the count between two of them is that of the higher one
+AROUND = 50  # scores on either side of a threshold that are always among them
 
 
 def slider_stops(calibration: Calibration) -> list[dict[str, Any]]:
@@ -20,3 +25,23 @@ def slider_stops(calibration: Calibration) -> list[dict[str, Any]]:
     taken = calibration.reject
     found[taken.value] = f"{taken.allowed:,} above it allowed: at most {percent_up(taken.bound)}."
     return [{"threshold": value, "said": found[value]} for value in sorted(found)]
+
+
+def thinned(line: dict[str, Any], exact: Sequence[float]) -> dict[str, Any]:
+    """A line of the slider's table that fits into a page, of a million images, too.
+
+    Of more than `POINTS` scores so many are kept, evenly over all, and those around thresholds at which the count has
+    to be exact; `above` says how many scores are as high as each of them, or higher.
+
+    Args:
+        line: With all its `scores`, ascending, and their number as `total`.
+        exact: These thresholds.
+    """
+    scores, n = line["scores"], line["total"]
+    if n <= POINTS:
+        return line
+    places = {round(one * (n - 1) / POINTS) for one in range(POINTS + 1)}
+    for place in (bisect_right(scores, threshold) for threshold in exact):
+        places |= set(range(max(0, place - AROUND), min(n, place + AROUND)))
+    kept = sorted(places)
+    return line | {"scores": [scores[one] for one in kept], "above": [n - one for one in kept]}

@@ -89,6 +89,15 @@ class Inspected:
         self._gallery.consider(result, label, pixels)
         self._recordings.add(result)
 
+    def count(self, row: Mapping[str, Any]) -> None:
+        """One more row of results, without its image."""
+        image, error = str(row["image"]), row.get("error")
+        self._rows.append(ScoredRow(image, None, image, str(row["verdict"]), row.get("score"), error))
+
+    def show(self, result: Result, pixels: Pixels | None) -> None:
+        """A picture of an image that was counted."""
+        self._gallery.consider(result, None, pixels)
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:

@@ -38,34 +38,54 @@ class Behind:
     size: tuple[int, int] | None = None  # (height, width) in pixels, where it is there
 
 
-def read_rows(path: Path) -> list[ResultRow]:
-    """The rows of results, those of parts among them; a last one that is being written is left out.
+@dataclass
+class Rows:
+    """The rows of results, read again each time, so that a million of them are not kept.
 
-    Args:
-        path: A folder with results.jsonl, or such a file.
-
-    Raises:
-        DataError: It is not there, a line is no row, or there is none.
+    Those of parts are among them; a last one that is being written is left out.
     """
-    path = path / JSON_LINES if path.is_dir() else path
-    try:
-        lines = path.read_bytes().splitlines()
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}; {EXPECTED}. Name the folder or the file.") from error
-    rows = list[ResultRow]()
-    for number, line in enumerate(lines, start=1):
+
+    path: Path  # a folder with results.jsonl, or such a file
+    count: int = 0  # of those that were read last
+
+    def __iter__(self) -> Iterator[ResultRow]:
+        """Each, in its order.
+
+        Raises:
+            DataError: The file is not there, a line is no row, or there is none.
+        """
+        path = self.path / JSON_LINES if self.path.is_dir() else self.path
+        self.count, torn = 0, 0
         try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict):
-            if number == len(lines):
-                break  # being written
-            raise DataError(f"{path}, line {number}: is no result row; {EXPECTED}. Remove it, or name another file.")
-        rows.append(row)
-    if not rows:
-        raise DataError(f"{path}: holds no result row; {EXPECTED}. Name another file.")
-    return rows
+            with path.open("rb") as file:
+                for number, line in enumerate(file, start=1):
+                    if torn:
+                        raise DataError(
+                            f"{path}, line {torn}: is no result row; {EXPECTED}. Remove it, or name another file."
+                        )
+                    row = _row(line)
+                    if row is None:
+                        torn = number
+                        continue
+                    self.count += 1
+                    yield row
+        except OSError as error:
+            raise DataError(f"{path}: {error.strerror}; {EXPECTED}. Name the folder or the file.") from error
+        if not self.count:
+            raise DataError(f"{path}: holds no result row; {EXPECTED}. Name another file.")
+
+
+def _row(line: bytes) -> ResultRow | None:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return row if isinstance(row, dict) else None
+
+
+def read_rows(path: Path) -> list[ResultRow]:
+    """All rows of results. Arguments and errors as of `Rows`."""
+    return list(Rows(path))
 
 
 def regions_of(row: ResultRow) -> tuple[Region, ...]:

@@ -17,6 +17,7 @@ from anomalib_lite.edge.following import Following, one_of_each_part
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import ConfigError
+from anomalib_lite.review.results import Rows
 
 
 def followed(good: np.ndarray, scores: np.ndarray, seed: int = 0) -> Drift:
@@ -192,6 +193,12 @@ def test_monitor_says_what_is_wrong_with_results(
         (tmp_path / "results.jsonl").write_text(content)
     assert call("monitor", tmp_path) == code
     assert said in capsys.readouterr().err
+
+
+def test_rows_are_read_again_each_time_and_not_kept(tmp_path: Path) -> None:
+    rows = Rows(drifting(tmp_path, good=5, bad=0))
+    assert [row["image"] for row in rows] == [row["image"] for row in rows]
+    assert (rows.count, set(vars(rows))) == (5, {"path", "count"})
 
 
 @pytest.fixture

@@ -131,6 +131,19 @@ def test_shares_in_any_order_give_the_results_of_one_run(whole: Path, shares: li
         assert one.read_bytes() == (tmp_path / "out" / one.relative_to(whole)).read_bytes()
 
 
+def test_with_the_model_there_is_a_report_on_all_shares(
+    model: Model, whole: Path, shares: list[Path], tmp_path: Path
+) -> None:
+    merge(shares, out=tmp_path / "out", model=model)
+    page, before = ((folder / "report.html").read_text() for folder in (tmp_path / "out", whole))
+    assert page.count("data:image/webp") == before.count("data:image/webp") > 3
+    (tile,) = [line for line in before.splitlines() if "OK, of 17 images" in line]
+    assert tile in page
+    with pytest.raises(ConfigError, match="judged these shares: give that"):
+        merge(shares, out=tmp_path / "other", model=Model(replace(model.bundle, model_id="0")))
+    assert not (tmp_path / "other").exists()
+
+
 def test_what_was_merged_is_replaced_on_demand_alone(shares: list[Path], tmp_path: Path) -> None:
     merge(shares, out=tmp_path / "out")
     before = rows(tmp_path / "out")

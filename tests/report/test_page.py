@@ -4,6 +4,7 @@ import base64
 import json
 import os
 import re
+from bisect import bisect_right
 from dataclasses import replace
 from html.parser import HTMLParser
 from io import BytesIO
@@ -337,3 +338,16 @@ def test_write_replaces_whole_or_leaves_the_old(tmp_path: Path, monkeypatch: pyt
         write(target, reports.report(BASE, []))
     assert target.read_bytes() == before
     assert list(tmp_path.iterdir()) == [target]
+
+
+def test_a_report_of_many_images_is_small_and_counts_exactly_at_every_threshold() -> None:
+    scores = [(place * 7919 % 60_000) / 60_000 * 3 * BASE.reject.value for place in range(60_000)]
+    rows = [reports.row(f"{place}.png", None, score, BASE) for place, score in enumerate(scores)]
+    report = reports.report(BASE, rows, "predict")
+    assert len(render(report)) < 400_000
+    (line,) = [one for one in plot_data(report)["counts"] if one["name"] == "Images rejected"]
+    assert (line["total"], line["certified"]) == (60_000, sum(score > BASE.reject.value for score in scores))
+    for threshold in (BASE.reject.value, -1.0, line["scores"][-1]):
+        place = bisect_right(line["scores"], threshold)
+        counted = line["above"][place] if place < len(line["above"]) else 0
+        assert counted == sum(score > threshold for score in scores)

@@ -37,15 +37,17 @@ for (const figure of document.querySelectorAll("figure.compared")) {
     return position === home ? plot.certified : back(low + (high - low) * position / last);
   };
 
-  function above(sorted, threshold) {           // how many of the ascending scores are strictly greater
+  function above(line, threshold) {             // how many of the ascending scores are strictly greater
+    const sorted = line.scores;
     let from = 0, to = sorted.length;
     while (from < to) {
       const middle = (from + to) >> 1;
       if (sorted[middle] > threshold) to = middle; else from = middle + 1;
     }
+    if (line.above) return from < sorted.length ? line.above[from] : 0; // of many images some of the scores are here
     return sorted.length - from;
   }
-  const count = (line, threshold) => line.escapes ? line.scores.length - above(line.scores, threshold) : above(line.scores, threshold);
+  const count = (line, threshold) => line.escapes ? line.total - above(line, threshold) : above(line, threshold);
   const show = (count, of) => of ? `${count} (${(100 * count / of).toFixed(1)} %)` : "–";
   const digits = (value) => String(Number(value.toPrecision(5)));
 
@@ -61,10 +63,10 @@ for (const figure of document.querySelectorAll("figure.compared")) {
     const spoken = [];
     plot.counts.forEach((line, index) => {
       const now = count(line, threshold), cell = element(`count-${index}`);
-      cell.textContent = show(now, line.scores.length);
+      cell.textContent = show(now, line.total);
       cell.dataset.count = now;
       cell.classList.toggle("changed", now !== line.certified);
-      if (index < 4) spoken.push(`${line.name} ${now} of ${line.scores.length}`);
+      if (index < 4) spoken.push(`${line.name} ${now} of ${line.total}`);
     });
     const said = stops.length ? `${stops[position].said} To take it: calibrate MODEL --row N.` : "NOT certified. No bound holds here.";
     const certified = stops.length ? `: ${stops[home].said}` : ".";
