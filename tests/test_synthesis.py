@@ -12,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scipy import ndimage
 from torch import Generator, Tensor
+from torch.nn import functional as F  # noqa: N812
 
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.synthesis import (
@@ -25,8 +27,10 @@ from anomalib_lite.synthesis import (
     grid_cells,
     perlin,
     pull_push,
+    shapes,
     squares,
     strokes,
+    superpixels,
     vary,
 )
 from anomalib_lite.synthesis.box import Box
@@ -387,3 +391,54 @@ def test_filling_does_not_jump_where_a_pixel_is_hardly_visible() -> None:
     for little in (1e-7, 1e-5, 1e-3):
         visible[..., 6, 6] = little
         assert (pull_push(image, visible, 4) - hidden).abs().max() <= 5 * little
+
+
+def organs(seed: int) -> Tensor:
+    """Two discs on an even ground, with noise, (1, 1, 64, 64)."""
+    y, x = torch.meshgrid(torch.arange(64.0), torch.arange(64.0), indexing="ij")
+    image = torch.full((64, 64), 0.1)
+    image[(y - 22).square() + (x - 24).square() <= 15**2] = 0.5
+    image[(y - 44).square() + (x - 44).square() <= 12**2] = 0.8
+    return (image + 0.01 * torch.randn(64, 64, generator=seeded(seed)))[None, None]
+
+
+def test_superpixels_follow_edges() -> None:
+    image = organs(0).expand(2, 3, 64, 64)
+    found = superpixels(image, 8)
+    assert found.shape == (2, 64, 64)
+    assert torch.equal(found[0], found[1])
+    mean = torch.stack([image[0, 0][found[0] == one].mean() for one in found[0].unique()])
+    each = mean[torch.searchsorted(found[0].unique(), found[0])]
+    assert (image[0, 0] - each).abs().mean() < 0.015  # of squares of 8 pixels: 0.06
+    assert 40 <= len(found[0].unique()) <= 64
+
+
+def test_shapes_are_of_the_image_in_one_piece_and_of_the_asked_size() -> None:
+    image, generator = organs(1), seeded()
+    edge = torch.maximum(*(F.pad(image.diff(dim=axis).abs(), pad) for axis, pad in ((2, (0, 0, 0, 1)), (3, (0, 1)))))[
+        0, 0
+    ]
+    sharp = []
+    for _ in range(20):
+        (mask,) = shapes(image, side=8, area=(0.04, 0.1), generator=generator)
+        assert ndimage.label(mask, np.ones((3, 3)))[1] == 1
+        assert 0.04 <= mask.float().mean() <= 0.25  # at most a superpixel more, and a pixel around
+        sharp.append(float(edge[boundary(mask)].mean()))
+    placed = squares(20, 64, 64, holes=1, side=(16, 18), generator=generator)
+    others = [float(edge[boundary(mask)].mean()) for mask in placed]
+    assert np.mean(sharp) > 1.5 * np.mean(others)
+
+
+def boundary(mask: Tensor) -> Tensor:
+    """Pixels of a mask (H, W) within two of its outside, where its shape was before it was widened."""
+    inner = -F.max_pool2d(-mask[None].float(), 5, 1, 2)[0]
+    return mask & (inner == 0)
+
+
+def test_shapes_begin_where_they_may() -> None:
+    image, allowed = organs(2), torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    assert not shapes(image, side=8, allowed=allowed).any()
+    allowed[..., 36:52, 36:52] = True  # in the lower disc
+    for _ in range(5):
+        (mask,) = shapes(image, side=8, area=(0.5, 0.9), allowed=allowed)
+        assert mask[30:59, 30:59].sum() > 0.9 * mask.sum()

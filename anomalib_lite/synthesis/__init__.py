@@ -6,6 +6,7 @@ from anomalib_lite.synthesis.filling import pull_push
 from anomalib_lite.synthesis.foreground import foreground
 from anomalib_lite.synthesis.masks import discs, grid_cells, squares, strokes
 from anomalib_lite.synthesis.noise import perlin, procedural_textures
+from anomalib_lite.synthesis.superpixels import shapes, superpixels
 from anomalib_lite.synthesis.textures import TextureFolder
 from anomalib_lite.synthesis.variation import vary
 
@@ -20,7 +21,9 @@ __all__ = [
     "perlin",
     "procedural_textures",
     "pull_push",
+    "shapes",
     "squares",
     "strokes",
+    "superpixels",
     "vary",
 ]

@@ -114,7 +114,7 @@ class Autopaint(Detector):
 
     def _loss(self, batch: Batch, eyes: Eyes | None, run: TrainingRun) -> Tensor:
         image, weights = batch.image, self.config
-        hidden = at_random(image, self.config.masks, self.hole)
+        hidden = at_random(image, batch.valid, self.config.masks, self.hole)
         known = torch.ones_like(hidden) if batch.valid is None else batch.valid
         filled, log_spread = self.filler(image, 1 - hidden.to(image.dtype))
         painted = torch.where(hidden, filled, image)

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from anomalib_lite.synthesis import squares, strokes
+from anomalib_lite.synthesis import shapes, squares, strokes
 
 _HIDDEN = 0.4  # of an image in training, about, before holes overlap
+_SHAPES = 4  # in an image, of 8 % on average
 
 
 def grids(height: int, width: int, side: int) -> Tensor:
@@ -26,11 +27,12 @@ def grids(height: int, width: int, side: int) -> Tensor:
     return torch.stack(found).unsqueeze(1)
 
 
-def at_random(image: Tensor, kinds: Sequence[str], side: int) -> Tensor:
-    """Hide about a third of each image: squares or brush strokes, about as wide as `side`.
+def at_random(image: Tensor, valid: Tensor | None, kinds: Sequence[str], side: int) -> Tensor:
+    """Hide about a third of each image: squares, brush strokes or shapes, about as wide as `side`.
 
     Args:
         image: (B, C, H, W).
+        valid: (B, 1, H, W) bool, what counts of it; None for all.
         kinds: Of which each image gets one by chance.
         side: In pixels.
 
@@ -47,8 +49,11 @@ def at_random(image: Tensor, kinds: Sequence[str], side: int) -> Tensor:
         if name == "rectangles":
             largest = min(side + side // 2, height, width)
             hidden[which] = squares(some, height, width, holes=number, side=(max(1, side // 2), largest))
-        else:
+        elif name == "strokes":
             reach, radius = (side / 2, 1.5 * side), (side / 6, side / 2)
             lines = max(1, number // 3)
             hidden[which] = strokes(some, height, width, holes=lines, points=4, step=reach, radius=radius)
+        elif some:
+            allowed = None if valid is None else valid[which]
+            hidden[which] = shapes(image[which], side=max(2, side // 2), holes=_SHAPES, allowed=allowed)
     return hidden.unsqueeze(1).to(image.device)

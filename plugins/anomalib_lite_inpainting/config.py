@@ -17,7 +17,7 @@ Hole = Annotated[int, Field(ge=1, le=64)]
 Width = Annotated[int, Field(ge=8, le=512, multiple_of=8)]
 
 _OPTIONS = {
-    "pixels": ("cells", "widths", "map", "window", "relative", "l2_weight", "gms_weight", "ssim_weight"),
+    "pixels": ("cells", "masks", "widths", "map", "window", "relative", "l2_weight", "gms_weight", "ssim_weight"),
     "features": ("backbone", "weights", "layers", "holes"),
 }  # those that mean nothing to the other method
 
@@ -32,6 +32,9 @@ class InpaintingConfig(DetectorConfig):
     """pixels: sides of the hidden cells in pixels of the model's input. A defect larger than the largest cell is partly
     seen by the network and may be continued instead of filled in; small cells see fine defects. The time that an image
     takes grows with their number."""
+    masks: Literal["cells", "shapes"] = "cells"
+    """pixels: what is hidden in training: cells, as in the model, or superpixels of about their size, which follow the
+    edges of the image."""
     sets: int = Field(3, ge=2, le=8)
     """Disjoint sets into which the cells are dealt; each is hidden in turn, so 1 / sets of the image at a time."""
     widths: tuple[Width, ...] = Field((16, 32, 48, 64), min_length=2, max_length=7)

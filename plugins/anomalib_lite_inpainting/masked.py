@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Generator, Tensor, nn
 
-from anomalib_lite.synthesis import grid_cells, pull_push
+from anomalib_lite.synthesis import grid_cells, pull_push, superpixels
 from anomalib_lite_inpainting.unet import UNet
 
 _NOISE = 0.01  # smallest spread of a map that is not taken as flat
@@ -53,6 +53,14 @@ class Masked(nn.Module):
         """Hide cells of a random size anew: (B, sets, h, w) bool for maps (B, C, h, w)."""
         cell = self.cells[int(torch.randint(len(self.cells), ()))]
         return grid_cells(len(values), *values.shape[2:], cell=cell, sets=self.sets).to(values.device)
+
+    def shapes_at_random(self, values: Tensor) -> Tensor:
+        """The same with superpixels of a random size in place of cells: their edges are those of the image."""
+        cell = min(self.cells[int(torch.randint(len(self.cells), ()))], min(values.shape[2:]) // 2)
+        labels = superpixels(values, cell)
+        order = torch.rand(len(labels), int(labels.max()) + 1, device=values.device).argsort(1)
+        owner = (order % self.sets).gather(1, labels.flatten(1)).view_as(labels)
+        return owner.unsqueeze(1) == torch.arange(self.sets, device=values.device).view(1, -1, 1, 1)
 
     def inpaint(self, values: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor]:
         """Predict each place from the sets that it is not in.

@@ -80,7 +80,8 @@ class PixelMap(nn.Module):
     def _loss(self, batch: Batch, run: TrainingRun) -> Tensor:
         """RIAD's three terms on the prediction, and the likelihood of the residual on its spread alone."""
         image, valid = batch.image, batch.valid
-        median, log_spread = self.masked.inpaint(image, self.masked.at_random(image))
+        hide = self.masked.at_random if self.config.masks == "cells" else self.masked.shapes_at_random
+        median, log_spread = self.masked.inpaint(image, hide(image))
         with torch.autocast(image.device.type, enabled=False):  # variances of what is nearly constant
             median, log_spread = median.float(), log_spread.float()
             target, prediction = _standardise(image, median)

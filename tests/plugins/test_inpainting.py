@@ -130,6 +130,22 @@ def test_every_set_is_hidden_once() -> None:
     assert (pixels(detector()).masked.hidden.sum(1) == 1).all()
 
 
+def test_shapes_of_the_image_are_hidden_each_in_one_set() -> None:
+    image = torch.full((2, 1, 48, 40), 0.2)
+    image[..., 13:29, 9:27] = 0.8
+    made = pixels(detector(config=SMALL.model_copy(update={"masks": "shapes"})))
+    torch.manual_seed(1)
+    hidden = made.masked.shapes_at_random(image)
+    assert (hidden.sum(1) == 1).all()
+    assert hidden.float().mean((2, 3)).min() > 0.15
+    owner = hidden.int().argmax(1)[0]
+    across = (owner[13:29, 8] != owner[13:29, 9]).float().mean()  # over an edge of the image, which no cell has
+    assert across > 0.3
+    assert made._loss(Batch(image), PlainRun()).isfinite()
+    with pytest.raises(ValidationError, match="masks means nothing to method features"):
+        InpaintingConfig(method="features", masks="shapes")
+
+
 @pytest.mark.parametrize("mode", ["likelihood", "gms"])
 @pytest.mark.parametrize(("height", "width", "channels"), [(48, 40, 1), (37, 53, 3), (16, 64, 1)])
 def test_any_size_and_batch(mode: str, height: int, width: int, channels: int) -> None:
