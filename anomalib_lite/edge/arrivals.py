@@ -23,7 +23,8 @@ SETTLE = 0.5  # seconds for which a file that nobody writes must rest
 SETTLE_BLIND = 10.0  # the same where nobody can say whether one does, or the file holds no whole image
 LONG = 60.0  # seconds of waiting that are worth a word
 OF_STORAGE = {"@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__macosx"}
-OURS = {*map(str.lower, Verdict), JOURNAL, COPIES, "decisions.jsonl", "decisions.jsonl.torn"}
+MASKS = "roi-masks"  # the folder of the masks that are drawn at the page of `review`
+OURS = {*map(str.lower, Verdict), JOURNAL, COPIES, MASKS, "decisions.jsonl", "decisions.jsonl.torn"}
 
 Attempts = Callable[[str], int]  # name -> attempts at a file of this name that ended the program
 Judged = Callable[[str, str], bool]  # name, identity -> whether that file was judged and could not be moved

@@ -145,6 +145,11 @@ class Pictures:
         sample = self._samples.get(normal(entry.image))
         return sample is not None and bool(sample.masks)
 
+    @property
+    def samples(self) -> list[Sample]:
+        """What the data set that was evaluated holds; empty where none was."""
+        return list(self._samples.values())
+
     def path(self, entry: Entry) -> Path:
         """Where the file of a photograph lies.
 

@@ -64,6 +64,13 @@ class Station:
         line = self.decision(entry)
         return line.decision.label.value if line is not None and line.decision is not None else ""
 
+    def kind(self, entry: Entry) -> str:
+        """Good, unsure, unusable or a kind of defect, by a decision or else a label; empty where nothing is known."""
+        line = self.decision(entry)
+        if line is None or line.decision is None:
+            return entry.kind or ""
+        return line.decision.kind or line.decision.label.value
+
     def history(self, entry: Entry) -> list[Line]:
         """All that was ever said of a result, in its order."""
         key = key_of(entry.image, entry.sha256)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import browsers
+import numpy as np
 import pytest
 import review_pictures
 from browsers import until
@@ -245,13 +246,50 @@ def test_trend_and_protocol_are_drawn_and_the_protocol_is_printed(page: Page) ->
     page.open()
     page.click("nav .tab:nth-child(4)")
     until(lambda: page.count(".trend .dot") == RESULTS // 2)  # one photograph of each part
-    page.click("nav .tab:nth-child(5)")
+    page.click("nav .tab:nth-child(6)")
     until(lambda: page.count(".protocol .signatures"))
     printed = page.driver.execute_cdp_cmd("Page.printToPDF", {})
     assert base64.b64decode(printed["data"]).startswith(b"%PDF")
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert not page.run("document.getElementById('top').checkVisibility()")
     page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
+    assert not browsers.complaints(page.driver)
+
+
+def test_a_region_of_interest_is_drawn_and_saved(page: Page) -> None:
+    from selenium.webdriver.common.action_chains import ActionChains
+
+    page.open("data/region/3")
+    stage, side = page.driver.find_element("css selector", ".canvas"), page.run("document.querySelector('.base').width")
+    scale = float(page.run("document.querySelector('.canvas').dataset.scale"))
+
+    def at(x: float, y: float) -> Any:
+        """Over a place of the photograph, in shares of its side from its middle."""
+        return ActionChains(page.driver, duration=0).move_to_element_with_offset(
+            stage, round(x * side * scale), round(y * side * scale)
+        )
+
+    for x, y in ((-0.3, -0.3), (0.3, -0.3), (0.3, 0.3), (-0.3, 0.3), (0, 0)):
+        at(x, y).click().perform()
+    page.keys("z", "\ue007", "b", "x")  # takes the last point back, Return closes, the brush leaves out
+    at(-0.1, 0).click_and_hold().move_by_offset(round(0.2 * side * scale), 0).release().perform()
+    page.keys("i")
+    at(0, 0.2).click().perform()
+    page.keys("z")
+    assert page.count(".drawing mask polygon") == page.count(".drawing mask polyline") == 1
+    page.keys("s")
+    until(lambda: page.count(".saved"))
+    mask = np.asarray(Image.open(page.station.results.folder / "roi-masks/roi.png"))
+    assert mask.shape == (side, side)
+    assert f"{mask.mean() / 255:.1%}" in page.text(".saved")
+    middle = side // 2
+    inside = [mask[middle + round(y * side), middle + round(x * side)] for x, y in ((-0.2, -0.2), (0.2, 0.2), (0, 0.2))]
+    outside = [mask[middle + round(y * side), middle + round(x * side)] for x, y in ((-0.4, 0), (0, 0), (0.09, 0))]
+    assert (inside, outside) == ([255] * 3, [0] * 3)
+    page.keys("s")
+    until(lambda: page.count("dialog[open]"))  # which asks before anything is overwritten
+    page.click("dialog .anew")
+    until(lambda: "roi-2.png" in page.text(".saved"))
     assert not browsers.complaints(page.driver)
 
 

@@ -3,13 +3,14 @@
 import { get } from "./lib/api.js";
 import { fill, h, isTyping } from "./lib/dom.js";
 import * as words from "./lib/words.js";
+import data from "./tabs/data.js";
 import inspect from "./tabs/inspect.js";
 import operating from "./tabs/operating.js";
 import protocol from "./tabs/protocol.js";
 import teach from "./tabs/teach.js";
 import trend from "./tabs/trend.js";
 
-const TABS = [inspect, operating, teach, trend, protocol];
+const TABS = [inspect, operating, teach, trend, data, protocol];
 const LOOK = 2000; // milliseconds between two looks at the state
 const { t } = words;
 const part = (id) => document.getElementById(id);

@@ -11,6 +11,6 @@ it is shown: `update(state)` with each new state, `key(event)` with each key, an
 
 from __future__ import annotations
 
-from anomalib_lite.station.tabs import decide, inspect, operating, protocol, teach, trend
+from anomalib_lite.station.tabs import data, decide, inspect, operating, protocol, teach, trend
 
-TABS = (inspect.routes, decide.routes, operating.routes, teach.routes, trend.routes, protocol.routes)
+TABS = (inspect.routes, decide.routes, operating.routes, teach.routes, trend.routes, data.routes, protocol.routes)
