@@ -94,10 +94,11 @@ def page(once: Once, model_path: Path, parts: Path, tmp_path_factory: pytest.Tem
 
 
 def test_only_what_is_seen_of_200_results_is_asked_for(page: Page) -> None:
-    browsers.requests(page.driver)
+    seen = page.run("Math.ceil(document.querySelector('.scroller').clientHeight / 58) + 1")
+    until(lambda: page.count(".cell img[src]") >= seen - 2)
+    browsers.requests(page.driver)  # those of the page as it was opened first
     page.open()
     assert page.text(".total") == f"{RESULTS} of {RESULTS} results"
-    seen = page.run("Math.ceil(document.querySelector('.scroller').clientHeight / 58) + 1")
     until(lambda: page.count(".cell img[src]") >= seen - 2)
     asked = browsers.requests(page.driver)
     assert sum("/api/results?" in one for one in asked) <= 2
