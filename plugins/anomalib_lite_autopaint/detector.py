@@ -136,14 +136,15 @@ class Autopaint(Detector):
 
     @torch.no_grad()
     def _learn_limit(self, batches: Batches, run: TrainingRun) -> None:
-        found = []
+        sampled, step = torch.empty(0), 1  # each `step`-th of those that were seen, so that memory does not grow
         for batch in run.progress(batches, "residuals"):
             local = F.avg_pool2d(
                 self._residual(batch.image, *self.first(batch.image)), *_LOCAL, count_include_pad=False
             )
-            found.append((local.flatten() if batch.valid is None else local[batch.valid]).cpu())
-        residuals = torch.cat(found)
-        if not len(residuals):
+            counted = (local.flatten() if batch.valid is None else local[batch.valid]).cpu()
+            sampled = torch.cat([sampled, counted[::step]])
+            while len(sampled) > _SAMPLED:
+                sampled, step = sampled[::2], 2 * step
+        if not len(sampled):
             raise DataError("No pixel of the training images counts: look at the region of interest.")
-        sampled = residuals[:: -(-len(residuals) // _SAMPLED)]
         self.limit = sampled.quantile(self.config.suspect).clamp_min(_LEAST).to(run.device)

@@ -60,7 +60,9 @@ def _fill(made: FileDataset, header: Dataset, result: Any, frame: int) -> None:
     made.SeriesInstanceUID = generate_uid(entropy_srcs=[str(header.get("SeriesInstanceUID")), result.model_id or ""])
     made.Modality, made.ConversionType, made.SeriesNumber = "OT", "WSD", 302
     made.SeriesDescription = "anomalib-lite: what is marked"
-    made.ImageType, made.BurnedInAnnotation = ["DERIVED", "SECONDARY"], "NO"
+    made.ImageType = ["DERIVED", "SECONDARY"]
+    if header.get("BurnedInAnnotation"):  # what is burnt into the source is in its pixels here, too
+        made.BurnedInAnnotation = header.BurnedInAnnotation
     made.InstanceNumber = int(header.get("InstanceNumber") or 0) if frame == 1 else frame
     made.Manufacturer, made.SoftwareVersions = "anomalib-lite", __version__
     made.DerivationDescription = f"{result.verdict}, score {result.score:.6g}, model {result.model_id}"

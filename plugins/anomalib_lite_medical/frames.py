@@ -27,8 +27,8 @@ _LOCK = Lock()
 KEPT = (  # of a slice, for writers
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
     "Modality", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",
-    "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID", "SeriesInstanceUID", "StudyID",
-    "InstanceNumber", "PatientOrientation", "Laterality", "ImagePositionPatient", "ImageOrientationPatient",
+    "SliceThickness", "SpacingBetweenSlices", "StudyInstanceUID", "SeriesInstanceUID", "StudyID", "InstanceNumber",
+    "BurnedInAnnotation", "PatientOrientation", "Laterality", "ImagePositionPatient", "ImageOrientationPatient",
     "FrameOfReferenceUID", "PositionReferenceIndicator", "Rows", "Columns", "PixelSpacing", "NumberOfFrames",
     "DimensionOrganizationSequence", "DimensionIndexSequence", "DimensionOrganizationType",
     "SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence",

@@ -82,8 +82,7 @@ def shown(
         (H, W, C) uint16 with a window, else float32; and (H, W) bool, None for all. None where nothing is body.
 
     Raises:
-        ImageError: Pixels are NaN or infinite, and nothing says that they are background; or there are other channels
-            than windows.
+        ImageError: Pixels that are to be inspected are NaN or infinite; or there are other channels than windows.
     """
     if options.body is not None:
         inside = body(channels[0], options.body)
@@ -94,22 +93,26 @@ def shown(
         said = f"has {len(channels)} channels, and the option 'window' of the reader has {len(windows)} windows"
         raise ImageError(f"{said}: give one for all, or one for each", ErrorCode.WRONG_CHANNELS)
     each = (windows or [None]) * (1 if len(windows) > 1 else len(channels))
-    plain = (_finite(values, masked=inside is not None) for values in channels)
+    plain = (_finite(values, inside) for values in channels)
     return np.stack([windowed(values, window) for values, window in zip(plain, each, strict=True)], axis=2), inside
 
 
-def _finite(values: NDArray[np.float32], *, masked: bool) -> NDArray[np.float32]:
-    """Values of which those that are not finite are as the lowest, where background is told from the rest.
+def _finite(values: NDArray[np.float32], inside: NDArray[np.bool_] | None) -> NDArray[np.float32]:
+    """Values of which those that are not finite are as the lowest, where they are background.
 
     Raises:
-        ImageError: It is not, or none is finite.
+        ImageError: One is not: it was not measured, and the lowest value would say that it was.
     """
     finite = np.isfinite(values)
     if finite.all():
         return values
-    if not masked or not finite.any():
+    if inside is None:
         said = "has values that are NaN or infinite; where they are background, set the option 'body' of the reader"
         raise ImageError(said, ErrorCode.NOT_FINITE)
+    missing = int((inside & ~finite).sum())
+    if missing or not finite.any():
+        said = f"has {missing:,} pixels within what is to be inspected that are NaN or infinite, so not measured"
+        raise ImageError(f"{said}; give a mask of what every channel shows, the option 'mask'", ErrorCode.NOT_FINITE)
     return np.where(finite, values, values[finite].min())
 
 

@@ -126,6 +126,8 @@ def in_order(headers: Sequence[Any]) -> list[int]:
         ImageError: They are not one volume of one patient; `code` says why.
     """
     _check_alike(headers)
+    if len(headers) == 1:
+        return [0]
     placed = [header.get("ImagePositionPatient") is not None for header in headers]
     if not any(placed):
         return sorted(range(len(headers)), key=lambda one: int(headers[one].get("InstanceNumber") or 0))

@@ -16,7 +16,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from anomalib_lite_medical import dicom, nifti, pixels, sniff
+from anomalib_lite_medical import dicom, nifti, pixels, series, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
@@ -407,6 +407,36 @@ def test_background_of_a_volume_takes_no_part(tmp_path: Path) -> None:
     assert key == "1"
     assert found.valid is not None
     assert found.valid.sum() == 16
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_was_not_measured_within_a_body_is_not_black(value: float, tmp_path: Path) -> None:
+    values = np.full((8, 8, 3), -50, np.float32)
+    values[1:7, 1:7] = 5
+    values[3, 3, 1] = value  # a hole in one slice
+    with pytest.raises(ImageError, match="1 pixels within what is to be inspected") as caught:
+        read(volume(tmp_path / "brain.nii", values), ".nii", body=0)
+    assert caught.value.code == "not_finite"
+
+
+def test_of_a_second_channel_too(tmp_path: Path) -> None:
+    inside = np.zeros((4, 4), bool)
+    inside[1:3] = True
+    first, second = np.ones((4, 4), np.float32), np.ones((4, 4), np.float32)
+    second[0] = np.nan  # background
+    options = SimpleNamespace(body=None, window=None)
+    shown = pixels.shown([first, second], options, inside)
+    assert shown is not None
+    assert np.isfinite(shown[0]).all()
+    second[1, 1] = np.nan
+    with pytest.raises(ImageError, match="not measured"):
+        pixels.shown([first, second], options, inside)
+
+
+def test_a_series_of_one_slice_is_in_order() -> None:
+    header = pydicom.Dataset()
+    header.ImagePositionPatient, header.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
+    assert series.in_order([header]) == [0]
 
 
 def test_a_mask_is_one_whatever_window_and_body_are(tmp_path: Path) -> None:

@@ -201,6 +201,18 @@ def test_a_secondary_capture_shows_what_is_marked_where_its_slice_lies(tmp_path:
     assert (other.pixel_array[..., 0] == other.pixel_array[..., 2]).all(), "nothing is marked in a slice that is OK"
 
 
+@pytest.mark.parametrize("said", ["YES", "NO", None])
+def test_a_capture_says_of_burnt_in_text_what_its_source_says(said: str | None, tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "x", slices("ct", count=1)) / "01.dcm"
+    header = pydicom.dcmread(path)
+    if said:
+        header.BurnedInAnnotation = said
+    header.save_as(path)
+    ((_, picture),) = read(path, burned_in=True)
+    capture.write(tmp_path / "0.dcm", *measured([picture])[0])
+    assert pydicom.dcmread(tmp_path / "0.dcm").get("BurnedInAnnotation") == said
+
+
 def test_a_picture_without_a_position_is_captured_too(tmp_path: Path) -> None:
     path = write_dicom(tmp_path / "x", slices("ct", count=1)) / "01.dcm"
     header = pydicom.dcmread(path)
