@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from anomalib_lite.edge.results import JSON_LINES
 from anomalib_lite.errors import DataError
 
 LONGEST = 4 * 2**20  # bytes of a row: one of 100 regions takes half of it
+GENERATIONS = 2**52  # a browser counts exactly to twice that
 HEAD = 256  # bytes by which a file that was written anew is told
 EXPECTED = f"Expected {JSON_LINES}, as `predict --out`, `evaluate --out` and `watch` write it"
 
@@ -56,7 +58,9 @@ class Results:
         self.folder, self.path = folder, folder / JSON_LINES
         self._part, self._lot = part, lot
         self._lock, self._head = RLock(), b""
-        self.generation = 0  # of the file: numbers of results mean nothing in another one
+        # Of the file: numbers of results mean nothing in another one, nor in that of another station, which the same
+        # browser may have seen at the same address before and keeps pictures of.
+        self.generation = secrets.randbelow(GENERATIONS)
         self.entries: list[Entry] = []
         self.broken = 0  # lines that are no results
         self._end = 0

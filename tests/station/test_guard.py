@@ -117,7 +117,8 @@ def test_strangers_are_refused_and_change_nothing(asking: Asking, folder: Path, 
     meant = {"IN": asking.cookie}
     headers = [(key, meant.get(value, value).replace("SECRET", keys.secret).replace("SESSION", keys.session))
                for key, value in headers]  # fmt: skip
-    answer = asking.send(method, path.replace("SECRET", keys.secret), headers, body)
+    path = path.replace("SECRET", keys.secret).replace("/results/0/", f"/results/{asking.station.results.generation}/")
+    answer = asking.send(method, path, headers, body)
     assert answer.status == status, answer.body
     assert not answer.header("set-cookie")
     assert answer.header("content-security-policy") == guard.CLOSED

@@ -138,6 +138,14 @@ def test_results_appear_as_they_come_and_a_file_written_anew_is_another_one(fold
     assert asking.get("/api/state")["rows"] == 0
 
 
+def test_no_address_of_a_picture_is_that_of_another_station(tmp_path: Path) -> None:
+    """A browser keeps pictures, and the next folder is reviewed at the same address."""
+    stations = [Asking.at(write(tmp_path / name, row("a.png"))) for name in ("lot1", "lot2", "lot3")]
+    generations = [asking.get("/api/state")["generation"] for asking in stations]
+    assert len(set(generations)) == 3
+    assert max(generations) < 2**53 - 2**20  # which the page counts exactly, however often a file is written anew
+
+
 def test_a_folder_that_is_watched_shows_photographs_where_they_were_moved(tmp_path: Path, model_path: Path) -> None:
     judged = Model(model_path).inspect(save(tmp_path / "w/ok/a.png", picture(1)), name="a.png").row()
     asking = Asking.at(write(tmp_path / "w", judged | {"file": "1", "moved_to": "ok/a.png"}), model=model_path)
