@@ -13,7 +13,7 @@ from typing import Any
 from anomalib_lite.edge.quoting import shown
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.review import coco, cvat, fiftyone, label_studio, tables
-from anomalib_lite.review.decision import Decision, Label
+from anomalib_lite.review.decision import Decision, Key, Label
 from anomalib_lite.review.foreign import Said, storable
 from anomalib_lite.review.labels import Labelled, names, said_of, usable
 from anomalib_lite.review.log import DecisionLog
@@ -132,14 +132,14 @@ def take_over(found: Iterable[Labelled], path: Path, form: Format, log: Decision
     known = list(found)
     said = list(read(path, form))
     by_hash, by_name = {one.judged.key: one for one in known}, defaultdict[str, list[Labelled]](list)
-    for mine in by_hash.values():
+    for mine in known:
         by_name[_last(mine.judged.image)].append(mine)
-    done, unknown, several = Imported(), list[str](), list[str]()
+    done, refused = Imported(), defaultdict[str, list[str]](list)
     matched: list[tuple[Labelled, Said, Decision]] = []
     for one in said:
         matches = _matches(one, by_hash, by_name)
         if len(matches) != 1:
-            (several if matches else unknown).append(one.image)
+            refused[_why_not(one, matches, by_name)].append(one.image)
         elif one.decision is None:
             done.silent += 1
         elif _is_in_force(one.decision, matches[0], form):
@@ -149,8 +149,7 @@ def take_over(found: Iterable[Labelled], path: Path, form: Format, log: Decision
     for image, one, decision in matched:
         log.append(one.operator or operator, image.judged, decision)
         done.added += 1
-    done.notes += [said_of(unknown, "not in these results")] if unknown else []
-    done.notes += [said_of(several, "not taken over: several results are called so")] if several else []
+    done.notes += [said_of(images, why) for why, images in refused.items()]
     return done
 
 
@@ -195,15 +194,32 @@ def _of_table(path: Path) -> Iterator[Said]:
 def _matches(
     one: Said, by_hash: Mapping[str, Labelled], by_name: Mapping[str, Sequence[Labelled]]
 ) -> Sequence[Labelled]:
-    """The results that a file speaks of: by the hash, else by the longest end that names have in common."""
+    """The results that a file speaks of: by the hash, else those whose name ends as its name, or is the end of it.
+
+    Of these the ones with the longest end in common. `crack/005.png` is another image than `good/005.png`.
+    """
     if (key := one.sha256.lower()) in by_hash:
         return [by_hash[key]]
     if one.sha256:
         return []  # of another image, whatever it is called
     asked = _parts(one.image)
-    alike = [(_common(asked, _parts(mine.judged.image)), mine) for mine in by_name.get(_last(one.image), ())]
-    most = max((number for number, _ in alike), default=0)
-    return [mine for number, mine in alike if number == most]
+    alike: dict[Key, tuple[int, Labelled]] = {}  # a copy of an image is the same image
+    for mine in by_name.get(_last(one.image), ()):
+        theirs = _parts(mine.judged.image)
+        number = min(len(asked), len(theirs))
+        if asked[:number] == theirs[:number] and number > alike.get(mine.judged.key, (0,))[0]:
+            alike[mine.judged.key] = (number, mine)
+    most = max((number for number, _ in alike.values()), default=0)
+    return [mine for number, mine in alike.values() if number == most]
+
+
+def _why_not(one: Said, matches: Sequence[Labelled], by_name: Mapping[str, Sequence[Labelled]]) -> str:
+    """Why what is said of an image is said of none, or of several."""
+    if matches:
+        return "not taken over: several results are called so"
+    if not one.sha256 and _last(one.image) in by_name:
+        return "not taken over: results of this name lie in another folder, and no sha256 tells that they are the same"
+    return "not in these results"
 
 
 def _is_in_force(decision: Decision, found: Labelled, form: Format) -> bool:
@@ -221,16 +237,6 @@ def _parts(name: str) -> tuple[str, ...]:
 
 def _last(name: str) -> str:
     return next(iter(_parts(name)), "")
-
-
-def _common(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many parts two names have in common from the last one on."""
-    number = 0
-    for mine, theirs in zip(one, other, strict=False):
-        if mine != theirs:
-            break
-        number += 1
-    return number
 
 
 def _json(document: Any) -> bytes:

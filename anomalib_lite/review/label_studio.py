@@ -6,6 +6,7 @@ annotation; what nobody decided on is a prediction of the model, to be corrected
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, unquote
@@ -16,6 +17,7 @@ from anomalib_lite.review.foreign import Said, decided, storable, text
 from anomalib_lite.review.labels import Labelled, classes, names
 
 LOCAL = "/data/local-files/?d="  # how Label Studio names files below LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
+UPLOAD = re.compile(r"/data/upload/\d+/")  # how it names files that it was given, of whatever folder they were
 CHOICE, REGION, NOTE, IMAGE = "decision", "region", "note", "image"  # names of controls, and of what they are on
 SHAPES = ("polygonlabels", "rectanglelabels", "brushlabels", "ellipselabels")
 
@@ -90,7 +92,7 @@ def read(document: Any) -> Iterator[Said]:
             for kind in SHAPES
             for word in one["value"].get(kind, [])
         ]
-        name = unquote(text(data.get("image", "")).rpartition("?d=")[2])
+        name = UPLOAD.sub("", unquote(text(data.get("image", "")).rpartition("?d=")[2]))
         yield Said(
             text(data.get("name", "")) or name, text(data.get("sha256", "")), decided(given, shapes, "\n".join(notes))
         )

@@ -122,7 +122,7 @@ def test_label_studio_gets_annotations_predictions_and_a_configuration(results: 
 
 def test_what_other_tools_change_is_taken_over(results: Path, tmp_path: Path) -> None:
     """As they write it: without our keys, with boxes, with images under their own names."""
-    images = [{"id": 7, "file_name": "sub/images/open.png"}, {"id": 8, "file_name": "strange.png"}]
+    images = [{"id": 7, "file_name": "images/open.png"}, {"id": 8, "file_name": "strange.png"}]
     boxes = [
         {"image_id": 7, "category_id": 1, "bbox": [0, 0, 2, 2]},
         {"image_id": 7, "category_id": 2, "bbox": [0, 0, 9, 9]},
