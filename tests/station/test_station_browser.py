@@ -25,6 +25,7 @@ from anomalib_lite.review.log import DecisionLog
 from anomalib_lite.station.app import application
 from anomalib_lite.station.guard import Keys
 from anomalib_lite.station.opening import Asked, opened
+from anomalib_lite.station.results import Entry
 from anomalib_lite.station.state import Station
 
 pytestmark = pytest.mark.slow
@@ -180,6 +181,74 @@ def test_results_are_decided_with_the_keyboard_alone(page: Page) -> None:
     page.keys("k", "k", "k")
     until(lambda: page.number() == 10 and "dull" in page.text(".history"))
     assert page.text(".history q") == "<b>dull</b>"
+    assert not browsers.complaints(page.driver)
+
+
+def test_nothing_is_decided_by_a_key_before_its_photograph_is_shown(
+    page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.open("inspect/30")
+    before, row, photograph = len(page.station.log.lines), threading.Event(), threading.Event()
+    history, whole = page.station.history, page.station.pictures.whole
+
+    def waiting(gate: threading.Event, entry: Entry) -> None:
+        assert entry.number != 31 or gate.wait(30)
+
+    monkeypatch.setattr(page.station, "history", lambda entry: (waiting(row, entry), history(entry))[1])
+    monkeypatch.setattr(page.station.pictures, "whole", lambda entry: (waiting(photograph, entry), whole(entry))[1])
+    page.keys("g")
+    until(lambda: page.number() == 31)  # it is asked for, and the one before is still shown
+    page.keys("g", "u", "z", "d")
+    assert page.text(".facts h2").endswith("part015_0.png")
+    row.set()
+    until(lambda: page.text(".facts h2").endswith("part015_1.png"))  # all but the photograph
+    page.keys("g", "u", "z", "d")
+    assert page.count(".confirmed.waiting") == page.count(".kinds") == 0
+    photograph.set()
+    until(lambda: page.text(".deciding[aria-busy=false] .confirmed") == "undecided")
+    page.keys("u")
+    until(lambda: page.number() == 32)
+    said = [
+        (line.judged.image[-13:], line.decision and line.decision.label) for line in page.station.log.lines[before:]
+    ]
+    assert said == [("part015_0.png", "good"), ("part015_1.png", "unsure")]
+    assert not browsers.complaints(page.driver)
+
+
+def test_a_key_that_is_held_decides_once_and_steps_on(page: Page) -> None:
+    page.open("inspect/40")
+    before = len(page.station.log.lines)
+    for key in ("g", "u", "z", "x"):
+        page.run(
+            f"document.body.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', repeat: true, bubbles: true}}))"
+        )
+        assert page.count(".confirmed.waiting") == 0
+    page.run("document.body.dispatchEvent(new KeyboardEvent('keydown', {key: 'j', repeat: true, bubbles: true}))")
+    until(lambda: page.number() == 41)
+    assert len(page.station.log.lines) == before
+
+
+def test_the_line_that_was_just_written_is_taken_back_after_the_next_result_has_come(page: Page) -> None:
+    page.open("inspect/51")
+    page.keys("u")
+    until(lambda: page.number() == 52)
+    page.keys("k")
+    until(lambda: page.text(".deciding[aria-busy=false] .tick"))
+    page.keys("k")
+    until(lambda: page.number() == 50 and page.text(".deciding[aria-busy=false] .confirmed") == "undecided")
+    page.keys("n", "dull", "\ue007", "g")
+    until(lambda: page.number() == 51 and page.text(".deciding[aria-busy=false] .tick"))
+    before = page.station.log.lines[-1]
+    page.keys("z")  # not what was said before of the one that is shown
+    until(lambda: page.number() == 50 and page.text(".deciding[aria-busy=false] .confirmed") == "undecided")
+    assert page.station.log.lines[-1].undoes == before.number
+    assert page.station.label(page.station.results.entries[51]) == "unsure"
+    page.keys("n", "dull", "\ue007", "j")
+    until(lambda: page.number() == 51 and page.text(".deciding[aria-busy=false] .tick"))
+    assert page.run("document.querySelector('.note').value") == ""  # it was of the other one
+    page.keys("z")  # whoever went there himself means the one that is shown
+    until(lambda: page.text(".confirmed") == "undecided")
+    assert page.station.label(page.station.results.entries[51]) == ""
     assert not browsers.complaints(page.driver)
 
 

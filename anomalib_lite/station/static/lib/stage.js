@@ -8,10 +8,12 @@ const KEY_STEP = 1.25;
 export class Stage {
   constructor(root, label) {
     this.root = root;
+    this.shown = null; // called once a photograph is there, or cannot be
     this.layers = {};
     for (const name of ["base", "over", "truth", "heat"]) {
       this.layers[name] = h("img", { class: `layer ${name}`, alt: "", draggable: "false", hidden: true });
     }
+    for (const end of ["load", "error"]) this.layers.base.addEventListener(end, () => this.shown?.());
     this.outlines = svg("svg", { class: "layer outlines", "aria-hidden": "true" });
     this.world = h("div", { class: "world" }, ...Object.values(this.layers), this.outlines);
     this.handle = h("div", { class: "handle", hidden: true, role: "slider", tabindex: "0", "aria-label": label.swipe });
@@ -39,7 +41,10 @@ export class Stage {
     this.size = [width, height];
     Object.assign(this.world.style, { width: `${width}px`, height: `${height}px` });
     this.outlines.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const base = this.layers.base;
+    const there = base.getAttribute("src") === address && base.complete; // then nothing is loaded
     this.layer("base", address, alt);
+    if (there) this.shown?.();
     if (same && !this.fitted) this.apply();
     else this.fit();
   }

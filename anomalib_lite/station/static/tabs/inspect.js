@@ -48,6 +48,7 @@ class Inspect {
       step: (by) => this.step(by),
       goto: (number) => this.goto(number),
       decided: () => this.decided(),
+      undone: (number) => this.undone(number),
     });
     this.drawFilters();
     this.arrange();
@@ -216,6 +217,14 @@ class Inspect {
     if (!scroller.total) this.result.clear();
     else if (left || (this.result.advances && next < scroller.total)) await this.select(next);
     else await this.result.again();
+    await this.page.look();
+  }
+
+  // A decision was taken back: the result is shown again.
+  async undone(number) {
+    await this.scroller.reset({ keep: true });
+    if (number === this.result.number) await this.result.again();
+    else await this.goto(number);
     await this.page.look();
   }
 

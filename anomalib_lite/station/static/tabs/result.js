@@ -19,6 +19,7 @@ export class Result {
     this.deciding = h("div", { class: "deciding" });
     fill(root, this.bar, this.place, this.strip, this.deciding, this.facts);
     this.stage = new Stage(this.place, { swipe: t("swipe") });
+    this.stage.shown = () => this.seen(this.drawing);
     this.stage.changed = (scale) => this.scale && (this.scale.textContent = percent(scale, 0));
     this.clear();
   }
@@ -28,11 +29,26 @@ export class Result {
   }
 
   leave() {
+    this.wanted = null; // what is being written takes nobody back here
     this.stage.leave();
   }
 
+  // Whether the result that was asked for is the one on the screen, with its photograph, and nothing is being written.
+  get ready() {
+    return !this.busy && this.wanted === this.where && this.onScreen === this.where;
+  }
+
+  seen(where) {
+    this.onScreen = where;
+    this.mark();
+  }
+
+  mark() {
+    this.deciding.setAttribute("aria-busy", String(!this.ready));
+  }
+
   clear() {
-    this.row = null;
+    Object.assign(this, { row: null, number: null, wanted: null, where: null, onScreen: null });
     fill(this.bar);
     fill(this.strip);
     fill(this.facts);
@@ -43,14 +59,15 @@ export class Result {
   async open(number, generation) {
     this.abort?.abort();
     this.abort = new AbortController();
-    this.where = `/api/results/${generation}/${number}`;
-    Object.assign(this, { number, generation, maps: null });
+    const where = `/api/results/${generation}/${number}`;
+    Object.assign(this, { wanted: where, onScreen: null, last: null }); // until it is drawn, the old one is shown: no key decides
+    if (where !== this.where && this.note) this.note.value = ""; // it was of the other one
+    this.mark();
     try {
-      const row = await get(this.where, this.abort.signal);
-      this.row = row;
-      this.choosing = false;
-      this.sent = null;
+      const row = await get(where, this.abort.signal);
+      Object.assign(this, { row, where, number, generation, maps: null, choosing: false, sent: null });
       this.draw();
+      this.mark();
     } catch (error) {
       if (error.name === "AbortError") return;
       this.clear();
@@ -61,19 +78,18 @@ export class Result {
   // The same result anew, as after a decision on it.
   async again() {
     if (!this.row) return;
-    const [where, sent] = [this.where, this.sent];
+    const { where, sent } = this;
     const row = await get(where);
     if (this.where !== where) return;
     const same = sent === this.drawnWith && JSON.stringify(row) === JSON.stringify(this.row);
     this.row = row;
-    this.sent = sent;
     if (same) return; // whoever writes a note goes on writing
     this.drawFacts();
     this.drawDeciding();
   }
 
   update() {
-    if (this.row && !this.choosing && !this.sent?.waiting) this.again().catch(this.page.tell);
+    if (this.row && !this.choosing && !this.busy) this.again().catch(this.page.tell);
   }
 
   draw() {
@@ -152,19 +168,31 @@ export class Result {
       for (const name of ["base", "over", "heat", "truth"]) stage.layer(name, null);
       stage.outline([], false);
       stage.say(`${t(`why.${picture.why}`)} ${picture.said ?? ""}`);
+      this.seen(where);
       return;
     }
     stage.opacity("heat", shows.opacity);
     if (shows.compare && this.compares) {
-      this.drawCompared().catch((error) => this.page.tell(error));
+      this.drawCompared().catch((error) => {
+        this.page.tell(error);
+        if (this.where !== where) return;
+        stage.layer("over", null);
+        this.drawPlain(); // not the photograph of another one
+      });
       return;
     }
-    stage.show(`${where}/whole`, picture.width, picture.height, row.image);
+    this.drawPlain();
+    if (!shows.compare) stage.layer("over", null);
+    else this.drawOther().catch((error) => this.page.tell(error));
+  }
+
+  drawPlain() {
+    const { row, stage, where } = this;
+    this.drawing = where;
+    stage.show(`${where}/whole`, row.picture.width, row.picture.height, row.image);
     stage.layer("heat", shows.heat && !row.maps ? `${where}/heat` : null);
     stage.layer("truth", shows.truth && row.truth ? `${where}/truth` : null, t("show.truth"));
     stage.outline(row.regions, shows.outlines);
-    if (!shows.compare) stage.layer("over", null);
-    else this.drawOther().catch((error) => this.page.tell(error));
   }
 
   // Golden and aligned image of a model that compares, in the frame of the golden one.
@@ -174,6 +202,7 @@ export class Result {
     if (this.where !== where) return;
     const { frame, placed } = this.maps;
     if (!frame) throw new Error(t("why.none"));
+    this.drawing = where;
     stage.show(`${where}/aligned`, ...frame, t("aligned"));
     stage.layer("over", `${where}/golden`, t("golden"));
     stage.layer("heat", shows.heat ? `${where}/difference` : null);
@@ -256,9 +285,9 @@ export class Result {
         h("kbd", { "aria-hidden": "true" }, key),
       );
     const noted = this.note?.value ?? "";
-    const writing = document.activeElement === this.note && !this.sent ? this.note.selectionStart : null;
+    const writing = document.activeElement === this.note ? this.note.selectionStart : null;
     this.drawnWith = this.sent;
-    this.note = h("input", { class: "note", value: this.sent ? "" : noted, maxlength: 2000, placeholder: t("note"), "aria-label": t("note"), disabled: closed, onkeydown: (event) => this.noting(event) });
+    this.note = h("input", { class: "note", value: noted, maxlength: 2000, placeholder: t("note"), "aria-label": t("note"), disabled: closed, onkeydown: (event) => this.noting(event) });
     fill(
       this.deciding,
       h("div", { class: "buttons", role: "group", "aria-label": t("decide") }, Object.entries(LABELS).map(button)),
@@ -267,7 +296,7 @@ export class Result {
         "div",
         { class: "beside" },
         this.note,
-        h("button", { type: "button", disabled: closed || !now, "aria-keyshortcuts": "z", onclick: () => this.undo() }, t("undo"), h("kbd", { "aria-hidden": "true" }, "z")),
+        h("button", { type: "button", disabled: closed || !(now || this.last), "aria-keyshortcuts": "z", onclick: () => this.undo() }, t("undo"), h("kbd", { "aria-hidden": "true" }, "z")),
         h("label", {}, h("input", { type: "checkbox", checked: shows.advances, onchange: (event) => (shows.advances = event.target.checked) }), h("span", {}, t("advance"))),
         h("output", { class: `confirmed ${this.sent?.waiting ? "waiting" : now ? "tick" : ""}` }, this.confirmed(now)),
       ),
@@ -305,6 +334,7 @@ export class Result {
       placeholder: t("kind.other"),
       "aria-label": t("kind.other"),
       onkeydown: (event) => {
+        if (event.repeat && /^(Enter|[1-9])$/.test(event.key)) return; // held: it decides once
         if (event.key === "Enter") this.send("defect", event.target.value.trim());
         else if (event.key === "Escape") this.press("defect");
         else if (/^[1-9]$/.test(event.key) && !event.target.value && known[event.key - 1]) this.send("defect", known[event.key - 1]);
@@ -324,6 +354,7 @@ export class Result {
   }
 
   press(label) {
+    if (!this.ready) return undefined;
     if (label !== "defect") return this.send(label, "");
     this.choosing = !this.choosing;
     if (!this.choosing) document.activeElement?.blur();
@@ -331,43 +362,67 @@ export class Result {
   }
 
   async send(label, kind) {
-    await this.write(`${this.where}/decision`, { operator: this.page.operator, label, kind, note: this.note?.value ?? "" }, t(`label.${label}`));
+    const { number } = this;
+    const body = { operator: this.page.operator, label, kind, note: this.note?.value ?? "" };
+    const line = await this.write(`${this.where}/decision`, body, t(`label.${label}`), () => this.list.decided());
+    if (line !== null) {
+      this.last = { line, number };
+      this.redraw();
+    }
     if (kind) this.used = [kind, ...(this.used ?? []).filter((one) => one !== kind)].slice(0, 9);
   }
 
+  // Takes back the line that was just written, also where the next result has come since; else what is said of this one.
   async undo() {
     const now = this.row?.decision;
-    if (now) await this.write("/api/undo", { operator: this.page.operator, line: now.line }, t("undo"), false);
+    const taken = this.last ?? (now && { line: now.line, number: this.number });
+    if (!taken) return;
+    await this.write("/api/undo", { operator: this.page.operator, line: taken.line }, t("undo"), () => {
+      this.last = null;
+      return this.list.undone(taken.number);
+    });
   }
 
-  // A tick is drawn where the station has answered: then the line is on its disk.
-  async write(address, body, what, advances = true) {
-    if (this.sent?.waiting) return;
+  // A tick is drawn where the station has answered: then the line is on its disk. The line; null where whoever decided
+  // has gone elsewhere meanwhile, or nothing is written.
+  async write(address, body, what, then) {
+    if (!this.ready) return null;
     const { where } = this;
+    let line = null;
+    this.busy = true;
     this.sent = { waiting: true };
     this.choosing = false;
-    this.drawDeciding();
+    if (this.note) this.note.value = "";
+    this.redraw();
     try {
-      const { line } = await post(address, body);
+      ({ line } = await post(address, body));
       this.page.say(t("written", { what, line: count(line) }));
       this.sent = { waiting: false };
-      if (this.where !== where) return;
-      if (advances) await this.list.decided();
-      else {
-        await this.again();
-        await this.page.look();
-      }
+      if (this.wanted !== where) return null;
+      await then();
+      return line;
     } catch (error) {
-      this.sent = null;
+      if (line === null && this.note && this.wanted === where) this.note.value ||= body.note ?? "";
+      if (error.status) this.last = null; // it cannot be taken back, as where somebody else decided since
       this.page.tell(error);
-      if (this.row) this.drawDeciding();
+      return null;
+    } finally {
+      this.busy = false;
+      this.sent = null;
+      this.redraw();
     }
   }
 
+  redraw() {
+    if (this.row) this.drawDeciding();
+    this.mark();
+  }
+
   key(event) {
-    if (!this.row) return false;
     const { key } = event;
     const writes = !this.page.state.readOnly && !this.page.state.problem;
+    if (event.repeat && (key in LABELS || key === "z" || this.choosing)) return true; // held: it decides once
+    if (!this.row && !(writes && key === "z" && this.last)) return false;
     if (writes && key in LABELS) this.press(LABELS[key]);
     else if (writes && key === "z") this.undo();
     else if (writes && key === "n") this.note.focus();
