@@ -22,7 +22,7 @@ from anomalib_lite.station.results import Entry
 from anomalib_lite.station.state import Station
 from anomalib_lite.version import __version__
 
-LISTED = 2000  # decisions that are printed
+LISTED = 2000  # decisions that are printed, the first by the order of results
 
 
 def routes(station: Station) -> list[Route]:

@@ -94,7 +94,7 @@ class Protocol {
       h("h3", {}, t("protocol.decisions"), " ", h("span", { class: "quiet" }, count(decisions.of))),
       decisions.problem ? h("p", { class: "red" }, decisions.problem) : null,
       lines.length ? h("div", { class: "scroll" }, h("table", {}, h("thead", {}, h("tr", {}, ["line", "time", "operator", "image", "verdict", "decision", "note"].map((name) => h("th", { scope: "col" }, t(`column.${name}`))))), h("tbody", {}, lines))) : h("p", { class: "quiet" }, t("protocol.undecided")),
-      decisions.of > lines.length ? h("p", { class: "quiet" }, t("trend.last", { count: count(lines.length), of: count(decisions.of) })) : null,
+      decisions.of > lines.length ? h("p", { class: "quiet" }, t("protocol.first", { count: count(lines.length), of: count(decisions.of) })) : null,
       decisions.lines ? h("p", { class: "digest" }, t("protocol.digest", { lines: count(decisions.lines) }), " ", h("code", {}, decisions.digest)) : null,
     ];
   }
