@@ -26,6 +26,7 @@ JUMP = 0.01  # share of the money that is dealt anew at each part
 BETS = (-1.0, 0.0, 1.0)  # on low p-values (high scores), on neither, on high ones
 STRETCH = 1000  # parts after which another bet begins
 FIRST = 0.9  # of the money, on the first
+MOST = 1e300  # money that is counted: where it could reach infinity, nothing more is told by it
 REMEMBERED = 100_000  # scores that ranks are taken among; more tell nothing new
 NORMAL = NormalDist()
 
@@ -101,8 +102,8 @@ class Drift:
         if self.parts % STRETCH == 0:
             self._bets = np.vstack([self._bets, np.full((1, len(BETS)), _share(len(self._bets)) / len(BETS))])
         self.parts += 1
-        self._bets = _after(self._bets, p)
-        self.value = float(self._bets.sum()) + _unspent(len(self._bets))
+        self._bets = np.minimum(_after(self._bets, p), MOST)
+        self.value = min(float(self._bets.sum()) + _unspent(len(self._bets)), MOST)
         self.highest = max(self.highest, self.value)
         for change in self._changes:
             change.add(p, self.parts, when)

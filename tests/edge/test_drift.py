@@ -12,7 +12,7 @@ import pytest
 from conftest import call, picture, save
 
 from anomalib_lite.edge import bundle
-from anomalib_lite.edge.drift import ALARM, STRETCH, Drift
+from anomalib_lite.edge.drift import ALARM, MOST, STRETCH, Drift
 from anomalib_lite.edge.following import Following, one_of_each_part
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
@@ -52,6 +52,14 @@ def test_a_shift_of_a_standard_deviation_is_found_within_some_parts(n: int, most
         at.append(drift.alarm.at if drift.alarm else 300)
         assert drift.alarm is None or drift.alarm.higher == (sign > 0)
     assert np.median(at) <= most
+
+
+def test_money_stays_a_number_however_long_scores_drift() -> None:
+    drift = Drift(range(100), "line")
+    for score in range(100, 3100):
+        drift.add(score)
+    assert ALARM < drift.value == drift.highest == MOST
+    json.dumps(drift.value, allow_nan=False)
 
 
 def test_since_when_is_told_to_some_parts_however_late() -> None:

@@ -418,7 +418,9 @@ def test_the_trend_is_that_of_monitor_and_says_since_when(tmp_path: Path) -> Non
     assert [bar["lot"] for bar in asking.get("/api/trend?by=lot")["bars"]] == ["lot0", "lot1", ""]
     shifted = asking.get("/api/trend?by=shift&offset=120")["bars"]  # shifts begin at 6, 14 and 22, where the browser is
     assert {(bar["when"] + 7200) / 3600 % 24 for bar in shifted} == {6, 14, 22}
-    assert asking.get("/api/trend?by=year").status == asking.get("/api/trend?offset=x").status == 400
+    for wrong in ("by=year", "offset=x", "offset=--5", "offset=-", "offset=", "offset=²", "offset=10000"):
+        assert asking.get(f"/api/trend?{wrong}").status == 400, wrong
+    assert asking.get("/api/trend?offset=-720").status == 200
     with (tmp_path / "r/results.jsonl").open("a") as file:
         file.write(json.dumps(row("later.png", score=1.6)) + "\n")
     asking.get("/api/state")

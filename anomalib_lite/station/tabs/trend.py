@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from threading import Lock
@@ -25,6 +26,7 @@ from anomalib_lite.station.state import Station
 BARS, DOTS = 120, 1500  # that are drawn: the last bars, and of the dots one of each stretch
 SPANS = {"hour": 3600, "shift": 8 * 3600, "day": 24 * 3600}  # seconds
 FIRST_SHIFT = 6 * 3600  # of a day
+OFFSET = re.compile(r"-?[0-9]{1,4}")  # minutes
 WHOLE = "(?s)(.+)"  # takes the name of a part for the part
 
 
@@ -66,7 +68,7 @@ def routes(station: Station) -> list[Route]:
     def trend(request: Request) -> Response:
         given = request.query_params
         by, offset = given.get("by", "hour"), given.get("offset", "0")
-        if by not in (*SPANS, "lot") or not offset.lstrip("-").isdecimal() or len(offset) > 5:
+        if by not in (*SPANS, "lot") or not OFFSET.fullmatch(offset):
             raise ConfigError(f"a trend is by {', '.join(SPANS)} or lot, with an offset in minutes.")
         followed.refresh()
         bars = _bars(station.results.entries, _key(by, 60 * int(offset)))
