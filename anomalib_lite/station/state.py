@@ -49,8 +49,9 @@ class Station:
             self.results.refresh()
             try:
                 self.log.refresh()
-                if len(self.log.lines) != self._read:
-                    self._decided, self._read = self.log.current(), len(self.log.lines)
+                read = len(self.log.lines)  # before they are looked at: what comes meanwhile is read by the next look
+                if read != self._read:
+                    self._decided, self._read = self.log.current(), read
                 self.problem = ""
             except DataError as error:
                 self.problem = str(error)
@@ -80,7 +81,7 @@ class Station:
         """Numbers of the results that a query names; kept, since a list asks for it page by page."""
         with self._lock:
             results = self.results
-            asked = (query, results.generation, len(results.entries), len(self.log.lines))
+            asked = (query, results.generation, len(results.entries), self._read)
             if self._last[0] != asked:
                 self._last = asked, query.answer(results.entries, self.label)
             return self._last[1]
@@ -95,7 +96,7 @@ class Station:
             "generation": self.results.generation,
             "rows": len(entries),
             "broken": self.results.broken,
-            "decisions": len(self.log.lines),
+            "decisions": self._read,
             "decided": len(self._decided),
             "problem": shown(self.problem),
             "notes": [shown(note) for note in self.notes],

@@ -292,6 +292,27 @@ def test_two_stations_on_one_folder_see_each_other(folder: Path, asking: Asking)
     assert [one["operator"] for one in asking.one(6)["history"]] == ["Grace"]
 
 
+def test_a_decision_that_comes_while_others_are_read_is_seen_at_the_next_look(
+    folder: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, log = Asking.at(folder), asking.station.log
+    current = log.current
+
+    def meanwhile() -> Any:
+        found = current()
+        monkeypatch.setattr(log, "current", current)
+        assert other.decide(11, "unsure").status == 200
+        log.refresh()  # as another request of this station does
+        return found
+
+    monkeypatch.setattr(log, "current", meanwhile)
+    assert asking.decide(10, "good").status == 200
+    assert asking.get("/api/results?decided=yes")["total"] == 1
+    assert asking.get("/api/state")["decisions"] == 2
+    assert numbers(asking.get("/api/results?decided=yes")) == [10, 11]
+    assert asking.one(11)["decision"]["label"] == "unsure"
+
+
 def test_a_full_disk_and_a_broken_log_are_told_and_nothing_is_ticked(
     folder: Path, asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
