@@ -82,6 +82,16 @@ ToFit: TypeAlias = Annotated[
         rich_help_panel=options.IMAGES,
     ),
 ]
+Lot: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--session",
+        metavar="REGEX",
+        help="Finds the lot in the path of an image, such as '(\\d{4}-\\d\\d-\\d\\d)'. Default: all results are one.",
+        show_default=False,
+        rich_help_panel=options.IMAGES,
+    ),
+]
 
 app = typer.Typer(cls=Group, no_args_is_help=True, rich_markup_mode=None)
 
@@ -149,13 +159,16 @@ def teach(
     out: Folder,
     model: OfModel = None,
     fit: ToFit = False,
+    group: options.Group = None,
+    lot: Lot = None,
     images: Images = None,
     overwrite: options.Overwrite = False,
 ) -> None:
     """Make golden images and known defects of decisions.
 
     golden.csv names the images that were decided to be good, known.csv the defective ones with their kind and hash. The
-    command that teaches them to the model is printed.
+    command that teaches them to the model is printed. Good images are held out only of lots of which every measured
+    result is decided as good, defect or unusable: a selection would make the bound too small.
     """
     from shlex import join
 
@@ -165,8 +178,8 @@ def teach(
 
     manifest = bundle.load(model).manifest if model is not None else None
     done = run(
-        _found(results, images), options.folder(out), manifest=manifest, split="train" if fit else "calibrate",
-        overwrite=overwrite,
+        _found(results, images, group, lot), options.folder(out), manifest=manifest,
+        split="train" if fit else "calibrate", overwrite=overwrite,
     )  # fmt: skip
     console.notes(done.notes)
     for what, number, path in (("golden", done.good, done.golden), ("known", done.defects, done.known)):
@@ -182,13 +195,15 @@ def teach(
         console.out(f"next    {join(words)}")
 
 
-def _found(results: Path, images: Path | None) -> Iterator[Labelled]:
+def _found(results: Path, images: Path | None, group: str | None = None, lot: str | None = None) -> Iterator[Labelled]:
     """The images of results, with what was decided, opened as the installed readers can."""
     from anomalib_lite.cli import console
+    from anomalib_lite.data.patterns import part_pattern
     from anomalib_lite.edge.images.opener import Opener
     from anomalib_lite.review.labels import labelled
 
-    return labelled(options.named(results), Opener(console.plugins().readers), images)
+    patterns = part_pattern(group), part_pattern(lot, "session")
+    return labelled(options.named(results), Opener(console.plugins().readers), images, *patterns)
 
 
 def _format(given: str | None, path: Path) -> Format:

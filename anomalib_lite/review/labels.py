@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from anomalib_lite.data.samples import count, some
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.quoting import shown
 from anomalib_lite.edge.regions import Region
+from anomalib_lite.errors import ErrorCode
 from anomalib_lite.review.decision import UNDECIDED, Judged, Label, Line
 from anomalib_lite.review.log import DecisionLog
 from anomalib_lite.review.results import Behind, Images, State, read_rows, regions_of
@@ -25,7 +28,9 @@ class Labelled:
     behind: Behind
     line: Line | None  # of the log
     found: tuple[Region, ...]  # by the model
-    part: str | None = None  # the physical part, where the results tell it
+    part: str | None = None  # the physical part, where the results or a pattern tell it
+    lot: str = ""  # where a pattern tells it
+    measured: bool = True  # has a score; or the gate refused it, so that it counts as rejected
 
     @property
     def label(self) -> str:
@@ -62,13 +67,21 @@ class Labelled:
         return self.behind.size
 
 
-def labelled(folder: Path, opener: Opener, root: Path | None = None) -> Iterator[Labelled]:
+def labelled(
+    folder: Path,
+    opener: Opener,
+    root: Path | None = None,
+    part: re.Pattern[str] | None = None,
+    lot: re.Pattern[str] | None = None,
+) -> Iterator[Labelled]:
     """Every image of a folder of results, with the decision in force.
 
     Args:
         folder: Of the results; its log may not be there.
         opener: Opens the images.
         root: Where they lie, if not where the results say.
+        part: Finds the part in the name of an image, in its first parentheses, where its row does not tell it.
+        lot: Likewise the lot; without it, all results are of one.
 
     Raises:
         DataError: There are no results, one is none of an image, or the chain of the log is broken.
@@ -77,11 +90,21 @@ def labelled(folder: Path, opener: Opener, root: Path | None = None) -> Iterator
     decided, images = DecisionLog(folder).current(), Images(folder, opener, root)
     for row in rows:
         judged = Judged.of(row)
-        part = row.get("part") or row.get("group")
-        behind = images.behind(row)
+        told = row.get("part") or row.get("group")
         yield Labelled(
-            judged, behind, decided.get(judged.key), regions_of(row), part if isinstance(part, str) else None
+            judged,
+            images.behind(row),
+            decided.get(judged.key),
+            regions_of(row),
+            told if isinstance(told, str) else _captured(part, judged.image) or None,
+            _captured(lot, judged.image),
+            judged.verdict is not Verdict.ERROR or row.get("error_code") == ErrorCode.NOT_ALIKE,
         )
+
+
+def _captured(pattern: re.Pattern[str] | None, name: str) -> str:
+    match = pattern.search(name) if pattern else None
+    return (match[1] or "") if match else ""
 
 
 def usable(found: Iterable[Labelled]) -> tuple[list[Labelled], list[str]]:

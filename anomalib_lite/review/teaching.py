@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from anomalib_lite.data.samples import CALIBRATE, GOOD, TRAIN
+from anomalib_lite.data.samples import CALIBRATE, GOOD, TRAIN, count
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.manifest import Exclusion, Manifest
+from anomalib_lite.edge.quoting import shown
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.review import tables
 from anomalib_lite.review.decision import Label
 from anomalib_lite.review.labels import Labelled, said_of, usable
+from anomalib_lite.review.results import State
 
 GOLDEN, KNOWN = "golden.csv", "known.csv"
 KNOWN_COLUMNS = ("image", "label", "sha256")
+SHOWN = 5  # lots in notes
 
 Split: TypeAlias = Literal["calibrate", "train"]
 SPLITS: tuple[Split, ...] = (CALIBRATE, TRAIN)  # type: ignore[assignment]
@@ -44,6 +48,9 @@ def teach(
 ) -> Taught:
     """Write tables of what was decided good and defective.
 
+    Good images are held out only of lots of which every measured result is decided: who decides on the images that a
+    model calls OK, and leaves the others, would get a bound that is too small.
+
     Args:
         found: What is known of the images of a folder of results.
         out: The folder for golden.csv and known.csv; paths in them are absolute.
@@ -58,13 +65,20 @@ def teach(
     for path in (out / GOLDEN, out / KNOWN):
         if path.exists() and not overwrite:
             raise ConfigError(f"{path} exists. Choose another --out, or replace it with --overwrite.")
+    found = list(found)
     decided = [one for one in found if one.line is not None]
     kept, notes = usable(decided)
     good, defects = _of(kept, Label.GOOD), _of(kept, Label.DEFECT)
+    if split == CALIBRATE:
+        selected, said = _selected(found, {one.lot for one in good})
+        good, notes = [one for one in good if one.lot not in selected], [*notes, *said]
+    good, unknown = _of_known_parts(good, manifest)
+    notes += unknown
     exclusions = _exclusions(decided, manifest) if manifest is not None else ()
     if not good and not defects and not exclusions:
-        raise DataError(f"nothing to teach: no image is decided to be good or defective. {'; '.join(notes)}".strip())
-    columns, rows = _golden(good, split)
+        why = "; ".join(notes) or "no image is decided to be good or defective."
+        raise DataError(f"nothing to teach: {why}")
+    columns, rows = _golden(good, split, grouped=manifest.data.grouped if manifest else any(one.part for one in good))
     if good:
         tables.write(out / GOLDEN, columns, rows)
     if defects:
@@ -84,9 +98,41 @@ def _of(found: Iterable[Labelled], label: Label) -> list[Labelled]:
     return [one for one in found if one.line and one.line.decision and one.line.decision.label is label]
 
 
-def _golden(good: Sequence[Labelled], split: Split) -> tuple[list[str], list[dict[str, object]]]:
-    """Columns and rows of the table of good images; parts where all are known."""
-    grouped = all(one.part for one in good)
+def _selected(found: Iterable[Labelled], good: Collection[str]) -> tuple[set[str], list[str]]:
+    """Lots that are not decided wholly, and what is said of those that hold good images.
+
+    A result counts as decided where its image is defective or unusable, or good and there.
+    """
+    every, decided = Counter[str](), Counter[str]()
+    for one in found:
+        if one.measured:
+            every[one.lot] += 1
+            decided[one.lot] += one.label not in ("", Label.UNSURE) and (
+                one.label != Label.GOOD or one.behind.state is State.THERE
+            )
+    selected = sorted(lot for lot, number in every.items() if decided[lot] < number)
+    told = [
+        f"{f'lot {shown(lot)}' if lot else 'no lot' if len(every) > 1 else 'these results'}: {decided[lot]:,} of "
+        f"{every[lot]:,} decided, so its good images set no threshold; a selection would make the bound too small: "
+        "decide on all of a lot, or on all of a drawn sample"
+        for lot in selected
+        if lot in good
+    ]
+    return set(selected), [*told[:SHOWN], *([f"and {count(len(told) - SHOWN, 'more lot')}"] * (len(told) > SHOWN))]
+
+
+def _of_known_parts(good: list[Labelled], manifest: Manifest | None) -> tuple[list[Labelled], list[str]]:
+    """The good images of known parts, where a model counts these, and a note on the others."""
+    grouped = manifest.data.grouped if manifest is not None else any(one.part for one in good)
+    unknown = [one.judged.image for one in good if not one.part] if grouped else []
+    if not unknown:
+        return good, []
+    said = said_of(unknown, "left out, since nothing tells which part they show: give --group REGEX")
+    return [one for one in good if one.part], [said]
+
+
+def _golden(good: Sequence[Labelled], split: Split, *, grouped: bool) -> tuple[list[str], list[dict[str, object]]]:
+    """Columns and rows of the table of good images; with their parts, where these are counted."""
     rows: list[dict[str, object]] = [
         {"image": one.path.absolute().as_posix(), "label": GOOD, "split": split, "group": one.part} for one in good
     ]

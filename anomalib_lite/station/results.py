@@ -112,6 +112,11 @@ class Results:
         """Numbers of all photographs of the part of a result, its own among them."""
         return self._of_parts.get(entry.part, [entry.number]) if entry.part else [entry.number]
 
+    @property
+    def patterns(self) -> tuple[re.Pattern[str] | None, re.Pattern[str] | None]:
+        """What finds the part in the name of an image, and the lot; None where nobody gave one."""
+        return self._part, self._lot
+
     def _begin_anew(self, head: bytes, size: int) -> None:
         """Forget what was read, where that is not how the file begins."""
         known = self._head

@@ -153,8 +153,10 @@ def prepared(
         "name,detector,data,group,image.height,image.width\nlid,gauss,parts,part(\\d+),48,48\n"
     )
     (folder / "decisions.csv").write_text("image,decision\nnew_images/part20_0.png,good\n")
-    one = Judged.of(json.loads((folder / "results" / "results.jsonl").read_text().splitlines()[0]))
-    DecisionLog(folder / "results").append("Ada", one, Decision(Label.GOOD))
+    lines, log = (folder / "results/results.jsonl").read_text().splitlines(), DecisionLog(folder / "results")
+    for number, line in enumerate(lines):  # all of them: a selection is not taught
+        said = Decision(Label.DEFECT, "dent") if number else Decision(Label.GOOD)
+        log.append("Ada", Judged.of(json.loads(line)), said)
     return folder
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import re
 import shutil
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -36,6 +38,7 @@ SAID = {
     "unusable.png": Decision(Label.UNUSABLE, note="too dark"),
     "dent.png": Decision(Label.DEFECT, "dent"),
 }
+EACH = re.compile(r"([^/]+)$")  # each image shows another part
 READ = [one for one in Format if one is not Format.FIFTYONE]
 
 
@@ -60,6 +63,13 @@ def results(tmp_path: Path) -> Path:
         if (said := SAID.get(Path(one["image"]).name)) is not None:
             log.append("Ada", Judged.of(one), said)
     return out
+
+
+def decide(folder: Path, said: dict[str, Decision]) -> None:
+    log = DecisionLog(folder)
+    for one in labelled(folder, PLAIN):
+        if (decision := said.get(Path(one.judged.image).name)) is not None:
+            log.append("Ada", one.judged, decision)
 
 
 def decisions(folder: Path) -> dict[str, Decision | None]:
@@ -227,16 +237,48 @@ def test_a_full_disk_leaves_no_half_file(results: Path, tmp_path: Path) -> None:
 def test_decisions_are_taught_as_golden_images_known_defects_and_exclusions(
     results: Path, tmp_path: Path, model_path: Path
 ) -> None:
+    decide(results, {"unsure.png": Decision(Label.UNUSABLE), "open.png": Decision(Label.DEFECT, "dent")})
     loaded = bundle.load(model_path).manifest
-    done = teach(labelled(results, PLAIN), tmp_path / "taught", manifest=loaded)
-    assert (done.good, done.defects, done.exclusions) == (1, 2, ())
+    done = teach(labelled(results, PLAIN, None, EACH), tmp_path / "taught", manifest=loaded)
+    assert (done.good, done.defects, done.exclusions) == (1, 3, ())
     assert "looked at for that" in done.notes[0]
     (golden,) = find(tmp_path / "taught/golden.csv", opener=PLAIN).samples
     assert (golden.path.name, golden.label, golden.split) == ("good.png", "good", "calibrate")
+    assert golden.group == "good.png"
     known = list(csv.DictReader(StringIO((tmp_path / "taught/known.csv").read_text("utf-8"))))
-    assert [one["label"] for one in known] == [f"'{KIND}", "dent"]
+    assert [one["label"] for one in known] == [f"'{KIND}", "dent", "dent"]
     with pytest.raises(ConfigError, match="exists"):
         teach(labelled(results, PLAIN), tmp_path / "taught")
+
+
+def test_good_images_set_thresholds_only_where_their_lot_is_decided_wholly(results: Path, tmp_path: Path) -> None:
+    """A selection would make the bound too small."""
+    done = teach(labelled(results, PLAIN, lot=EACH), tmp_path / "lots")
+    assert (done.good, done.defects) == (1, 2)
+    done = teach(labelled(results, PLAIN), tmp_path / "all")
+    assert (done.golden, done.good, done.defects) == (None, 0, 2)
+    assert done.notes[0].startswith("these results: 4 of 6 decided, so its good images set no threshold")
+    assert teach(labelled(results, PLAIN), tmp_path / "fit", split="train").good == 1, (
+        "what is learnt certifies nothing"
+    )
+    decide(results, {"open.png": Decision(Label.UNSURE), "unsure.png": Decision(Label.GOOD)})
+    done = teach(labelled(results, PLAIN, lot=re.compile(r"(un|o)[sp][^/]*$")), tmp_path / "unsure")
+    assert done.good == 2, "one of the lot `un`, one of none; the lot of what is unsure holds none"
+    save(tmp_path / "images/unsure.png", picture(99, size=16))
+    done = teach(labelled(results, PLAIN, lot=re.compile(r"(un|o)[sp][^/]*$")), tmp_path / "changed")
+    assert (done.good, "lot un: 0 of 1 decided" in " ".join(done.notes)) == (1, False)
+
+
+def test_parts_are_written_exactly_where_the_model_knows_them(results: Path, tmp_path: Path, model_path: Path) -> None:
+    decide(results, {"unsure.png": Decision(Label.GOOD), "open.png": Decision(Label.GOOD)})
+    loaded = bundle.load(model_path).manifest
+    done = teach(labelled(results, PLAIN, None, re.compile("(good|unsure)")), tmp_path / "some", manifest=loaded)
+    assert done.good == 2
+    assert "1 image left out, since nothing tells which part they show: give --group REGEX" in done.notes[0]
+    assert {one.group for one in find(tmp_path / "some/golden.csv", opener=PLAIN).samples} == {"good", "unsure"}
+    alone = replace(loaded, data=replace(loaded.data, grouped=False))
+    assert teach(labelled(results, PLAIN, None, EACH), tmp_path / "none", manifest=alone).good == 3
+    assert not find(tmp_path / "none/golden.csv", opener=PLAIN).grouped
 
 
 def test_a_held_out_image_that_is_not_good_is_left_out_of_the_next_calibration(
@@ -255,7 +297,22 @@ def test_a_held_out_image_that_is_not_good_is_left_out_of_the_next_calibration(
             kind = name.parts[-2]
             log.append("Ada", one.judged, Decision(Label.GOOD) if kind == "good" else Decision(Label.DEFECT, kind))
     capsys.readouterr()
-    assert call("labels", "teach", out, "--model", model_path, "--out", taught) == 0
+    assert (
+        call(
+            "labels",
+            "teach",
+            out,
+            "--model",
+            model_path,
+            "--out",
+            taught,
+            "--group",
+            r"part(\d+)",
+            "--session",
+            "/(test)/",
+        )
+        == 0
+    )
     printed = capsys.readouterr().out
     assert f"exclude {held_out[0].image}  (scratch, decided by Ada on " in printed
     golden, known = taught / "golden.csv", taught / "known.csv"
@@ -270,7 +327,7 @@ def test_a_held_out_image_that_is_not_good_is_left_out_of_the_next_calibration(
         held_out[0].image,
     ]
     assert "--add --known" in printed
-    told: list[str | Path] = ["--because", "scratch", "--group", r"part(\d+)", "--out", tmp_path / "model"]
+    told: list[str | Path] = ["--because", "scratch", "--out", tmp_path / "model"]
     assert call(*words, *told) == 3
     assert "1 known defect is OK" in capsys.readouterr().err  # the one among the images that it was calibrated on
     assert call(*words, *told, "--accept", "too faint to be seen") == 0

@@ -378,23 +378,29 @@ def taught(asking: Asking, accept: str = "") -> Any:
 def test_what_is_decided_becomes_thresholds_and_verdicts_change_as_announced(
     folder: Path, model: Path, tmp_path: Path
 ) -> None:
-    asking = Asking.at(folder, model=Path(shutil.copytree(model, tmp_path / "part")))
+    asking = Asking.at(folder, model=Path(shutil.copytree(model, tmp_path / "part")), session=r"lot(\d)")
     asking.get("/api/state")
     assert asking.post("/api/teach/tables", {"split": "calibrate"}).status == 409  # nothing is decided
-    drawn = asking.station.results.entries[:40]  # files of their own: others are copies of them
-    fine = [one.number for one in drawn if one.verdict == "OK"]
-    rejected = sorted((one for one in drawn if one.verdict == "NG"), key=lambda one: one.score or 0)
-    good = (*fine[:20], rejected[1].number)  # the last one after all
+    lot = asking.station.results.entries[:50]
+    rejected = sorted((one for one in lot if one.verdict == "NG"), key=lambda one: one.score or 0)
+    good = [one.number for one in lot if one.verdict != "NG"] + [rejected[1].number]  # the last one after all
+    bad = [one.number for one in rejected if one.number not in good]
     for number in good:
         asking.decide(number, "good")
-    asking.decide(rejected[-1].number, "defect", "dent")
-    asking.decide(fine[21], "unsure")
-    assert asking.get("/api/teach")["counts"] == {"good": 21, "defect": 1, "unsure": 1, "unusable": 0}
+    asking.decide(bad[0], "unsure")
+    for number in bad[1:]:
+        asking.decide(number, "defect", "dent")
+    written = asking.post("/api/teach/tables", {"split": "calibrate"})
+    assert (written["good"], "lot 0: 49 of 50 decided" in written["notes"][0]) == (0, True)
+    asking.decide(bad[0], "unusable")
+    counts = {"good": len(good), "defect": len(bad) - 1, "unsure": 0, "unusable": 1}
+    assert asking.get("/api/teach")["counts"] == counts
     job = taught(asking)
     assert (job["state"], job["model"]) == ("done", "part-taught")
     made = Model(tmp_path / "part-taught")
     assert made.bundle.manifest.calibration.n == 10 + len({number // 2 for number in good})  # parts
-    assert [one.kind for one in made.bundle.manifest.known] == ["dent"]
+    assert [one.kind for one in made.bundle.manifest.known] == ["dent"] * (len(bad) - 1)
+    drawn = lot[:40]  # the others look like these
     now = {one.number: made.inspect(one.image).verdict.value for one in drawn}
     changed = [(one.verdict, now[one.number]) for one in drawn if one.verdict != now[one.number]]
     assert changed
@@ -402,7 +408,7 @@ def test_what_is_decided_becomes_thresholds_and_verdicts_change_as_announced(
         pair: 5 * changed.count(pair)
         for pair in set(changed)  # each is there five times
     }
-    asking.decide(fine[22], "defect", "dull")  # which the model does not see
+    asking.decide(good[3], "defect", "dull")  # which the model does not see
     refused = taught(asking)
     assert (refused["state"], "1 known defect is OK" in refused["error"]) == ("failed", True)
     assert taught(asking, "nobody can see it")["state"] == "done"

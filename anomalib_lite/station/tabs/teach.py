@@ -69,7 +69,7 @@ def _tables(station: Station, split: Any) -> Taught:
     """Tables of what is decided, in a folder of their own."""
     pictures, folder = station.pictures, station.results.folder
     manifest = station.model.bundle.manifest if isinstance(station.model, Model) else None
-    found = labelled(folder, pictures.opener, pictures.root)
+    found = labelled(folder, pictures.opener, pictures.root, *station.results.patterns)
     return teach(found, _free(folder), manifest=manifest, split=split)
 
 
