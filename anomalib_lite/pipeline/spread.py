@@ -6,23 +6,29 @@ kept in OUT.partial, and the same command goes on from there. Images are read wh
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from platform import node
 from typing import Any
 
 from anomalib_lite import registry
+from anomalib_lite.data import absolute
 from anomalib_lite.data.addresses import fetched
 from anomalib_lite.edge import disk
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.engines import Engine
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, ImageError
-from anomalib_lite.pipeline import merge, parts, result_folder
+from anomalib_lite.pipeline import merge, parts, result_folder, states
 from anomalib_lite.pipeline.inputs import Chosen, common_root
 from anomalib_lite.pipeline.lists import gathered
 from anomalib_lite.pipeline.predict import Predicted, Track, untracked
@@ -73,7 +79,8 @@ def spread(
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed columns of lists and tables.
         group: A regular expression that finds the part in a name: there is a verdict for each part, too.
-        overwrite: Replace an earlier result in `out`, and what was begun with other images, model or options.
+        overwrite: Replace an earlier result in `out`, and what was begun with other images, model or options, or with
+            objects of which nothing tells whether they are others by now: those that a list names.
         threads: That one image is judged with.
         track: Shows progress.
 
@@ -88,12 +95,12 @@ def spread(
     count = min(MOST, -(-len(images) // SIZE) or 1)
     shown: dict[str, Any] = {"heatmaps": heatmaps, "writer": writer, "reference": reference}
     work = Work(model.model_id, images, group=group, columns=dict(columns or {}), **shown)
-    record = work.record(Shard(1, count), 0)
+    record = _of_these(work.record(Shard(1, count), 0), images, reference, model.opener)
     task = Task(
         model=Travelling.of(model, threads), by_parts=by_parts, root=common_root(images), here=Path.cwd(), **shown
     )
     with _kept(out) as place:
-        finished = _finished(place, record, overwrite=overwrite)
+        finished = _finished(place, record, images, overwrite=overwrite)
         divided = _divided(images, count).items()
         pieces = [Piece(Shard(index, count), mine) for index, mine in divided if _name(index) not in finished]
         _judged(engine, task, pieces, place, record, track)
@@ -159,22 +166,45 @@ def _kept(out: Path) -> Iterator[Path]:
         yield place
 
 
-def _finished(place: Path, wanted: Record, *, overwrite: bool) -> set[str]:
-    """The names of shares that were judged before.
+def _of_these(record: Record, images: Sequence[Chosen], reference: Path | None, opener: Opener) -> Record:
+    """The record with these very files in the digest: what was begun with others of the same names is other work.
+
+    Shares that are judged apart have no such digest, since machines may see their files in other places.
+    """
+
+    @lru_cache(1000)  # images of one file, or of one golden image, follow each other
+    def state(file: Path) -> str:
+        files = opener.catalogue.files(file) or (sorted(file.iterdir()) if file.is_dir() else [file])
+        return states.digest(files)
+
+    def known(path: Path | None) -> str | None:
+        return None if path is None else state(Path(opener.file_of(os.fspath(path)) or path))
+
+    digest = hashlib.sha256(json.dumps([record.inputs, known(reference)]).encode())
+    for one in images:
+        mark = [one.remote.address, one.remote.stamp] if one.remote else [known(one.path)]
+        digest.update(json.dumps([*mark, one.view, known(one.reference)]).encode())
+    return replace(record, inputs=digest.hexdigest())
+
+
+def _finished(place: Path, wanted: Record, images: Sequence[Chosen], *, overwrite: bool) -> set[str]:
+    """The names of shares that were judged before; those of other work are removed, or all where it begins anew.
 
     Raises:
         ConfigError: They are of other work, and may not be replaced.
     """
-    found = set()
+    found, anew = set(), overwrite and any(one.remote and not one.remote.stamp for one in images)
     for folder in place.iterdir():
         try:
             ours, theirs = wanted.of_the_work(), Record.read(folder).of_the_work()
         except DataError:  # it was not finished
             continue
         other = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-        if not other:
+        if not other and not anew:
             found.add(folder.name)
-        elif not overwrite:
+        elif overwrite:
+            shutil.rmtree(folder, ignore_errors=True)
+        else:
             raise ConfigError(
                 f"{place} holds what was begun with another {', another '.join(other)}: give the same command to go "
                 "on, or begin anew with --overwrite."
@@ -238,14 +268,14 @@ def _seen(model: Model | Joint, task: Task, piece: Piece, scratch: Path) -> Iter
             raise DataError(
                 f"{task.here / one.root} is not there on {node()}: give images by a path that all nodes share."
             )
-    files = fetched(remote, scratch) if remote else (task.here / one.path for one in images)
+    files = fetched(remote, scratch) if remote else (absolute(task.here / one.path) for one in images)
     for (place, one), file in zip(piece.images, files, strict=True):
         if isinstance(file, ImageError):
             seen = Seen(model.refuse(one.called, str(file), file.code), None)
             yield place, replace(one, path=scratch / one.path), seen
             continue
         reference = one.reference or task.reference
-        seen = Asked(file, one.name, reference and task.here / reference, one.view).by(model)
+        seen = Asked(file, one.name, reference and absolute(task.here / reference), one.view).by(model)
         said = seen.result.error and seen.result.error.replace(str(file), one.called)
         yield place, replace(one, path=file), seen._replace(result=replace(seen.result, image=one.called, error=said))
         if one.remote:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from anomalib_lite import registry
+from anomalib_lite.data import absolute
 from anomalib_lite.edge.bundle import Bundle, JointBundle
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model
@@ -20,7 +21,7 @@ class Travelling:
     bundle: Bundle | JointBundle
     provider: str
     threads: int
-    series: Mapping[Path, Sequence[Path]]  # files of each series of images, found before
+    series: Mapping[Path, Sequence[Path]]  # absolute name of each series of images that was found -> its files
 
     @classmethod
     def of(cls, model: Model | Joint, threads: int) -> Self:
@@ -30,7 +31,9 @@ class Travelling:
             bundle = replace(bundle, members={name: _whole(one) for name, one in bundle.members.items()})
         else:
             bundle = _whole(bundle)
-        return cls(bundle, model.runtime.provider, threads, dict(model.opener.catalogue.series))
+        known = model.opener.catalogue.series.items()
+        series = {absolute(name): [absolute(file) for file in files] for name, files in known}
+        return cls(bundle, model.runtime.provider, threads, series)
 
     def loaded(self) -> Model | Joint:
         """The model, once in a process.
