@@ -65,10 +65,15 @@ class Cluster:
     def each(
         self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T], *, ordered: bool = False
     ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
-        """See `Engine.each`; `ordered` gives what came of the pieces in their order."""
+        """See `Engine.each`; `ordered` gives what came of the pieces in their order.
+
+        Raises:
+            ConfigError: A piece takes more than any node has.
+        """
         ray = self._ray
         held = ray.put(shared)
         gpu = "GPU" in ray.cluster_resources() if self.gpu is None else self.gpu
+        self._refuse_too_large(gpu)
         task = ray.remote(num_cpus=self.threads, num_gpus=int(gpu), max_retries=RETRIES)(_called)
         waiting, running, more = iter(pieces), dict[Any, T](), True
         while True:
@@ -98,6 +103,25 @@ class Cluster:
         with socket.create_connection((host, int(port)), timeout=SECONDS):
             pass  # Ray itself would wait for minutes, and then end the program
         self._ray.init(address=self.address, **quiet)
+
+    def _refuse_too_large(self, gpu: bool) -> None:
+        """Raise where no node has what a piece takes: Ray would wait for one without end.
+
+        A head that has no cores itself starts its nodes when they are asked for.
+        """
+        there = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        nodes = [(int(one["CPU"]), one.get("GPU", 0) >= 1) for one in there if one.get("CPU", 0) >= 1]
+        if not nodes or any(cores >= self.threads and (has or not gpu) for cores, has in nodes):
+            return
+        most = max((cores for cores, has in nodes if has or not gpu), default=0)
+        if most:
+            raise ConfigError(
+                f"--ray {self.address}: a piece of work takes {self.threads:,} cores{' and a GPU' * gpu}, and no node "
+                f"{'with a GPU ' * gpu}has more than {most:,}. Give --threads {most}, or add a larger node."
+            )
+        raise ConfigError(
+            f"--ray {self.address}: a GPU is asked for, and no node has one. Give --provider cpu, or add one."
+        )
 
     def _room(self, gpu: bool) -> int:
         """How many pieces the cluster is given: it may have grown, or lost a node."""

@@ -6,6 +6,8 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -117,6 +119,42 @@ def test_pieces_that_take_a_gpu_are_as_many_as_there_are(gpu: bool, room: int) -
 
     assert Cluster(threads=2, gpu=gpu, _ray=Ray())._room(gpu) == room
     assert Cluster(threads=2, gpu=gpu, most=5, _ray=Ray())._room(gpu) == 5
+
+
+NODES = [
+    {"Alive": True, "Resources": {"CPU": 8.0, "memory": 1e9}},
+    {"Alive": True, "Resources": {"CPU": 4.0, "GPU": 1.0}},
+    {"Alive": False, "Resources": {"CPU": 64.0, "GPU": 8.0}},
+]
+HEAD = {"Alive": True, "Resources": {"memory": 1e9}}
+
+
+@pytest.mark.parametrize(
+    ("nodes", "threads", "gpu", "said"),
+    [
+        (NODES, 8, False, None),
+        (NODES, 4, True, None),
+        ([HEAD], 16, True, None),  # it starts nodes when they are asked for
+        (NODES, 9, False, "takes 9 cores, and no node has more than 8. Give --threads 8"),
+        (NODES, 8, True, "takes 8 cores and a GPU, and no node with a GPU has more than 4. Give --threads 4"),
+        ([HEAD, NODES[0]], 1, True, "a GPU is asked for, and no node has one"),
+    ],
+)
+def test_work_that_fits_no_node_is_refused(
+    nodes: list[dict[str, Any]], threads: int, gpu: bool, said: str | None
+) -> None:
+    class Ray:
+        def nodes(self) -> list[dict[str, Any]]:
+            return nodes
+
+    asked = Cluster(threads=threads, gpu=gpu, _ray=Ray())
+    with pytest.raises(ConfigError, match=said) if said else nullcontext():
+        asked._refuse_too_large(gpu)
+
+
+def test_work_that_is_too_large_for_this_machine_ends_at_once(ray: Cluster) -> None:
+    with pytest.raises(ConfigError, match=r"takes 100,000 cores, and no node has more than \d+\. Give --threads"):
+        next(replace(ray, threads=100_000).each(deadly, "", [1]))
 
 
 def test_nothing_is_told_to_anybody(monkeypatch: pytest.MonkeyPatch) -> None:
