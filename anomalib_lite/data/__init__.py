@@ -1,6 +1,6 @@
 """Data sets: finds samples, checks their images, and splits them by physical part."""
 
-from anomalib_lite.data.finding import absolute, find, images_below, to_judge
+from anomalib_lite.data.finding import absolute, files_below, find, images_below, to_judge
 from anomalib_lite.data.inventory import describe
 from anomalib_lite.data.masks import check_masks
 from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, groups, some
@@ -26,6 +26,7 @@ __all__ = [
     "describe",
     "digest",
     "evaluation_samples",
+    "files_below",
     "find",
     "folds",
     "groups",

@@ -197,6 +197,15 @@ def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[st
     return names, notes
 
 
+def files_below(root: Path, opener: Opener = PLAIN) -> list[Path]:
+    """The files that `images_below` looks for images in, sorted; none with a suffix is opened.
+
+    Raises:
+        DataError: A folder cannot be listed.
+    """
+    return sorted(folder / file for folder, files in _walk(root, []) for file in files if opener.finds(folder / file))
+
+
 def to_judge(one: Path, opener: Opener = PLAIN) -> tuple[list[Path], list[str]]:
     """What is to be judged: a file as it is; of a folder, all images below it. And notes on what is passed over.
 

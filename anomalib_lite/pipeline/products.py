@@ -9,16 +9,20 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.data import absolute, files_below
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import normal
-from anomalib_lite.data.table import lines_of
+from anomalib_lite.data.table import is_table, lines_of, read_table
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError
+from anomalib_lite.pipeline import states
 from anomalib_lite.registry import Registry
 from anomalib_lite.training.plan import configure
 from anomalib_lite.training.request import Request
@@ -67,9 +71,16 @@ class Product:
             overwrite=True,
         )
 
-    def asked(self) -> dict[str, str]:
-        """What must be the same for a model to be that of this row: its cells, and what its file of settings says."""
+    def asked(self, opener: Opener) -> dict[str, str]:
+        """What must be the same for a model to be that of this row: its cells, and the files that they name.
+
+        Args:
+            opener: Tells which files of a folder are images.
+        """
         asked = dict(self.cells)
+        for column in ("data", "golden"):
+            if path := self._path(column):
+                asked[column] = f"{os.fspath(absolute(path))} {states.digest(_files(path, opener))}"
         if config := self._path("config"):
             asked["config"] = hashlib.sha256(config.read_bytes()).hexdigest()
         return asked
@@ -95,6 +106,18 @@ class Product:
 
     def _path(self, column: str) -> Path | None:
         return self.folder / self.cells[column] if column in self.cells else None
+
+
+def _files(path: Path, opener: Opener) -> list[Path]:
+    """A file, and what it names where it is a table; or the images of a folder."""
+    try:
+        if path.is_dir():
+            return files_below(path, opener)
+        samples = read_table(path, {}).samples if is_table(path) else []
+    except (DataError, OSError):  # its training says so
+        return [path]
+    named = [file for one in samples for file in (one.path, *one.masks, *one.channels, one.reference) if file]
+    return [path, *(Path(opener.file_of(os.fspath(file)) or file) for file in named)]
 
 
 def read(path: Path, plugins: Registry) -> list[Product]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from typing import Any
 from anomalib_lite import registry
 from anomalib_lite.data import absolute
 from anomalib_lite.edge import bundle, disk
+from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.engines import Engine, Local
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, PluginError
@@ -33,6 +35,7 @@ class Piece:
 
     product: Product
     folder: Path
+    asked: dict[str, str]  # of the product, before the first is trained
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ def train_many(
     products = read(plan, installed)
     with ExitStack() as stack:
         _enter(plan, out, stack)
-        pieces = [Piece(one, absolute(out) / one.name) for one in products if not _is_done(one, out / one.name, say)]
+        opener = Opener(installed.readers)
+        every = [Piece(one, absolute(out) / one.name, one.asked(opener)) for one in products]
+        pieces = [one for one in every if not _is_done(one, say)]
         if len(pieces) < len(products):
             say(f"{len(products) - len(pieces):,} of {len(products):,} products were trained before")
         ended = (engine or Local()).each(_trained, threads, pieces)
@@ -91,6 +96,7 @@ def _enter(plan: Path, out: Path, stack: ExitStack) -> None:
     Raises:
         ConfigError: It is of another plan, of something else, in use, or cannot be written.
     """
+    mine = os.fspath(absolute(plan))  # one of the same name elsewhere is another
     try:
         if out.is_dir() and any(out.iterdir()) and not (out / PLAN).is_file():
             raise ConfigError(f"{out} is not empty, and holds no products of a plan: choose another --out.")
@@ -100,23 +106,24 @@ def _enter(plan: Path, out: Path, stack: ExitStack) -> None:
         except OSError as error:
             if error.errno not in UNSUPPORTED:
                 raise
-        before = json.loads((out / PLAN).read_bytes())["plan"] if (out / PLAN).exists() else plan.name
-        if before != plan.name:
-            raise ConfigError(f"{out} holds the products of {before}, not of {plan.name}: choose another --out.")
-        disk.write(out / PLAN, json.dumps({"plan": plan.name}).encode() + b"\n")
+        before = json.loads((out / PLAN).read_bytes())["plan"] if (out / PLAN).exists() else mine
+        if before != mine:
+            theirs, ours = (f"{one.name} in {one.parent}" for one in (Path(before), Path(mine)))
+            raise ConfigError(f"{out} holds the products of {theirs}, not of {ours}: choose another --out.")
+        disk.write(out / PLAN, json.dumps({"plan": mine}).encode() + b"\n")
     except BlockingIOError as error:
         raise ConfigError(f"{out}: another process trains there. Wait for it, or choose another --out.") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{out} cannot be used ({error}): choose another --out.") from error
 
 
-def _is_done(product: Product, folder: Path, say: Say) -> bool:
+def _is_done(piece: Piece, say: Say) -> bool:
     """Whether the model of this row is there. A row that says something else than before is told of."""
-    record, asked = _recorded(folder), product.asked()
-    if record and (other := changed(record.get("asked", {}), asked)):
-        say(f"{product.name}: another {' and another '.join(other)} than before, so it is trained anew")
+    record = _recorded(piece.folder)
+    if record and (other := changed(record.get("asked", {}), piece.asked)):
+        say(f"{piece.product.name}: another {' and another '.join(other)} than before, so it is trained anew")
         return False
-    model_id = _model_id(folder)
+    model_id = _model_id(piece.folder)
     return bool(record) and model_id is not None and model_id != record.get("before")
 
 
@@ -158,21 +165,21 @@ def _trained(threads: int, piece: Piece) -> None:
         AnomalibLiteError: It cannot be trained.
     """
     try:
-        _train(piece.product, piece.folder, threads)
+        _train(piece, threads)
     except AnomalibLiteError:
         raise
     except Exception as error:  # of a detector: a bug of its own, which is no reason to train no other product
         raise PluginError(f"{piece.product.detector} failed: {type(error).__name__}: {error}") from error
 
 
-def _train(product: Product, folder: Path, threads: int) -> None:
+def _train(piece: Piece, threads: int) -> None:
     """Train one product, and write down what came of it."""
-    asked = product.asked()
+    product, folder, asked = piece.product, piece.folder, piece.asked
     if not folder.parent.is_dir():
         raise ConfigError(f"{folder.parent} is not there on this machine: give an --out that all machines share.")
     interrupted = _recorded(folder).get("asked") == asked and partial.folder(folder / MODEL).exists()
-    if not interrupted:
-        _record(folder, asked=asked, before=_model_id(folder))
+    begun_with = {} if interrupted else {"asked": asked, "before": _model_id(folder)}
+    _record(folder, error=None, **begun_with)
     notes, begun = list[str](), time.monotonic()
     plugins = registry.load()
     try:
@@ -183,7 +190,7 @@ def _train(product: Product, folder: Path, threads: int) -> None:
         notes.clear()  # its images are others by now: what was begun is of no use
         train(product.request(folder / MODEL, threads), plugins=plugins, say=notes.append)
     warnings = [line.removeprefix("warning: ") for line in notes if line.startswith(("warning: ", "left out"))]
-    _record(folder, seconds=round(time.monotonic() - begun, 1), warnings=warnings, error=None)
+    _record(folder, seconds=round(time.monotonic() - begun, 1), warnings=warnings, error=None, before=None)
 
 
 def _line(product: Product, folder: Path) -> Line:

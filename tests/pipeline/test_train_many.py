@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import call, picture, save
@@ -121,6 +123,74 @@ def test_a_changed_row_is_told_of_and_trained_anew_though_it_was_interrupted(
     second = {line.name: line.model_id for line in run(plan).lines}
     assert second["cup"] == first["cup"]
     assert second["lid"] != first["lid"]
+
+
+def test_the_files_that_a_row_names_are_part_of_it(
+    parts: Path, here: Path, training: Callable[[Callable[[Request], object]], None]
+) -> None:
+    shutil.copytree(parts, here / "own")
+    golden = save(here / "golden.png", picture(1))
+    first = next((here / "own").rglob("*.png"))
+    (here / "table.csv").write_text(f"image\n{first.relative_to(here).as_posix()}\n")
+    plan = plan_of(
+        here, row("lid", "own") + ",golden.png", row("cup") + ",", row("box", "table.csv") + ",",
+        header=HEADER + ",golden",
+    )  # fmt: skip
+    asked: list[str] = []
+    training(lambda request: asked.append(request.out.parent.name))
+
+    def again() -> tuple[list[str], list[str]]:
+        asked.clear()
+        said: list[str] = []
+        run(plan, said)
+        return asked, [line for line in said if "another" in line]
+
+    assert again() == (["lid", "cup", "box"], [])
+    assert again() == ([], [])
+    save(first, picture(77))
+    os.utime(first, (1, 1))
+    assert again() == (["lid", "box"], [f"{name}: another data than before, so it is trained anew"
+                                        for name in ("lid", "box")])  # fmt: skip
+    (here / "own/Thumbs.db").write_bytes(b"of a system")
+    assert again() == ([], [])
+    os.utime(golden, (1, 1))
+    assert again() == (["lid"], ["lid: another golden than before, so it is trained anew"])
+
+
+def test_a_plan_of_the_same_name_elsewhere_is_another(
+    here: Path, training: Callable[[Callable[[Request], object]], None]
+) -> None:
+    training(lambda request: None)
+    run(plan_of(here, row("lid")))
+    (here / "other/parts").mkdir(parents=True)
+    save(here / "other/parts/part1.png", picture(1))
+    plan = plan_of(here / "other", row("lid"))
+    with pytest.raises(ConfigError, match=r"holds the products of plan\.csv in .*, not of plan\.csv in .*other"):
+        train_many(plan, here / "out", say=lambda line: None)
+
+
+def test_an_older_failure_sticks_to_no_model(
+    here: Path, training: Callable[[Callable[[Request], object]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(request: Request) -> None:
+        raise DataError("the camera was off")
+
+    training(broken)
+    plan = plan_of(here, row("lid"))
+    assert [line.error for line in run(plan).lines] == ["the camera was off"]
+    training(lambda request: None)
+    with monkeypatch.context() as patch:  # ended between the model and what is written down of it
+        real = module._record
+
+        def ended(folder: Path, **known: Any) -> None:
+            if "seconds" in known:
+                raise KeyboardInterrupt
+            real(folder, **known)
+
+        patch.setattr(module, "_record", ended)
+        with pytest.raises(KeyboardInterrupt):
+            run(plan)
+    assert not run(plan).failed
 
 
 def test_all_wrong_rows_are_named_before_anything_is_trained(here: Path) -> None:
