@@ -5,6 +5,7 @@ How a store is reached, and who asks, is what its own package finds: AWS_ENDPOIN
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -25,6 +26,10 @@ PACKAGES = {
     "abfs": "adlfs",
     "abfss": "adlfs",
 }
+PASSWORD = re.compile(r"[^/?\[]*:(?!\d*(/|\Z))[^@]*@")  # behind the scheme; host:80/a@b has none
+WEB = ("http", "https")
+SUFFIX = re.compile(r"(\.\w{1,16}){0,2}\Z", re.ASCII)  # what readers know a file by: .nii.gz
+ESCAPES = str.maketrans({"%": "%25", "\\": "%5C", ":": "%3A"})  # what would lead elsewhere on Windows
 DOTS = {"": "%", ".": "%2E", "..": "%2E%2E"}  # parts of an address that are no names of files
 TRIES = 3  # of an object that changes while it is read
 AHEAD = 8  # objects that are fetched while one is judged
@@ -33,6 +38,24 @@ AHEAD = 8  # objects that are fetched while one is judged
 def is_address(text: str) -> bool:
     """Whether a text is an address, and no path."""
     return ADDRESS.match(text) is not None
+
+
+def refuse_secrets(address: str) -> None:
+    """Raise where an address tells who asks: addresses are written to rows and reports.
+
+    Raises:
+        DataError: It holds a password or a query; the message repeats neither.
+    """
+    protocol, _, rest = address.partition("://")
+    password = PASSWORD.match(rest)
+    if password is None and "?" not in rest:
+        return
+    host = "..." if password else re.split("[/?]", rest, maxsplit=1)[0]
+    raise DataError(
+        f"{protocol}://{host}: this address holds a password or a query ('?'), which would be written to every row. "
+        "Give it without, and let the package of the store find who asks, such as in a profile; or copy the images "
+        "here."
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +68,16 @@ class Remote:
 
     @property
     def path(self) -> Path:
-        """Where it lies below any folder that it is fetched to: each part of the address by a name of its own."""
+        """What files about it are called by: each part of the address by a name that leads nowhere else."""
         protocol, _, rest = self.address.partition("://")
-        parts = [DOTS.get(part, part.replace("%", "%25")) for part in rest.split("/")]
+        parts = [DOTS.get(part, part.translate(ESCAPES)) for part in rest.split("/")]
         return Path(protocol, *parts)
+
+    @property
+    def file(self) -> str:
+        """The name of the file that it is fetched to: another one for each address, on disks that know no case, too."""
+        suffix = SUFFIX.search(self.address.rpartition("/")[2])
+        return hashlib.sha256(self.address.encode("utf-8", "surrogatepass")).hexdigest() + (suffix[0] if suffix else "")
 
 
 def listed(address: str, is_image: Callable[[str], bool]) -> list[Remote]:
@@ -60,8 +89,9 @@ def listed(address: str, is_image: Callable[[str], bool]) -> list[Remote]:
 
     Raises:
         MissingExtra: The package for this kind of store is not installed.
-        DataError: Nothing is there, access is refused, or the store does not answer.
+        DataError: Nothing is there, access is refused, or the store does not answer; or the address holds a secret.
     """
+    refuse_secrets(address)
     system, path = _opened(address)
     try:
         if system.isfile(path):
@@ -87,8 +117,9 @@ def content(address: str) -> bytes:
 
     Raises:
         MissingExtra: The package for this kind of store is not installed.
-        DataError: It is not there, access is refused, or the store does not answer.
+        DataError: It is not there, access is refused, or the store does not answer; or the address holds a secret.
     """
+    refuse_secrets(address)
     system, path = _opened(address)
     try:
         return bytes(system.cat_file(path))
@@ -117,7 +148,7 @@ def fetched(objects: Iterable[Remote], folder: Path) -> Iterator[Path | ImageErr
 
 
 def _fetched(one: Remote, folder: Path) -> Path | ImageError:
-    target = folder / one.path
+    target = folder / one.file
     try:
         data = _read(one)
     except ImageError as error:
@@ -146,7 +177,8 @@ def _read(one: Remote) -> bytes:
             if stamp == before:
                 return data
     except Exception as error:  # whatever a store's package raises
-        if not _is_there(one.root):
+        answered = one.address.partition("://")[0] in WEB and isinstance(error, FileNotFoundError)  # it lists no root
+        if not answered and not _is_there(one.root):
             raise DataError(_unreachable(one.root, error)) from error
         code = ErrorCode.MISSING if isinstance(error, FileNotFoundError) else ErrorCode.UNREADABLE
         raise ImageError(f"{one.address}: cannot be read ({_reason(error)})", code) from error
@@ -154,7 +186,8 @@ def _read(one: Remote) -> bytes:
 
 
 def _now(system: Any, path: str) -> str:
-    return _stamp(system.info(path, refresh=True))
+    more = {} if path.partition("://")[0] in WEB else {"refresh": True}  # of the web nothing is kept
+    return _stamp(system.info(path, **more))
 
 
 def _stamp(info: Any) -> str:

@@ -12,7 +12,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from anomalib_lite.data.addresses import Remote, content, is_address, listed
+from anomalib_lite.data.addresses import Remote, content, is_address, listed, refuse_secrets
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.table import is_table, lines_of
 from anomalib_lite.edge import disk
@@ -93,6 +93,7 @@ def _listed(cells: Mapping[str, str], here: Path, folder: str | None) -> Chosen:
         protocol, _, rest = f"{folder}/{image}".partition("://")
         image = f"{protocol}://{posixpath.normpath(rest)}"
     if is_address(image):
+        refuse_secrets(image)
         remote = Remote(image, image.partition("://")[0] + "://" + image.partition("://")[2].partition("/")[0])
         root = Path(*remote.path.parts[:2])
         return Chosen(remote.path, remote.path.relative_to(root).as_posix(), root, None, part, view, remote)

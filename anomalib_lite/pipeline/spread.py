@@ -277,6 +277,7 @@ def _seen(model: Model | Joint, task: Task, piece: Piece, scratch: Path) -> Iter
         reference = one.reference or task.reference
         seen = Asked(file, one.name, reference and absolute(task.here / reference), one.view).by(model)
         said = seen.result.error and seen.result.error.replace(str(file), one.called)
-        yield place, replace(one, path=file), seen._replace(result=replace(seen.result, image=one.called, error=said))
+        named = replace(one, path=scratch / one.path if one.remote else file)
+        yield place, named, seen._replace(result=replace(seen.result, image=one.called, error=said))
         if one.remote:
             file.unlink()
