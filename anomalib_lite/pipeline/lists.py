@@ -6,21 +6,26 @@ address, or one whose images are addresses. What is no address is relative to th
 
 from __future__ import annotations
 
+import os
 import posixpath
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.data import absolute
 from anomalib_lite.data.addresses import Remote, content, is_address, listed, refuse_secrets
 from anomalib_lite.data.patterns import part_pattern
+from anomalib_lite.data.samples import normal
 from anomalib_lite.data.table import is_table, lines_of
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.opener import Opener
+from anomalib_lite.edge.images.readers import whole
 from anomalib_lite.errors import ConfigError, DataError, MissingExtra
 from anomalib_lite.pipeline.inputs import Chosen, chosen, with_part
 
 COLUMNS = ("image", "group", "view")
+UNREAD = ("product", "channels", "reference")  # that a table here may have, and that change what is measured
 PARQUET = (".parquet", ".pq")
 
 
@@ -37,13 +42,20 @@ def gathered(
 
     Raises:
         ConfigError: Some are fetched from addresses, and others lie here.
+        DataError: A list has columns that are not read of it, or an object belongs to a series.
     """
     others = elsewhere(inputs)
     here = [Path(one) for one in inputs if one not in others]
     images, notes = ([], []) if others and not here else chosen(here, opener, columns, group=group, compares=compares)
     pattern = part_pattern(group)
-    found = {one.called: with_part(one, pattern, opener) for given in others for one in _images(given, opener, columns)}
-    images += found.values()
+    found = {_key(one): one for one in images}
+    for given in others:
+        more, passed_over = _images(given, opener, columns or {}, compares)
+        notes += [f"{given}: {note}" for note in passed_over]
+        for one in more:
+            if _key(one) not in found:
+                found[_key(one)] = with_part(one, pattern, opener)
+    images = list(found.values())
     if len({one.remote is None for one in images}) > 1:
         raise ConfigError("some of the images are fetched from addresses, and others lie here: judge them apart.")
     return images, notes
@@ -53,37 +65,79 @@ def _names_addresses(text: str) -> bool:
     """Whether a CSV file here names images by addresses."""
     if not is_table(Path(text)):
         return False
-    return any(is_address(cell.strip()) for line in lines_of(Path(text))[1:2] for cell in line)
+    first = next(filter(any, lines_of(Path(text))[1:]), [])
+    return any(is_address(cell.strip()) for cell in first)
 
 
-def _images(given: str, opener: Opener, columns: Mapping[str, str] | None) -> Iterator[Chosen]:
-    """The images of an address, or of a list."""
+def _key(one: Chosen) -> str:
+    """What tells an image from others, however it was named."""
+    return one.remote.address if one.remote else os.fspath(absolute(one.path))
+
+
+def _images(
+    given: str, opener: Opener, columns: Mapping[str, str], compares: bool
+) -> tuple[list[Chosen], list[str]]:  # fmt: skip
+    """The images of an address, or of a list, and notes on what is passed over."""
     if given.lower().endswith((*PARQUET, ".csv")):
-        yield from _of_list(given, columns or {})
-        return
-    found = listed(given, opener.is_image)
-    for one in found:
-        above = Remote(one.root.rstrip("/"), one.root).path
-        yield Chosen(one.path, one.path.relative_to(above).as_posix(), above, remote=one)
+        images, notes = _of_list(given, columns, compares)
+    else:
+        images, notes = [], []
+        for one in listed(given, opener.is_image):
+            above = Remote(one.root.rstrip("/"), one.root).path
+            images.append(Chosen(one.path, one.path.relative_to(above).as_posix(), above, remote=one))
+    for image in images:
+        suffix = opener.suffix(image.name) if image.remote else None
+        if suffix and whole(opener.readers[suffix]).gather:
+            raise DataError(
+                f"{image.called}: files *{suffix} belong together in series, which are not gathered at an address. "
+                "Copy them to a folder, and give that."
+            )
+    return images, notes
 
 
-def _of_list(given: str, columns: Mapping[str, str]) -> Iterator[Chosen]:
-    """The images of a list, in its order.
+def _of_list(given: str, columns: Mapping[str, str], compares: bool) -> tuple[list[Chosen], list[str]]:
+    """The images of a list, in its order, and a note on columns that are not read.
 
     Raises:
-        DataError: It cannot be read, or has no column of images.
+        DataError: It cannot be read, has no column of images, or one that would change what is measured.
     """
-    header, *rows = _cells(given)
-    names = {ours: columns.get(ours, ours) for ours in COLUMNS}
-    places = {ours: header.index(theirs) for ours, theirs in names.items() if theirs in header}
-    if "image" not in places:
-        raise DataError(f"{given}: no column '{names['image']}' among {', '.join(header)}. Rename it with --column.")
+    first, *rows = _cells(given)
+    header = [normal(_text(cell)).lower() for cell in first]
+    places = _places(given, header, columns, compares)
     folder = given.rpartition("/")[0] if is_address(given) else None
-    for row in rows:
-        cells = {ours: str(row[place]).strip() for ours, place in places.items() if row[place] not in (None, "")}
+    images = []
+    for number, row in enumerate(rows, start=2):
+        texts = [_text(cell) for cell in row]
+        if not any(texts):
+            continue
+        cells = {ours: texts[place] for ours, place in places.items() if place < len(row) and texts[place]}
         if "image" not in cells:
-            raise DataError(f"{given}: a row names no image. Fill it in, or remove the row.")
-        yield _listed(cells, Path(given).parent, folder)
+            raise DataError(f"{given}: row {number} names no image. Fill it in, or remove the row.")
+        images.append(_listed(cells, Path(given).parent, folder))
+    unread = [name for place, name in enumerate(header) if name and place not in places.values()]
+    return images, [f"columns not read: {', '.join(unread)}"] if unread else []
+
+
+def _places(given: str, header: Sequence[str], columns: Mapping[str, str], compares: bool) -> dict[str, int]:
+    """Our column name -> its place in the list."""
+    names = {ours: normal(columns.get(ours, ours)).strip().lower() for ours in (*COLUMNS, *UNREAD)}
+    refused = [names[ours] for ours in UNREAD if names[ours] in header and (compares or ours != "reference")]
+    if refused:
+        raise DataError(
+            f"{given}: {', '.join(refused)} cannot be told by a list of this kind. Give a CSV file of images that lie "
+            "here, or remove what is of no use."
+        )
+    for ours in COLUMNS:
+        if names[ours] not in header and (ours in columns or ours == "image"):
+            raise DataError(
+                f"{given}: no column '{columns.get(ours, ours)}' among {', '.join(header)}. A list has the columns "
+                f"{', '.join(COLUMNS)}; rename others with --column group=NAME."
+            )
+    return {ours: header.index(names[ours]) for ours in COLUMNS if names[ours] in header}
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell).strip()
 
 
 def _listed(cells: Mapping[str, str], here: Path, folder: str | None) -> Chosen:
