@@ -7,7 +7,7 @@ import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, get_args
 
@@ -18,6 +18,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.manifest import ONCE, Calibration
 from anomalib_lite.errors import ConfigError, DataError, ErrorCode
+from anomalib_lite.review.decision import Key, key_of
 from anomalib_lite.review.log import FIRST, LOG, DecisionLog
 
 Decision: TypeAlias = Literal["good", "defect"]
@@ -26,6 +27,19 @@ EXPECTED = (
     f"Expected {LOG}, a CSV file with the columns image and decision, or such objects as JSON lines; decision: "
     f"{' or '.join(DECISIONS)}"
 )
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What people say of images."""
+
+    said: Mapping[Key, Decision]
+    names: Mapping[Key, str]  # of the images
+    hashed: bool = False  # whether images are told by their hashes, and not by their names alone
+
+    def key(self, row: Mapping[str, Any]) -> Key:
+        """What a result is called by here."""
+        return key_of(str(row.get("image")), str(row.get("sha256") or "") if self.hashed else "")
 
 
 @dataclass(frozen=True)
@@ -91,13 +105,13 @@ class Live:
 
 
 def certified(
-    rows: Iterable[Mapping[str, Any]], decided: Mapping[str, Decision], following: Following, calibration: Calibration
+    rows: Iterable[Mapping[str, Any]], decided: Decided, following: Following, calibration: Calibration
 ) -> tuple[Live, list[str]]:
     """Count good parts in results, in the unit of the calibration.
 
     Args:
         rows: Results, in their order.
-        decided: Image -> what a person says of it.
+        decided: What people say of their images.
         following: Tells the rows of the model, and the part of an image.
         calibration: Of the model.
 
@@ -112,13 +126,14 @@ def certified(
             "--decisions: this model decides once for a part, and results are of photographs: leave --decisions out."
         )
     own = [row for row in rows if following.counts(row)]
-    times = Counter(str(row.get("image")) for row in own)
-    twice = sorted(name for name in decided if times[name] > 1)
-    unknown = sorted(name for name in decided if not times[name])
+    times = Counter(map(decided.key, own))
+    twice = sorted(decided.names[key] for key in decided.said if times[key] > 1)
+    unknown = sorted(decided.names[key] for key in decided.said if not times[key])
     notes = [f"decisions on {count(len(unknown), 'image')} without a result: {some(unknown, 3)}"] if unknown else []
     if twice:
-        notes.append(f"decisions on {count(len(twice), 'name')} of several results, not used: {some(twice, 3)}")
-    known = {name: one for name, one in decided.items() if times[name] == 1}
+        what = "image" if decided.hashed else "name"
+        notes.append(f"decisions on {count(len(twice), what)} of several results, not used: {some(twice, 3)}")
+    known = replace(decided, said={key: one for key, one in decided.said.items() if times[key] == 1})
     outcomes = Counter(_outcome(part, known) for part in _parts(own, following, whole=calibration.per == "part"))
     accepted = outcomes["ok"] + outcomes["accepted"]
     return Live(
@@ -141,9 +156,9 @@ def _parts(
         yield part if whole else part[:1]
 
 
-def _outcome(part: Sequence[Mapping[str, Any]], decided: Mapping[str, Decision]) -> Outcome:
+def _outcome(part: Sequence[Mapping[str, Any]], decided: Decided) -> Outcome:
     """What became of a part, if it is good; "none" where it is not, or could not be measured."""
-    said = [decided.get(str(row.get("image"))) for row in part]
+    said = [decided.said.get(decided.key(row)) for row in part]
     if "defect" in said:
         return "none"
     rejected = [one for row, one in zip(part, said, strict=True) if _is_rejected(row)]
@@ -163,8 +178,8 @@ def _is_rejected(row: Mapping[str, Any]) -> bool:
     return row.get("verdict") == Verdict.NG or row.get("error_code") == ErrorCode.NOT_ALIKE
 
 
-def read(path: Path) -> dict[str, Decision]:
-    """Image -> what a person says of it; of a log, what is in force, and nothing of what is unsure or unusable.
+def read(path: Path) -> Decided:
+    """What people say of images; of a log, what is in force, and nothing of what is unsure or unusable.
 
     Raises:
         DataError: The file cannot be read, says something else, or two things of one image; the line is named. The
@@ -177,25 +192,37 @@ def read(path: Path) -> dict[str, Decision]:
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not UTF-8 (byte {error.start}). Save it as 'CSV UTF-8'.") from error
     if FIRST in text.partition("\n")[0]:
-        rows = _log(path)
-    else:
-        rows = _json_lines(path, text) if text.lstrip().startswith("{") else _table(path, text)
-    decided: dict[str, Decision] = {}
+        return _log(path)
+    rows = _json_lines(path, text) if text.lstrip().startswith("{") else _table(path, text)
+    decided, names = dict[Key, Decision](), dict[Key, str]()
     for line, image, said in rows:
         decision = next((one for one in DECISIONS if isinstance(said, str) and said.strip().lower() == one), None)
         if not isinstance(image, str) or not image or decision is None:
             raise DataError(f"{path}, line {line}: image {image!r}, decision {said!r}. {EXPECTED}. Correct it.")
-        if decided.setdefault(image, decision) != decision:
+        names[key := key_of(image, "")] = image
+        if decided.setdefault(key, decision) != decision:
             raise DataError(f"{path}, line {line}: {image} is decided good and defect. Keep one of them.")
     if not decided:
-        raise DataError(f"{path}: holds no decision. {EXPECTED}.")
-    return decided
+        raise _none(path)
+    return Decided(decided, names)
 
 
-def _log(path: Path) -> Iterator[tuple[int, object, object]]:
-    for line in DecisionLog(path).current().values():
-        if line.decision is not None and line.decision.label in DECISIONS:
-            yield line.number, line.judged.image, line.decision.label.value
+def _log(path: Path) -> Decided:
+    """Of a log, by the hashes of images: a camera may call each photograph the same."""
+    current = DecisionLog(path).current()
+    said = {
+        key: decision
+        for key, line in current.items()
+        for decision in DECISIONS
+        if line.decision is not None and line.decision.label == decision
+    }
+    if not said:
+        raise _none(path)
+    return Decided(said, {key: current[key].judged.image for key in said}, hashed=True)
+
+
+def _none(path: Path) -> DataError:
+    return DataError(f"{path}: holds no decision. {EXPECTED}.")
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object, object]]:

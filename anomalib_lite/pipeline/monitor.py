@@ -55,7 +55,7 @@ def monitor(
         raise ConfigError(f"{out} exists. Choose another --out, or replace it with --overwrite.")
     if decisions is not None and model is None:
         raise ConfigError("--decisions: what they are compared with is the bound of a model: give --model MODEL, too.")
-    decided = read(decisions) if decisions is not None else {}
+    decided = read(decisions) if decisions is not None else None
     rows = Rows(results)
     loaded = bundle.load(model) if model is not None else None
     following = _following(loaded, group, rows, results)
@@ -65,7 +65,7 @@ def monitor(
     if model is None:
         told.append("compared among themselves: give --model to see a change from the first part on")
     live = None
-    if loaded is not None and decided:
+    if loaded is not None and decided is not None:
         live, notes = certified(rows, decided, following, loaded.manifest.calibration)
         told += [*notes, *live.sentences()]
     if out is not None:

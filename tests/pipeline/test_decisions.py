@@ -15,9 +15,9 @@ from anomalib_lite.edge import bundle
 from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.pipeline.decisions import certified, read
+from anomalib_lite.pipeline.decisions import Decided, certified, read
 from anomalib_lite.review.decision import Decision as Said
-from anomalib_lite.review.decision import Judged, Label
+from anomalib_lite.review.decision import Judged, Label, key_of
 from anomalib_lite.review.log import DecisionLog
 
 
@@ -52,10 +52,18 @@ SAID: dict[str, Any] = {
 }
 
 
+def by_name(said: dict[str, Any]) -> Decided:
+    return Decided({key_of(name, ""): one for name, one in said.items()}, {key_of(name, ""): name for name in said})
+
+
+def told(decided: Decided) -> dict[str, str]:
+    return {decided.names[key]: one for key, one in decided.said.items()}
+
+
 def counted(manifest: Manifest, said: dict[str, Any], per: Any = "part") -> Any:
     following = Following.of(manifest, "m", r"part(\d+)")
     calibration = replace(manifest.calibration, per=per)
-    return certified(LINE, said, following, calibration)[0]
+    return certified(LINE, by_name(said), following, calibration)[0]
 
 
 def test_good_parts_are_counted_and_what_is_undecided_is_on_the_safe_side(manifest: Manifest) -> None:
@@ -81,7 +89,7 @@ def test_of_photographs_the_first_of_each_part_counts(manifest: Manifest) -> Non
 
 def test_decisions_that_cannot_be_used_are_told(manifest: Manifest) -> None:
     rows = [*LINE, result("part50_0.png", "NG")]
-    live, notes = certified(rows, {**SAID, "x.png": "good"}, Following.of(manifest, "m", r"part(\d+)"),
+    live, notes = certified(rows, by_name({**SAID, "x.png": "good"}), Following.of(manifest, "m", r"part(\d+)"),
                             replace(manifest.calibration, per="part"))  # fmt: skip
     assert any(note.startswith("decisions on 1 image without a result: x.png") for note in notes)
     assert any(note.startswith("decisions on 1 name of several results, not used: part50_0.png") for note in notes)
@@ -98,7 +106,7 @@ def test_decisions_that_cannot_be_used_are_told(manifest: Manifest) -> None:
 )
 def test_decisions_are_read_from_tables_and_json_lines(text: str, tmp_path: Path) -> None:
     (tmp_path / "decisions").write_text(text, encoding="utf-8")
-    assert read(tmp_path / "decisions") == {"a.png": "good", "b.png": "defect"}
+    assert told(read(tmp_path / "decisions")) == {"a.png": "good", "b.png": "defect"}
 
 
 @pytest.mark.parametrize(
@@ -152,7 +160,25 @@ def test_a_log_of_decisions_is_read_and_what_is_unsure_in_it_is_passed_over(tmp_
     for number, said in enumerate(Label):
         one = {**result(f"{number}.png", "NG"), "sha256": "", "reject_threshold": 1.0, "review_threshold": 1.0}
         log.append("Ada", Judged.of(one), Said(said))
-    assert read(log.path) == {"0.png": "good", "1.png": "defect"}
+    assert told(read(log.path)) == {"0.png": "good", "1.png": "defect"}
     log.path.write_bytes(log.path.read_bytes().replace(b"NG", b"OK", 1))
     with pytest.raises(DataError, match="line 2: does not continue"):
         read(log.path)
+
+
+def test_a_camera_that_calls_each_photograph_the_same_is_told_by_hashes(manifest: Manifest, tmp_path: Path) -> None:
+    rows = [
+        result("part.png", "NG") | {"sha256": f"{number}" * 64, "reject_threshold": 1.0, "review_threshold": 1.0}
+        for number in range(5)
+    ]
+    log = DecisionLog(tmp_path)
+    for row, said in zip(rows, ("good", "defect", "good", "defect"), strict=False):
+        log.append("Ada", Judged.of(row), Said(Label(said)))
+    following = Following.of(manifest, "m", r"image(\d+)")
+    calibration = replace(manifest.calibration, per="photograph")
+    live, notes = certified(rows, read(log.path), following, calibration)
+    assert (live.rejected, live.undecided, live.parts, notes) == (2, 1, 3, [])
+    _, notes = certified([*rows[1:], rows[1]], read(log.path), following, calibration)
+    assert notes == [
+        "decisions on 1 image without a result: part.png", "decisions on 1 image of several results, not used: part.png"
+    ]  # fmt: skip
