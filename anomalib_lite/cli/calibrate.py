@@ -35,7 +35,7 @@ Review: TypeAlias = Annotated[
     typer.Option(
         metavar="RATE",
         help="Largest share of good parts that may be other than OK, the rejected ones among them. "
-        "Default: 5%, or five times --max-false-reject where that is more, whatever was asked for before.",
+        "Default: as in the last calibration; with --max-false-reject 5%, or five times that where it is more.",
         rich_help_panel=options.RATES,
     ),
 ]
@@ -107,7 +107,7 @@ Images: TypeAlias = Annotated[
     typer.Argument(
         metavar="DATA",
         help="Good images that the model has not seen, as a folder or a CSV file. Without it, --row takes another row "
-        "of the last calibration: nothing is measured again.",
+        "of the last calibration, --exclude leaves images of it out, and --known adds known defects.",
         show_default=False,
     ),
 ]

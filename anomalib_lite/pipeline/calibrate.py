@@ -7,7 +7,7 @@ measured and nothing is paid for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ class Recalibration:
     row: int | None = None  # of the menu, instead of a rate
     max_false_reject: float | None = None  # default: as in the last calibration
     confidence: float | None = None  # default: as in the last calibration
-    review: float | None = None  # default: that of `config.Rates`
+    review: float | None = None  # default: as in the last calibration; where another rate is asked, of `config.Rates`
     exclusions: Sequence[Exclusion] = ()  # images left out, and why; recorded
     group: str | None = None  # regular expression for the physical part
     session: str | None = None  # likewise for the day, lot or camera
@@ -72,7 +72,8 @@ class Recalibration:
             ConfigError: A value outside its range, or review below max_false_reject.
         """
         rejected = before.reject.asked if self.max_false_reject is None else self.max_false_reject
-        return Rates.of(rejected, before.confidence if self.confidence is None else self.confidence, self.review)
+        review = before.review.asked if self.review is None and self.max_false_reject is None else self.review
+        return Rates.of(rejected, before.confidence if self.confidence is None else self.confidence, review)
 
 
 def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: Track = untracked) -> Trained:
@@ -97,7 +98,8 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
     if asked.known is not None:
         manifest = with_known(manifest, measured(model, asked.known))
     if asked.data is None:
-        return _another_row(asked, model, manifest)
+        known_alone = asked.row is None and (asked.known is not None or asked.exclusions)
+        return (_as_before if known_alone else _another_row)(asked, model, manifest)
     dataset = _found(asked, asked.data, model.opener)
     earlier = Earlier.of(manifest, dataset) if asked.add else Earlier()
     scored, notes = _measured(model, dataset, earlier if asked.add else None, track)
@@ -166,20 +168,47 @@ def _another_row(asked: Recalibration, model: Model, manifest: Manifest) -> Trai
             "--row takes a row of the last calibration, as it is: leave out --per, --confidence, --exclude and --add, "
             "or give the images of a new calibration."
         )
-    again, images = at_row(asked, manifest), manifest.data.held_out
+    again = at_row(asked, manifest)
     if again is None:
         raise DataError(
             f"{asked.model}: does not record what its calibration rests on, as models of older versions and exports "
             "without names. Take the row in the model that it was exported from, or calibrate on images: calibrate "
             f"MODEL DATA --row {asked.row}."
         )
+    row = f"row {asked.row} of the menu instead of row {before.reject.allowed}"
+    return _rewritten(asked, model, _under(manifest, again), row)
+
+
+def _as_before(asked: Recalibration, model: Model, manifest: Manifest) -> Trained:
+    """Further known defects, under the last calibration; or under it without images that are left out now."""
+    before, images = manifest.calibration, manifest.data.held_out
+    rates = (asked.per, asked.max_false_reject, asked.confidence, asked.review)
+    if asked.add or any(one is not None for one in rates):
+        raise ConfigError("DATA is missing: give a folder of good images; without it, the last calibration stays.")
+    if not asked.exclusions:
+        return _rewritten(asked, model, manifest)
+    if before.approximate or before.simulated or not images:
+        raise ConfigError("--exclude: this model does not record what each of its held-out images had. Give DATA.")
+    facts = {"grouped": before.unit == "group", "errors": before.errors.count, "history": before.as_history()}
+    exclusions = {one.image: one for one in (*before.exclusions, *asked.exclusions)}
+    asked = replace(asked, row=before.row)
+    again = _certified(asked, manifest, images, exclusions=list(exclusions.values()), **facts)
+    return _rewritten(asked, model, _under(manifest, again))
+
+
+def _under(manifest: Manifest, again: Calibration) -> Manifest:
+    """The manifest under another calibration on the same images."""
     checks = judged_again(manifest.selfcheck, again.limits)
     evidence = manifest.evidence and judged(manifest.evidence, again)
-    manifest = manifest.recalibrated(again, held_out=images, selfcheck=checks, evidence=evidence)
-    row = f"row {asked.row} of the menu instead of row {before.reject.allowed}"
+    return manifest.recalibrated(again, held_out=manifest.data.held_out, selfcheck=checks, evidence=evidence)
+
+
+def _rewritten(asked: Recalibration, model: Model, manifest: Manifest, row: str = "") -> Trained:
+    """The model with this manifest; nothing was measured for its thresholds."""
     manifest = guarded(manifest, asked.said, row)
-    earlier = Earlier(images, before.exclusions)
-    return Trained(_write(model, manifest, earlier, Scored(), asked.out or asked.model), again, [])
+    earlier = Earlier(manifest.data.held_out, manifest.calibration.exclusions)
+    written = _write(model, manifest, earlier, Scored(), asked.out or asked.model)
+    return Trained(written, manifest.calibration, [])
 
 
 def at_row(asked: Recalibration, manifest: Manifest) -> Calibration | None:

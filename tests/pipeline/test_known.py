@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import Once, call, picture, recalibrate, save
 
+from anomalib_lite.calibration import Exclusion
 from anomalib_lite.config import RegionsConfig
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.manifest import KnownDefect, Manifest
@@ -19,7 +20,9 @@ from anomalib_lite.pipeline.choosing import free_beside, menu_rows, use_row
 from anomalib_lite.pipeline.export import export
 from anomalib_lite.pipeline.known import Said, measured
 from anomalib_lite.pipeline.scale import with_scale
+from anomalib_lite.pipeline.taught import recalibration
 from anomalib_lite.review import tables
+from anomalib_lite.review.teaching import Taught
 
 GROUP = r"part(\d+)"
 
@@ -183,3 +186,43 @@ def test_square_millimetres_become_pixels() -> None:
     for wrong in ({"min_area_mm2": 1.0}, {"min_area_mm2": 1.0, "mm_per_pixel": 1.0, "min_area": 2.0}):
         with pytest.raises(ValueError, match=r"needs mm_per_pixel|not both"):
             RegionsConfig.model_validate(wrong)
+
+
+def test_known_defects_and_exclusions_are_taught_without_images(ten: Path, known: Path, tmp_path: Path) -> None:
+    before = bundle.load(ten).manifest
+    said = Said("Ada", accept="nobody sees it")
+    recalibrate(ten, None, known=known, said=said, out=tmp_path / "known")
+    after = bundle.load(tmp_path / "known").manifest
+    assert (after.calibration, len(after.known)) == (before.calibration, 2), "a bound that nothing touched stays"
+    highest = before.calibration.reject.set_by[0]
+    recalibrate(ten, None, exclusions=[Exclusion(highest, "bent")], known=known, said=said, out=tmp_path / "without")
+    after = bundle.load(tmp_path / "without").manifest
+    assert (after.calibration.n, len(after.calibration.history)) == (9, len(before.calibration.history) + 1)
+    assert after.calibration.reject.value < before.calibration.reject.value
+    assert after.data.held_out == before.data.held_out
+    with pytest.raises(ConfigError, match="DATA is missing"):
+        recalibrate(ten, None, known=known, confidence=0.9, out=tmp_path / "other")
+
+
+def test_a_row_and_a_rate_of_review_that_were_chosen_stay(ten: Path, parts: Path, tmp_path: Path) -> None:
+    recalibrate(ten, parts / "test/good", group=GROUP, review=0.6, out=tmp_path / "model")
+    done = use_row(tmp_path / "model", 1, operator="Ada", because="too many escapes")
+    assert (done.calibration.review.asked, done.calibration.row) == (0.6, 1)
+    taught = Taught(tmp_path / "golden.csv", None, 1, 0)
+    asked, notes = recalibration(taught, ten, done.bundle.manifest)
+    assert (asked.row, asked.add, asked.folders.all_good, notes) == (1, True, True, [])
+    assert asked.rates(done.calibration).review == 0.6
+
+
+def test_a_model_is_taught_what_it_can_be_taught(ten: Path, tmp_path: Path) -> None:
+    manifest = bundle.load(ten).manifest
+    simulated = replace(manifest, calibration=replace(manifest.calibration, simulated=True))
+    taught = Taught(tmp_path / "golden.csv", tmp_path / "known.csv", 1, 1)
+    asked, (note,) = recalibration(taught, ten, simulated)
+    assert (asked.data, asked.add, asked.known) == (None, False, taught.known)
+    assert "simulated images" in note
+    once = replace(manifest, calibration=replace(manifest.calibration, per="part-median"))
+    asked, (note,) = recalibration(taught, ten, once)
+    assert (asked.data, asked.known) == (taught.golden, None)
+    with pytest.raises(DataError, match="nothing that this model can be taught"):
+        recalibration(replace(taught, golden=None), ten, once)

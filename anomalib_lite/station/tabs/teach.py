@@ -6,6 +6,7 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.quoting import shown
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.pipeline.calibrate import Recalibration, calibrate
+from anomalib_lite.pipeline.calibrate import calibrate
 from anomalib_lite.pipeline.choosing import free_beside
 from anomalib_lite.pipeline.known import Said
+from anomalib_lite.pipeline.taught import recalibration
 from anomalib_lite.review.decision import Label
 from anomalib_lite.review.labels import labelled
 from anomalib_lite.review.teaching import SPLITS, Taught, teach
@@ -84,25 +86,13 @@ def _free(folder: Path) -> Path:
 def _calibrated(station: Station, model: Model, path: Path, said: Said, track: Track) -> Mapping[str, Any]:
     """A new model beside the old one, whose thresholds count what was decided; and which verdicts change by it."""
     taught = _tables(station, "calibrate")
-    allowed = model.bundle.manifest.calibration.reject.allowed
-    written = calibrate(
-        Recalibration(
-            model=path,
-            data=taught.golden,
-            out=free_beside(path, "taught"),
-            row=None if taught.golden else allowed,
-            exclusions=taught.exclusions,
-            add=taught.golden is not None,
-            known=taught.known,
-            said=said,
-        ),
-        track=track,
-    )
+    asked, notes = recalibration(taught, path, model.bundle.manifest)
+    written = calibrate(replace(asked, out=free_beside(path, "taught"), said=said), track=track)
     return {
         "model": shown(written.bundle.path.name),
         "id": written.bundle.model_id,
         "statement": [shown(sentence) for sentence in written.calibration.statement],
-        "notes": [shown(note) for note in (*taught.notes, *written.notes)],
+        "notes": [shown(note) for note in (*taught.notes, *notes, *written.notes)],
         "changes": _changes(station, written.bundle.manifest),
     }
 
