@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from anomalib_lite.edge.images.opener import PLAIN, Opener
-from anomalib_lite.edge.images.readers import Reader
+from anomalib_lite.edge.images.readers import Reader, Readers
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.lists import elsewhere, gathered
 
@@ -90,7 +90,7 @@ def test_files_of_series_are_not_judged_one_by_one(put: Put) -> None:
     def gather(paths: Any) -> Any:
         return {path: [path] for path in paths}.items()
 
-    readers = {".dcm": Reader(read=lambda files: None, gather=gather), ".raw": lambda file: None}
+    readers: Readers = {".dcm": Reader(read=lambda files: None, gather=gather), ".raw": lambda file: None}
     opener = Opener(readers)
     put("series/1.dcm", "x")
     put("list.csv", "image\na.png\nseries/1.DCM\n")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
 import pytest
 from conftest import picture, save
-from test_labels import row
 
 from anomalib_lite.edge.images.opener import PLAIN
 from anomalib_lite.review.exchange import Format, take_over
@@ -28,7 +28,8 @@ from anomalib_lite.review.log import DecisionLog
 )
 def test_one_name_is_the_whole_end_of_the_other(asked: str, same: bool, tmp_path: Path) -> None:
     path = save(tmp_path / "005.png", picture(0))
-    rows = [row(path, name) for name in ("test/good/005.png", "train/good/copy.png")]
+    judged = {"sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "model_id": "m1", "verdict": "NG", "score": 1.5}
+    rows = [judged | {"image": name, "regions": []} for name in ("test/good/005.png", "train/good/copy.png")]
     (tmp_path / "results.jsonl").write_text("".join(json.dumps(one) + "\n" for one in rows))
     (tmp_path / "said.csv").write_text(f"image,decision\n{asked},unsure\n")
     done = take_over(labelled(tmp_path, PLAIN), tmp_path / "said.csv", Format.CSV, DecisionLog(tmp_path), "Ben")
