@@ -136,7 +136,7 @@ class RegionsConfig(_Section):
         """The smallest area that is listed, in pixels of the image."""
         if self.min_area_mm2 is None or self.mm_per_pixel is None:
             return self.min_area
-        return float(self.min_area_mm2 / self.mm_per_pixel**2)
+        return float(self.min_area_mm2 / self.mm_per_pixel / self.mm_per_pixel)  # a square could be 0
 
     @model_validator(mode="after")
     def _millimetres_are_known(self) -> Self:
@@ -144,6 +144,8 @@ class RegionsConfig(_Section):
             raise ValueError("min_area_mm2 needs mm_per_pixel: say how many millimetres a pixel is")
         if self.min_area_mm2 is not None and self.min_area:
             raise ValueError("give min_area or min_area_mm2, not both")
+        if self.least_pixels > 1e9:
+            raise ValueError(f"min_area_mm2 is {self.least_pixels:.3g} pixels here, and no image has more than 1e9")
         return self
 
 

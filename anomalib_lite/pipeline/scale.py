@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -37,9 +36,16 @@ def with_scale(
     Raises:
         ConfigError: A number is none, nobody stands for it or says why, or `out` exists.
     """
-    for name, value, least in (("mm_per_pixel", mm_per_pixel, 0.0), ("min_area_mm2", min_area_mm2, -1.0)):
-        if not math.isfinite(value) or value <= least or value < 0:
-            raise ConfigError(f"{name} {value:g}: expected a number {'above' if least == 0 else 'from'} 0.")
+    if not 0 < mm_per_pixel <= 1000:
+        raise ConfigError(f"mm_per_pixel {mm_per_pixel:g}: expected a number above 0, up to 1000.")
+    if not 0 <= min_area_mm2 <= 1e9:
+        raise ConfigError(f"min_area_mm2 {min_area_mm2:g}: expected a number from 0 to 1e9.")
+    min_area = min_area_mm2 / mm_per_pixel / mm_per_pixel  # a square could be 0
+    if min_area > 1e9:
+        raise ConfigError(
+            f"min_area_mm2 {min_area_mm2:g}: is {min_area:.3g} pixels of {mm_per_pixel:g} mm, and no image has more "
+            "than 1e9. Look at both numbers again."
+        )
     if not because.strip():
         raise ConfigError("a reason is needed, since the model records it.")
     try:
@@ -49,7 +55,7 @@ def with_scale(
     place = out or free_beside(model, "scale")
     bundle.refuse_existing(place, overwrite=False)
     loaded = bundle.load(model)
-    rules = replace(loaded.manifest.regions, mm_per_pixel=mm_per_pixel, min_area=min_area_mm2 / mm_per_pixel**2)
+    rules = replace(loaded.manifest.regions, mm_per_pixel=mm_per_pixel, min_area=min_area)
     what = f"{mm_per_pixel:g} mm for each pixel, no region below {min_area_mm2:g} mm2 ({rules.min_area:.4g} px) listed"
     choice = Choice(datetime.now().astimezone().isoformat(timespec="seconds"), name, what, because.strip())
     manifest = replace(loaded.manifest, regions=rules, choices=(*loaded.manifest.choices, choice))

@@ -186,6 +186,9 @@ def test_square_millimetres_become_pixels() -> None:
     for wrong in ({"min_area_mm2": 1.0}, {"min_area_mm2": 1.0, "mm_per_pixel": 1.0, "min_area": 2.0}):
         with pytest.raises(ValueError, match=r"needs mm_per_pixel|not both"):
             RegionsConfig.model_validate(wrong)
+    for mm in (1e-6, 1e-200, 5e-324):
+        with pytest.raises(ValueError, match="no image has more"):
+            RegionsConfig(mm_per_pixel=mm, min_area_mm2=0.5)
 
 
 def test_known_defects_and_exclusions_are_taught_without_images(ten: Path, known: Path, tmp_path: Path) -> None:
