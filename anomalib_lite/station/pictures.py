@@ -156,26 +156,38 @@ class Pictures:
         Raises:
             PictureError: It is gone.
         """
-        for path in self._places(entry):
+        for path in self._there(entry):
+            return path
+        raise self._gone(entry)
+
+    def _there(self, entry: Entry) -> Iterator[Path]:
+        """Files of its name, at all places where it may lie."""
+        for path in dict.fromkeys(self._places(entry)):
             name = path.name.partition("#")[0]
             with suppress(OSError):  # a name that no system takes
                 if path.exists() or ("#" in path.name and name and path.with_name(name).exists()):
-                    return path
-        raise PictureError(
+                    yield path
+
+    def _gone(self, entry: Entry) -> PictureError:
+        return PictureError(
             "gone", f"{entry.image}: is not where it was. Put it back, or name its data set with --data."
         )
 
     def _read(self, entry: Entry) -> Shown:
-        path = self.path(entry)
-        try:
-            opened = self.opener.read(path)
-        except ImageError as error:
-            raise PictureError("unread", str(error)) from error
-        if opened.sha256 != entry.sha256:
-            raise PictureError("changed", f"{entry.image}: is not the file that was judged: its hash differs.")
-        pixels = opened.pixels
-        black, white = self._black_and_white(pixels)
-        return Shown(drawing.plain(pixels, white, black), path, str(pixels.dtype), black, white)
+        """The file that was judged, at whichever of its places it lies: another one may have its name."""
+        why = None
+        for path in self._there(entry):
+            try:
+                opened = self.opener.read(path)
+            except ImageError as error:
+                why = why or PictureError("unread", str(error))
+                continue
+            if opened.sha256 == entry.sha256:
+                pixels = opened.pixels
+                black, white = self._black_and_white(pixels)
+                return Shown(drawing.plain(pixels, white, black), path, str(pixels.dtype), black, white)
+            why = why or PictureError("changed", f"{entry.image}: is not the file that was judged: its hash differs.")
+        raise why or self._gone(entry)
 
     def _black_and_white(self, pixels: Pixels) -> tuple[float, float]:
         if self._levels is not None and self._levels[0] == str(pixels.dtype):

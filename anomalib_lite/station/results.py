@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import secrets
 from collections.abc import Iterator, Mapping
@@ -57,7 +58,7 @@ class Results:
         """
         self.folder, self.path = folder, folder / JSON_LINES
         self._part, self._lot = part, lot
-        self._lock, self._head = RLock(), b""
+        self._lock, self._head, self._inode = RLock(), b"", 0
         # Of the file: numbers of results mean nothing in another one, nor in that of another station, which the same
         # browser may have seen at the same address before and keeps pictures of.
         self.generation = secrets.randbelow(GENERATIONS)
@@ -78,13 +79,13 @@ class Results:
         with self._lock:
             try:
                 with self.path.open("rb") as file:
-                    self._begin_anew(file.read(HEAD), file.seek(0, 2))
+                    self._begin_anew(file.read(HEAD), file.seek(0, 2), os.fstat(file.fileno()).st_ino)
                     file.seek(self._end)
                     for line in self._lines(file):
                         self._take(line)
                         self._end += len(line)
             except FileNotFoundError:
-                self._begin_anew(b"", 0)
+                self._begin_anew(b"", 0, 0)
             except OSError as error:
                 raise DataError(f"{self.path}: cannot be read ({error.strerror}). {EXPECTED}.") from error
 
@@ -117,13 +118,13 @@ class Results:
         """What finds the part in the name of an image, and the lot; None where nobody gave one."""
         return self._part, self._lot
 
-    def _begin_anew(self, head: bytes, size: int) -> None:
-        """Forget what was read, where that is not how the file begins."""
+    def _begin_anew(self, head: bytes, size: int, inode: int) -> None:
+        """Forget what was read, where that is not how the file begins, or it was put in the place of another one."""
         known = self._head
-        if size >= self._end and head.startswith(known):
-            self._head = head
+        if size >= self._end and head.startswith(known) and self._inode in (0, inode):
+            self._head, self._inode = head, inode
             return
-        self.generation, self._head, self._end = self.generation + 1, head, 0
+        self.generation, self._head, self._inode, self._end = self.generation + 1, head, inode, 0
         self.entries, self._of_parts, self.broken = [], {}, 0
 
     @staticmethod

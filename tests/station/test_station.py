@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -134,6 +135,13 @@ def test_results_appear_as_they_come_and_a_file_written_anew_is_another_one(fold
     assert asking.get("/api/state")["generation"] == before + 1
     assert asking.get(f"/api/results/{before}/0").status == 404
     assert asking.one(0)["image"] == "other.png"
+    beside, first, second, third = folder / "another", *(row("o" * 300, score=score) for score in (1.0, 2.0, 3.0))
+    (folder / "results.jsonl").write_text(json.dumps(first) + "\n")
+    before = asking.get("/api/state")["generation"]
+    beside.write_text(f"{json.dumps(second)}\n{json.dumps(third)}\n")  # begins alike, and is longer
+    beside.replace(folder / "results.jsonl")
+    assert asking.get("/api/state")["generation"] == before + 1
+    assert [entry.score for entry in asking.station.results.entries] == [2.0, 3.0]
     (folder / "results.jsonl").unlink()
     assert asking.get("/api/state")["rows"] == 0
 
@@ -169,6 +177,20 @@ def test_photographs_that_are_gone_or_changed_are_told_and_not_shown(tmp_path: P
             answer = asking.one(number, which)
             assert (answer.status, b"secret" in answer.body) == (404, False)
     assert asking.one(len(rows) - 1)["image"] == "a/<img src=x onerror=alert(1)>\\u202e=cmd()\\x1b[31m\\udcff.png"
+
+
+def test_the_photograph_that_was_judged_is_found_behind_another_of_its_name(tmp_path: Path) -> None:
+    judged = save(tmp_path / "data/a.png", picture(1))
+    sha256 = hashlib.sha256(judged.read_bytes()).hexdigest()
+    for folder, other in (("changed", picture(2)), ("unread", None)):
+        here = write(tmp_path / folder, row("a.png", sha256, moved_to="ok/a.png"))
+        if other is None:
+            (here / "ok").mkdir()
+            (here / "ok/a.png").write_text("no image")
+        else:
+            save(here / "ok/a.png", other)
+        assert Asking.at(here).one(0)["picture"]["why"] == folder
+        assert Asking.at(here, data=tmp_path / "data").one(0, "whole").status == 200
 
 
 def test_results_of_another_model_get_no_heat_map(tmp_path: Path, made: Path, ungated_path: Path) -> None:
