@@ -23,6 +23,7 @@ from anomalib_lite.pipeline import door
 LONGEST_QUERY, LARGEST_BODY = 4000, 64 * 1024  # bytes
 BODY_SECONDS = 10.0
 WRONG_SECONDS = 1.0  # that a wrong password waits for its answer; one after another
+WRONG_AT_ONCE = 8  # that wait; while they do, no password is looked at
 CLOSED = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 HEADERS = {
     "Content-Security-Policy": CLOSED,
@@ -43,6 +44,8 @@ LOGIN = (
     "<button>Open</button></form></main>"
 )
 
+CROWD = '<p class="wrong">Too many wrong passwords are waiting: try again in some seconds.</p>'
+
 
 @dataclass
 class Keys:
@@ -53,6 +56,7 @@ class Keys:
     secret: str = field(default_factory=lambda: secrets.token_urlsafe(32))
     session: str = field(default_factory=lambda: secrets.token_urlsafe(32))  # the cookie
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _waiting: int = 0  # wrong passwords
 
     @property
     def cookie(self) -> str:
@@ -72,12 +76,21 @@ class Keys:
         """Whether that is the secret; where there is a password, nothing is."""
         return self.password is None and hmac.compare_digest(secret.encode(), self.secret.encode())
 
-    async def knows(self, password: str) -> bool:
-        """Whether that is the password; a wrong one waits for its turn and a second."""
+    async def knows(self, password: str) -> bool | None:
+        """Whether that is the password; a wrong one waits for its turn and a second. None where too many wait.
+
+        The right one is not let in then, either: else whoever guesses would know at once which are wrong.
+        """
+        if self._waiting >= WRONG_AT_ONCE:
+            return None
         if hmac.compare_digest(password.encode("utf-8", "replace"), (self.password or "").encode("utf-8", "replace")):
             return self.password is not None
-        async with self._turn:
-            await asyncio.sleep(WRONG_SECONDS)
+        self._waiting += 1
+        try:
+            async with self._turn:
+                await asyncio.sleep(WRONG_SECONDS)
+        finally:
+            self._waiting -= 1
         return False
 
     def let_in(self, response: Response) -> Response:
@@ -146,7 +159,10 @@ class Guard:
             return keys.let_in(HTMLResponse(ENTER, headers={"Cache-Control": "no-store"}))
         if path == "/login" and keys.password is not None and scope["method"] == "POST":
             body = parse_qs((await _body(_patient(receive))).decode("utf-8", "replace"))
-            if await keys.knows(body.get("password", [""])[0]):
+            known = await keys.knows(body.get("password", [""])[0])
+            if known is None:
+                return HTMLResponse(LOGIN.format(said=CROWD), 429, headers={"Retry-After": str(WRONG_AT_ONCE)})
+            if known:
                 return keys.let_in(RedirectResponse("/", 303))
             return HTMLResponse(LOGIN.format(said='<p class="wrong">This is not the password.</p>'), 403)
         if keys.is_in(headers):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from conftest import Once, call
 from stations import HOST, OWN, Answer, Asking, make_results, ten_parts
 
 from anomalib_lite.station import app, guard
-from anomalib_lite.station.guard import LARGEST_BODY, LONGEST_QUERY, Keys
+from anomalib_lite.station.guard import LARGEST_BODY, LONGEST_QUERY, WRONG_AT_ONCE, Keys
 
 JSON = ("content-type", "application/json")
 DECISION = "/api/results/0/0/decision"
@@ -158,6 +159,23 @@ def test_a_password_opens_where_others_may_come(folder: Path, monkeypatch: pytes
     assert (opened.status, opened.header("location")) == (303, "/")
     assert opened.header("set-cookie").startswith(station.cookie)
     assert station.send("POST", "/login", [("host", HOST), form[2]], b"password=correct+horse").status == 403
+
+
+def test_wrong_passwords_fill_no_queue_and_nobody_guesses_faster(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guard, "WRONG_SECONDS", 0.0)
+    keys = Keys(8040, "correct horse")
+
+    async def crowd() -> list[bool | None]:
+        return await asyncio.gather(*map(keys.knows, ["wrong"] * 20 + ["correct horse"]))
+
+    assert asyncio.run(crowd()) == [False] * WRONG_AT_ONCE + [None] * (21 - WRONG_AT_ONCE)
+    assert asyncio.run(keys.knows("correct horse"))  # once they are through
+    station = Asking(Asking.at(folder).station, keys)
+    form = [("host", HOST), ("origin", OWN), ("content-type", "application/x-www-form-urlencoded")]
+    monkeypatch.setattr(guard, "WRONG_AT_ONCE", 0)
+    answer = station.send("POST", "/login", form, b"password=correct+horse")
+    assert (answer.status, answer.header("set-cookie")) == (429, "")
+    assert b"try again" in answer.body
 
 
 def test_nothing_stands_inline_in_what_is_sent() -> None:
