@@ -174,6 +174,7 @@ def teach(
 
     from anomalib_lite.cli import console
     from anomalib_lite.edge import bundle
+    from anomalib_lite.pipeline.taught import command
     from anomalib_lite.review.teaching import teach as run
 
     manifest = bundle.load(model).manifest if model is not None else None
@@ -187,11 +188,7 @@ def teach(
             console.out(f"{what:<7} {path}, {number:,} images")
     for one in done.exclusions:
         console.out(f"exclude {one.image}  ({one.because})")
-    if done.golden is not None and not fit:
-        words = ["anomalib-lite", "calibrate", str(model or "MODEL"), str(done.golden), "--add"]
-        words += ["--known", str(done.known)] if done.known else []
-        words += [word for one in done.exclusions for word in ("--exclude", one.image)]
-        words += ["--because", "; ".join(dict.fromkeys(one.because for one in done.exclusions))] * bool(done.exclusions)
+    if words := command(done, model, manifest, "train" if fit else "calibrate"):
         console.out(f"next    {join(words)}")
 
 

@@ -117,7 +117,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         evidence=manifest.evidence and judged(manifest.evidence, calibration),
     )
     manifest = guarded(manifest, asked.said)
-    written = _write(model, manifest, earlier, scored, asked.out or asked.model)
+    written = _write(asked, model, manifest, earlier, scored)
     return Trained(written, calibration, scored.unjudged, notes)
 
 
@@ -207,7 +207,7 @@ def _rewritten(asked: Recalibration, model: Model, manifest: Manifest, row: str 
     """The model with this manifest; nothing was measured for its thresholds."""
     manifest = guarded(manifest, asked.said, row)
     earlier = Earlier(manifest.data.held_out, manifest.calibration.exclusions)
-    written = _write(model, manifest, earlier, Scored(), asked.out or asked.model)
+    written = _write(asked, model, manifest, earlier, Scored())
     return Trained(written, manifest.calibration, [])
 
 
@@ -281,9 +281,9 @@ def _part(image: Measured, before: Calibration) -> str:
     return image.group if before.unit == "group" else image.image
 
 
-def _write(model: Model, manifest: Manifest, earlier: Earlier, scored: Scored, out: Path) -> Bundle:
+def _write(asked: Recalibration, model: Model, manifest: Manifest, earlier: Earlier, scored: Scored) -> Bundle:
     """The same bundle with another calibration and a new report."""
-    before = model.bundle
+    before, out = model.bundle, asked.out or asked.model
     replayed = {name for one in manifest.selfcheck for name in one.files}
     files = {
         name: before.read(name)
@@ -295,4 +295,4 @@ def _write(model: Model, manifest: Manifest, earlier: Earlier, scored: Scored, o
     added = [one for one in earlier.images if one.image not in left_out]
     curve = reporting.curve(files.get("training.csv", b""))
     files["report.html"] = reporting.training(unwritten, scored.without(left_out), curve, [], earlier=added)
-    return bundle.write(out, manifest, files, overwrite=True)
+    return bundle.write(out, manifest, files, overwrite=asked.overwrite or asked.out is None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Calibration, KnownDefect, Manifest, OperatingPoint
+from anomalib_lite.errors import ModelError
 from anomalib_lite.evidence.judging import GOOD, found
 from anomalib_lite.evidence.known import passing
 from anomalib_lite.pipeline.calibrate import Recalibration, at_row, calibrate
@@ -75,10 +76,27 @@ def use_row(
         DataError: Known defects are OK by it and `accept` is empty; or the model does not record what its rows rest on.
     """
     said = Said(operator, because, accept)
-    return calibrate(
-        Recalibration(model=model, data=None, row=row, out=out or free_beside(model, f"row-{row}"), said=said),
-        plugins=plugins,
-    )
+    asked = Recalibration(model=model, data=None, row=row, out=out, said=said)
+    if out is not None:
+        return calibrate(asked, plugins=plugins)
+    return beside(model, f"row-{row}", lambda place: calibrate(replace(asked, out=place), plugins=plugins))
+
+
+def beside(model: Path, what: str, write: Callable[[Path], Trained]) -> Trained:
+    """A model by a free name beside another one, and by the next where somebody else takes that meanwhile.
+
+    Args:
+        model: The other one.
+        what: As of `free_beside`.
+        write: Writes it to a place that must be free; raises ModelError where it is not.
+    """
+    while True:
+        place = free_beside(model, what)
+        try:
+            return write(place)
+        except ModelError:
+            if not os.path.lexists(place):
+                raise
 
 
 def free_beside(model: Path, what: str) -> Path:

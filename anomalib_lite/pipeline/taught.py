@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from anomalib_lite.data import Folders
+from anomalib_lite.data.samples import TRAIN
 from anomalib_lite.edge.manifest import ONCE, Manifest
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.calibrate import Recalibration
-from anomalib_lite.review.teaching import Taught
+from anomalib_lite.pipeline.choosing import free_beside
+from anomalib_lite.review.teaching import Split, Taught
 
 
 def recalibration(taught: Taught, model: Path, manifest: Manifest) -> tuple[Recalibration, list[str]]:
@@ -43,3 +45,35 @@ def recalibration(taught: Taught, model: Path, manifest: Manifest) -> tuple[Reca
         folders=Folders(all_good=golden is not None),  # a person decided on each
     )
     return asked, notes
+
+
+def command(taught: Taught, model: Path | None, manifest: Manifest | None, split: Split) -> list[str]:
+    """What a shell runs to teach it, with what is not known in capitals; empty where there is nothing to be taught.
+
+    Args:
+        taught: What was decided.
+        model: The model; None where nobody gave one.
+        manifest: Its.
+        split: What the good images are for.
+    """
+    out = str(free_beside(model, "taught")) if model else "MODEL-taught"
+    known = ["--known", str(taught.known)] if taught.known else []
+    if split == TRAIN:
+        detector = manifest.detector.name if manifest else "DETECTOR"
+        return ["anomalib-lite", "train", detector, str(taught.golden or "DATA"), *known, "--out", out]
+    if model and manifest:
+        try:
+            asked, _ = recalibration(taught, model, manifest)
+        except DataError:
+            return []
+    else:
+        add = taught.golden is not None
+        folders = Folders(all_good=add)
+        asked = Recalibration(model=Path("MODEL"), data=taught.golden, add=add, folders=folders, known=taught.known)
+    words = ["anomalib-lite", "calibrate", str(asked.model)]
+    words += [str(asked.data), "--add", "--all-good"] if asked.data else []
+    words += ["--row", str(asked.row)] if asked.row is not None else []
+    words += ["--known", str(asked.known)] if asked.known else []
+    words += [word for one in asked.exclusions for word in ("--exclude", one.image)]
+    words += ["--because", "; ".join(dict.fromkeys(one.because for one in asked.exclusions))] * bool(asked.exclusions)
+    return [*words, "--out", out]

@@ -16,11 +16,12 @@ from anomalib_lite.edge.manifest import KnownDefect, Manifest
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, DataError, ModelError
 from anomalib_lite.evidence.known import passing, unaccepted
-from anomalib_lite.pipeline.choosing import free_beside, menu_rows, use_row
+from anomalib_lite.pipeline.choosing import beside, free_beside, menu_rows, use_row
 from anomalib_lite.pipeline.export import export
 from anomalib_lite.pipeline.known import Said, measured
 from anomalib_lite.pipeline.scale import with_scale
 from anomalib_lite.pipeline.taught import recalibration
+from anomalib_lite.pipeline.train import Trained
 from anomalib_lite.review import tables
 from anomalib_lite.review.teaching import Taught
 
@@ -229,3 +230,19 @@ def test_a_model_is_taught_what_it_can_be_taught(ten: Path, tmp_path: Path) -> N
     assert (asked.data, asked.known) == (taught.golden, None)
     with pytest.raises(DataError, match="nothing that this model can be taught"):
         recalibration(replace(taught, golden=None), ten, once)
+
+
+def test_a_name_that_somebody_takes_meanwhile_is_not_written_over(ten: Path, tmp_path: Path) -> None:
+    shutil.copytree(ten, tmp_path / "part")
+    places = list[Path]()
+
+    def write(place: Path) -> Trained:
+        places.append(place)
+        if len(places) == 1:
+            place.mkdir()
+            (place / "theirs").write_text("x")
+        return recalibrate(tmp_path / "part", None, row=1, out=place)
+
+    assert beside(tmp_path / "part", "row-1", write).bundle.path == places[1]
+    assert [one.name for one in places] == ["part-row-1", "part-row-1-2"]
+    assert [one.name for one in places[0].iterdir()] == ["theirs"]

@@ -326,7 +326,8 @@ def test_a_held_out_image_that_is_not_good_is_left_out_of_the_next_calibration(
         "--exclude",
         held_out[0].image,
     ]
-    assert "--add --known" in printed
+    assert "--add --all-good --known" in printed
+    assert f"--out {model_path}-taught" in printed
     told: list[str | Path] = ["--because", "scratch", "--out", tmp_path / "model"]
     assert call(*words, *told) == 3
     assert "1 known defect is OK" in capsys.readouterr().err  # the one among the images that it was calibrated on

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,11 @@ from anomalib_lite.edge.decision import decide
 from anomalib_lite.edge.manifest import Manifest
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.quoting import shown
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.calibrate import calibrate
-from anomalib_lite.pipeline.choosing import free_beside
+from anomalib_lite.pipeline.choosing import beside
 from anomalib_lite.pipeline.known import Said
-from anomalib_lite.pipeline.taught import recalibration
+from anomalib_lite.pipeline.taught import command, recalibration
 from anomalib_lite.review.decision import Label
 from anomalib_lite.review.labels import labelled
 from anomalib_lite.review.teaching import SPLITS, Taught, teach
@@ -49,7 +50,7 @@ def routes(station: Station) -> list[Route]:
         if given["split"] not in SPLITS:
             raise ConfigError(f"good images go to {' or '.join(SPLITS)}.")
         taught = await run_in_threadpool(_tables, station, given["split"])
-        return answer(_told(station, taught))
+        return answer(_told(station, taught, given["split"]))
 
     async def start(request: Request) -> Response:
         given = await body(request, operator=str, accept=str)
@@ -72,22 +73,37 @@ def _tables(station: Station, split: Any) -> Taught:
     pictures, folder = station.pictures, station.results.folder
     manifest = station.model.bundle.manifest if isinstance(station.model, Model) else None
     found = labelled(folder, pictures.opener, pictures.root, *station.results.patterns)
-    return teach(found, _free(folder), manifest=manifest, split=split)
+    out = _reserved(folder)
+    try:
+        return teach(found, out, manifest=manifest, split=split)
+    finally:
+        with suppress(OSError):  # it holds tables
+            out.rmdir()
 
 
-def _free(folder: Path) -> Path:
-    number, place = 1, folder / FOLDER
-    while os.path.lexists(place):
-        number += 1
-        place = folder / f"{FOLDER}-{number}"
-    return place
+def _reserved(folder: Path) -> Path:
+    """A new folder, which nobody else takes.
+
+    Raises:
+        DataError: The disk does not take it.
+    """
+    for number in count(1):
+        place = folder / (FOLDER if number == 1 else f"{FOLDER}-{number}")
+        try:
+            place.mkdir()
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise DataError(f"{place}: cannot be made ({error.strerror}).") from error
+        return place
+    raise AssertionError
 
 
 def _calibrated(station: Station, model: Model, path: Path, said: Said, track: Track) -> Mapping[str, Any]:
     """A new model beside the old one, whose thresholds count what was decided; and which verdicts change by it."""
     taught = _tables(station, "calibrate")
     asked, notes = recalibration(taught, path, model.bundle.manifest)
-    written = calibrate(replace(asked, out=free_beside(path, "taught"), said=said), track=track)
+    written = beside(path, "taught", lambda place: calibrate(replace(asked, out=place, said=said), track=track))
     return {
         "model": shown(written.bundle.path.name),
         "id": written.bundle.model_id,
@@ -107,7 +123,7 @@ def _changes(station: Station, manifest: Manifest) -> list[dict[str, Any]]:
     return [{"was": was, "is": now, "count": count} for (was, now), count in sorted(counts.items()) if was != now]
 
 
-def _told(station: Station, taught: Taught) -> dict[str, Any]:
+def _told(station: Station, taught: Taught, split: Any) -> dict[str, Any]:
     """What was written, and the commands that go on from there."""
     return {
         "folder": shown(next(path for path in (taught.golden, taught.known) if path is not None).parent.name)
@@ -117,16 +133,11 @@ def _told(station: Station, taught: Taught) -> dict[str, Any]:
         "defects": taught.defects,
         "exclusions": [{"image": shown(one.image), "because": shown(one.because)} for one in taught.exclusions],
         "notes": [shown(note) for note in taught.notes],
-        "command": _command(station, taught),
+        "command": _command(station, taught, split),
     }
 
 
-def _command(station: Station, taught: Taught) -> str:
+def _command(station: Station, taught: Taught, split: Any) -> str:
     """What a shell runs for the same, and where nobody gives a model, with MODEL in its place."""
-    if taught.golden is None:
-        return ""
-    model = str(station.model_path) if station.model_path is not None else "MODEL"
-    words = ["anomalib-lite", "calibrate", model, str(taught.golden), "--add"]
-    if taught.known is not None:
-        words += ["--known", str(taught.known)]
-    return shown(shlex.join(words))
+    manifest = station.model.bundle.manifest if isinstance(station.model, Model) else None
+    return shown(shlex.join(command(taught, station.model_path if manifest else None, manifest, split)))
