@@ -36,16 +36,7 @@ def with_scale(
     Raises:
         ConfigError: A number is none, nobody stands for it or says why, or `out` exists.
     """
-    if not 0 < mm_per_pixel <= 1000:
-        raise ConfigError(f"mm_per_pixel {mm_per_pixel:g}: expected a number above 0, up to 1000.")
-    if not 0 <= min_area_mm2 <= 1e9:
-        raise ConfigError(f"min_area_mm2 {min_area_mm2:g}: expected a number from 0 to 1e9.")
-    min_area = min_area_mm2 / mm_per_pixel / mm_per_pixel  # a square could be 0
-    if min_area > 1e9:
-        raise ConfigError(
-            f"min_area_mm2 {min_area_mm2:g}: is {min_area:.3g} pixels of {mm_per_pixel:g} mm, and no image has more "
-            "than 1e9. Look at both numbers again."
-        )
+    min_area = _pixels(mm_per_pixel, min_area_mm2)
     if not because.strip():
         raise ConfigError("a reason is needed, since the model records it.")
     try:
@@ -61,3 +52,22 @@ def with_scale(
     manifest = replace(loaded.manifest, regions=rules, choices=(*loaded.manifest.choices, choice))
     files = {one: loaded.read(one) for one in manifest.files}
     return bundle.write(place, manifest, files, overwrite=False)
+
+
+def _pixels(mm_per_pixel: float, min_area_mm2: float) -> float:
+    """An area in pixels.
+
+    Raises:
+        ConfigError: A number is none, or no image has so many.
+    """
+    if not 0 < mm_per_pixel <= 1000:
+        raise ConfigError(f"mm_per_pixel {mm_per_pixel:g}: expected a number above 0, up to 1000.")
+    if not 0 <= min_area_mm2 <= 1e9:
+        raise ConfigError(f"min_area_mm2 {min_area_mm2:g}: expected a number from 0 to 1e9.")
+    min_area = min_area_mm2 / mm_per_pixel / mm_per_pixel  # a square could be 0
+    if min_area > 1e9:
+        raise ConfigError(
+            f"min_area_mm2 {min_area_mm2:g}: is {min_area:.3g} pixels of {mm_per_pixel:g} mm, and no image has more "
+            "than 1e9. Look at both numbers again."
+        )
+    return min_area
