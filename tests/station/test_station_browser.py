@@ -191,8 +191,8 @@ def test_nothing_is_decided_by_a_key_before_its_photograph_is_shown(
     before, row, photograph = len(page.station.log.lines), threading.Event(), threading.Event()
     history, whole = page.station.history, page.station.pictures.whole
 
-    def waiting(gate: threading.Event, entry: Entry) -> None:
-        assert entry.number != 31 or gate.wait(30)
+    def waiting(gate: threading.Event, entry: Entry) -> bool:
+        return entry.number != 31 or gate.wait(30)
 
     monkeypatch.setattr(page.station, "history", lambda entry: (waiting(row, entry), history(entry))[1])
     monkeypatch.setattr(page.station.pictures, "whole", lambda entry: (waiting(photograph, entry), whole(entry))[1])
