@@ -62,9 +62,7 @@ def teach(
         ConfigError: The tables exist.
         DataError: Nothing is decided of an image that is there, or the disk does not take it.
     """
-    for path in (out / GOLDEN, out / KNOWN):
-        if path.exists() and not overwrite:
-            raise ConfigError(f"{path} exists. Choose another --out, or replace it with --overwrite.")
+    _refuse_existing(out, overwrite=overwrite)
     found = list(found)
     decided = [one for one in found if one.line is not None]
     kept, notes = usable(decided)
@@ -82,16 +80,20 @@ def teach(
     if good:
         tables.write(out / GOLDEN, columns, rows)
     if defects:
-        known = [(one.path.absolute().as_posix(), one.label, one.judged.sha256) for one in defects]
-        tables.write(out / KNOWN, KNOWN_COLUMNS, (dict(zip(KNOWN_COLUMNS, row, strict=True)) for row in known))
-    return Taught(
-        out / GOLDEN if good else None,
-        out / KNOWN if defects else None,
-        len(good),
-        len(defects),
-        exclusions,
-        [*notes, *_told(good, manifest)],
-    )
+        _write_known(out / KNOWN, defects)
+    golden, known = out / GOLDEN if good else None, out / KNOWN if defects else None
+    return Taught(golden, known, len(good), len(defects), exclusions, [*notes, *_told(good, manifest)])
+
+
+def _refuse_existing(out: Path, *, overwrite: bool) -> None:
+    for path in (out / GOLDEN, out / KNOWN):
+        if path.exists() and not overwrite:
+            raise ConfigError(f"{path} exists. Choose another --out, or replace it with --overwrite.")
+
+
+def _write_known(path: Path, defects: Iterable[Labelled]) -> None:
+    known = [(one.path.absolute().as_posix(), one.label, one.judged.sha256) for one in defects]
+    tables.write(path, KNOWN_COLUMNS, (dict(zip(KNOWN_COLUMNS, row, strict=True)) for row in known))
 
 
 def _of(found: Iterable[Labelled], label: Label) -> list[Labelled]:
