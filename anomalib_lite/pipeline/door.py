@@ -158,7 +158,7 @@ def server(app: ASGIApp, *, head_seconds: float = HEAD_SECONDS) -> uvicorn.Serve
     """What answers: with limits and timeouts for whoever comes."""
     protocol = type("Patient", (Patient,), {"head_seconds": head_seconds})
     return uvicorn.Server(
-        uvicorn.Config(app, http=protocol, ws="none", log_level="warning", access_log=False,
+        uvicorn.Config(app, http=protocol, ws="none", log_config=None, log_level="warning", access_log=False,
                        limit_concurrency=CONNECTIONS, timeout_keep_alive=5, timeout_graceful_shutdown=10,
                        server_header=False)
     )  # fmt: skip

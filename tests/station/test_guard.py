@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from conftest import Once, call
 from stations import HOST, OWN, Answer, Asking, make_results, ten_parts
 
+from anomalib_lite.pipeline import door
 from anomalib_lite.station import app, guard
 from anomalib_lite.station.guard import LARGEST_BODY, LONGEST_QUERY, WRONG_AT_ONCE, Keys
 
@@ -213,6 +215,20 @@ def test_what_cannot_be_served_is_said(
     paths = {"EMPTY": tmp_path / "empty", "FOLDER": folder, "SHORT": tmp_path / "short"}
     assert call("review", *(paths.get(word, word) for word in words)) == code
     assert said in capsys.readouterr().err
+
+
+def test_a_service_closes_no_log_of_others(asking: Asking) -> None:
+    """A configuration of logging closes every handler of the process, and with some the stream that they write to."""
+    closed = list[logging.Handler]()
+
+    class Other(logging.Handler):
+        def close(self) -> None:
+            closed.append(self)
+            super().close()
+
+    other = Other()
+    door.server(asking.app)
+    assert other not in closed
 
 
 def test_the_command_prints_the_address_and_says_that_there_is_no_tls(
