@@ -279,7 +279,7 @@ def test_an_image_that_is_excluded_twice_is_recorded_once(model_path: Path, tmp_
             [
                 "such as 1%. Default: as in the last calibration.",
                 "such as 95%. Default: as in the last calibration.",
-                "Default: 5%, or five times --max-false-reject where that is more, whatever was asked for before.",
+                "Default: as in the last calibration; with --max-false-reject 5%, or five times that where it is more.",
             ],
         ),
         (["plugins", "check"], ["defects. Default: 120."]),
