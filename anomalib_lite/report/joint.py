@@ -5,17 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result
-from anomalib_lite.errors import DataError
-from anomalib_lite.report.gallery import Section
+from anomalib_lite.report.leaving import WrittenOnLeaving, named
 from anomalib_lite.report.metrics_table import NONE
 from anomalib_lite.report.templating import template
 from anomalib_lite.report.writing import gallery
@@ -26,17 +23,15 @@ PICTURES = 24  # under one heading, of all members together
 ORDER = (Verdict.NG, Verdict.ERROR, Verdict.REVIEW, Verdict.OK)
 
 
-class InspectedParts:
+class InspectedParts(WrittenOnLeaving):
     """The report on a prediction or an evaluation, written to `out` on leaving; without `out`, nothing is kept."""
 
     def __init__(self, joint: Joint, out: Path | None) -> None:
-        self._joint, self._out = joint, out
+        super().__init__(out)
+        self._joint = joint
         self._parts: list[tuple[PartResult, str]] = []
         most = max(1, PICTURES // len(joint.members))
         self._galleries = {name: gallery(model, most) for name, model in joint.members.items()}
-
-    def __enter__(self) -> Self:
-        return self
 
     def add(self, result: Result, pixels: Pixels | None, label: str | None = None) -> None:
         """A photograph, and the image (H, W, C) that it is; its label where that is known."""
@@ -47,37 +42,19 @@ class InspectedParts:
         """A part, and its label where that is known."""
         self._parts.append((replace(result, photographs=()), label))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._out is None or error is not None:
-            return
-        path = self._out / "report.html"
-        try:
-            disk.write(path, self._drawn())
-        except OSError as problem:
-            raise DataError(
-                f"{path}: the report cannot be written ({problem.strerror}). Make room or choose another folder."
-            ) from problem
-
-    def _drawn(self) -> bytes:
+    def _drawn(self) -> str:
         ordered = sorted(self._parts, key=lambda one: (ORDER.index(one[0].verdict), -(one[0].score or 0.0)))
         names = list(self._joint.members)
-        page = template("joint.html").render(
+        return template("joint.html").render(
             title=f"{', '.join(names)}: one verdict on a part",
             statement=self._joint.bundle.manifest.calibration.statement,
             parts=[_row(part, label, names) for part, label in ordered[:LISTED]],
             of=len(ordered),
             members=names,
-            sections=[
-                Section(f"{name}: {section.title}", section.pictures)
-                for name, one in self._galleries.items()
-                for section in one.sections()
-            ],
+            sections=named(self._galleries),
             identity=_identity(self._joint),
             version=__version__,
         )
-        return page.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
 
 
 def _row(part: PartResult, label: str, names: list[str]) -> dict[str, Any]:

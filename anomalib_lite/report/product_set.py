@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.results import Result
-from anomalib_lite.errors import DataError
-from anomalib_lite.report.gallery import Gallery, Section
+from anomalib_lite.report.gallery import Gallery
+from anomalib_lite.report.leaving import WrittenOnLeaving, named
 from anomalib_lite.report.templating import template
 from anomalib_lite.report.writing import gallery
 from anomalib_lite.version import __version__
@@ -23,18 +21,16 @@ LISTED = 100  # images that could not be measured
 ORDER = (Verdict.OK, Verdict.REVIEW, Verdict.NG, Verdict.ERROR)
 
 
-class InspectedProducts:
+class InspectedProducts(WrittenOnLeaving):
     """The report on a prediction, written to `out` on leaving; without `out`, nothing is kept."""
 
     def __init__(self, models: ModelSet, out: Path | None) -> None:
-        self._models, self._out = models, out
+        super().__init__(out)
+        self._models = models
         self._counts: dict[str, Counter[Verdict]] = {}
         self._failed: list[tuple[str, str]] = []
         self._errors = 0
         self._galleries: dict[str, Gallery] = {}
-
-    def __enter__(self) -> Self:
-        return self
 
     def add(self, result: Result, pixels: Pixels | None) -> None:
         """One more result, and the image (H, W, C) that it is of."""
@@ -51,37 +47,19 @@ class InspectedProducts:
                 self._galleries[name] = gallery(self._models.product(name), most)
             self._galleries[name].consider(result, None, pixels)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if self._out is None or error is not None:
-            return
-        path = self._out / "report.html"
-        try:
-            disk.write(path, self._drawn())
-        except OSError as problem:
-            raise DataError(
-                f"{path}: the report cannot be written ({problem.strerror}). Make room or choose another folder."
-            ) from problem
-
-    def _drawn(self) -> bytes:
+    def _drawn(self) -> str:
         known = [name for name in self._models.products if name in self._counts]
-        page = template("product_set.html").render(
+        return template("product_set.html").render(
             title=f"{sum(map(Counter.total, self._counts.values())):,} images of {len(known):,} products",
             verdicts=[one.value for one in ORDER],
             products=[self._row(name) for name in known],
             unknown=self._counts.get("", Counter()).total(),
             failed=self._failed,
             errors=self._errors,
-            sections=[
-                Section(f"{name}: {section.title}", section.pictures)
-                for name in known
-                for section in self._galleries[name].sections()
-            ],
+            sections=named({name: self._galleries[name] for name in known}),
             identity={"set": self._models.model_id, "created": self._models.bundle.manifest.created},
             version=__version__,
         )
-        return page.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
 
     def _row(self, name: str) -> dict[str, Any]:
         model = self._models.product(name)
