@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from threading import Lock, Thread
 from typing import Any
@@ -52,7 +53,8 @@ class Jobs:
             told.update(work(track), state="done")
         except AnomalibLiteError as error:
             told.update(state="failed", error=shown(str(error)))
-        except Exception as error:  # noqa: BLE001 - the page has to say so, whatever it is
+        except Exception as error:
+            logging.getLogger(__name__).exception("%s failed", told["name"])  # where it happened, for a report of it
             told.update(state="failed", error=shown(f"this is a bug: {type(error).__name__}: {error}"))
 
 

@@ -90,8 +90,10 @@ class Teach {
   }
 
   async start() {
+    const { accept } = this;
+    this.accept = ""; // a reason is for the defects that were named before it was given, and for no later run
     try {
-      await post("/api/teach/calibrate", { operator: this.page.operator, accept: this.accept });
+      await post("/api/teach/calibrate", { operator: this.page.operator, accept });
       await this.load();
     } catch (error) {
       this.page.tell(error);
