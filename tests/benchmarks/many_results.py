@@ -2,7 +2,8 @@
 
 usage: python tests/benchmarks/many_results.py RESULTS MODEL [--rows 20000]
 
-RESULTS is a folder of results of MODEL, whose rows are repeated. Needs Chromium and selenium.
+RESULTS is a folder that `predict` wrote by MODEL, whose rows are repeated; those of `evaluate` name their images within
+their data set, and would not be found. Needs Chromium and selenium.
 """
 
 from __future__ import annotations
