@@ -28,6 +28,15 @@ class Said:
     operator: str = ""
     because: str = ""  # for another row of the menu
     accept: str = ""  # why known defects may pass
+    seen: frozenset[str] | None = None  # SHA-256 of those that the person was shown; None where that is not known
+
+
+class KnownDefectError(DataError):
+    """Known defects are OK, and nobody who was shown all of them has said why that may be."""
+
+    def __init__(self, message: str, passed: frozenset[str]) -> None:
+        super().__init__(message)
+        self.passed = passed  # their SHA-256
 
 
 NOBODY = Said()
@@ -107,13 +116,14 @@ def guarded(manifest: Manifest, said: Said, row: str = "") -> Manifest:
         row: What was chosen, where `said.because` is about that.
 
     Raises:
-        DataError: Known defects are OK, and no reason is given.
+        KnownDefectError: Known defects are OK, and no reason is given, or one by who was not shown all of them.
         ConfigError: A reason is given, and nothing needs one; or nobody stands for it.
     """
     passed = passing(manifest)
-    if passed and not said.accept.strip():
-        raise DataError(
-            f"{named(passed)}. Take another row, or say why they may pass: --accept REASON. Nothing changed."
+    hashes = frozenset(one.sha256 for one in passed)
+    if passed and not (said.accept.strip() and (said.seen is None or hashes <= said.seen)):
+        raise KnownDefectError(
+            f"{named(passed)}. Take another row, or say why they may pass: --accept REASON. Nothing changed.", hashes
         )
     if said.accept.strip() and not passed:
         raise ConfigError("--accept: no known defect is OK by these thresholds, so nothing is to be accepted.")

@@ -18,6 +18,7 @@ class Jobs:
         self._lock = Lock()
         self._thread: Thread | None = None
         self._told: dict[str, Any] | None = None
+        self.failed: AnomalibLiteError | None = None  # why what ran last, and is told of, did not end well
 
     def start(self, name: str, work: Callable[[Track], Mapping[str, Any]]) -> None:
         """Begin.
@@ -33,7 +34,7 @@ class Jobs:
             if self._thread is not None and self._thread.is_alive():
                 raise DataError("another piece of work is being done: wait for its end.")
             told: dict[str, Any] = {"name": name, "state": "running", "label": "", "done": 0, "of": None}
-            self._told = told
+            self._told, self.failed = told, None
             self._thread = Thread(target=self._run, args=(work, told), name=name, daemon=True)
             self._thread.start()
 
@@ -41,8 +42,7 @@ class Jobs:
         """How far it is, or what came of it; None where nothing was begun."""
         return self._told and dict(self._told)
 
-    @staticmethod
-    def _run(work: Callable[[Track], Mapping[str, Any]], told: dict[str, Any]) -> None:
+    def _run(self, work: Callable[[Track], Mapping[str, Any]], told: dict[str, Any]) -> None:
         def track(items: Iterable[Any], label: str) -> Iterator[Any]:
             told.update(label=label, done=0, of=len(items) if isinstance(items, Sized) else None)
             for item in items:
@@ -52,6 +52,7 @@ class Jobs:
         try:
             told.update(work(track), state="done")
         except AnomalibLiteError as error:
+            self.failed = error
             told.update(state="failed", error=shown(str(error)))
         except Exception as error:
             logging.getLogger(__name__).exception("%s failed", told["name"])  # where it happened, for a report of it

@@ -433,7 +433,12 @@ def test_what_is_decided_becomes_thresholds_and_verdicts_change_as_announced(
     asking.decide(good[3], "defect", "dull")  # which the model does not see
     refused = taught(asking)
     assert (refused["state"], "1 known defect is OK" in refused["error"]) == ("failed", True)
-    assert taught(asking, "nobody can see it")["state"] == "done"
+    asking.decide(good[4], "defect", "dull")  # meanwhile, by somebody else
+    refused = taught(asking, "nobody can see it")  # which was said of one
+    assert (refused["state"], "2 known defects are OK" in refused["error"]) == ("failed", True)
+    done = taught(asking, "nobody can see it")
+    assert done["state"] == "done"
+    assert "this model was taught before" in " ".join(done["notes"])
     assert Model(tmp_path / "part-taught-2").bundle.manifest.choices[-1].because == "nobody can see it"
 
 

@@ -22,8 +22,8 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.quoting import shown
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.calibrate import calibrate
-from anomalib_lite.pipeline.choosing import beside
-from anomalib_lite.pipeline.known import Said
+from anomalib_lite.pipeline.choosing import beside, free_beside
+from anomalib_lite.pipeline.known import KnownDefectError, Said
 from anomalib_lite.pipeline.taught import command, recalibration
 from anomalib_lite.review.decision import Label
 from anomalib_lite.review.labels import labelled
@@ -33,6 +33,10 @@ from anomalib_lite.station.jobs import Jobs, Track
 from anomalib_lite.station.state import Station
 
 FOLDER = "taught"  # in the folder of results, numbered
+AGAIN = (
+    "this model was taught before: a bound pays for the calibrations that its own model went through, not for those of "
+    "the others beside it; take the first, or start the station with the model that was taught last"
+)
 
 
 def routes(station: Station) -> list[Route]:
@@ -57,7 +61,8 @@ def routes(station: Station) -> list[Route]:
         model, path = station.model, station.model_path
         if not isinstance(model, Model) or path is None:
             raise ConfigError("thresholds are those of one model: start the station with --model MODEL.")
-        said = Said(given["operator"] or station.operator, "", given["accept"])
+        told = jobs.failed.passed if isinstance(jobs.failed, KnownDefectError) else frozenset()
+        said = Said(given["operator"] or station.operator, "", given["accept"], seen=told)
         jobs.start("calibrate", lambda track: _calibrated(station, model, path, said, track))
         return answer({"job": jobs.told()})
 
@@ -103,7 +108,10 @@ def _calibrated(station: Station, model: Model, path: Path, said: Said, track: T
     """A new model beside the old one, whose thresholds count what was decided; and which verdicts change by it."""
     taught = _tables(station, "calibrate")
     asked, notes = recalibration(taught, path, model.bundle.manifest)
+    before = free_beside(path, "taught")
     written = beside(path, "taught", lambda place: calibrate(replace(asked, out=place, said=said), track=track))
+    if not before.name.removesuffix(".zip").endswith("-taught"):  # but with a number
+        notes.append(AGAIN)
     return {
         "model": shown(written.bundle.path.name),
         "id": written.bundle.model_id,
