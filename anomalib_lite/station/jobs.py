@@ -55,7 +55,7 @@ class Jobs:
             self.failed = error
             told.update(state="failed", error=shown(str(error)))
         except Exception as error:
-            logging.getLogger(__name__).exception("%s failed", told["name"])  # where it happened, for a report of it
+            logging.getLogger(__name__).exception("work at the station failed")  # where, for who reports it
             told.update(state="failed", error=shown(f"this is a bug: {type(error).__name__}: {error}"))
 
 
