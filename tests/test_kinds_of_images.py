@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Any, BinaryIO
@@ -14,16 +15,21 @@ from conftest import picture
 
 from anomalib_lite.data import find, look, survey
 from anomalib_lite.data.masks import Mask
+from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
+from anomalib_lite.edge.golden.goldens import Goldens
 from anomalib_lite.edge.images.imaging import luma, resize
 from anomalib_lite.edge.images.kept import Kept, decode
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.intake import Intake
+from anomalib_lite.edge.manifest import GoldenRecord
 from anomalib_lite.edge.model import Model
-from anomalib_lite.edge.selfcheck import replay
+from anomalib_lite.edge.selfcheck import carried, replay
 from anomalib_lite.errors import DataError, ImageError
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.export import export
+from anomalib_lite.pipeline.foreign import without_foreign_files
 from anomalib_lite.pipeline.predict import predict
 from anomalib_lite.pipeline.saving import Heatmaps
 from anomalib_lite.pipeline.train import Trained
@@ -55,8 +61,6 @@ def write(path: Path, pixels: np.ndarray, **more: Any) -> Path:
 
 @pytest.fixture
 def plugins() -> Registry:
-    from dataclasses import replace
-
     found = load()
     return replace(found, readers={".npz": Reader(read=read, suffix=".npz", provider=Provider("npz", "acme", "1.0"))})
 
@@ -128,6 +132,36 @@ def test_a_model_that_cannot_leave_anything_out_says_so(model_path: Path, tmp_pa
     assert (result.verdict, result.error_code) == (Verdict.ERROR, "unsupported_mode")
     whole = write(tmp_path / "whole.npz", picture(1), valid=np.ones((48, 48), bool))
     assert Model(model_path, readers={".npz": read}).inspect(whole).score is not None
+
+
+def both(file: BinaryIO) -> Iterator[tuple[int, Picture]]:
+    """Both images of an .npz file, the second of which is to be inspected in part."""
+    with ONE_AT_A_TIME, np.load(file) as stored:
+        yield from enumerate(Picture(one, valid=one[..., 0] > 120 if number else None)
+                             for number, one in enumerate(stored["pixels"]))  # fmt: skip
+
+
+def test_a_bundle_keeps_what_is_to_be_inspected_of_golden_images(model_path: Path, tmp_path: Path) -> None:
+    """Of one of several images of a file, too, and where its file is left out."""
+    half = np.arange(48 * 48).reshape(48, 48) > 1000
+    alone = write(tmp_path / "golden.npz", picture(1), valid=half)
+    several = write(tmp_path / "both.npz", np.stack([picture(1), picture(2)])).with_name("both.npz#1")
+    model = Model(model_path, readers={".npz": read})
+    for file, reader, mask in ((alone, read, half), (several, both, picture(2)[..., 0] > 120)):
+        goldens = Goldens({file.name: file}, opener=Opener({".npz": reader}))
+        (name,) = (name for name in goldens.files if not name.endswith("-valid.png"))
+        first = replace(model.bundle.manifest.selfcheck[0], reference="selfcheck/golden.npz")
+        golden = GoldenRecord((name,), valid=tuple(one for one in goldens.files if one != name))
+        manifest = replace(model.bundle.manifest, selfcheck=(first,), reference=golden)
+        files = goldens.files | {"selfcheck/golden.npz": alone.read_bytes(), first.file: model.bundle.read(first.file)}
+        bundled = without_foreign_files(model, Bundle(tmp_path / "device", manifest, "", files))
+        (view,) = Intake.of(bundled, {}).goldens.views
+        np.testing.assert_array_equal(view.valid, mask)
+        (expected,) = bundled.manifest.selfcheck
+        again = carried(bundled, expected)[1]
+        assert again is not None
+        np.testing.assert_array_equal(Opener().read(again).valid, half)
+        assert set(expected.files) <= set(bundled.kept)
 
 
 @pytest.mark.parametrize(("dtype", "code"), [(np.int16, "wrong_dtype"), (np.float32, "wrong_dtype")])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Self, TypeAlias
 
@@ -19,7 +19,7 @@ from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.edge.images.imaging import File, Limits, Opened
-from anomalib_lite.edge.images.kept import Kept
+from anomalib_lite.edge.images.kept import Kept, beside
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers, complete
@@ -125,7 +125,8 @@ class Intake:
             return self.goldens.named(name)
         if isinstance(reference, (str, os.PathLike)):
             return [self.goldens.kept(Path(reference), self.opener)]
-        return [View(self.read(reference).pixels)]
+        picture = self.read(reference)
+        return [View(picture.pixels, valid=picture.valid)]
 
     def frames(self, picture: Picture, candidates: Sequence[View]) -> Iterator[tuple[Frame, Frame | None]]:
         """The frames that a detector learns from: of the image, each with that of the closest golden image.
@@ -137,7 +138,7 @@ class Intake:
         if not self.compares:
             yield from ((frame, None) for frame in framing.frames(picture.pixels))
             return
-        pair: Pair = closest(framing, picture.pixels, candidates)
+        pair: Pair = closest(framing, picture.pixels, candidates, picture.valid)
         yield from zip(pair.frames, pair.references, strict=True)
 
 
@@ -171,7 +172,9 @@ def _goldens(bundle: Bundle, opener: Opener) -> Goldens:
     """The golden images that a bundle carries."""
     record = bundle.manifest.reference or GoldenRecord(files=())
     try:
-        sources = {PurePosixPath(one).name: bundle.read(one) for one in record.files}
+        masks = {one: bundle.read(one) for one in record.valid}
+        kept = [Kept(one, bundle.read(one), masks.get(beside(one))) for one in record.files]
+        sources = {(name := PurePosixPath(one.name).name): replace(one, name=name) for one in kept}
         return Goldens(sources, record.pattern, opener)
     except ImageError as error:
         if error.code == ErrorCode.NO_READER:

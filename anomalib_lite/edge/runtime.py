@@ -141,7 +141,7 @@ class Runtime:
         framing = self.framing.of(valid)
         if "reference" not in self._inputs:
             return self._measure(framing, framing.frames(pixels), None)
-        found = [self._paired(one) for one in pairs(framing, pixels, goldens)]
+        found = [self._paired(one) for one in pairs(framing, pixels, goldens, valid)]
         least = framing.pose.least if framing.pose else 0.0
         shown = [one for one in found if one.seen is None or one.seen >= least]  # what shows little differs in little
         return min(shown or found, key=lambda measured: measured.score)

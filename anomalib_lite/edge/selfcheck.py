@@ -57,9 +57,12 @@ def carried(bundle: Bundle, expected: Expected) -> tuple[Kept, Kept | None]:
     Raises:
         ModelError: The bundle is damaged.
     """
-    valid = None if expected.valid is None else bundle.read(expected.valid)
-    reference = None if expected.reference is None else Kept(expected.reference, bundle.read(expected.reference))
-    return Kept(expected.file, bundle.read(expected.file), valid), reference
+
+    def kept(file: str, valid: str | None) -> Kept:
+        return Kept(file, bundle.read(file), None if valid is None else bundle.read(valid))
+
+    reference = None if expected.reference is None else kept(expected.reference, expected.reference_valid)
+    return kept(expected.file, expected.valid), reference
 
 
 def _replay_one(model: Model, expected: Expected) -> Replayed:

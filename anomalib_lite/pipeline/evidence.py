@@ -142,7 +142,7 @@ class _Grounds:
         intake, spec = self._taking.intake, self._taking.intake.framing.spec
         picture = intake.read(image.source)
         height, width = picture.pixels.shape[:2]
-        framing = intake.framing if intake.framing.align else intake.framing.of(picture.valid)
+        framing = intake.framing.of(picture.valid)
         everywhere = np.ones((height, width), bool)
         allowed: NDArray[np.bool_] = everywhere if framing.align else framing.region(height, width)
         return picture, Ground.of(picture.pixels, spec.black, spec.white, allowed)

@@ -26,16 +26,18 @@ def without_foreign_files(model: Model, draft: Bundle) -> Bundle:
         raise ModelError(f"{model.bundle.path}: {said}. {error}.") from error
     manifest = draft.manifest
     renamed = {name: one.name for name, one in found.items()}
+    masked = {name: kept.beside(one.name) for name, one in found.items() if one.valid is not None}
     selfcheck = []
     for one in manifest.selfcheck:
-        valid = one.valid
-        if one.file in found and found[one.file].valid is not None:
-            valid = _beside(found[one.file])
-        reference = None if one.reference is None else renamed.get(one.reference, one.reference)
-        selfcheck.append(replace(one, file=renamed.get(one.file, one.file), reference=reference, valid=valid))
+        made = replace(one, file=renamed.get(one.file, one.file), valid=masked.get(one.file, one.valid))
+        if one.reference is not None:
+            valid = masked.get(one.reference, one.reference_valid)
+            made = replace(made, reference=renamed.get(one.reference, one.reference), reference_valid=valid)
+        selfcheck.append(made)
     golden = manifest.reference
     if golden is not None:
-        golden = replace(golden, files=tuple(renamed.get(name, name) for name in golden.files))
+        masks = (*golden.valid, *(masked[name] for name in golden.files if name in masked))
+        golden = replace(golden, files=tuple(renamed.get(name, name) for name in golden.files), valid=masks)
     files = {name: content for name, content in draft.kept.items() if name not in found} | dict(_files(found.values()))
     return replace(draft, manifest=replace(manifest, selfcheck=tuple(selfcheck), reference=golden), kept=files)
 
@@ -44,12 +46,8 @@ def _converted(model: Model, name: str, content: bytes) -> Kept:
     return kept.of(model.opener.read(Kept(name, content)), name)
 
 
-def _beside(one: Kept) -> str:
-    return f"{one.name}-valid.png"
-
-
 def _files(converted: Iterable[Kept]) -> Iterator[tuple[str, bytes]]:
     for one in converted:
         yield one.name, one.content
         if one.valid is not None:
-            yield _beside(one), one.valid
+            yield kept.beside(one.name), one.valid

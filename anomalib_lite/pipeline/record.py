@@ -91,7 +91,8 @@ def _reference(plan: Plan) -> GoldenRecord | None:
     """The golden images that travel with the model, where it compares."""
     if plan.goldens is None:
         return None
-    return GoldenRecord(tuple(f"{FOLDER}/{name}" for name in plan.goldens.names), plan.goldens.pattern)
+    files = tuple(f"{FOLDER}/{name}" for name in plan.goldens.names)
+    return GoldenRecord(files, plan.goldens.pattern, tuple(name for name in plan.goldens.files if name not in files))
 
 
 def _detector(info: DetectorInfo, provider: Provider) -> DetectorRecord:

@@ -39,6 +39,15 @@ class Chosen(NamedTuple):
     expected: list[Expected]
     files: dict[str, bytes]
 
+    def carry(self, stem: str, image: Kept, intake: Intake) -> tuple[str, str | None]:
+        """Add an image; its name, and that of the mask of what of it is to be inspected, None where that is all."""
+        name, valid = stem + _suffix(image, intake), f"{stem}-valid.png"
+        self.files[name] = image.content
+        if image.valid is None:
+            return name, None
+        self.files[valid] = image.valid
+        return name, valid
+
 
 def choose(kind: str, scored: Scored, intake: Intake, runtime: Runtime, thresholds: Thresholds) -> Chosen:
     """Choose self-check images whose verdict is the same on every machine.
@@ -63,17 +72,13 @@ def choose(kind: str, scored: Scored, intake: Intake, runtime: Runtime, threshol
         if not decision.is_decisive(value, thresholds):
             continue
         done.add(what)
-        stem, reference, valid = f"{FOLDER}/{what.replace(' ', '-')}", None, None
-        name = stem + _suffix(image, intake)
-        chosen.files[name] = image.content
+        name, valid = chosen.carry(f"{FOLDER}/{what.replace(' ', '-')}", image, intake)
+        reference, within = None, None
         if golden is not None:  # shared by all images that are compared with it
-            reference = f"{FOLDER}/reference-{sha256(golden.content).hexdigest()[:8]}{_suffix(golden, intake)}"
-            chosen.files[reference] = golden.content
-        if image.valid is not None:
-            valid = f"{stem}-valid.png"
-            chosen.files[valid] = image.valid
+            digest = sha256(golden.content + (golden.valid or b"")).hexdigest()[:8]
+            reference, within = chosen.carry(f"{FOLDER}/reference-{digest}", golden, intake)
         verdict = decision.decide(value, thresholds).value
-        chosen.expected.append(Expected(name, what, value, verdict, reference, valid))
+        chosen.expected.append(Expected(name, what, value, verdict, reference, valid, within))
     return chosen
 
 
@@ -124,8 +129,9 @@ def _held_out(ranked: Sequence[Measured], intake: Intake) -> Iterator[Candidate]
 def _carried(goldens: Goldens, spec: ImageSpec) -> Iterator[Candidate]:
     """The first golden image itself, and two with a patch planted into it; none where the model carries none."""
     for view in goldens.views[:1]:
-        yield Candidate("golden", kept.of(Picture(view.pixels), "golden"), None)
-        yield from _planted(Picture(view.pixels), spec, None)
+        golden = Picture(view.pixels, valid=view.valid)
+        yield Candidate("golden", kept.of(golden, "golden"), None)
+        yield from _planted(golden, spec, None)
 
 
 def _planted(picture: Picture, spec: ImageSpec, golden: Kept | None) -> Iterator[Candidate]:
@@ -137,10 +143,10 @@ def _planted(picture: Picture, spec: ImageSpec, golden: Kept | None) -> Iterator
 
 def _kept(source: Source, intake: Intake) -> Kept:
     """A file as a bundle keeps it: itself, or where it is one image of several or of a series, what was read."""
-    path = Path(source.name if isinstance(source, FileBytes) else str(source))
-    if not isinstance(source, FileBytes) and intake.opener.suffix(path.name) and not path.is_file():
-        return kept.of(intake.read(source), "image")
-    return Kept(path.name, source.content if isinstance(source, FileBytes) else path.read_bytes())
+    if isinstance(source, FileBytes):
+        return Kept(Path(source.name).name, source.content)
+    path = Path(str(source))
+    return intake.opener.kept(path, path.name)
 
 
 def _suffix(image: Kept, intake: Intake) -> str:

@@ -16,11 +16,13 @@ from anomalib_lite_change.detector import Change
 from PIL import Image
 from plain_run import PlainRun, map_of
 
+from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.config import ScoreConfig
 from anomalib_lite.data import Sample
 from anomalib_lite.detector import Batch, ImageSpec
+from anomalib_lite.edge import bundle
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images import imaging
+from anomalib_lite.edge.images import imaging, kept
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.images.imaging import Pixels
 from anomalib_lite.edge.manifest import GoldenRecord
@@ -31,6 +33,7 @@ from anomalib_lite.edge.selfcheck import replay
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.graph.exporter import check_parity, to_onnx
 from anomalib_lite.graph.inspector import Inspector
+from anomalib_lite.pipeline import selfcheck
 from anomalib_lite.pipeline.evaluate import _at_source
 from anomalib_lite.pipeline.train import train as run_training
 from anomalib_lite.registry import load
@@ -364,6 +367,28 @@ def test_what_the_region_of_interest_leaves_out_need_not_be_seen(simulated: Path
         "ERROR",
     )
     assert narrow.inspect(golden[:, :100].copy()).verdict is Verdict.ERROR  # the region is out of view as a whole
+
+
+@pytest.mark.slow
+def test_regions_that_images_bring_are_judged_alone_and_travel_with_the_model(simulated: Path, tmp_path: Path) -> None:
+    loaded, golden = bundle.load(simulated), imaging.read(GOLDENS[0]).pixels
+    rows, columns = np.mgrid[:256, :256]
+    disc = np.hypot(rows - 128, columns - 128) < 90
+    files = {name: loaded.read(name) for name in loaded.manifest.files} | {
+        "reference/design1.jpg-valid.png": kept.encode(disc[..., None].view(np.uint8) * 255)[1]
+    }
+    reference = GoldenRecord(("reference/design1.jpg",), valid=("reference/design1.jpg-valid.png",))
+    bundle.write(tmp_path / "within", replace(loaded.manifest, reference=reference, selfcheck=()), files)
+    whole, within = Model(simulated), Model(tmp_path / "within")
+    outside, inside = golden.copy(), golden.copy()
+    outside[10:22, 10:22], inside[120:132, 120:132] = 255, 255
+    for model, own in ((whole, disc), (within, None), (within, disc)):
+        looked = [model.look("x", read=replace(model.intake.read(one), valid=own)) for one in (outside, inside)]
+        assert [one.result.verdict for one in looked] == ["OK", "NG"]
+    half = within.look("x", read=replace(within.intake.read(golden), valid=disc & (columns < 170))).result
+    assert (half.verdict, half.error_code) == (Verdict.ERROR, "not_seen")
+    chosen = selfcheck.choose("rendered", Scored(), within.intake, within.runtime, within.thresholds)
+    assert {one.valid is None for one in chosen.expected} == {False}
 
 
 @pytest.mark.slow

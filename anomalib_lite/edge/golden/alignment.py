@@ -59,6 +59,12 @@ class Alignment:
             return transformed(self.homography, points)
         return np.asarray(self.bend.from_image(points[None], self.homography)[0])
 
+    def to_frame(self, mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """What is marked of the inspected image, (height, width), in the golden frame, (H, W)."""
+        there = None if self.bend is None else self.bend.to_pose
+        moved = warped(mask.astype(np.uint8), self.homography, self.valid.shape, there, nearest=True)
+        return np.asarray(moved > 0)
+
     def to_source(self, golden_map: NDArray[np.float32], fill: float) -> NDArray[np.float32]:
         """A map (h, w) of the golden frame at any resolution, as one of the inspected image, (height, width).
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from anomalib_lite.edge.golden.views import View
-from anomalib_lite.edge.images.kept import Kept
+from anomalib_lite.edge.images.kept import Kept, beside
 from anomalib_lite.edge.images.opener import PLAIN, Opener
+from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
 FOLDER = "reference"  # of a bundle
@@ -21,7 +22,9 @@ KEPT = 8  # golden images outside of the bundle whose features are kept
 class Goldens:
     """The golden images of a model, and which of them an inspected image is compared with."""
 
-    def __init__(self, sources: Mapping[str, Path | bytes], pattern: str | None = None, opener: Opener = PLAIN) -> None:
+    def __init__(
+        self, sources: Mapping[str, Path | bytes | Kept], pattern: str | None = None, opener: Opener = PLAIN
+    ) -> None:
         r"""Read all of them.
 
         Args:
@@ -34,23 +37,23 @@ class Goldens:
             ConfigError: The pattern has no meaning, or finds nothing in a golden image's name.
             ImageError: A golden image cannot be read.
         """
-        self.names = list(sources)
+        self._files = [_file(name, one, opener) for name, one in sources.items()]
+        self.names = [one.name for one in self._files]
         self.pattern = pattern
-        self._sources = dict(sources)
         self._compiled = _compiled(pattern)
         self._keys = [self._key(name) for name in self.names]
         missed = [name for name, key in zip(self.names, self._keys, strict=True) if key is None]
         if pattern is not None and missed:
             raise ConfigError(f"golden pattern '{pattern}': finds nothing in the golden image's name {missed[0]}.")
-        files = [Kept(name, one) if isinstance(one, bytes) else one for name, one in sources.items()]
-        self.views = [View(opener.read(file).pixels, name) for name, file in zip(self.names, files, strict=True)]
+        self.views = [_view(opener.read(one), one.name) for one in self._files]
         self._kept: OrderedDict[tuple[Path, object], View] = OrderedDict()
 
     @property
     def files(self) -> dict[str, bytes]:
-        """Names in a bundle -> contents."""
-        contents = {name: one if isinstance(one, bytes) else one.read_bytes() for name, one in self._sources.items()}
-        return {f"{FOLDER}/{name}": content for name, content in contents.items()}
+        """Names in a bundle -> contents, with masks beside those that are not inspected all over."""
+        files = {f"{FOLDER}/{one.name}": one.content for one in self._files}
+        masks = {beside(f"{FOLDER}/{one.name}"): one.valid for one in self._files}
+        return files | {name: mask for name, mask in masks.items() if mask is not None}
 
     def named(self, name: str | None) -> Sequence[View]:
         """Those that an image of this name is compared with: all where there is no pattern, or no name.
@@ -75,7 +78,7 @@ class Goldens:
             ImageError: It cannot be read.
         """
         state = _state(path)
-        view = self._kept.pop((path, state), None) or View(opener.read(path).pixels, path.name)
+        view = self._kept.pop((path, state), None) or _view(opener.read(path), path.name)
         if state is not None:
             self._kept[path, state] = view
         while len(self._kept) > KEPT:
@@ -85,6 +88,16 @@ class Goldens:
     def _key(self, name: str) -> str | None:
         match = self._compiled.search(unicodedata.normalize("NFC", name)) if self._compiled else None
         return match[1] if match else None
+
+
+def _file(name: str, one: Path | bytes | Kept, opener: Opener) -> Kept:
+    if isinstance(one, Path):
+        return opener.kept(one, name)
+    return one if isinstance(one, Kept) else Kept(name, one)
+
+
+def _view(picture: Picture, name: str) -> View:
+    return View(picture.pixels, name, picture.valid)
 
 
 def _state(path: Path) -> tuple[int, int] | None:

@@ -123,6 +123,7 @@ def not_seen(share: float, needed: float) -> ImageError:
     """The error that says that an image leaves out what it has to show: what nobody saw is not good."""
     return ImageError(
         f"the image shows {share:.1%} of what has to be seen of the golden one, needed are {needed:.0%}. Move the "
-        "camera or the part so that all of it is in view, or leave out by image.roi what need not be seen",
+        "camera or the part so that all of it is in view, or leave out by image.roi what need not be seen. Where "
+        "images say themselves what of them is to be inspected, both have to say the same",
         ErrorCode.NOT_SEEN,
     )

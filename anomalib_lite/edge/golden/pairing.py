@@ -15,12 +15,13 @@ from anomalib_lite.edge.golden.alignment import MIN_OVERLAP, Alignment
 from anomalib_lite.edge.golden.light import match_light
 from anomalib_lite.edge.golden.matching import alignment_failed, not_seen
 from anomalib_lite.edge.golden.reach import ANY, REACHES
-from anomalib_lite.edge.golden.views import View
+from anomalib_lite.edge.golden.views import View, opencv
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
 from anomalib_lite.errors import ErrorCode, ImageError
 
 NAMED = 5  # golden images in a message
+JITTER = 0.02  # of the shorter side: by so much the borders of two regions of one part may differ
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +71,7 @@ class Pair:
         return total / max(count, 1)
 
 
-def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
+def pair(framing: Framing, pixels: NDArray[Any], golden: View, valid: NDArray[np.bool_] | None = None) -> Pair:
     """Put an inspected image beside a golden one.
 
     Args:
@@ -78,6 +79,7 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
             frame, its light is matched, and a region of interest is one of the golden frame.
         pixels: The inspected image (H, W, C).
         golden: The golden image.
+        valid: (H, W), what of the inspected image is to be inspected, where it is aligned; None for all of it.
 
     Raises:
         ImageError: Depth or channels are not the model's; tiles of images that differ in size (`wrong_size`); there is
@@ -94,23 +96,53 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View) -> Pair:
     view = golden if reference is golden.pixels else View(reference)
     reach, bends = (REACHES[framing.pose.reach], framing.pose.bend) if framing.pose else (ANY, False)
     aligned = alignment.align(View(pixels), view, reach, bends=bends)
-    beside = _beside(framing, aligned, reference)
+    beside = _beside(framing, aligned, reference, valid, golden.valid)
     if aligned.rival is not None:
         with suppress(ImageError):
-            return replace(beside, rival=_beside(framing, aligned.rival, reference))
+            return replace(beside, rival=_beside(framing, aligned.rival, reference, valid, golden.valid))
     return beside
 
 
-def _beside(framing: Framing, aligned: Alignment, reference: NDArray[Any]) -> Pair:
-    """An aligned image beside the golden one (H, W, C)."""
+def _beside(
+    framing: Framing,
+    aligned: Alignment,
+    reference: NDArray[Any],
+    own: NDArray[np.bool_] | None,
+    golden: NDArray[np.bool_] | None,
+) -> Pair:
+    """An aligned image beside the golden one (H, W, C).
+
+    What either says is not to be inspected is not judged. What the golden one says is, an image has to show, and to say
+    itself, but for `JITTER`: what nobody looked at is not good.
+
+    Args:
+        framing: How images become inputs of the graph.
+        aligned: The image.
+        reference: The golden image.
+        own: What of the image is to be inspected, in its own pixels; None for all of it.
+        golden: The same of the golden one.
+    """
+    inspected = aligned.valid if own is None else aligned.valid & aligned.to_frame(own)
+    if golden is not None:
+        framing = framing.within(golden)
     asked = framing.asked(*aligned.valid.shape)
-    seen = float(aligned.valid[asked].mean()) if asked.any() else 1.0
+    near = aligned.valid & _grown(inspected) if own is not None and golden is not None else aligned.valid
+    seen = float(near[asked].mean()) if asked.any() else 1.0
     if seen < MIN_OVERLAP:
         raise not_seen(seen, framing.pose.least) if framing.pose else _covers_too_little(seen)
-    narrowed = framing.within(aligned.valid)
-    matched = match_light(aligned.pixels, reference, aligned.valid)
-    shown = np.where(aligned.valid[..., None], matched, reference)  # else black would show beside what is out of view
+    narrowed = framing.within(inspected)
+    judged = inspected if golden is None else inspected & golden
+    matched = match_light(aligned.pixels, reference, judged)
+    shown = np.where(judged[..., None], matched, reference)  # else black would show beside what is not compared
+    if judged is not aligned.valid:
+        matched = np.where((aligned.valid & ~judged)[..., None], aligned.pixels, matched)
     return Pair(narrowed.frames(shown), narrowed.frames(reference), narrowed, reference, matched, aligned, seen)
+
+
+def _grown(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """A mask (H, W) by `JITTER` larger."""
+    side = 2 * round(JITTER * min(mask.shape)) + 1
+    return np.asarray(opencv().dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
 def _covers_too_little(share: float) -> ImageError:
@@ -121,13 +153,15 @@ def _covers_too_little(share: float) -> ImageError:
     )
 
 
-def closest(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> Pair:
+def closest(
+    framing: Framing, pixels: NDArray[Any], goldens: Sequence[View], valid: NDArray[np.bool_] | None = None
+) -> Pair:
     """The image beside that golden one which it differs least from.
 
     Raises:
         ImageError: As `pairs`.
     """
-    return min(pairs(framing, pixels, goldens), key=lambda pair: pair.difference)
+    return min(pairs(framing, pixels, goldens, valid), key=lambda pair: pair.difference)
 
 
 def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any]) -> None:
@@ -141,7 +175,9 @@ def _check_tiles_meet(framing: Framing, image: NDArray[Any], golden: NDArray[Any
         )
 
 
-def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> list[Pair]:
+def pairs(
+    framing: Framing, pixels: NDArray[Any], goldens: Sequence[View], valid: NDArray[np.bool_] | None = None
+) -> list[Pair]:
     """The inspected image beside every golden one that it can be aligned with, at least one.
 
     Raises:
@@ -156,7 +192,7 @@ def pairs(framing: Framing, pixels: NDArray[Any], goldens: Sequence[View]) -> li
     reasons: list[ImageError] = []
     for golden in goldens:
         try:
-            found.append(pair(framing, pixels, golden))
+            found.append(pair(framing, pixels, golden, valid))
         except ImageError as error:
             if error.code not in (ErrorCode.ALIGNMENT_FAILED, ErrorCode.NOT_SEEN):
                 raise

@@ -29,6 +29,7 @@ class View:
 
     pixels: Pixels
     name: str = ""  # for messages
+    valid: NDArray[np.bool_] | None = None  # (H, W): what of it is to be inspected; None for all
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:

@@ -107,16 +107,17 @@ class Framing:
     def of(self, valid: NDArray[np.bool_] | None) -> Framing:
         """The same for an image of which `valid` (H, W) is to be inspected; None for all of it.
 
+        Where images are aligned it moves with them, and narrows the frame there: `edge.golden.pairing`.
+
         Raises:
             ImageError: The graph cannot leave anything out (`unsupported_mode`).
         """
-        if valid is None or valid.all():
+        if valid is None or valid.all() or self.align:
             return self
-        if not self.masked or self.align:
-            why = "aligns images first" if self.align else "was trained on images that do not"
+        if not self.masked:
             raise ImageError(
-                f"the image says what of it is to be inspected (Picture.valid), and the model {why}: train it with "
-                "such images, and a detector that does not align",
+                "the image says what of it is to be inspected (Picture.valid), and the model was trained on images "
+                "that do not: train it with such images",
                 ErrorCode.UNSUPPORTED_MODE,
             )
         return self.within(valid)

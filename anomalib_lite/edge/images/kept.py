@@ -33,6 +33,11 @@ def encode(pixels: Pixels) -> tuple[str, bytes]:
     return NPY, buffer.getvalue()
 
 
+def beside(name: str) -> str:
+    """The name of the mask beside a file of a bundle: what of the image is to be inspected."""
+    return f"{name}-valid.png"
+
+
 def of(picture: Picture, name: str) -> Kept:
     """A picture as a bundle keeps it; `name` gets the suffix of the file."""
     suffix, content = encode(picture.pixels)

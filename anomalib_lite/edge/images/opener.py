@@ -56,6 +56,16 @@ class Opener:
             return found
         return replace(found, valid=imaging.read(file.valid, self.limits).pixels[..., 0] > 0)
 
+    def kept(self, path: Path, name: str) -> Kept:
+        """A file as a bundle keeps it: itself, or where it is one image of several or of a series, what was read.
+
+        Raises:
+            ImageError: It cannot be read.
+        """
+        if self.suffix(path.name) and (not path.is_file() or self.catalogue.files(path) is not None):
+            return kept.of(self.read(path), name.replace("#", "-"))
+        return Kept(name, path.read_bytes())
+
     def images(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         """The images of files, and the files that hold none.
 

@@ -181,7 +181,8 @@ class Manifest:
             section = self.config.get(name, {})
             yield Rule(f"config.{name}", section, isinstance(section, Mapping), "an object")
         carried = [("selfcheck", name) for one in self.selfcheck for name in one.files]
-        carried += [("reference.files", name) for name in (self.reference.files if self.reference else ())]
+        if self.reference:
+            carried += [("reference.files", name) for name in (*self.reference.files, *self.reference.valid)]
         for key, name in carried:
             yield Rule(key, name, name in self.files, "a file that the manifest lists")
 

@@ -125,6 +125,7 @@ class GoldenRecord:
 
     files: tuple[str, ...]
     pattern: str | None = None  # which of them an image is compared with, by its name
+    valid: tuple[str, ...] = field(default=(), metadata=NEWER)  # masks beside those that are not inspected all over
 
     def rules(self) -> Iterator[Rule]:
         """What names are compared with."""
@@ -248,6 +249,7 @@ class Expected:
     valid: str | None = field(
         default=None, metadata=NEWER
     )  # a mask within the bundle: what of the image is inspected, where that is not all
+    reference_valid: str | None = field(default=None, metadata=NEWER)  # the same of the golden image
 
     def rules(self) -> Iterator[Rule]:
         """What can be recorded of an image that was measured."""
@@ -256,7 +258,7 @@ class Expected:
     @property
     def files(self) -> list[str]:
         """What it needs of the bundle."""
-        return [one for one in (self.file, self.reference, self.valid) if one is not None]
+        return [one for one in (self.file, self.reference, self.valid, self.reference_valid) if one is not None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,42 @@ def test_an_image_must_cover_the_region_of_interest_and_not_only_the_frame(colum
     assert caught.value.code == "alignment_failed"
 
 
+def disc(radius: float, x: float = 128) -> np.ndarray:
+    rows, columns = np.mgrid[:256, :256]
+    return np.asarray(np.hypot(rows - 128, columns - x) < radius)
+
+
+def test_what_an_image_says_is_to_be_inspected_moves_with_it() -> None:
+    golden = imaging.read(DESIGNS["design1.jpg"]).pixels
+    image = np.roll(golden, -20, axis=1)
+    image[:, -20:] = 0
+    image[20:40, 20:40] = 255  # a defect outside of the region
+    found = pair(Framing(SPEC, align=True), image, View(golden), disc(60, x=100))
+    assert np.mean(found.frames[0].valid ^ disc(60, x=120)) < 0.005
+    outside = ~disc(66, x=120)
+    np.testing.assert_array_equal(found.frames[0].image[outside], golden[outside])  # nor seen beside it
+    assert found.image[30, 50].min() > 200  # though it is shown
+    _, back = found.to_source(np.ones((256, 256), np.float32), found.frames[0].valid)
+    assert np.mean(back ^ disc(60, x=100)) < 0.005
+    assert pair(Framing(SPEC, align=True), image, View(golden)).frames[0].valid[30, 50]
+
+
+@pytest.mark.parametrize(
+    ("own", "seen"),
+    [(None, 1.0), (disc(60), 1.0), (disc(58, x=130), 1.0), (disc(60) & (np.arange(256) < 150), 0.77), (disc(40), None)],
+)
+def test_what_the_golden_region_asks_for_an_image_has_to_inspect(own: np.ndarray | None, seen: float | None) -> None:
+    golden = View(imaging.read(DESIGNS["design1.jpg"]).pixels, valid=disc(60))
+    framing = Framing(SPEC, align=True)
+    if seen is None:
+        with pytest.raises(ImageError, match="needed are 70%"):
+            pair(framing, golden.pixels, golden, own)
+        return
+    found = pair(framing, golden.pixels, golden, own)
+    assert found.seen == pytest.approx(seen, abs=0.02)
+    np.testing.assert_array_equal(found.frames[0].valid, disc(60) if own is None else disc(60) & own)
+
+
 def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement() -> None:
     golden = imaging.read(DESIGNS["design1.jpg"]).pixels
     small = imaging.resize(golden, golden.shape[0] * 3 // 4, golden.shape[1] * 3 // 4)
