@@ -14,7 +14,6 @@ Log: TypeAlias = Annotated[
     typer.Argument(
         metavar="LOG",
         help="A log of decisions, or the folder of results with decisions.jsonl in it.",
-        show_default=False,
     ),
 ]
 Holds: TypeAlias = Annotated[
@@ -23,7 +22,6 @@ Holds: TypeAlias = Annotated[
         metavar="DIGEST",
         help="A digest that an earlier audit gave: an error where no line has it, as when lines at the end were "
         "removed or the whole log was written anew.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]

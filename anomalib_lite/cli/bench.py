@@ -11,7 +11,7 @@ from anomalib_lite.cli import options
 
 Images: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Argument(metavar="IMAGE", help="Images to inspect. Default: those of the self-check.", show_default=False),
+    typer.Argument(metavar="IMAGE", help="Images to inspect. Default: those of the self-check."),
 ]
 Runs: TypeAlias = Annotated[
     int,

@@ -15,14 +15,13 @@ Models: TypeAlias = Annotated[
         metavar="MODEL",
         help="At least two models, as MODEL or NAME=MODEL, such as bottle=model_7: the name is that of the product. "
         "Default: the name of the file.",
-        show_default=False,
     ),
 ]
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(
         metavar="FOLDER", help="Write the set to this folder, or to a file where the name ends in .zip.",
-        show_default=False, rich_help_panel=options.OUTPUT,
+        rich_help_panel=options.OUTPUT,
     ),
 ]  # fmt: skip
 
@@ -32,7 +31,6 @@ Product: TypeAlias = Annotated[
         metavar="NAME",
         help="Where MODEL is a set of products, which one the images show. Default: what a column 'product' of a CSV "
         "file says, or the look of each image tells.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]

@@ -80,7 +80,6 @@ Known: TypeAlias = Annotated[
         metavar="FILE",
         help="Images of known defects, as `labels teach` writes them to known.csv: image, label, sha256. The model "
         "records them; it, and what is calibrated of it later, is refused where one of them is OK.",
-        show_default=False,
         rich_help_panel=KNOWN,
     ),
 ]
@@ -89,7 +88,6 @@ Accept: TypeAlias = Annotated[
     typer.Option(
         metavar="REASON",
         help="Why known defects may be OK all the same. The model records it.",
-        show_default=False,
         rich_help_panel=KNOWN,
     ),
 ]
@@ -98,7 +96,6 @@ Operator: TypeAlias = Annotated[
     typer.Option(
         metavar="NAME",
         help="Who takes the row, or accepts that known defects pass. Default: who is logged in.",
-        show_default=False,
         rich_help_panel=KNOWN,
     ),
 ]
@@ -108,7 +105,6 @@ Images: TypeAlias = Annotated[
         metavar="DATA",
         help="Good images that the model has not seen, as a folder or a CSV file. Without it, --row takes another row "
         "of the last calibration, --exclude leaves images of it out, and --known adds known defects.",
-        show_default=False,
     ),
 ]
 

@@ -15,14 +15,13 @@ Out: TypeAlias = Annotated[
         metavar="FOLDER",
         help="Write models, evaluations, comparison.json and report.html to this folder. A comparison that lies there "
         "is continued.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]
 Detectors: TypeAlias = Annotated[
     str,
     typer.Option(
-        metavar="NAMES", help="The detectors, with commas between them.", show_default=False,
+        metavar="NAMES", help="The detectors, with commas between them.",
         rich_help_panel=options.SETTINGS,
     ),
 ]  # fmt: skip

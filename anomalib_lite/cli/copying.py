@@ -20,7 +20,6 @@ Copy: TypeAlias = Annotated[
         metavar="WHICH",
         help="Copy images with these verdicts, such as 'ng,review', and what is said of each, to copies/ng/NAME.png "
         "and copies/ng/NAME.json in the folder of the results. Nothing that is there is written over.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]

@@ -47,7 +47,6 @@ Sign: TypeAlias = Annotated[
         metavar="KEY",
         help="Sign what is written with this private Ed25519 key, a PEM file. `verify --key` and `Model(trust=...)` "
         "check that.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]

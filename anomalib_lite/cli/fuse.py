@@ -23,24 +23,21 @@ Models: TypeAlias = Annotated[
         help="At least two models, as MODEL or VIEW=MODEL, such as top=model_top: the view is what it sees of a part, "
         "a camera or a sense. Several models may judge one. Default: its file name; models that were trained on the "
         "same photographs judge all.",
-        show_default=False,
     ),
 ]
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(
         metavar="FOLDER", help="Write the joint model to this folder, or to a file where the name ends in .zip.",
-        show_default=False, rich_help_panel=options.OUTPUT,
+        rich_help_panel=options.OUTPUT,
     ),
 ]  # fmt: skip
 Data: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--data",
         metavar="DATA",
         help="Good photographs of new parts in all views, for units and thresholds: a folder, or a CSV file with "
         "columns 'image', 'group' and 'view'. Default: the parts that all models held out when they were trained.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]
@@ -50,14 +47,12 @@ View: TypeAlias = Annotated[
         metavar="REGEX",
         help="Finds the view in the path of an image, such as '_(top|side)'. The model keeps it. Default: where the "
         "name of a view stands by itself, as in top/part7.png or part7_top.png.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]
 Combine: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--combine",
         metavar="HOW",
         help="How what they say becomes one number. 'maximum': the model that is surest decides. 'mean': what several "
         "see a little adds up. 'fisher': the sum of how surprising each score is among those of good parts.",
@@ -69,14 +64,12 @@ Weights: TypeAlias = Annotated[
     typer.Option(
         metavar="NUMBERS",
         help="What each model counts, in their order, such as 2,1. Default: all count alike.",
-        show_default=False,
         rich_help_panel=DECIDING,
     ),
 ]
 Missing: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--missing",
         metavar="WHAT",
         help="A part without a photograph of some view is ERROR ('error'), or judged without it, and its result says "
         "so ('judged').",

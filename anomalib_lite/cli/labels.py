@@ -23,7 +23,6 @@ Results: TypeAlias = Annotated[
     typer.Argument(
         metavar="RESULTS",
         help="A folder that `predict --out`, `evaluate --out` or `watch` wrote, with decisions.jsonl in it.",
-        show_default=False,
     ),
 ]
 Images: TypeAlias = Annotated[
@@ -31,7 +30,6 @@ Images: TypeAlias = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Where the images lie, if they are not where the results say.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]
@@ -42,7 +40,6 @@ Form: TypeAlias = Annotated[
         metavar="FORMAT",
         help="One of csv, coco (detection, 2017), label-studio (tasks from 1.0 on), cvat (for images 1.1) or fiftyone "
         "(FiftyOneImageDetectionDataset, a folder; not read). Default: csv for .csv, cvat for .xml.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -52,25 +49,22 @@ Out: TypeAlias = Annotated[
 ]
 Folder: TypeAlias = Annotated[
     Path,
-    typer.Option("--out", metavar="FOLDER", help="Write to this folder. Required.", rich_help_panel=options.OUTPUT),
+    typer.Option(metavar="FOLDER", help="Write to this folder. Required.", rich_help_panel=options.OUTPUT),
 ]
-File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="What the other tool wrote.", show_default=False)]
+File: TypeAlias = Annotated[Path, typer.Argument(metavar="FILE", help="What the other tool wrote.")]
 Operator: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
         help="Who decided, where the file does not say. Default: who is logged in.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
 OfModel: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--model",
         metavar="MODEL",
         help="The model that is to be taught: tells which of the images that its thresholds rest on are not good.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
@@ -88,7 +82,6 @@ Lot: TypeAlias = Annotated[
         "--session",
         metavar="REGEX",
         help="Finds the lot in the path of an image, such as '(\\d{4}-\\d\\d-\\d\\d)'. Default: all results are one.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]

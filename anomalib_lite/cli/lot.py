@@ -14,7 +14,7 @@ SHOWN = 10
 Out: TypeAlias = Annotated[
     Path,
     typer.Option(
-        metavar="FOLDER", help="Write lot.csv and report.html to this folder.", show_default=False,
+        metavar="FOLDER", help="Write lot.csv and report.html to this folder.",
         rich_help_panel=options.OUTPUT,
     ),
 ]  # fmt: skip

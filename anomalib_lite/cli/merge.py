@@ -14,7 +14,6 @@ Results: TypeAlias = Annotated[
     typer.Argument(
         metavar="RESULTS",
         help="The folders that `predict --shard I/N --out` wrote, one of each share, in any order.",
-        show_default=False,
     ),
 ]
 Out: TypeAlias = Annotated[
@@ -22,7 +21,6 @@ Out: TypeAlias = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Write results.csv, results.jsonl, pictures and parts.csv to this folder. Required.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -31,11 +29,9 @@ Out: TypeAlias = Annotated[
 Judge: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--model",
         metavar="MODEL",
         help="The model that judged the shares: writes report.html, too. Its pictures, of the worst images and of a "
         "sample of others, are judged again, where the images are here and unchanged.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]

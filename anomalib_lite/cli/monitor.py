@@ -16,40 +16,33 @@ Results: TypeAlias = Annotated[
     typer.Argument(
         metavar="RESULTS",
         help="A folder with results.jsonl, as `predict --out` and `watch` write it, or such a file.",
-        show_default=False,
     ),
 ]
 OfModel: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--model",
         metavar="MODEL",
         help="The model that judged them: results are ranked among the good parts that its thresholds rest on, so that "
         "a change from the first part on is seen. Without it, they are compared among themselves.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
 PartOfName: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--group",
         metavar="REGEX",
         help="Finds the physical part in the name of an image, such as 'part(\\d+)': of several photographs of one "
         "part, the first counts for drift. Needed where the model was calibrated on several of each.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
 Decisions: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--decisions",
         metavar="FILE",
         help="What people decided on images that were not OK: decisions.jsonl of a review, or a CSV file with the "
         "columns image and decision (good or defect), or such objects as JSON lines. Certifies the rate of rejected "
         "good parts, whenever one looks. Needs --model.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
@@ -58,7 +51,6 @@ Out: TypeAlias = Annotated[
     typer.Option(
         metavar="FILE",
         help="Write a page with a chart to this file.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]

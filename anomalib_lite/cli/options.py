@@ -24,9 +24,7 @@ SETTINGS = "Settings"
 
 Model: TypeAlias = Annotated[
     Path,
-    typer.Argument(
-        metavar="MODEL", help="A trained model: a folder, or a zip file that `export` made.", show_default=False
-    ),
+    typer.Argument(metavar="MODEL", help="A trained model: a folder, or a zip file that `export` made."),
 ]
 Data: TypeAlias = Annotated[
     Path,
@@ -34,7 +32,6 @@ Data: TypeAlias = Annotated[
         metavar="DATA",
         help="The images: a folder of them, a folder in the MVTec layout (train/good, test/KIND, ground_truth/KIND), "
         "or a CSV file with a column 'image'.",
-        show_default=False,
     ),
 ]
 Detector: TypeAlias = Annotated[
@@ -42,7 +39,6 @@ Detector: TypeAlias = Annotated[
     typer.Argument(
         metavar="DETECTOR",
         help="Name of a detector. `anomalib-lite plugins list` names those that are installed.",
-        show_default=False,
     ),
 ]
 Group: TypeAlias = Annotated[
@@ -51,7 +47,6 @@ Group: TypeAlias = Annotated[
         metavar="REGEX",
         help="Finds the physical part in the path of an image, such as 'part(\\d+)': images with the same text in the "
         "parentheses show one part. Default: each image shows another part, or what the CSV file says.",
-        show_default=False,
         rich_help_panel=IMAGES,
     ),
 ]
@@ -62,38 +57,31 @@ Session: TypeAlias = Annotated[
         help="Finds the session in the path of an image, such as '(\\d{4}-\\d\\d-\\d\\d)': the day, lot, camera or "
         "scanner. How each session would fare by the threshold of the others is measured. Default: what the CSV file "
         "says.",
-        show_default=False,
         rich_help_panel=IMAGES,
     ),
 ]
 Column: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--column",
         metavar="NAME=CSVNAME",
         help="Read a field from another column of the CSV file, such as group=board. May be repeated.",
-        show_default=False,
         rich_help_panel=IMAGES,
     ),
 ]
 Good: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--good",
         metavar="FOLDER",
         help="This folder of DATA holds good images, whatever it is called: a path below DATA, or a name that folders "
         "have anywhere in it. May be repeated.",
-        show_default=False,
         rich_help_panel=IMAGES,
     ),
 ]
 Defective: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--defective",
         metavar="FOLDER",
         help="This folder of DATA holds defective images: they are not trained on. May be repeated.",
-        show_default=False,
         rich_help_panel=IMAGES,
     ),
 ]
@@ -108,10 +96,8 @@ AllGood: TypeAlias = Annotated[
 GoldenImage: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--golden",
         metavar="FILE",
         help="Compare with this golden image. Default: those that the model carries.",
-        show_default=False,
         rich_help_panel=GOLDEN,
     ),
 ]
@@ -143,11 +129,9 @@ Workers: TypeAlias = Annotated[
 Ray: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--ray",
         metavar="ADDRESS",
         help="Run on a Ray cluster: HOST:PORT or ray://HOST:PORT; alone, that which runs on this machine, or one of "
         "its own. Needs the extra 'cluster'.",
-        show_default=False,
         rich_help_panel=RUNNING,
     ),
 ]

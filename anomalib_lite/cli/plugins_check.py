@@ -18,14 +18,11 @@ Name: TypeAlias = Annotated[
     typer.Argument(
         metavar="NAME",
         help="Name of a detector, a reader or a writer. `anomalib-lite plugins list` names those that are installed.",
-        show_default=False,
     ),
 ]
 Files: TypeAlias = Annotated[
     list[Path] | None,
-    typer.Argument(
-        metavar="FILE", help="For a reader: files of its type, at least one; of a series all.", show_default=False
-    ),
+    typer.Argument(metavar="FILE", help="For a reader: files of its type, at least one; of a series all."),
 ]
 Settings: TypeAlias = Annotated[
     list[str] | None,
@@ -33,7 +30,6 @@ Settings: TypeAlias = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="Change an option of the detector, such as options.sigma=2. May be repeated.",
-        show_default=False,
     ),
 ]
 Steps: TypeAlias = Annotated[

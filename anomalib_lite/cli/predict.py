@@ -25,7 +25,6 @@ Inputs: TypeAlias = Annotated[
         help="Images, folders of images, patterns such as 'images/*.png', or CSV files with a column 'image' and, for "
         "detectors that compare, 'reference'. Parquet files with a column 'image', and addresses such as "
         "s3://bucket/images, need the extra 'cluster', and --out.",
-        show_default=False,
     ),
 ]
 Out: TypeAlias = Annotated[
@@ -42,7 +41,6 @@ Json: TypeAlias = Annotated[
 Heatmaps: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--heatmaps",
         metavar="WHICH",
         help="Write images with their heat maps to OUT/heatmaps: 'ng' those that are NG, 'review' those that are "
         "REVIEW or NG, 'all' every one, which --heatmaps alone means, too. Needs --out.",
@@ -52,10 +50,8 @@ Heatmaps: TypeAlias = Annotated[
 Write: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--write",
         metavar="NAME",
         help="Write each result in a format of the field, too, to OUT/NAME, with this writer of a plugin. Needs --out.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -70,11 +66,9 @@ Reference: TypeAlias = Annotated[
 Share: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--shard",
         metavar="SHARE",
         help="Judge one share alone, as one of several machines that are given the same images: 3/10 is the third of "
         "ten. `merge` joins what they wrote. Photographs of one part have the same share. Needs --out.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]

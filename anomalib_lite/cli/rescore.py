@@ -21,7 +21,6 @@ Score: TypeAlias = Annotated[
         "--set",
         metavar="KEY=VALUE",
         help="What changes: score.reduction (max or top), score.top_share, score.sigma, score.least. May be repeated.",
-        show_default=False,
         rich_help_panel=options.SETTINGS,
     ),
 ]

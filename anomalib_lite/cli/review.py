@@ -21,26 +21,21 @@ Folder: TypeAlias = Annotated[
     typer.Argument(
         metavar="FOLDER",
         help="Results, as `predict --out`, `evaluate --out` and `watch` write them. New ones appear as they come.",
-        show_default=False,
     ),
 ]
 OfModel: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--model",
         metavar="MODEL",
         help="The model that judged them: it draws heat maps, shows golden images, and offers its operating points.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
 OfData: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--data",
         metavar="DATA",
         help="The data set that was evaluated, for its photographs and masks. Default: the one that `evaluate` noted.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]
@@ -49,7 +44,6 @@ Operator: TypeAlias = Annotated[
     typer.Option(
         metavar="NAME",
         help="Who decides, unless the page is told another name. Default: the user of this computer.",
-        show_default=False,
         rich_help_panel=SERVICE,
     ),
 ]
@@ -67,7 +61,7 @@ Host: TypeAlias = Annotated[
 ]
 PasswordFile: TypeAlias = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Its first line is the password.", show_default=False, rich_help_panel=SERVICE),
+    typer.Option(metavar="FILE", help="Its first line is the password.", rich_help_panel=SERVICE),
 ]
 
 

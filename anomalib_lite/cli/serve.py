@@ -21,10 +21,8 @@ Port: TypeAlias = Annotated[
 AllowHost: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
-        "--allow-host",
         metavar="NAME",
         help="Answer requests to this host name, too. Default: localhost, 127.0.0.1, ::1 and ADDRESS. May be repeated.",
-        show_default=False,
         rich_help_panel=SERVICE,
     ),
 ]

@@ -85,7 +85,6 @@ Known: TypeAlias = Annotated[
         metavar="FILE",
         help="Images of known defects, as `labels teach` writes them to known.csv: image, label, sha256. Where one of "
         "them is OK, `export` refuses the model until `calibrate --accept` says why.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]

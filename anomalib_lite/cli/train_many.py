@@ -15,7 +15,6 @@ Plan: TypeAlias = Annotated[
         metavar="PLAN",
         help="A CSV file with a row for each product: name, detector, data; and, where wanted, config, group, session, "
         "golden as in `train`, and settings in columns such as training.steps. Paths are relative to its folder.",
-        show_default=False,
     ),
 ]
 Out: TypeAlias = Annotated[
@@ -24,7 +23,6 @@ Out: TypeAlias = Annotated[
         metavar="FOLDER",
         help="Write NAME/model for each product, and products.csv, products.json and report.html of all, to this "
         "folder. What lies there of the same plan is continued: remove the folder of a product to train it anew.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]

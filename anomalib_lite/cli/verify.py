@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 Trusted: TypeAlias = Annotated[
     Path | None,
     typer.Option(
-        "--key",
         metavar="KEY",
         help="Refuse the model unless it was signed with the private key of this public Ed25519 key, a PEM file.",
-        show_default=False,
     ),
 ]
 

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 NOT_FOLLOWED = "drift is not followed: the scores of a joint model are of parts, and rows are of photographs"
 
-Folder: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.", show_default=False)
-]
+Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.")]
 Settle: TypeAlias = Annotated[
     float | None,
     typer.Option(
@@ -40,11 +38,9 @@ Recursive: TypeAlias = Annotated[
 PartOfName: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--group",
         metavar="REGEX",
         help="Finds the physical part in the name of an image, such as 'part(\\d+)'. With --photographs it is decided "
         "on once; without, of several photographs of one part the first counts for drift.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
@@ -55,7 +51,6 @@ Photographs: TypeAlias = Annotated[
         min=1,
         help="Decide once for a part, when its N photographs are there, as the model was calibrated (--per part, "
         "part-median, ...). Needs --group.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
@@ -65,7 +60,6 @@ PartTimeout: TypeAlias = Annotated[
         metavar="SECONDS",
         min=0,
         help="A part that lacks photographs is ERROR once no other has come for so long. Default: 60.",
-        show_default=False,
         rich_help_panel=options.RUNNING,
     ),
 ]
