@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -56,6 +58,27 @@ def test_the_ready_configuration_of_the_parts_is_that_of_the_demo() -> None:
 
 def test_the_samples_of_a_checkout_are_taken_as_they_are(tmp_path: Path) -> None:
     assert demo.sample_parts(tmp_path, pytest.fail) == ROOT / "data_samples" / "part"
+
+
+@pytest.mark.slow
+def test_an_installation_renders_them_by_the_scripts_of_the_checkout(
+    host_wheel: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which render what is committed: `test_data_samples.py`."""
+    with ZipFile(host_wheel) as wheel:
+        carried = [name for name in wheel.namelist() if name.startswith("anomalib_lite/rendering/")]
+        wheel.extractall(tmp_path, carried)
+    for path in (tmp_path / name for name in carried):
+        assert path.read_bytes() == (ROOT / "data_samples" / path.name).read_bytes()
+    script = tmp_path / "anomalib_lite/rendering/render.py"
+    subprocess.run(
+        [sys.executable, "-I", script, "--help"], check=True, stdout=subprocess.DEVNULL
+    )  # lacks nothing
+    ran: list[list[str]] = []
+    monkeypatch.setattr(demo, "PACKAGE", tmp_path / "anomalib_lite")
+    monkeypatch.setattr(subprocess, "run", lambda words, **options: ran.append(words))
+    assert demo.sample_parts(tmp_path / "out", str) == tmp_path / "out/samples/part"
+    assert ran == [[sys.executable, str(script), "--out", str(tmp_path / "out/samples")]]
 
 
 def test_the_mean_image_tells_what_is_darker(tmp_path: Path) -> None:
