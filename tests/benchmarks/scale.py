@@ -28,8 +28,9 @@ from anomalib_lite.data import find, look
 from anomalib_lite.data.samples import Sample
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.opener import PLAIN, Opener
+from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES, Result
-from anomalib_lite.pipeline import check, merge, monitor
+from anomalib_lite.pipeline import check, merge, merged_report, monitor
 from anomalib_lite.pipeline.inputs import chosen
 from anomalib_lite.pipeline.shards import Record
 
@@ -95,6 +96,15 @@ def merging(root: Path, n: int) -> Callable[[], object]:
     return lambda: merge.merge(shares, out=root / "all")
 
 
+def reporting(root: Path, n: int) -> Callable[[], object]:
+    folder, model = results(root, n), root / "model"
+    parts = Path(__file__).parents[2] / "data_samples/part"
+    small = ["--set", "image.height=128", "--set", "image.width=128", "--selfcheck", "rendered"]
+    command = [sys.executable, "-m", "anomalib_lite", "train", "neighbours", str(parts), "--out", str(model), *small]
+    subprocess.run(command, check=True, capture_output=True)
+    return lambda: merged_report.write(folder, Model(model))
+
+
 def monitoring(root: Path, n: int) -> Callable[[], object]:
     folder = results(root, n)
     return lambda: monitor.monitor(folder, out=root / "drift.html")
@@ -105,6 +115,7 @@ CASES: dict[str, Callable[[Path, int], Callable[[], object]]] = {
     "inputs of predict": inputs,
     "data check": checking,
     "merge": merging,
+    "report": reporting,
     "monitor": monitoring,
 }
 

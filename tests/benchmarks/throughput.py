@@ -3,7 +3,8 @@
     python tests/benchmarks/throughput.py OUT
 
 Trains each detector for two steps on the rendered parts (what is learnt costs nothing at inspection, its size does),
-and lets `bench` inspect on one thread. Models that lie in OUT are not trained again. Prints the two tables.
+and lets `bench` inspect on one thread; then one of them with the files of larger cameras, which are an enlarged part
+with noise. Models that lie in OUT are not trained again. Prints the three tables.
 """
 
 from __future__ import annotations
@@ -15,6 +16,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
+from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 PARTS, BOARDS = ROOT / "data_samples/part", ROOT / "data_samples/board/pairs.csv"
@@ -36,6 +40,10 @@ RATES = ("detector", "input", "file, kB", "decode, ms", "graph, ms", "rest, ms",
          "core hours for a million", "MB a second, read")  # fmt: skip
 PLANS = ("detector", "input", "40 cameras, 2 a second each: cores", "ten million: core hours",
          "a billion a month: cores")  # fmt: skip
+FILES = ("camera", "file", "file, MB", "decode, ms", "rest, ms", "MB a second and core, read")
+CAMERAS = ((640, 480), (1600, 1200), (2592, 1944), (4096, 3000))  # pixels
+KINDS = {"JPEG": {"quality": 90}, "PNG": {}}
+NOISE = 3.0  # of 255
 BUSY = 0.7  # of a core, so that a queue does not grow
 MONTH = 30 * 24 * 3600  # seconds
 
@@ -89,9 +97,31 @@ def measured(out: Path) -> Iterator[Row]:
                 sizes = [f"image.height={size}", f"image.width={size}"]
                 settings = [word for one in [*sizes, *options] for word in ("--set", one)]
                 product("train", detector, data, "--out", model, "--steps", "2", "--selfcheck", "rendered", *settings)
-            said = json.loads(product("bench", model, image, "--runs", str(RUNS), "--threads", "1"))["threads"]["1"]
-            total, decode, graph = (said[f"{key}_ms"]["p50"] for key in ("total", "decode", "graph"))
-            yield Row(name, f"{size} x {size}", image.stat().st_size / 1000, decode, graph, total)
+            whole, decode, graph = said(model, image)
+            yield Row(name, f"{size} x {size}", image.stat().st_size / 1000, decode, graph, whole)
+
+
+def said(model: Path, image: Path) -> tuple[float, float, float]:
+    """What `bench` says: all, decoding and graph, medians in ms."""
+    times = json.loads(product("bench", model, image, "--runs", str(RUNS), "--threads", "1"))["threads"]["1"]
+    whole, decode, graph = (times[f"{key}_ms"]["p50"] for key in ("total", "decode", "graph"))
+    return whole, decode, graph
+
+
+def files(model: Path, out: Path) -> Iterator[tuple[str, ...]]:
+    """The lines of the third table: the same model, files of larger cameras."""
+    random = np.random.default_rng(0)
+    for size in CAMERAS:
+        with Image.open(PARTS / "test/good/part081_1.jpg") as part:
+            pixels = np.asarray(part.resize(size, Image.Resampling.BICUBIC), np.float32)
+        noisy = Image.fromarray((pixels + random.normal(0, NOISE, pixels.shape)).clip(0, 255).astype(np.uint8))
+        for kind, how in KINDS.items():
+            path = out / f"{size[0]}.{kind.lower()}"
+            noisy.save(path, kind, **how)
+            whole, decode, graph = said(model, path)
+            megabytes = path.stat().st_size / 1e6
+            times = (f"{decode:.0f}", f"{whole - decode - graph:.0f}", f"{megabytes / whole * 1000:.0f}")
+            yield f"{size[0]} x {size[1]}", kind, f"{megabytes:.1f}", *times
 
 
 def table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
@@ -108,7 +138,9 @@ def main() -> None:
     for row in measured(out):
         rows.append(row)
         print(*row.rates(), sep="  ", file=sys.stderr, flush=True)
-    print(table(RATES, [row.rates() for row in rows]), table(PLANS, [row.plans() for row in rows]), sep="\n\n")
+    tables = (RATES, [row.rates() for row in rows]), (PLANS, [row.plans() for row in rows])
+    for heading, lines in (*tables, (FILES, list(files(out / "neighbours_256", out)))):
+        print(table(heading, lines), end="\n\n")
 
 
 if __name__ == "__main__":
