@@ -8,14 +8,35 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context, parent_process
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, ParamSpec
 
 from anomalib_lite.engines.work import Died, R, S, T
 from anomalib_lite.errors import AnomalibLiteError
 
+P = ParamSpec("P")
 TRIES = 2  # of a piece whose process dies
 DIED = "the process that was at work died, and so did a second one: out of memory, or killed"
+
+
+class Lane(ProcessPoolExecutor):
+    """A process of its own: of several in one pool, the death of one would end all."""
+
+    def __init__(self, begin: Callable[[], object] | None = None) -> None:
+        """Nothing is started before the first piece; what the process calls first, `begin`, has to travel to it."""
+        super().__init__(1, get_context("spawn"), initializer=begin)
+
+    def submit(self, work: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> Future[R]:
+        """Hand a piece to the process.
+
+        The end of the pipe that results are written to is the process' alone: as long as this one had it open, too, a
+        process that was killed within a result would be waited for without end.
+        """
+        future = super().submit(work, *args, **kwargs)
+        results: Any = getattr(self, "_result_queue")  # noqa: B009
+        results._writer.close()  # once more does nothing
+        return future
 
 
 @dataclass(frozen=True)
@@ -42,7 +63,7 @@ class Local:
     def _apart(
         self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T]
     ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
-        """In processes of their own: of several in one pool, the death of one would end all."""
+        """In processes of their own."""
         lanes = {number: self._lane(shared) for number in range(self.count)}
         running: dict[Future[R], _Running] = {}
         waiting, free = iter(pieces), list(lanes)
@@ -70,8 +91,8 @@ class Local:
             for one in lanes.values():
                 one.shutdown(wait=False, cancel_futures=True)
 
-    def _lane(self, shared: Any) -> ProcessPoolExecutor:
-        return ProcessPoolExecutor(1, get_context("spawn"), initializer=_begin, initargs=(self.threads, shared))
+    def _lane(self, shared: Any) -> Lane:
+        return Lane(partial(_begin, self.threads, shared))
 
 
 class _Running(NamedTuple):

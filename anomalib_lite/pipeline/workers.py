@@ -11,10 +11,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass, field, replace
 from itertools import cycle
-from multiprocessing import get_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
@@ -23,7 +22,7 @@ from anomalib_lite import registry
 from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.modelset import ModelSet, load
-from anomalib_lite.engines.local import end_with_parent
+from anomalib_lite.engines.local import Lane, end_with_parent
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, ErrorCode, ModelError
 
 AHEAD = 3  # images that a process has: one in work, one that waits, one whose result is not asked for yet
@@ -109,7 +108,7 @@ class Workers:
     model: Model | Joint | ModelSet
     count: int
     whole: bool = True
-    _lanes: list[ProcessPoolExecutor] = field(default_factory=list)
+    _lanes: list[Lane] = field(default_factory=list)
 
     def __enter__(self) -> Self:
         """Start the processes.
@@ -120,7 +119,7 @@ class Workers:
         """
         try:
             if self.count > 1:
-                self._lanes = [self._started() for _ in range(self.count)]
+                self._lanes = [Lane() for _ in range(self.count)]
                 ready = [lane.submit(_load, self._loading) for lane in self._lanes]
                 for one in ready:
                     one.result()
@@ -189,16 +188,11 @@ class Workers:
             ConfigError: It cannot be started.
         """
         self._lanes[lane].shutdown(wait=False)
-        self._lanes[lane] = self._started()
+        self._lanes[lane] = Lane()
         try:
             self._lanes[lane].submit(_load, self._loading).result()
         except BrokenExecutor as error:
             raise _not_started() from error
-
-    @staticmethod
-    def _started() -> ProcessPoolExecutor:
-        """A process of its own: of several in one pool, the death of one would end all."""
-        return ProcessPoolExecutor(1, get_context("spawn"))
 
     @property
     def _loading(self) -> Loading:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import struct
+from concurrent.futures import BrokenExecutor
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 
+import pytest
+
 from anomalib_lite.engines import Died, Local
+from anomalib_lite.engines.local import Lane
 from anomalib_lite.errors import AnomalibLiteError, DataError
 
 
@@ -34,3 +41,18 @@ def test_a_process_that_dies_costs_its_own_piece_alone(tmp_path: Path) -> None:
         "deadly": Died.__name__, "wrong": "DataError",
         pieces[2]: f"hello unlucky on {threads}", "sound": f"hello sound on {threads}",
     }  # fmt: skip
+
+
+def half(size: int) -> None:
+    """In another process: write the beginning of a result of so many bytes, and die."""
+    for one in gc.get_objects():
+        if isinstance(one, SimpleQueue):
+            os.write(one._writer.fileno(), struct.pack("!i", size) + b"begin")  # type: ignore[attr-defined]
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_within_a_result_is_not_waited_for() -> None:
+    lane = Lane()
+    with pytest.raises(BrokenExecutor):
+        lane.submit(half, 1_000_000).result(timeout=60)
+    lane.shutdown()
