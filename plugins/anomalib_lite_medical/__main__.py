@@ -24,6 +24,7 @@ from anomalib_lite_medical.dicom import gather
 from anomalib_lite_medical.dicom import read as read_dicom
 from anomalib_lite_medical.nifti import gather as gather_nifti
 from anomalib_lite_medical.nifti import read as read_nifti
+from anomalib_lite_medical.pixels import marked_by_labels
 from anomalib_lite_medical.volumes import canonical, canonical_affine, checked_affine, opened, voxels
 
 DRAWN = 4096  # values of a slice
@@ -138,18 +139,23 @@ def _case(path: Path, maps: Path, folder: Path) -> lesions.Case:
     """A map and its truth, both in the orientation that is closest to straight.
 
     Raises:
-        DataError: There is no truth for it, or on another grid.
+        DataError: There is no truth for it, on another grid, or none that is a mask; or one cannot be read.
     """
     names = [_stem(part) for part in path.relative_to(maps).parts]
     called = [folder / f"{name}{end}" for name in names[::-1] for end in SUFFIXES]
     truth = next((one for one in called if one.is_file()), None)
     if truth is None:
         raise DataError(f"{path}: no mask in {folder} is called {' or '.join(names[::-1])}, with .nii or .nii.gz.")
-    one, other = (nibabel.as_closest_canonical(nibabel.load(file)) for file in (path, truth))
-    values, marked = np.asarray(one.dataobj, np.float32), np.asarray(other.dataobj) > 0
-    if values.shape != marked.shape or np.abs(one.affine - other.affine).max() > SAME:
+    (values, affine), (labels, where) = _scan(path), _scan(truth)
+    if values.shape != labels.shape or np.abs(affine - where).max() > SAME:
         raise DataError(f"{truth}: lies on another grid than {path}. Resample it, without interpolation.")
-    steps = np.linalg.norm(one.affine[:3, :3], axis=0)
+    marked = marked_by_labels(labels, most=np.inf)
+    if marked is None:
+        raise DataError(
+            f"{truth}: is no mask: its values run from {np.nanmin(labels):g} to {np.nanmax(labels):g}; expected whole "
+            "numbers, 0 where nothing is, and 1 or other labels in lesions. Give the masks, not the scans."
+        )
+    steps = np.linalg.norm(affine[:3, :3], axis=0)
     return lesions.Case("/".join(names), values, marked, (float(steps[0]), float(steps[1]), float(steps[2])))
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from anomalib_lite import Picture
 from anomalib_lite.errors import ImageError, MissingExtra
 from anomalib_lite_medical.channels import arranged, beside, word_in
-from anomalib_lite_medical.pixels import checked_mask, levelled, nothing, shown
+from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, nothing, shown
 from anomalib_lite_medical.volumes import Volume, volume_of
 
 try:
@@ -66,7 +66,7 @@ def _in_folder(path: Path, word: str) -> Path | None:
 def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[int, Picture]]:
     """The slices of a volume, or of several as channels; keys count voxels along the axis of the canonical orientation.
 
-    They begin with 0. Zeros and ones are a mask, whatever the options: every slice of it, 0 and 255.
+    They begin with 0. A volume of few labels is a mask, whatever the options: every slice of it, 0 and 255.
 
     Raises:
         ImageError: It is no NIfTI volume, or none that can be looked at slice by slice; a channel or a mask is missing,
@@ -76,9 +76,9 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
     first = volume_of(given[0])
     axis, spacing = AXIS[options.plane], _spacing(first.affine, AXIS[options.plane])
     meta = {"affine": json.dumps(first.affine.tolist()), "shape": json.dumps(first.shape), "plane": options.plane}
-    if ((first.values == 0) | (first.values == 1)).all():
+    if (labelled := marked_by_labels(first.values)) is not None:
         for number in range(first.values.shape[axis]):
-            plane = np.ascontiguousarray(_seen(first.values, axis, number), np.uint8) * np.uint8(255)
+            plane = np.ascontiguousarray(_seen(labelled, axis, number), np.uint8) * np.uint8(255)
             yield number, Picture(plane[..., None], None, spacing, meta | {"slice": number})
         return
     inside = None if options.mask is None else _masked(given, first, options.mask)

@@ -15,6 +15,7 @@ from anomalib_lite_medical.config import Window, windows_of
 WHITE = 65535
 THIN = 3  # of so many rows and columns one says which level is that of Otsu
 BINS = 256
+FEW, WHOLE = 16, 1e-3  # labels that a mask may have; how far off a whole number each may be, behind an interpolation
 BODY, MOST = (0.01, 0.95), 0.99  # shares of a volume that can be body by its level, and by a mask at most
 
 
@@ -53,6 +54,20 @@ def otsu(values: NDArray[np.float32]) -> float:
     below, part = below[inner].astype(np.float64), summed[inner]
     between = (summed[-1] * below / total - part) ** 2 / (below * (total - below))
     return float(edges[1:][inner][int(np.argmax(between))])
+
+
+def marked_by_labels(values: NDArray[np.float32], most: float = FEW) -> NDArray[np.bool_] | None:
+    """What a volume of labels marks: all that is not 0; None where it is none, but a scan.
+
+    Labels are whole numbers from 0 on, of which no more than `most` differ.
+    """
+    for some in (values.ravel()[::97], values):  # of most scans a few voxels say that they are none
+        if not np.isfinite(some).all():
+            return None
+        whole = np.rint(some)
+        if not (np.abs(some - whole) <= WHOLE).all() or whole.min() not in (0, 1) or len(np.unique(whole)) > most:
+            return None
+    return np.asarray(values > 0.5)
 
 
 def checked_mask(mask: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:

@@ -131,6 +131,19 @@ def test_a_mask_on_another_grid_is_refused(tmp_path: Path, capsys: Any) -> None:
     assert "another grid" in capsys.readouterr().err
 
 
+def test_what_is_no_mask_is_no_truth(tmp_path: Path, capsys: Any) -> None:
+    write_nifti(tmp_path / "maps/a.nii.gz", few(41))
+    write_nifti(tmp_path / "a.nii.gz", few(41))  # the scan beside it, not its mask
+    with pytest.raises(SystemExit) as caught:
+        main(["lesions", str(tmp_path / "maps"), str(tmp_path)])
+    assert caught.value.code == 3
+    assert "a.nii.gz: is no mask: its values run from" in capsys.readouterr().err
+    (tmp_path / "a.nii.gz").write_bytes(b"no volume")
+    with pytest.raises(SystemExit):
+        main(["lesions", str(tmp_path / "maps"), str(tmp_path)])
+    assert "a.nii.gz: is no NIfTI file" in capsys.readouterr().err
+
+
 def test_the_window_is_of_all_training_images(tmp_path: Path, capsys: Any) -> None:
     scans = [few(1), few(2)]
     write_nifti(tmp_path / "one.nii.gz", scans[0])

@@ -450,6 +450,25 @@ def test_a_mask_is_one_whatever_window_and_body_are(tmp_path: Path) -> None:
         assert shown.read(tmp_path / f"scan.nii.gz#{number}").pixels.dtype == np.uint16
 
 
+@pytest.mark.parametrize(
+    ("labels", "kind"), [((0, 255), np.uint8), ((0, 1, 2, 3), np.int16), ((0, 0.99995, 2), np.float32)]
+)
+def test_a_mask_of_labels_marks_all_that_is_not_0(tmp_path: Path, labels: tuple[float, ...], kind: Any) -> None:
+    plane = np.zeros((8, 9, 4))
+    plane[2:7, 3:8, 1] = np.resize(labels, (5, 5))
+    nibabel.save(nibabel.Nifti1Image(plane.astype(kind), np.eye(4)), tmp_path / "mask.nii.gz")
+    shown = opener(window=(0, 150), body=10)  # else a label of 2 would be nearly black, and empty slices no body
+    for number in range(4):
+        marked = Mask.read(tmp_path / f"mask.nii.gz#{number}", shown).marked
+        np.testing.assert_array_equal(marked, plane[..., number].T[::-1, ::-1] > 0)
+
+
+def test_a_scan_of_many_levels_is_no_mask(tmp_path: Path) -> None:
+    scan = np.resize(np.arange(17), (8, 9, 4)).astype(np.uint8)
+    nibabel.save(nibabel.Nifti1Image(scan, np.eye(4)), tmp_path / "scan.nii")
+    assert opener(window=(0, 150)).read(tmp_path / "scan.nii#0").pixels.dtype == np.uint16
+
+
 # ---- what of a volume is body
 
 
