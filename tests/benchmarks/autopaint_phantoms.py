@@ -34,7 +34,7 @@ def phantoms(folder: Path, kind: str) -> None:
             scan = render(one, patient, lesions=1 + patient % 4 if ill else 0)
             name = f"patient{patient:02}" + (f"_{one.upper()}" if kind == "petct" else "") + ".nii.gz"
             write_nifti(folder / ("lesions" if ill else "good") / name, scan)
-            if ill and one != "ct":
+            if ill and one in (kind, "pet"):
                 write_nifti(folder / "truth" / name, scan, truth=True)
 
 
