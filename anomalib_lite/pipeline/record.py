@@ -146,12 +146,17 @@ def _guards(plan: Plan) -> dict[str, tuple[Any, ...]]:
 
 
 def readers_of(samples: Iterable[Sample], opener: Opener, goldens: Iterable[str] = ()) -> list[ReaderRecord]:
-    """Who reads these samples and golden images, where the host does not, and with which options."""
+    """Who reads these samples and golden images, where the host does not, and with which options.
+
+    Options hold for all files of a reader: a model of volumes in .nii.gz reads those in .nii with them, too.
+    """
     paths = [path for sample in samples for path in (sample.path, sample.reference) if path is not None]
     used = {opener.suffix_at(path) for path in paths} | {opener.suffix(name) for name in goldens}
-    found = [(suffix, opener.readers[suffix]) for suffix in sorted(filter(None, used))]
-    return [
-        ReaderRecord(suffix, one.provider.package, one.provider.version, one.options)
-        for suffix, one in found
-        if isinstance(one, Reader)
+    read = [one for suffix in filter(None, used) if isinstance(one := opener.readers[suffix], Reader)]
+    alike = {(suffix, one.suffixes) for one in read if one.options is not None for suffix in one.suffixes}
+    found = [
+        (suffix, one)
+        for suffix, one in sorted(opener.readers.items())
+        if isinstance(one, Reader) and (suffix in used or (suffix, one.suffixes) in alike)
     ]
+    return [ReaderRecord(suffix, one.provider.package, one.provider.version, one.options) for suffix, one in found]

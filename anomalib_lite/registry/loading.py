@@ -31,6 +31,7 @@ class Reader(readers.Reader):
     """Opens files of one type. What it needs is imported when the first file is read."""
 
     suffix: str
+    suffixes: tuple[str, ...] = ()  # of all files that it reads, this one among them
     provider: Provider
 
     @classmethod
@@ -56,6 +57,7 @@ class Reader(readers.Reader):
             content_types=info.content_types,
             preset=True,
             suffix=suffix,
+            suffixes=info.suffixes,
             provider=provider,
         )
 

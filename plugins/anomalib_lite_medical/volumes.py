@@ -140,7 +140,8 @@ def _check(header: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         raise ImageError(said, ErrorCode.UNREADABLE)
     if len(shape) < 3 or any(side > 1 for side in shape[3:]):
         what = f"{len(shape)} dimensions, {' x '.join(map(str, shape))}"
-        said = f"has {what}: expected one volume of three. Split a series in time, for instance with fslsplit"
+        how = "Give the whole volume" if len(shape) < 3 else "Split a series in time, for instance with fslsplit"
+        said = f"has {what}: expected one volume of three. {how}"
         raise ImageError(said, "not_a_volume")
     if any(side < 1 for side in shape):
         raise ImageError(f"has a volume of {' x '.join(map(str, shape))} voxels: it is empty", ErrorCode.EMPTY)

@@ -326,6 +326,14 @@ def test_evaluate_sees_the_same_channels(root: Path, tmp_path: Path) -> None:
     assert metrics["images"] == 3
 
 
+def test_unpacked_volumes_are_read_as_the_packed_ones_of_the_training(root: Path, tmp_path: Path) -> None:
+    pair(tmp_path, 1, "{patient}_{word}.nii")
+    model = Model(root / "model", readers=registry.load().readers)
+    unpacked, packed = (model.inspect(path) for path in (tmp_path / "p1_CT.nii#1", root / "good/p1_CT.nii.gz#1"))
+    assert unpacked.error is None
+    assert unpacked.score == packed.score
+
+
 def test_a_device_takes_arrays_of_as_many_channels(root: Path, tmp_path: Path) -> None:
     whole = Model(root / "model", readers=registry.load().readers)
     assert call("export", root / "model", "--out", tmp_path / "device") == 0
