@@ -112,8 +112,9 @@ def _beside(
 ) -> Pair:
     """An aligned image beside the golden one (H, W, C).
 
-    What either says is not to be inspected is not judged. What the golden one says is, an image has to show, and to say
-    itself, but for `JITTER`: what nobody looked at is not good.
+    What either says is not to be inspected is not judged. What the golden one says is, which is all where it says
+    nothing, an image has to show, and to say itself, but for the `JITTER` of two regions: what nobody looked at is not
+    good.
 
     Args:
         framing: How images become inputs of the graph.
@@ -126,7 +127,7 @@ def _beside(
     if golden is not None:
         framing = framing.within(golden)
     asked = framing.asked(*aligned.valid.shape)
-    near = aligned.valid & _grown(inspected) if own is not None and golden is not None else aligned.valid
+    near = inspected if own is None or golden is None else aligned.valid & _grown(inspected)
     seen = float(near[asked].mean()) if asked.any() else 1.0
     if seen < MIN_OVERLAP:
         raise not_seen(seen, framing.pose.least) if framing.pose else _covers_too_little(seen)

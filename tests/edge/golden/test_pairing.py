@@ -58,7 +58,8 @@ def test_what_an_image_says_is_to_be_inspected_moves_with_it() -> None:
     image = np.roll(golden, -20, axis=1)
     image[:, -20:] = 0
     image[20:40, 20:40] = 255  # a defect outside of the region
-    found = pair(Framing(SPEC, align=True), image, View(golden), disc(60, x=100))
+    within = View(golden, valid=disc(64, x=120))
+    found = pair(Framing(SPEC, align=True), image, within, disc(60, x=100))
     assert np.mean(found.frames[0].valid ^ disc(60, x=120)) < 0.005
     outside = ~disc(66, x=120)
     np.testing.assert_array_equal(found.frames[0].image[outside], golden[outside])  # nor seen beside it
@@ -82,6 +83,12 @@ def test_what_the_golden_region_asks_for_an_image_has_to_inspect(own: np.ndarray
     found = pair(framing, golden.pixels, golden, own)
     assert found.seen == pytest.approx(seen, abs=0.02)
     np.testing.assert_array_equal(found.frames[0].valid, disc(60) if own is None else disc(60) & own)
+
+
+def test_a_golden_image_that_says_nothing_asks_for_all() -> None:
+    golden = View(imaging.read(DESIGNS["design1.jpg"]).pixels)
+    own = np.arange(256 * 256).reshape(256, 256) % 20 > 0
+    assert pair(Framing(SPEC, align=True), golden.pixels, golden, own).seen == own.mean()
 
 
 def test_a_region_smaller_than_a_pixel_of_the_image_is_no_measurement() -> None:
