@@ -166,13 +166,12 @@ def teach(
     from shlex import join
 
     from anomalib_lite.cli import console
-    from anomalib_lite.edge import bundle
-    from anomalib_lite.pipeline.taught import command
+    from anomalib_lite.pipeline.taught import command, last_taught
     from anomalib_lite.review.teaching import teach as run
 
-    manifest = bundle.load(model).manifest if model is not None else None
+    last = last_taught(model) if model is not None else None
     done = run(
-        _found(results, images, group, lot), options.folder(out), manifest=manifest,
+        _found(results, images, group, lot), options.folder(out), manifest=last[1] if last else None,
         split="train" if fit else "calibrate", overwrite=overwrite,
     )  # fmt: skip
     console.notes(done.notes)
@@ -181,7 +180,7 @@ def teach(
             console.out(f"{what:<7} {path}, {number:,} images")
     for one in done.exclusions:
         console.out(f"exclude {one.image}  ({one.because})")
-    if words := command(done, model, manifest, "train" if fit else "calibrate"):
+    if words := command(done, model, last, "train" if fit else "calibrate"):
         console.out(f"next    {join(words)}")
 
 

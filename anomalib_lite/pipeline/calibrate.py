@@ -116,7 +116,7 @@ def calibrate(asked: Recalibration, *, plugins: Registry | None = None, track: T
         readers=readers_of([image.sample for image in scored.images], model.opener),
         evidence=manifest.evidence and judged(manifest.evidence, calibration),
     )
-    manifest = guarded(manifest, asked.said)
+    manifest = guarded(manifest, asked.said, before=model.bundle.manifest.known)
     written = _write(asked, model, manifest, earlier, scored)
     return Trained(written, calibration, scored.unjudged, notes)
 
@@ -163,7 +163,8 @@ def _another_row(asked: Recalibration, model: Model, manifest: Manifest) -> Trai
             f"{asked.model} is cross-fitted: its averages do not hold for a row that is chosen after looking. "
             "Calibrate on parts that are new (calibrate MODEL DATA --row N), or train with another --max-false-reject."
         )
-    if asked.confidence is not None or asked.per is not None or asked.exclusions or asked.add:
+    others = before.exclusions != model.bundle.manifest.calibration.exclusions
+    if asked.confidence is not None or asked.per is not None or asked.exclusions or asked.add or others:
         raise ConfigError(
             "--row takes a row of the last calibration, as it is: leave out --per, --confidence, --exclude and --add, "
             "or give the images of a new calibration."
@@ -181,18 +182,18 @@ def _another_row(asked: Recalibration, model: Model, manifest: Manifest) -> Trai
 
 def _as_before(asked: Recalibration, model: Model, manifest: Manifest) -> Trained:
     """Further known defects, under the last calibration; or under it without images that are left out now."""
-    before, images = manifest.calibration, manifest.data.held_out
+    before, images = model.bundle.manifest.calibration, manifest.data.held_out
+    left_out = {one.image: one for one in (*manifest.calibration.exclusions, *asked.exclusions)}
     rates = (asked.per, asked.max_false_reject, asked.confidence, asked.review)
     if asked.add or any(one is not None for one in rates):
         raise ConfigError("DATA is missing: give a folder of good images; without it, the last calibration stays.")
-    if not asked.exclusions:
+    if tuple(left_out.values()) == before.exclusions:
         return _rewritten(asked, model, manifest)
     if before.approximate or before.simulated or not images:
         raise ConfigError("--exclude: this model does not record what each of its held-out images had. Give DATA.")
     facts = {"grouped": before.unit == "group", "errors": before.errors.count, "history": before.as_history()}
-    exclusions = {one.image: one for one in (*before.exclusions, *asked.exclusions)}
     asked = replace(asked, row=before.row)
-    again = _certified(asked, manifest, images, exclusions=list(exclusions.values()), **facts)
+    again = _certified(asked, manifest, images, exclusions=list(left_out.values()), **facts)
     return _rewritten(asked, model, _under(manifest, again))
 
 
@@ -205,7 +206,7 @@ def _under(manifest: Manifest, again: Calibration) -> Manifest:
 
 def _rewritten(asked: Recalibration, model: Model, manifest: Manifest, row: str = "") -> Trained:
     """The model with this manifest; nothing was measured for its thresholds."""
-    manifest = guarded(manifest, asked.said, row)
+    manifest = guarded(manifest, asked.said, row, before=model.bundle.manifest.known)
     earlier = Earlier(manifest.data.held_out, manifest.calibration.exclusions)
     written = _write(asked, model, manifest, earlier, Scored())
     return Trained(written, manifest.calibration, [])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.manifest import Calibration, KnownDefect, Manifest, OperatingPoint
 from anomalib_lite.errors import ModelError
@@ -44,10 +47,10 @@ class MenuRow:
     passing: tuple[KnownDefect, ...]  # that are OK by this row: it needs a reason
 
 
-def menu_rows(bundle: Bundle) -> list[MenuRow]:
+def menu_rows(model: Bundle) -> list[MenuRow]:
     """Every row of a model's menu, the lowest rank first; none where its calibration leaves no choice."""
-    manifest, calibration = bundle.manifest, bundle.manifest.calibration
-    return [_row(point, bundle.path, manifest, calibration) for point in calibration.menu]
+    manifest, calibration = model.manifest, model.manifest.calibration
+    return [_row(point, model.path, manifest, calibration) for point in calibration.menu]
 
 
 def use_row(
@@ -108,6 +111,25 @@ def free_beside(model: Path, what: str) -> Path:
         number += 1
         place = model.with_name(f"{stem}-{what}-{number}{suffix}")
     return place
+
+
+def last_beside(model: Path, what: str) -> Path:
+    """The last one of the models beside a model, by names of `free_beside`, that were calibrated from it; else itself.
+
+    Each repetition of a calibration is paid for only where the next one comes from it, and not from their first.
+    """
+    model = model.absolute()
+    graph = bundle.load(model).manifest.graph_sha256
+    stem, suffix = (model.stem, model.suffix) if model.suffix == ".zip" else (model.name, "")
+    named = re.compile(rf"{re.escape(f'{stem}-{what}')}(-\d+)?{re.escape(suffix)}")
+    found = [(0, "", model)]
+    for path in model.parent.iterdir():
+        if named.fullmatch(path.name):
+            with suppress(ModelError):  # another's, or half written
+                manifest = bundle.load(path).manifest
+                if manifest.graph_sha256 == graph:
+                    found.append((1 + len(manifest.calibration.history), manifest.calibrated or "", path))
+    return max(found)[2]
 
 
 def _row(point: OperatingPoint, path: Path, manifest: Manifest, calibration: Calibration) -> MenuRow:

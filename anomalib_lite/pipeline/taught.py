@@ -6,11 +6,23 @@ from pathlib import Path
 
 from anomalib_lite.data import Folders
 from anomalib_lite.data.samples import TRAIN
+from anomalib_lite.edge import bundle
 from anomalib_lite.edge.manifest import ONCE, Manifest
 from anomalib_lite.errors import DataError
 from anomalib_lite.pipeline.calibrate import Recalibration
-from anomalib_lite.pipeline.choosing import free_beside
+from anomalib_lite.pipeline.choosing import free_beside, last_beside
 from anomalib_lite.review.teaching import Split, Taught
+
+WHAT = "taught"  # as `free_beside` takes it
+
+
+def last_taught(model: Path) -> tuple[Path, Manifest]:
+    """The model that was taught last of those that were made of this one beside it, so that each repetition is counted.
+
+    Itself where none was; and its manifest.
+    """
+    path = last_beside(model, WHAT)
+    return path, bundle.load(path).manifest
 
 
 def recalibration(taught: Taught, model: Path, manifest: Manifest) -> tuple[Recalibration, list[str]]:
@@ -47,23 +59,23 @@ def recalibration(taught: Taught, model: Path, manifest: Manifest) -> tuple[Reca
     return asked, notes
 
 
-def command(taught: Taught, model: Path | None, manifest: Manifest | None, split: Split) -> list[str]:
+def command(taught: Taught, model: Path | None, last: tuple[Path, Manifest] | None, split: Split) -> list[str]:
     """What a shell runs to teach it, with what is not known in capitals; empty where there is nothing to be taught.
 
     Args:
         taught: What was decided.
         model: The model; None where nobody gave one.
-        manifest: Its.
+        last: The one that was taught last, as `last_taught` tells it.
         split: What the good images are for.
     """
-    out = str(free_beside(model, "taught")) if model else "MODEL-taught"
+    out = str(free_beside(model, WHAT)) if model else "MODEL-taught"
     known = ["--known", str(taught.known)] if taught.known else []
     if split == TRAIN:
-        detector = manifest.detector.name if manifest else "DETECTOR"
+        detector = last[1].detector.name if last else "DETECTOR"
         return ["anomalib-lite", "train", detector, str(taught.golden or "DATA"), *known, "--out", out]
-    if model and manifest:
+    if last:
         try:
-            asked, _ = recalibration(taught, model, manifest)
+            asked, _ = recalibration(taught, *last)
         except DataError:
             return []
     else:

@@ -31,7 +31,7 @@ class Taught:
     """What was written, and what a calibration has to leave out."""
 
     golden: Path | None  # a table of good images, for `calibrate --add` or `train`; None where there are none
-    known: Path | None  # a table of known defects, for `--known`; None where there are none
+    known: Path | None  # a table of known defects, and of those that are none any more, for `--known`; None without any
     good: int
     defects: int
     exclusions: tuple[Exclusion, ...] = ()  # held-out images of the model that are not good, and why
@@ -67,22 +67,22 @@ def teach(
     decided = [one for one in found if one.line is not None]
     kept, notes = usable(decided)
     good, defects = _of(kept, Label.GOOD), _of(kept, Label.DEFECT)
-    if split == CALIBRATE:
-        selected, said = _selected(found, {one.lot for one in good})
-        good, notes = [one for one in good if one.lot not in selected], [*notes, *said]
+    back = _known_to_be_good(good, manifest) if split == CALIBRATE else []
+    good, said = _of_whole_lots(found, good) if split == CALIBRATE else (good, [])
     good, unknown = _of_known_parts(good, manifest)
-    notes += unknown
+    notes += [*said, *unknown, *_told(good, manifest)]
+    good = _new(good, manifest) if split == CALIBRATE else good
     exclusions = _exclusions(decided, manifest) if manifest is not None else ()
-    if not good and not defects and not exclusions:
+    if not (good or defects or exclusions or back):
         why = "; ".join(notes) or "no image is decided to be good or defective."
         raise DataError(f"nothing to teach: {why}")
-    columns, rows = _golden(good, split, grouped=manifest.data.grouped if manifest else any(one.part for one in good))
     if good:
-        tables.write(out / GOLDEN, columns, rows)
-    if defects:
-        _write_known(out / KNOWN, defects)
-    golden, known = out / GOLDEN if good else None, out / KNOWN if defects else None
-    return Taught(golden, known, len(good), len(defects), exclusions, [*notes, *_told(good, manifest)])
+        _write_golden(out / GOLDEN, good, split, manifest)
+    if defects or back:
+        _write_known(out / KNOWN, [*defects, *back])
+    notes += [said_of([one.judged.image for one in back], "no known defect any more")] if back else []
+    golden, known = out / GOLDEN if good else None, out / KNOWN if defects or back else None
+    return Taught(golden, known, len(good), len(defects), exclusions, notes)
 
 
 def _refuse_existing(out: Path, *, overwrite: bool) -> None:
@@ -100,8 +100,21 @@ def _of(found: Iterable[Labelled], label: Label) -> list[Labelled]:
     return [one for one in found if one.line and one.line.decision and one.line.decision.label is label]
 
 
-def _selected(found: Iterable[Labelled], good: Collection[str]) -> tuple[set[str], list[str]]:
-    """Lots that are not decided wholly, and what is said of those that hold good images.
+def _known_to_be_good(good: Iterable[Labelled], manifest: Manifest | None) -> list[Labelled]:
+    """Those of good images that a model knows as defects: a person took that back."""
+    known = {one.sha256 for one in manifest.known} if manifest is not None else set()
+    return [one for one in good if one.judged.sha256 in known]
+
+
+def _new(good: Iterable[Labelled], manifest: Manifest | None) -> list[Labelled]:
+    """Good images that a model was neither fitted nor calibrated on."""
+    data = manifest.data if manifest is not None else None
+    seen = {*data.fit, *data.calibrated, *(one.sha256 for one in data.held_out)} if data is not None else set()
+    return [one for one in good if one.judged.sha256 not in seen]
+
+
+def _of_whole_lots(found: Iterable[Labelled], good: Collection[Labelled]) -> tuple[list[Labelled], list[str]]:
+    """The good images of lots that are decided wholly, and what is said of the other lots that hold some.
 
     A result counts as decided where its image is defective or unusable, or good and there.
     """
@@ -118,9 +131,12 @@ def _selected(found: Iterable[Labelled], good: Collection[str]) -> tuple[set[str
         f"{every[lot]:,} decided, so its good images set no threshold; a selection would make the bound too small: "
         "decide on all of a lot, or on all of a drawn sample"
         for lot in selected
-        if lot in good
+        if lot in {one.lot for one in good}
     ]
-    return set(selected), [*told[:SHOWN], *([f"and {count(len(told) - SHOWN, 'more lot')}"] * (len(told) > SHOWN))]
+    return [one for one in good if one.lot not in selected], [
+        *told[:SHOWN],
+        *([f"and {count(len(told) - SHOWN, 'more lot')}"] * (len(told) > SHOWN)),
+    ]
 
 
 def _of_known_parts(good: list[Labelled], manifest: Manifest | None) -> tuple[list[Labelled], list[str]]:
@@ -133,12 +149,13 @@ def _of_known_parts(good: list[Labelled], manifest: Manifest | None) -> tuple[li
     return [one for one in good if one.part], [said]
 
 
-def _golden(good: Sequence[Labelled], split: Split, *, grouped: bool) -> tuple[list[str], list[dict[str, object]]]:
-    """Columns and rows of the table of good images; with their parts, where these are counted."""
+def _write_golden(path: Path, good: Sequence[Labelled], split: Split, manifest: Manifest | None) -> None:
+    """The table of good images; with their parts, where these are counted."""
+    grouped = manifest.data.grouped if manifest is not None else any(one.part for one in good)
     rows: list[dict[str, object]] = [
         {"image": one.path.absolute().as_posix(), "label": GOOD, "split": split, "group": one.part} for one in good
     ]
-    return ["image", "label", "split", *(["group"] if grouped else [])], rows
+    tables.write(path, ["image", "label", "split", *(["group"] if grouped else [])], rows)
 
 
 def _exclusions(decided: Iterable[Labelled], manifest: Manifest) -> tuple[Exclusion, ...]:

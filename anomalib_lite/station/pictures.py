@@ -151,14 +151,20 @@ class Pictures:
         return list(self._samples.values())
 
     def path(self, entry: Entry) -> Path:
-        """Where the file of a photograph lies.
+        """Where the file of a photograph lies: of several files of its name, the one that was judged.
 
         Raises:
             PictureError: It is gone.
         """
-        for path in self._there(entry):
-            return path
-        raise self._gone(entry)
+        there = list(self._there(entry))
+        if not there:
+            raise self._gone(entry)
+        return there[0] if len(there) == 1 else next((one for one in there if self._is(one, entry)), there[0])
+
+    def _is(self, path: Path, entry: Entry) -> bool:
+        with suppress(ImageError):
+            return self.opener.read(path).sha256 == entry.sha256
+        return False
 
     def _there(self, entry: Entry) -> Iterator[Path]:
         """Files of its name, at all places where it may lie."""

@@ -21,7 +21,7 @@ from anomalib_lite.errors import DataError
 LONGEST = 4 * 2**20  # bytes of a row: one of 100 regions takes half of it
 GENERATIONS = 2**52  # a browser counts exactly to twice that
 HEAD = 256  # bytes by which a file that was written anew is told
-EXPECTED = f"Expected {JSON_LINES}, as `predict --out`, `evaluate --out` and `watch` write it"
+EXPECTED = f"Expected {JSON_LINES}, as `predict --out`, `evaluate --out`, `watch` and `serve --out` write it"
 
 
 @dataclass(frozen=True, slots=True)

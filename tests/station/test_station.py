@@ -438,8 +438,21 @@ def test_what_is_decided_becomes_thresholds_and_verdicts_change_as_announced(
     assert (refused["state"], "2 known defects are OK" in refused["error"]) == ("failed", True)
     done = taught(asking, "nobody can see it")
     assert done["state"] == "done"
-    assert "this model was taught before" in " ".join(done["notes"])
-    assert Model(tmp_path / "part-taught-2").bundle.manifest.choices[-1].because == "nobody can see it"
+    assert "goes on from part-taught" in " ".join(done["notes"])
+    first, second = (Model(tmp_path / name).bundle.manifest for name in ("part-taught", "part-taught-2"))
+    assert second.choices[-1].because == "nobody can see it"
+    assert len(second.calibration.history) == len(first.calibration.history) + 1  # each repetition is paid for
+    asking.decide(good[3], "good")  # a slip
+    assert "1 known defect is OK" in taught(asking)["error"]  # the other one
+    back = taught(asking, "nobody can see it")
+    assert back["state"] == "done", back
+    assert "1 image no known defect any more" in " ".join(back["notes"])
+    third = Model(tmp_path / "part-taught-3").bundle.manifest
+    assert [one.image for one in second.known if one not in third.known] == [lot[good[3]].image]
+    assert "1 known defect taken back" in third.choices[-1].what
+    assert third.choices[-1].operator == "Grace"
+    assert len(third.calibration.exclusions) == len(second.calibration.exclusions) - 1  # it counts again
+    assert third.calibration.images == second.calibration.images + 1
 
 
 def test_tables_for_a_training_are_written_beside_the_results(folder: Path) -> None:

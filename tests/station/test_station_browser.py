@@ -347,6 +347,10 @@ def test_a_region_of_interest_is_drawn_and_saved(page: Page) -> None:
     at(0, 0.2).click().perform()
     page.keys("z")
     assert page.count(".drawing mask polygon") == page.count(".drawing mask polyline") == 1
+    page.run("(window.old = true, location.reload())")  # which keeps what is drawn
+    until(lambda: page.run("!window.old && document.readyState === 'complete'"))
+    until(lambda: page.count(".drawing mask polygon") == page.count(".drawing mask polyline") == 1)
+    until(page.is_drawn)
     page.keys("s")
     until(lambda: page.count(".saved"))
     mask = np.asarray(Image.open(page.station.results.folder / "roi-masks/roi.png"))

@@ -22,9 +22,9 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.quoting import shown
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.calibrate import calibrate
-from anomalib_lite.pipeline.choosing import beside, free_beside
+from anomalib_lite.pipeline.choosing import beside
 from anomalib_lite.pipeline.known import KnownDefectError, Said
-from anomalib_lite.pipeline.taught import command, recalibration
+from anomalib_lite.pipeline.taught import WHAT, command, last_taught, recalibration
 from anomalib_lite.review.decision import Label
 from anomalib_lite.review.labels import labelled
 from anomalib_lite.review.teaching import SPLITS, Taught, teach
@@ -33,10 +33,7 @@ from anomalib_lite.station.jobs import Jobs, Track
 from anomalib_lite.station.state import Station
 
 FOLDER = "taught"  # in the folder of results, numbered
-AGAIN = (
-    "this model was taught before: a bound pays for the calibrations that its own model went through, not for those of "
-    "the others beside it; take the first, or start the station with the model that was taught last"
-)
+AGAIN = "this model was taught before: what is decided goes on from {name}, so that each repetition is counted"
 
 
 def routes(station: Station) -> list[Route]:
@@ -53,17 +50,18 @@ def routes(station: Station) -> list[Route]:
         given = await body(request, split=str)
         if given["split"] not in SPLITS:
             raise ConfigError(f"good images go to {' or '.join(SPLITS)}.")
-        taught = await run_in_threadpool(_tables, station, given["split"])
-        return answer(_told(station, taught, given["split"]))
+        last = await run_in_threadpool(_last, station)
+        taught = await run_in_threadpool(_tables, station, given["split"], last[1] if last else None)
+        return answer(_told(taught, command(taught, station.model_path if last else None, last, given["split"])))
 
     async def start(request: Request) -> Response:
         given = await body(request, operator=str, accept=str)
-        model, path = station.model, station.model_path
-        if not isinstance(model, Model) or path is None:
+        model = station.model_path
+        if not isinstance(station.model, Model) or model is None:
             raise ConfigError("thresholds are those of one model: start the station with --model MODEL.")
         told = jobs.failed.passed if isinstance(jobs.failed, KnownDefectError) else frozenset()
         said = Said(given["operator"] or station.operator, "", given["accept"], seen=told)
-        jobs.start("calibrate", lambda track: _calibrated(station, model, path, said, track))
+        jobs.start("calibrate", lambda track: _calibrated(station, model, said, track))
         return answer({"job": jobs.told()})
 
     return [
@@ -73,10 +71,15 @@ def routes(station: Station) -> list[Route]:
     ]
 
 
-def _tables(station: Station, split: Any) -> Taught:
+def _last(station: Station) -> tuple[Path, Manifest] | None:
+    """The model that was taught last, of the station's and those that were made of it here, and its manifest."""
+    alone = isinstance(station.model, Model) and station.model_path is not None
+    return last_taught(station.model_path) if alone and station.model_path is not None else None
+
+
+def _tables(station: Station, split: Any, manifest: Manifest | None) -> Taught:
     """Tables of what is decided, in a folder of their own."""
     pictures, folder = station.pictures, station.results.folder
-    manifest = station.model.bundle.manifest if isinstance(station.model, Model) else None
     found = labelled(folder, pictures.opener, pictures.root, *station.results.patterns)
     out = _reserved(folder)
     try:
@@ -104,14 +107,14 @@ def _reserved(folder: Path) -> Path:
     raise AssertionError
 
 
-def _calibrated(station: Station, model: Model, path: Path, said: Said, track: Track) -> Mapping[str, Any]:
+def _calibrated(station: Station, model: Path, said: Said, track: Track) -> Mapping[str, Any]:
     """A new model beside the old one, whose thresholds count what was decided; and which verdicts change by it."""
-    taught = _tables(station, "calibrate")
-    asked, notes = recalibration(taught, path, model.bundle.manifest)
-    before = free_beside(path, "taught")
-    written = beside(path, "taught", lambda place: calibrate(replace(asked, out=place, said=said), track=track))
-    if not before.name.removesuffix(".zip").endswith("-taught"):  # but with a number
-        notes.append(AGAIN)
+    path, manifest = last_taught(model)
+    taught = _tables(station, "calibrate", manifest)
+    asked, notes = recalibration(taught, path, manifest)
+    written = beside(model, WHAT, lambda place: calibrate(replace(asked, out=place, said=said), track=track))
+    if path != model.absolute():
+        notes.append(AGAIN.format(name=path.name))
     return {
         "model": shown(written.bundle.path.name),
         "id": written.bundle.model_id,
@@ -131,8 +134,8 @@ def _changes(station: Station, manifest: Manifest) -> list[dict[str, Any]]:
     return [{"was": was, "is": now, "count": count} for (was, now), count in sorted(counts.items()) if was != now]
 
 
-def _told(station: Station, taught: Taught, split: Any) -> dict[str, Any]:
-    """What was written, and the commands that go on from there."""
+def _told(taught: Taught, words: list[str]) -> dict[str, Any]:
+    """What was written, and the command that goes on from there."""
     return {
         "folder": shown(next(path for path in (taught.golden, taught.known) if path is not None).parent.name)
         if taught.golden or taught.known
@@ -141,11 +144,5 @@ def _told(station: Station, taught: Taught, split: Any) -> dict[str, Any]:
         "defects": taught.defects,
         "exclusions": [{"image": shown(one.image), "because": shown(one.because)} for one in taught.exclusions],
         "notes": [shown(note) for note in taught.notes],
-        "command": _command(station, taught, split),
+        "command": shown(shlex.join(words)),
     }
-
-
-def _command(station: Station, taught: Taught, split: Any) -> str:
-    """What a shell runs for the same, and where nobody gives a model, with MODEL in its place."""
-    manifest = station.model.bundle.manifest if isinstance(station.model, Model) else None
-    return shown(shlex.join(command(taught, station.model_path if manifest else None, manifest, split)))

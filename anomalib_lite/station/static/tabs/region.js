@@ -10,6 +10,26 @@ const TOOLS = { p: "polygon", b: "brush", m: "move" };
 const MOST = 60_000; // letters of a drawing that the station takes
 const kept = { number: null, generation: null, tool: "polygon", inspect: true, radius: null, shapes: new Map() }; // drawings by the size that they are for
 
+// What was drawn on these results outlives a reload of the page, in this tab alone.
+const STORED = "region";
+
+function stored(generation) {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(STORED));
+    return new Map(found.generation === generation ? found.shapes : []);
+  } catch {
+    return new Map(); // nothing, or nothing of ours
+  }
+}
+
+function store(generation) {
+  try {
+    sessionStorage.setItem(STORED, JSON.stringify({ generation, shapes: [...kept.shapes] }));
+  } catch {
+    // full, or forbidden: it is there until the page is left
+  }
+}
+
 export class Region {
   constructor(root, page, number) {
     Object.assign(this, { root, page });
@@ -22,6 +42,7 @@ export class Region {
     this.pen.use({ tool: kept.tool, inspect: kept.inspect });
     this.pen.changed = () => {
       this.saved = null; // what is drawn now is not what was saved
+      store(kept.generation);
       this.drawn();
     };
     this.begin(number).catch((error) => this.page.tell(error));
@@ -35,6 +56,7 @@ export class Region {
   // The photograph that is asked for, the last one, or the most ordinary good one.
   async begin(number) {
     const { generation } = this.page.state;
+    if (kept.generation === null) kept.shapes = stored(generation);
     if (kept.generation !== generation) kept.number = null;
     let wanted = Number.isInteger(number) ? number : kept.number;
     if (wanted === null) {
