@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
 from anomalib_lite.cli import options
+
+if TYPE_CHECKING:
+    from anomalib_lite.edge.joint import Joint
+    from anomalib_lite.edge.model import Model
 
 Models: TypeAlias = Annotated[
     list[str],
@@ -34,6 +38,27 @@ Product: TypeAlias = Annotated[
         rich_help_panel=options.IMAGES,
     ),
 ]
+OneProduct: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        "--product",
+        metavar="NAME",
+        help="Where MODEL is a set of products: which one the images show.",
+        show_default=False,
+        rich_help_panel=options.IMAGES,
+    ),
+]
+
+
+def single(model: Path, product: str | None, **more: Any) -> Model | Joint:
+    """A model or a joint one; of a set the model of the product that is named. Errors as of `modelset.load`."""
+    from anomalib_lite.edge import joint, modelset
+
+    if product is None:
+        return joint.load(model, **more)
+    found = modelset.load(model, product=product, **more)
+    assert not isinstance(found, modelset.ModelSet)
+    return found
 
 
 def bundle_set(

@@ -1,4 +1,4 @@
-"""The option --copy of `predict` and `watch`."""
+"""The option --copy of `predict`, `watch` and `serve`."""
 
 from __future__ import annotations
 

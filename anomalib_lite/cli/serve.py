@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, TypeAlias
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import options
+from anomalib_lite.cli import copying, options
+from anomalib_lite.cli.bundle_set import OneProduct, single
 from anomalib_lite.cli.monitor import PartOfName
+from anomalib_lite.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from anomalib_lite.edge.copies import Copies
+    from anomalib_lite.edge.following import Following
+    from anomalib_lite.edge.model import Model
+    from anomalib_lite.pipeline.served import Served
 
 SERVICE = "Service"
 
@@ -32,6 +43,16 @@ MaxMegabytes: TypeAlias = Annotated[
         metavar="N", min=1, max=1024, help="Refuse image files of more megabytes than this.", rich_help_panel=SERVICE
     ),
 ]
+Out: TypeAlias = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Add the row of each image to FOLDER/results.jsonl, as `watch` does, for `review` and `monitor`. Images "
+        "are kept with --copy alone.",
+        show_default=False,
+        rich_help_panel=options.OUTPUT,
+    ),
+]
 
 
 def serve(
@@ -42,6 +63,9 @@ def serve(
     max_megabytes: MaxMegabytes = 64,
     golden: options.GoldenImage = None,
     group: PartOfName = None,
+    product: OneProduct = None,
+    out: Out = None,
+    copy: copying.Copy = None,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
 ) -> None:
@@ -54,7 +78,6 @@ def serve(
     from anomalib_lite.cli import console
     from anomalib_lite.cli.golden import golden_image
     from anomalib_lite.edge.following import Following
-    from anomalib_lite.edge.model import Model
     from anomalib_lite.errors import MissingExtra
 
     try:
@@ -63,12 +86,54 @@ def serve(
     except ImportError as error:
         raise MissingExtra(error.name or "fastapi", "serve", "serve") from error
     allowed = door.names(host, allow_host or ())
-    loaded = Model(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    out, copies = _folder(out, copy)
+    loaded = _one(model, product, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = golden_image(golden, loaded, "--golden")
     following = Following.of(loaded.bundle.manifest, loaded.model_id, group)
-    app = application(loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed, following=following)
-    with door.listen(host, port) as opened:
+    with _kept(out, copies, loaded, following) as served, door.listen(host, port) as opened:
+        app = application(
+            loaded, reference=reference, max_body=max_megabytes * 2**20, allowed=allowed, following=following,
+            served=served,
+        )  # fmt: skip
         shown = f"[{host}]" if ":" in host else host
         console.say(f"serving http://{shown}:{port}/inspect  ({loaded.model_id})")
         console.notes(filter(None, [following.why_not]))
         door.server(app).run(sockets=[opened])
+
+
+def _one(model: Path, product: str | None, **more: Any) -> Model:
+    """The model that judges.
+
+    Raises:
+        ModelError: It is a joint one, or as of `single`.
+    """
+    from anomalib_lite.edge.joint import Joint
+
+    loaded = single(model, product, **more)
+    if isinstance(loaded, Joint):
+        raise ModelError(f"{model}: is a joint model, and photographs are judged one by one: give one of its members.")
+    return loaded
+
+
+def _folder(out: Path | None, copy: str | None) -> tuple[Path | None, Copies | None]:
+    """Where rows and images go.
+
+    Raises:
+        ConfigError: Images are asked for, and no folder.
+    """
+    if out is None and copy:
+        raise ConfigError("--copy: images are kept beside their rows: say with --out FOLDER where.")
+    return (None, None) if out is None else (folder := options.folder(out), copying.copies(folder, copy))
+
+
+@contextmanager
+def _kept(out: Path | None, copies: Copies | None, model: Model, following: Following) -> Iterator[Served | None]:
+    """Where rows go, those that are there told to who follows them; None where none are kept."""
+    from anomalib_lite.pipeline.served import Served
+
+    if out is None:
+        yield None
+        return
+    with Served(out, model.opener, copies) as served:
+        served.tell(following.add)
+        yield served

@@ -33,11 +33,11 @@ class Copies:
         """Whether images of a verdict are copied."""
         return verdict in self._verdicts
 
-    def take(self, source: Path, verdict: Verdict, name: str, row: Mapping[str, Any]) -> str:
+    def take(self, source: Path | bytes, verdict: Verdict, name: str, row: Mapping[str, Any]) -> str:
         """Copy an image, and write its row beside it, last; the same row twice is one copy, as after a kill.
 
         Args:
-            source: The file of the image; where there is none, its row alone is written.
+            source: The file of the image, or its bytes; where there is no such file, its row alone is written.
             verdict: That it goes by.
             name: Of the image, with slashes.
             row: What is said of it.
@@ -59,7 +59,9 @@ class Copies:
             wanted += "-"  # somebody else's, or left by a program that was killed
             place = free_place(self._folder, verdict, f"{wanted}{SAID}")
         picture.parent.mkdir(parents=True, exist_ok=True)
-        if source.is_file():
+        if isinstance(source, bytes):
+            disk.write(picture, source)
+        elif source.is_file():
             with source.open("rb") as before, disk.replacing(picture) as file:
                 shutil.copyfileobj(before, file)
         disk.write(self._folder / place, said)

@@ -25,6 +25,7 @@ from anomalib_lite.edge.results import Result
 from anomalib_lite.pipeline import door
 from anomalib_lite.pipeline.budget import BODIES, Budget, Full
 from anomalib_lite.pipeline.door import LOOPBACK
+from anomalib_lite.pipeline.served import Served
 from anomalib_lite.version import __version__
 
 MAX_BODY = 64 * 2**20  # bytes
@@ -169,6 +170,7 @@ def application(
     budget: Budget | None = None,
     allowed: frozenset[str] = frozenset(LOOPBACK),
     following: Following | None = None,
+    served: Served | None = None,
 ) -> FastAPI:
     """The service: POST /inspect, /healthz, /readyz, /metrics, /openapi.json.
 
@@ -180,6 +182,7 @@ def application(
         budget: The memory of all requests together; default: that of `budget`.
         allowed: Names that the service answers to; see `door.names`.
         following: Gets every result, and tells in the metrics whether scores have changed.
+        served: Keeps every result; one that it cannot keep is none.
     """
     app, budget = FastAPI(title=TITLE, version=__version__, docs_url=None, redoc_url=None), budget or _budget(max_body)
     metrics, unready = Metrics(model.model_id, following), _unready(model)
@@ -197,14 +200,28 @@ def application(
             body = await read_body(request, max_body, body_seconds, take, model.opener.content_types)
             file = FileBytes(model.opener.named(name, content_type(request)), body)
             async with budget.decoding(await loop.run_in_executor(pool, model.opener.memory, file)):
-                judge = lambda: model.inspect(file, reference=reference, name=name)  # noqa: E731
-                result = await loop.run_in_executor(pool, judge)
+                result = await loop.run_in_executor(pool, _judged, model, file, reference, name, served)
         metrics.add(result)
         row = Row.model_validate(result.row()).model_dump_json()
-        status = 422 if result.verdict is Verdict.ERROR else 200
-        return Response(row, status, {"x-inspected": "1"}, "application/json")
+        return Response(row, 422 if result.verdict is Verdict.ERROR else 200, {"x-inspected": "1"}, "application/json")
 
     return app
+
+
+def _judged(model: Model, file: FileBytes, reference: Source | None, name: str, served: Served | None) -> Result:
+    """What is said of a file, once it is kept.
+
+    Raises:
+        HTTPException: 503 where it cannot be kept.
+    """
+    result = model.inspect(file, reference=reference, name=name)
+    if served is not None:
+        try:
+            served.add(result, file.content)
+        except OSError as error:
+            said = f"the result cannot be kept ({error.strerror}), and counts for nothing: make room, and send it again"
+            raise HTTPException(503, said) from error
+    return result
 
 
 def _tell_of_itself(app: FastAPI, model: Model, metrics: Metrics, unready: str) -> None:

@@ -14,18 +14,22 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from conftest import picture, save
+from conftest import call, picture, save
+from faults import faults, full_from
 from fuzz.seeds import encoded
 from needs import need
 from serving import HEAD_PATIENCE, LIMIT, Service, free_port, is_installed, start
 
 from anomalib_lite.edge import bundle
+from anomalib_lite.edge.copies import Copies
+from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS
-from anomalib_lite.errors import ConfigError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.budget import DECODING, Budget, Full
 
 
@@ -359,3 +363,60 @@ def test_who_asks_at_once_is_answered(model_path: Path, tmp_path: Path) -> None:
         process.terminate()
         process.communicate(timeout=30)
     assert process.returncode in (0, -15)
+
+
+def asked(app: Any, content: bytes, query: str = "") -> tuple[int, Any]:
+    """Status and body of an answer of /inspect, without a network."""
+    sent: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"host", b"localhost"), (b"content-type", b"image/png"), (b"content-length", b"%d" % len(content))]
+    scope = {"type": "http", "http_version": "1.1", "asgi": {"version": "3.0"}, "method": "POST", "path": "/inspect",
+             "raw_path": b"/inspect", "root_path": "", "scheme": "http", "query_string": query.encode(),
+             "headers": headers, "client": ("127.0.0.1", 1), "server": ("localhost", 80)}  # fmt: skip
+    asyncio.run(app(scope, receive, send))
+    return sent[0]["status"], json.loads(b"".join(one.get("body", b"") for one in sent[1:]))
+
+
+def test_rows_are_kept_as_watch_does_and_images_where_that_is_asked_for(model_path: Path, tmp_path: Path) -> None:
+    need(is_installed(), "fastapi and uvicorn: pip install 'anomalib-lite[serve]'")
+    from anomalib_lite.pipeline.serve import application
+    from anomalib_lite.pipeline.served import Served
+    from anomalib_lite.station.opening import Asked, opened
+
+    model, out = Model(model_path), tmp_path / "out"
+    good, bad = (save(tmp_path / f"{seed}.png", picture(seed, defect=seed == 2)).read_bytes() for seed in (1, 2))
+    with Served(out, model.opener, Copies(out / "copies", [Verdict.NG])) as served:
+        app = application(model, served=served)
+        assert asked(app, good)[0] == 200
+        for name in ("a.png", "..%2F..%2Fa.png", "%2F..", "a%00b.png"):
+            assert asked(app, bad, f"name={name}")[1]["verdict"] == "NG"
+        with pytest.raises(DataError, match="another process writes results there"), Served(out, model.opener):
+            pass
+        with faults(full_from(1)):
+            status, said = asked(app, good)
+        assert (status, "counts for nothing" in said["detail"]) == (503, True)
+    with (out / "results.jsonl").open("ab") as file:
+        file.write(b'{"image": "cut off')
+    told: list[Any] = []
+    with Served(out, model.opener) as served:
+        served.tell(told.append)
+    assert [one["image"] for one in told] == ["upload", "a.png", "../../a.png", "/..", "a\0b.png"]
+    kept = [one.get("moved_to") for one in told]
+    assert kept == [None, *(f"copies/ng/{name}.png" for name in ("a", "a-2")), "copies/ng/upload", "copies/ng/a_b.png"]
+    assert {file.parent for file in tmp_path.rglob("*") if file.is_file() and file.stat().st_size == len(bad)} == {
+        tmp_path, out / "copies/ng"
+    }  # fmt: skip
+    station = opened(Asked(folder=out, model=model_path))
+    seen = [station.pictures.shown(one).path.name for one in station.results.entries[1:]]
+    assert seen == ["a.png", "a-2.png", "upload", "a_b.png"]
+
+
+def test_images_are_kept_beside_rows_alone(model_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call("serve", model_path, "--copy", "ng") == 2
+    assert "say with --out FOLDER where" in capsys.readouterr().err
