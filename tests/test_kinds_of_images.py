@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from conftest import picture
 
-from anomalib_lite.data import find, look, survey
+from anomalib_lite.config import ImageConfig
+from anomalib_lite.data import Folders, find, look, survey
 from anomalib_lite.data.masks import Mask
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.decision import Verdict
@@ -84,6 +85,23 @@ def test_they_train_travel_and_are_judged(kind: str, train: Train, plugins: Regi
     replayed = replay(Model(exported))  # without any reader
     assert {one.verdict for one in replayed} == {Verdict.OK, Verdict.NG}
     assert all(one.difference == 0 for one in replayed)
+
+
+def test_channels_that_nothing_converts_are_taken_as_they_are_or_refused(tmp_path: Path) -> None:
+    opener = Opener({".npz": read})
+    write(tmp_path / "a/two.npz", picture(1).repeat(2, axis=2))
+    looked = look(find(tmp_path, opener=opener, folders=Folders(all_good=True)).samples, opener)
+    assert survey(*looked).channels == 2
+    with pytest.raises(
+        DataError, match=r"converts grey and colour alone, and .*two\.npz is uint8, 2 channels.*Leave it"
+    ):
+        survey(*looked, channels=1)
+    write(tmp_path / "a/three.npz", picture(2).repeat(3, axis=2))
+    with pytest.raises(DataError, match=r"numbers of channels are mixed: .*two\.npz is uint8, 2 channels"):
+        survey(*look(find(tmp_path, opener=opener, folders=Folders(all_good=True)).samples, opener))
+    with pytest.raises(ValueError, match="leave it out, and those of 2 channels are taken as they are"):
+        ImageConfig(channels=2)  # type: ignore[arg-type]
+    assert ImageConfig(channels=3).channels == 3
 
 
 def test_the_same_image_in_other_units_gets_the_same_map(train: Train, plugins: Registry, tmp_path: Path) -> None:

@@ -41,10 +41,8 @@ Product: TypeAlias = Annotated[
 OneProduct: TypeAlias = Annotated[
     str | None,
     typer.Option(
-        "--product",
         metavar="NAME",
         help="Where MODEL is a set of products: which one the images show.",
-        show_default=False,
         rich_help_panel=options.IMAGES,
     ),
 ]

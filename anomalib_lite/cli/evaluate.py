@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 import typer
 
 from anomalib_lite.cli import console, options, spread
+from anomalib_lite.cli.bundle_set import OneProduct, single
 
 if TYPE_CHECKING:
     from anomalib_lite.pipeline.evaluate import Evaluated
@@ -30,6 +31,7 @@ Json: TypeAlias = Annotated[
 def evaluate(
     model: options.Model,
     data: options.Data,
+    product: OneProduct = None,
     out: Out = None,
     overwrite: options.Overwrite = False,
     json: Json = False,
@@ -49,12 +51,12 @@ def evaluate(
     Prints how well defects are found and marked, how many good parts are rejected, and how many defects escape.
     Never tunes anything.
     """
-    from anomalib_lite.edge.joint import Joint, load
+    from anomalib_lite.edge.joint import Joint
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.evaluate import evaluate as run
     from anomalib_lite.pipeline.evaluate_joint import evaluate as run_joint
 
-    loaded = load(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    loaded = single(model, product, provider=provider, threads=threads, readers=console.plugins().readers)
     asked: dict[str, Any] = {
         "out": options.folder(out) if out else None,
         "group": group,

@@ -49,7 +49,6 @@ Out: TypeAlias = Annotated[
         metavar="FOLDER",
         help="Add the row of each image to FOLDER/results.jsonl, as `watch` does, for `review` and `monitor`. Images "
         "are kept with --copy alone.",
-        show_default=False,
         rich_help_panel=options.OUTPUT,
     ),
 ]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 import typer
 
 from anomalib_lite.cli import copying, options
+from anomalib_lite.cli.bundle_set import OneProduct, single
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.gathering import Gathering
@@ -73,7 +74,7 @@ def watch(
     recursive: Recursive = False,
     group: PartOfName = None,
     photographs: Photographs = None,
-    part_timeout: PartTimeout = None, copy: copying.Copy = None,
+    part_timeout: PartTimeout = None, copy: copying.Copy = None, product: OneProduct = None,
     provider: options.Provider = "cpu",
     threads: options.Threads = 0,
 ) -> None:  # fmt: skip
@@ -92,14 +93,14 @@ def watch(
     from anomalib_lite.cli.golden import golden_image
     from anomalib_lite.edge import watch as watching
     from anomalib_lite.edge.following import Following
-    from anomalib_lite.edge.joint import Joint, load
+    from anomalib_lite.edge.joint import Joint
 
     gathering = _gathering(group, photographs, _seconds(part_timeout, "--part-timeout"))
     settle, copies = _seconds(settle, "--settle"), copying.copies(folder, copy)
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
-    loaded = load(model, provider=provider, threads=threads, readers=console.plugins().readers)
+    loaded = single(model, product, provider=provider, threads=threads, readers=console.plugins().readers)
     reference = golden_image(golden, loaded, "--golden")
     following = None if isinstance(loaded, Joint) else Following.of(loaded.bundle.manifest, loaded.model_id, group)
     watched = watching.Watcher(

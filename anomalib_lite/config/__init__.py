@@ -77,8 +77,8 @@ class ImageConfig(_Section):
     overlap: int = Field(32, ge=0)
     """tile: pixels of context around the core of each tile."""
     channels: Literal[1, 3] | None = None
-    """Convert every image to grey (1) or RGB (3). Default: as the images are, with up to 16 channels; mixed images are
-    then refused."""
+    """Convert every image to grey (1) or RGB (3). Default: as the images are, with up to 16 channels, which are not
+    converted; mixed images are then refused."""
     black: float = Field(0.0, allow_inf_nan=False)
     """Pixel value that is black, such as -160 for Hounsfield units. Values beyond black and white are not clipped."""
     white: float | None = Field(None, allow_inf_nan=False)
@@ -89,6 +89,16 @@ class ImageConfig(_Section):
     Default: 16 million, or twice the largest training image where that is more; to train, 100 million."""
     roi: Path | None = None
     """A mask image, white in the region of interest and black outside of it, for fitting, scoring and thresholds."""
+
+    @field_validator("channels", mode="before")
+    @classmethod
+    def _channels_can_be_converted_to(cls, value: object) -> object:
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0 and value not in (1, 3):
+            raise ValueError(
+                f"images are converted to 1 channel (grey) or 3 (RGB); leave it out, and those of {value} channels are "
+                "taken as they are"
+            )
+        return value
 
     @model_validator(mode="after")
     def _white_is_above_black(self) -> Self:

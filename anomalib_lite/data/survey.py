@@ -159,6 +159,11 @@ def mixed(looked: Looked, channels: int | None) -> str | None:
     found = "; ".join(f"{example} (as {len(files[kind]):,} are)" for kind, example in examples.items())
     if len({dtype for dtype, _ in examples}) > 1:
         return f"bit depths are mixed: {found}. Record or convert all images with one depth."
+    converted = {number for _, number in examples} <= {1, 3}
+    if channels is not None and not converted:
+        return f"image.channels converts grey and colour alone, and {found}. Leave it out: channels stay as they are."
+    if len(examples) > 1 and not converted:
+        return f"numbers of channels are mixed: {found}. Give all images the same channels."
     if len(examples) > 1 and channels is None:
         return f"grey and colour are mixed: {found}. Set image.channels to 1 or 3 to convert them."
     return None

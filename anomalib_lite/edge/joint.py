@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePath
 
@@ -16,9 +16,9 @@ from anomalib_lite.edge.bundle import JointBundle, Key
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
-from anomalib_lite.edge.images.readers import NO_READERS, Readers
+from anomalib_lite.edge.images.readers import NO_READERS, Readers, told
 from anomalib_lite.edge.intake import Source
-from anomalib_lite.edge.manifest import ONCE, MemberRecord
+from anomalib_lite.edge.manifest import ONCE, MemberRecord, ReaderRecord
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.parts import joined as of_part
@@ -238,19 +238,35 @@ def shared_opener(models: Sequence[Model]) -> Opener:
         ConfigError: Two were made with the same reader and other options, so that a file holds other images for each.
     """
     readers = {suffix: read for one in models for suffix, read in one.opener.readers.items()}
-    made: dict[str, object] = {}
+    refuse_other_readers((str(one.bundle.path), one.bundle.manifest.readers) for one in models)
     for one in models:  # what a model was made with goes before what others would read by default
-        for known in one.bundle.manifest.readers:
-            readers[known.suffix] = one.opener.readers[known.suffix]
-            if made.setdefault(known.suffix, known.options) != known.options:
-                raise ConfigError(
-                    f"{one.bundle.path}: was made with other options of the reader of '{known.suffix}' files than "
-                    "another member, so that a file holds other images for each of them. Train them with the same."
-                )
+        readers |= {known.suffix: one.opener.readers[known.suffix] for known in one.bundle.manifest.readers}
     found = Opener(readers, max((one.opener.limits for one in models), key=lambda limits: limits.pixels))
     for model in models:
         model.intake = replace(model.intake, opener=replace(model.opener, catalogue=found.catalogue))
     return found
+
+
+def refuse_other_readers(models: Iterable[tuple[str, Sequence[ReaderRecord]]]) -> None:
+    """Raise where two of several models were made with the same reader and other options.
+
+    Args:
+        models: What each is called in messages, and the readers that it was made with.
+
+    Raises:
+        ConfigError: So that a file holds other images for each.
+    """
+    made: dict[str, tuple[str, ReaderRecord]] = {}
+    for name, readers in models:
+        for known in readers:
+            other, before = made.setdefault(known.suffix, (name, known))
+            if before.options != known.options:
+                raise ConfigError(
+                    f"{name}: was made with other options of the reader of '{known.suffix}' files "
+                    f"({told(known.options, before.options)}) than {other} ({told(before.options, known.options)}), so "
+                    "that a file holds other images for each of them. Train both with the same options, or keep them "
+                    "apart."
+                )
 
 
 def _several(images: Source | Sequence[Source]) -> Sequence[Source]:

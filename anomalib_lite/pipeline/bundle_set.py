@@ -14,6 +14,7 @@ from anomalib_lite.edge.images import imaging, kept
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers
 from anomalib_lite.edge.intake import GATE, Source
+from anomalib_lite.edge.joint import refuse_other_readers
 from anomalib_lite.edge.manifest import (
     HEAD,
     HEAD_GLANCE,
@@ -89,12 +90,13 @@ def bundle_set(
         track: Shows progress.
 
     Raises:
-        ConfigError: There are fewer than two models, or their names do not tell them apart.
+        ConfigError: There are fewer than two models, their names do not tell them apart, or they read files otherwise.
         ModelError: A model is refused, the models share no network, or `out` cannot be written.
         ExportError: A product would be judged otherwise.
     """
     bundle.refuse_existing(out, overwrite=overwrite)
     given = Models(paths=_named(models), track=track)
+    refuse_other_readers((name, one.manifest.readers) for name, one in given.each("comparing readers"))
     draft, before = _drafted(given, out)
     readers = (plugins or registry.load()).readers
     made = ModelSet(draft, threads=threads, readers=readers)

@@ -20,7 +20,7 @@ from anomalib_lite.edge import ModelSet, bundle, disk
 from anomalib_lite.edge.bundle import GRAPH, MANIFEST
 from anomalib_lite.edge.images.kept import Kept
 from anomalib_lite.edge.intake import GATE
-from anomalib_lite.edge.manifest import HEAD, SHARED
+from anomalib_lite.edge.manifest import HEAD, SHARED, ReaderRecord
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.modelset import load
 from anomalib_lite.edge.results import Result
@@ -118,6 +118,17 @@ def test_a_table_or_the_look_tells_the_product_and_rows_name_it(made: Path, two:
         assert {row["model_id"] for row in csv.DictReader(file)} == {expected["bar"].model_id}
 
 
+def test_a_product_is_evaluated_as_its_own_model(made: Path, two: Path, tmp_path: Path) -> None:
+    for seed in range(6):
+        save(tmp_path / f"data/{'spot' if seed > 2 else 'good'}/{seed}.png", ring(seed, defect=seed > 2))
+    for model, words in ((made, ["--product", "ring"]), (two / "ring", [])):
+        out = tmp_path / model.name
+        assert call("evaluate", model, tmp_path / "data", "--out", out, "--workers", "1", *words) == 0
+    first, second = (json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("set", "ring"))
+    assert {key for key in first if first[key] != second[key]} <= {"latency_ms_p50", "latency_ms_p95"}
+    assert (first["image_auroc"], list(first)) == (1.0, list(second))
+
+
 def test_processes_load_the_same_product(made: Path) -> None:
     model = load(made, product="ring", threads=1)
     loading = Workers(model, 2)._loading
@@ -177,6 +188,16 @@ def test_what_cannot_be_a_set_is_refused(
     assert not (tmp_path / "set").exists()
 
 
+def test_products_that_read_files_otherwise_are_refused_by_name(two: Path, tmp_path: Path) -> None:
+    for name, options in (("bar", {"plane": "axial", "window": None}), ("ring", {"plane": "coronal", "window": None})):
+        loaded = bundle.load(two / name)
+        manifest = replace(loaded.manifest, readers=(ReaderRecord(".scan", "acme", "1.0", options),))
+        bundle.write(tmp_path / name, manifest, {one: loaded.read(one) for one in (GRAPH, GATE)})
+    with pytest.raises(ConfigError, match=r"ring: .* '\.scan' files \(plane='coronal'\) than bar \(plane='axial'\)"):
+        bundle_set([("", tmp_path / "bar"), ("", tmp_path / "ring")], tmp_path / "set")
+    assert not (tmp_path / "set").exists()
+
+
 def test_a_product_that_would_be_judged_otherwise_is_not_written(
     two: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -232,6 +253,9 @@ def test_who_takes_one_model_says_how_to_take_a_product(made: Path, two: Path, t
     for run, message in refused:
         with pytest.raises((ModelError, ConfigError), match=message):
             run()
+    for command in ("evaluate", "watch", "serve"):
+        assert call(command, made, *[tmp_path] * (command != "serve")) == 4
+        assert call(command, two / "bar", *[tmp_path] * (command != "serve"), "--product", "bar") == 2
     save(tmp_path / "in/part1.png", bar(1))
     assert call("predict", made, tmp_path / "in", "--group", r"part(\d)") == 2
     for words in ([], ["--product", "bar"]):

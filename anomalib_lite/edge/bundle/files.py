@@ -83,8 +83,9 @@ class Found:
         """
         if is_set(self.document):
             raise ModelError(
-                f"{self.path}: is a set of several products: say which one with --product NAME (`predict`, `verify`), "
-                "or load it with anomalib_lite.edge.ModelSet. For all else give the model that it was made of."
+                f"{self.path}: is a set of several products: say which one with --product NAME (`predict`, `evaluate`, "
+                "`watch`, `serve`, `verify`), or load it with anomalib_lite.edge.ModelSet. For all else give the model "
+                "that it was made of."
             )
         if is_joint(self.document):
             raise ModelError(

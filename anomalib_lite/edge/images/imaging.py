@@ -133,7 +133,7 @@ def read(
         if found == key:
             return picture
     if key is None:
-        said = f"holds several images: name one of them, as in '{PurePath(named(file)).name}#{found}'"
+        said = f"holds several images: name one, as '{PurePath(named(file)).name}#{found}'; predict judges all of them"
         raise ImageError(f"{named(file)}: {said}", ErrorCode.SEVERAL_FRAMES)
     raise no_such_image(file, key)
 

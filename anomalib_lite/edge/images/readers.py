@@ -109,7 +109,7 @@ def _as_made(reader: Reader | Read, known: ReaderRecord) -> Reader | Read:
     fits = here is not None and asked is not None and (set(here) == set(asked) if own.preset else here == dict(asked))
     if not fits and not (here is None and asked is not None and takes_options(own.read)):
         raise ConfigError(
-            f"readers: '{known.suffix}': the model was made with {_told(asked)}, this reader has {_told(here)}, which "
+            f"readers: '{known.suffix}': the model was made with {told(asked)}, this reader has {told(here)}, which "
             f"would be measured otherwise. Leave its options out, so that it gets those of the model as its "
             f"second argument; or install {known.package} {known.version}."
         )
@@ -127,8 +127,12 @@ def takes_options(function: Callable[..., Any]) -> bool:
     return True
 
 
-def _told(options: Mapping[str, Any] | None) -> str:
-    return "no options" if options is None else ", ".join(f"{key}={value!r}" for key, value in options.items())
+def told(options: Mapping[str, Any] | None, beside: Mapping[str, Any] | None = None) -> str:
+    """Options of a reader in words: all, or those that are others than the ones beside them."""
+    if options is None:
+        return "no options"
+    other = beside or {}
+    return ", ".join(f"{key}={value!r}" for key, value in options.items() if key not in other or other[key] != value)
 
 
 def whole(reader: Reader | Read) -> Reader:
