@@ -249,6 +249,17 @@ def test_near_copies_under_other_parts_are_found_and_what_resizing_loses_is_told
     assert Asking.at(tmp_path / "r", read_only=True).post("/api/data/look", {}).status == 403
 
 
+def test_of_several_files_of_a_name_the_look_takes_the_one_that_was_judged(tmp_path: Path) -> None:
+    judged = save(tmp_path / "elsewhere/a.png", picture(1))
+    folder = write(tmp_path / "r", row("a.png", PLAIN.read(judged).sha256, moved_to="ok/a.png"))
+    save(folder / "ok/a.png", picture(2))
+    judged.rename(folder / "a.png")
+    asking = Asking.at(folder)
+    assert asking.post("/api/data/look", {}).status == 200
+    job = until(lambda: (told := asking.get("/api/data")["job"])["state"] != "running" and told)
+    assert (job["photographs"], job["lost"]) == (1, 0)
+
+
 def test_millimetres_are_written_into_a_model_beside_the_old_one(folder: Path, model: Path, tmp_path: Path) -> None:
     mine = Path(shutil.copytree(model, tmp_path / "part"))
     asking = Asking.at(folder, model=mine)
