@@ -100,7 +100,7 @@ def test_channels_that_nothing_converts_are_taken_as_they_are_or_refused(tmp_pat
     with pytest.raises(DataError, match=r"numbers of channels are mixed: .*two\.npz is uint8, 2 channels"):
         survey(*look(find(tmp_path, opener=opener, folders=Folders(all_good=True)).samples, opener))
     with pytest.raises(ValueError, match="leave it out, and those of 2 channels are taken as they are"):
-        ImageConfig(channels=2)  # type: ignore[arg-type]
+        ImageConfig(channels=2)
     assert ImageConfig(channels=3).channels == 3
 
 

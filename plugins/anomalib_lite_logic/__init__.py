@@ -15,7 +15,7 @@ def register_detectors() -> list[DetectorInfo]:
             target="anomalib_lite_logic.detector:Logic",
             config=LogicConfig,
             positional=True,
-            defaults={"score.sigma": 0.0},
+            defaults={"score.sigma": 0.0, "gate.verdict": "review"},  # what lacks a part looks strange, too
             paper="Ledoit and Wolf: A well-conditioned estimator for large-dimensional covariance matrices, 2004",
             weights=str(weights_of("packaged")),
             api=2,

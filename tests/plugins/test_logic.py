@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,8 @@ from torch.nn.functional import avg_pool2d
 from anomalib_lite.detector import Batch, ImageSpec
 from anomalib_lite.errors import DataError
 from anomalib_lite.registry import load
+from anomalib_lite.training.plan import configure
+from anomalib_lite.training.request import Request
 
 SPEC = ImageSpec(height=64, width=96, channels=1, dtype="uint8", white=255)
 RANDOM: dict[str, Any] = {"weights": "none", "layers": ("blocks.1", "blocks.2"), "words": 8}  # 16 x 24 places
@@ -122,3 +125,9 @@ def test_weights_are_told() -> None:
     info = load().detector("logic")
     assert "Apache-2.0" in str(LogicConfig().describe(info).weights)
     assert LogicConfig(weights="none").describe(info).weights is None
+
+
+@pytest.mark.parametrize(("asked", "verdict"), [([], "review"), (["gate.verdict=error"], "error")])
+def test_what_lacks_a_part_is_judged_though_it_looks_strange(asked: list[str], verdict: str) -> None:
+    request = Request(detector="logic", data=Path("data"), out=Path("out"), settings=asked)
+    assert configure(request, load())[2].gate.verdict == verdict
