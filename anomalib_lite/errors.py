@@ -17,6 +17,7 @@ Only `anomalib_lite.cli` turns errors into exit codes; a bug exits with 70.
 
 import re
 from enum import StrEnum
+from typing import Any
 
 __all__ = [
     "AnomalibLiteError",
@@ -64,9 +65,19 @@ class AnomalibLiteError(Exception):
 
     exit_code = 70
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """For the way from another process: as it is, whatever the class is made of."""
+        return _restored, (type(self), self.args, self.__dict__)
+
     def __str__(self) -> str:
         """The message. It may end with that of another error: a sentence has one full stop."""
         return _DOUBLE_STOP.sub(r"\1.", super().__str__())
+
+
+def _restored(kind: type[AnomalibLiteError], args: tuple[Any, ...], known: dict[str, Any]) -> AnomalibLiteError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(known)
+    return error
 
 
 _DOUBLE_STOP = re.compile(r"(?<=[^\s./\\])\.(\)?)\.(?=[\s)]|$)")  # not that of a path, such as ../parts

@@ -9,7 +9,7 @@ from anomalib_lite.edge.model import Seen
 from anomalib_lite.pipeline import workers
 
 POISON, ONCE = "poison", "once"
-judge = workers._look
+judge, begin = workers._look, workers._load
 
 
 def look(one: workers.Asked) -> Seen:
@@ -22,3 +22,12 @@ def look(one: workers.Asked) -> Seen:
             seen.touch()
             os._exit(9)
     return judge(one)
+
+
+def load(loading: workers.Loading) -> None:
+    """Die the first time that anybody loads this model."""
+    seen = Path(f"{loading.path}.seen")
+    if not seen.exists():
+        seen.touch()
+        os._exit(9)
+    begin(loading)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
-from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError
+from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, MissingExtra, NotAnImage
 
 
 @pytest.mark.parametrize(
@@ -24,3 +26,11 @@ from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError
 def test_a_sentence_has_one_full_stop(message: str, expected: str) -> None:
     assert str(AnomalibLiteError(message)) == expected
     assert str(DataError(f"x: {ImageError(message, 'empty')}")) == f"x: {expected}"
+
+
+@pytest.mark.parametrize(
+    "error", [DataError("said"), ImageError("said", "empty"), NotAnImage(), MissingExtra("torch", "train", "training")]
+)
+def test_an_error_comes_from_another_process_as_it_was(error: AnomalibLiteError) -> None:
+    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    assert (type(again), str(again), vars(again)) == (type(error), str(error), vars(error))

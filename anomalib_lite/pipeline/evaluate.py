@@ -84,7 +84,7 @@ def evaluate(
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
     unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
-    judging = judging or Workers(model, workers or number(len(samples), model))
+    judging = judging or Workers(model, number(len(samples), model, workers))
     with result_folder.taken(out, overwrite=overwrite), judging:
         return _measured(model, judging, dataset, samples, unturned, out, track, absolute(data))
 

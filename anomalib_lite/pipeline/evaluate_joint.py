@@ -84,7 +84,7 @@ def evaluate(
             "REGEX, or a column 'group'."
         )
     asked = [Asked(one.path, one.name, one.reference, one.view) for one in samples]
-    judging = judging or Workers(joint, workers or number(len(samples), joint), whole=out is not None)
+    judging = judging or Workers(joint, number(len(samples), joint, workers), whole=out is not None)
     with result_folder.taken(out, overwrite=overwrite), judging:
         return _measured(joint, dataset, samples, judging.look(track(asked, "evaluating")), out)
 

@@ -87,7 +87,7 @@ def predict(
     saving.root, saving.by_parts = common_root(images), parts.refuse(model, images, group)
     done, mine = Predicted(out=out, notes=notes), list(enumerate(images)) if shard is None else shard.of(images)
     work = Work(model.model_id, images, group=group, columns=dict(columns or {}), reference=reference)
-    judging = Workers(model, workers or number(len(mine), model), bool(out))
+    judging = Workers(model, number(len(mine), model, workers), bool(out))
     with result_folder.taken(out, overwrite=overwrite), work.recorded(shard, out, len(mine)), judging, saving.begun():
         for (place, one), seen in zip(track(mine, "inspecting"), _seen(judging, mine, reference), strict=False):
             done.counts[seen.result.verdict] += 1

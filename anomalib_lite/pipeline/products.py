@@ -32,7 +32,8 @@ COLUMNS = (*NEEDED, "config", "group", "session", "golden")
 HELP = f"Expected columns: {', '.join(NEEDED)}, and any of {', '.join(COLUMNS[3:])}, and settings as training.steps."
 NAME = re.compile(r"[^\s.<>:\"/\\|?*\x00-\x1f](?:[^<>:\"/\\|?*\x00-\x1f]*[^\s.<>:\"/\\|?*\x00-\x1f])?")
 LONGEST = 100  # bytes of a name
-OWN = ("products.csv", "products.json", "report.html")  # what `train-many` writes beside the products
+PLAN = "plan.json"
+OWN = (PLAN, "products.csv", "products.json", "report.html")  # what `train-many` writes beside the products
 SHOWN = 20  # wrong rows, named in full
 
 

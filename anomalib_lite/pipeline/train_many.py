@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,14 @@ from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.engines import Engine, Local
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, PluginError
 from anomalib_lite.pipeline.predict import Track, untracked
-from anomalib_lite.pipeline.products import Product, changed, read
+from anomalib_lite.pipeline.products import PLAN, Product, changed, read
 from anomalib_lite.pipeline.train import Say, train
 from anomalib_lite.registry import Registry
 from anomalib_lite.report import products as reporting
 from anomalib_lite.report.products import Line
 from anomalib_lite.training import partial
 
-PLAN, RECORD, MODEL = "plan.json", "product.json", "model"
+RECORD, MODEL = "product.json", "model"
 
 
 @dataclass(frozen=True)
@@ -79,13 +79,16 @@ def train_many(
         pieces = [one for one in every if not _is_done(one, say)]
         if len(pieces) < len(products):
             say(f"{len(products) - len(pieces):,} of {len(products):,} products were trained before")
+        failed = dict[str, str]()
         ended = (engine or Local()).each(_trained, threads, pieces)
         for _, (piece, outcome) in zip(track(range(len(pieces)), "training"), ended, strict=False):
             error = outcome if isinstance(outcome, AnomalibLiteError) else None
             if error:
-                _record(piece.folder, error=str(error))
+                failed[piece.product.name] = str(error)
+                with suppress(DataError):  # where its folder is no folder, or the disk is full
+                    _record(piece.folder, error=str(error))
             say(f"{piece.product.name}: {error or 'trained'}")
-        lines = reporting.in_order([_line(one, out / one.name) for one in products])
+        lines = reporting.in_order([_line(one, out / one.name, failed.get(one.name)) for one in products])
         _write(plan, out, lines)
     return TrainedMany(lines, out)
 
@@ -193,14 +196,15 @@ def _train(piece: Piece, threads: int) -> None:
     _record(folder, seconds=round(time.monotonic() - begun, 1), warnings=warnings, error=None, before=None)
 
 
-def _line(product: Product, folder: Path) -> Line:
-    """What is to be said of a product."""
+def _line(product: Product, folder: Path, failed: str | None) -> Line:
+    """What is to be said of a product; `failed` is why it was not trained now."""
     record = _recorded(folder)
-    model = None if record.get("error") else bundle.load(folder / MODEL)
+    error = failed or record.get("error") or ""
+    model = None if error else bundle.load(folder / MODEL)
     return Line(
         name=product.name,
         detector=product.detector,
-        error=record.get("error") or "",
+        error=error,
         model_id=model.model_id if model else "",
         manifest=model.manifest if model else None,
         seconds=record.get("seconds"),

@@ -12,6 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import cycle
 from pathlib import Path
@@ -23,10 +24,11 @@ from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.modelset import ModelSet, load
 from anomalib_lite.engines.local import Lane, end_with_parent
-from anomalib_lite.errors import AnomalibLiteError, ConfigError, ErrorCode, ModelError
+from anomalib_lite.errors import ConfigError, ErrorCode, ModelError
 
 AHEAD = 3  # images that a process has: one in work, one that waits, one whose result is not asked for yet
 WORTH = 100  # images for each process, below which starting it costs more than it saves
+STARTS = 3  # of a process, before it is taken to die of the model
 SHARE = 0.5  # of the free memory that they may take together
 CONTAINER = Path("/sys/fs/cgroup")
 
@@ -62,11 +64,14 @@ class Loading:
     whole: bool  # whether maps and pixels are wanted, or rows alone
 
 
-def number(images: int, model: Model | Joint | ModelSet) -> int:
-    """How many processes pay: a core for each thread, as many as fit into memory, and none more for a few images.
+def number(images: int, model: Model | Joint | ModelSet, asked: int = 0) -> int:
+    """How many processes to start: as many as are asked for, or as pay; never more than images.
 
-    A process is taken to need the memory that this one has now, with the model loaded. Limits of a container count.
+    What pays is a core for each thread, as many as fit into memory, and none more for a few images. A process is taken
+    to need the memory that this one has now, with the model loaded. Limits of a container count.
     """
+    if asked:
+        return max(1, min(asked, images))
     if model.runtime.provider != "cpu":
         return 1
     return max(1, min(cores() // max(1, model.runtime.threads), images // WORTH, _fitting()))
@@ -121,12 +126,13 @@ class Workers:
             if self.count > 1:
                 self._lanes = [Lane() for _ in range(self.count)]
                 ready = [lane.submit(_load, self._loading) for lane in self._lanes]
-                for one in ready:
-                    one.result()
+                for lane, one in enumerate(ready):
+                    try:
+                        one.result()
+                    except BrokenExecutor:
+                        self._renew(lane)
         except BaseException as error:
             self.__exit__(type(error), error, None)
-            if isinstance(error, BrokenExecutor):
-                raise _not_started() from error
             raise
         return self
 
@@ -187,12 +193,13 @@ class Workers:
         Raises:
             ConfigError: It cannot be started.
         """
-        self._lanes[lane].shutdown(wait=False)
-        self._lanes[lane] = Lane()
-        try:
-            self._lanes[lane].submit(_load, self._loading).result()
-        except BrokenExecutor as error:
-            raise _not_started() from error
+        for _ in range(STARTS):
+            self._lanes[lane].shutdown(wait=False)
+            self._lanes[lane] = Lane()
+            with suppress(BrokenExecutor):
+                self._lanes[lane].submit(_load, self._loading).result()
+                return
+        raise ConfigError("a worker process cannot load the model (out of memory, or killed): give fewer --workers.")
 
     @property
     def _loading(self) -> Loading:
@@ -215,10 +222,6 @@ class _Waiting(NamedTuple):
     asked: Asked
     lane: int
     future: Future[Seen]
-
-
-def _not_started() -> AnomalibLiteError:
-    return ConfigError("a worker process cannot load the model (out of memory, or killed): give a smaller --workers.")
 
 
 class _Held:

@@ -79,7 +79,7 @@ class Neighbours(Detector):
             (B, 1, H / stride, W / stride): 0 where a place is as far from the gallery as those of good images are in
             the median, 1 where it is one standard deviation farther.
         """
-        distance = (self._squares(self._patches(image)).clamp_min(0) + self.floor).sqrt()
+        distance = (self._squares(self._patches(image)) + self.floor).sqrt()
         return (distance - self.median) / self.spread
 
     def _patches(self, image: Tensor) -> Tensor:
@@ -93,10 +93,10 @@ class Neighbours(Detector):
             patches: (B, h, w, d).
             foreign: (B, n) bool: which of the gallery count for an image.
         """
-        near = patches @ self.gallery - self.halved  # the larger, the nearer
+        near = patches @ self.gallery - self.halved  # the larger, the nearer; too inexact to be a distance itself
         if foreign is not None:
             near = near.masked_fill(~foreign[:, None, None], -torch.inf)
-        return (patches.square().sum(-1) - 2 * near.amax(-1)).unsqueeze(1)
+        return (patches - self.gallery.T[near.argmax(-1)]).square().sum(-1).unsqueeze(1)
 
     def _pool(self, batches: Batches, run: TrainingRun) -> tuple[Tensor, Tensor]:
         """Random patches (n, d) of good images, as many of each batch, and the part (n,) that each is of."""
@@ -121,7 +121,7 @@ class Neighbours(Detector):
         def measured(batch: Batch) -> tuple[Tensor, Tensor]:
             foreign = _parts(batch)[:, None] != owners
             foreign |= ~foreign.any(1, keepdim=True)  # all is of one part: its own patches are all there is
-            squares = self._squares(self._patches(batch.image), foreign).clamp_min(0)
+            squares = self._squares(self._patches(batch.image), foreign)
             return squares, cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1)
 
         squares, counted = zip(*run.map(measured, batches, "spreads"), strict=True)

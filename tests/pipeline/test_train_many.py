@@ -229,6 +229,17 @@ def test_the_folder_of_another_plan_is_left_alone(here: Path) -> None:
         train_many(here / "plan.csv", here / "full", say=lambda line: None)
 
 
+def test_a_file_in_place_of_a_products_folder_stops_no_other(here: Path) -> None:
+    (here / "out").mkdir()
+    plan = plan_of(here, row("cup", "broken"), row("lid", "broken"))
+    run(plan)
+    shutil.rmtree(here / "out/cup")
+    (here / "out/cup").touch()
+    lines = {line.name: line.error for line in run(plan).lines}
+    assert "cannot be written" in lines["cup"]
+    assert "broken" in lines["lid"]
+
+
 def test_the_command_says_that_one_failed(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call("train-many", plan_of(here, row("cup", "broken")), "--out", here / "out") == 3
     assert "1 of 1 products failed" in capsys.readouterr().err

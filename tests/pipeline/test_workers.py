@@ -80,6 +80,16 @@ def test_an_image_that_kills_its_process_costs_its_own_row_alone(
     assert {len(found), sum(row["score"] is not None for row in found.values())} == {NUMBER + 1, NUMBER - 1}
 
 
+def test_a_process_that_dies_while_it_loads_the_model_is_started_again(
+    ungated_path: Path, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workers, "_load", deadly.load)
+    shutil.copytree(ungated_path, tmp_path / "model")
+    done = predict(Model(tmp_path / "model", threads=1), [images / "part01.png", images / "part02.png"], workers=2)
+    assert (tmp_path / "model.seen").exists()
+    assert done.counts[Verdict.ERROR] == 0
+
+
 def test_few_images_are_read_ahead(ungated_path: Path, images: Path) -> None:
     taken = 0
 
@@ -143,6 +153,7 @@ def test_processes_pay_for_many_images_on_free_cores(ungated_path: Path, monkeyp
     one, three = Model(ungated_path, threads=1), Model(ungated_path, threads=3)
     assert [number(images, one) for images in (1, 199, 200, 10_000)] == [1, 1, 2, 5]
     assert number(10_000, three) == 2
+    assert [number(images, one, 12) for images in (0, 2, 99)] == [1, 2, 12]
     monkeypatch.setattr(one.runtime, "provider", "cuda")
     assert number(10_000, one) == 1
 

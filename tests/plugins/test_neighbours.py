@@ -50,6 +50,17 @@ def test_the_map_is_the_distance_to_the_nearest_in_units_of_the_place() -> None:
 
 
 @torch.no_grad()
+def test_distances_are_exact_where_all_patches_are_long_and_alike() -> None:
+    """Lengths of two patches less twice their product would leave nothing of a distance that is small beside them."""
+    detector = Neighbours(NeighboursConfig(**RANDOM, gallery=50), SPEC)
+    good = 1000 + torch.randn(50, len(detector.gallery), generator=torch.Generator().manual_seed(0))
+    detector.gallery, detector.halved = good.T.contiguous(), good.square().sum(1) / 2
+    some = good[:6] + 1e-2 * torch.randn(6, good.shape[1], generator=torch.Generator().manual_seed(1))
+    squares = detector._squares(some.view(1, 2, 3, -1))
+    torch.testing.assert_close(squares.flatten(), (some - good[:6]).square().sum(1), rtol=1e-4, atol=0)
+
+
+@torch.no_grad()
 def test_units_are_those_of_patches_of_other_parts() -> None:
     """Where all patches are kept, a part would be at distance 0 from itself, and nothing could be told by that."""
     batch = Batch(images(4, 2), parts=torch.tensor([0, 0, 1, 1]))
