@@ -18,7 +18,7 @@ from anomalib_lite.edge.golden.pairing import Pair, closest
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Frame, Framing
-from anomalib_lite.edge.images.imaging import File, Limits, Opened
+from anomalib_lite.edge.images.imaging import File, FileBytes, Limits, Opened
 from anomalib_lite.edge.images.kept import Kept, beside
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.picture import Picture
@@ -180,3 +180,12 @@ def _goldens(bundle: Bundle, opener: Opener) -> Goldens:
         if error.code == ErrorCode.NO_READER:
             raise ModelError(f"{bundle.path}: its golden images cannot be read here. {error}.") from error
         raise ModelError(f"{bundle.path}: a golden image is damaged: {error}. Restore the bundle.") from error
+
+
+def name_of(source: Source) -> str:
+    """What a result calls an image that is given no name."""
+    if isinstance(source, FileBytes):
+        return source.name
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    return "bytes" if isinstance(source, bytes) else "array"

@@ -14,10 +14,9 @@ import numpy as np
 from anomalib_lite.edge import bundle, combining, decision
 from anomalib_lite.edge.bundle import JointBundle, Key
 from anomalib_lite.edge.decision import Verdict
-from anomalib_lite.edge.images.imaging import FileBytes
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.readers import NO_READERS, Readers, told
-from anomalib_lite.edge.intake import Source
+from anomalib_lite.edge.intake import Source, name_of
 from anomalib_lite.edge.manifest import ONCE, MemberRecord, ReaderRecord
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.parts import PartResult
@@ -105,7 +104,7 @@ class Joint:
                 (view, image) for view, several in images.items() for image in _several(several)
             ]
         else:
-            given = [(self.view_of(_name(image)), image) for image in images]
+            given = [(self.view_of(name_of(image)), image) for image in images]
         return self.judge(
             name, [self.look(one, view=view).result for view, image in given for one in self._images(image)]
         )
@@ -129,8 +128,8 @@ class Joint:
                 path does.
             view: What it shows.
         """
-        called = name or _name(image)
-        view = view or self.view_of(called) or self.view_of(_name(image))  # the folder that was given may tell it
+        called = name or name_of(image)
+        view = view or self.view_of(called) or self.view_of(name_of(image))  # the folder that was given may tell it
         judging = [one for one in self._records.values() if one.view == view]
         if not judging:
             said = f"{called}: shows none of the views {', '.join(self.views)} by its name"
@@ -271,12 +270,6 @@ def refuse_other_readers(models: Iterable[tuple[str, Sequence[ReaderRecord]]]) -
 
 def _several(images: Source | Sequence[Source]) -> Sequence[Source]:
     return images if isinstance(images, (list, tuple)) else [images]  # type: ignore[list-item]
-
-
-def _name(image: Source) -> str:
-    if isinstance(image, FileBytes):
-        return image.name
-    return os.fspath(image) if isinstance(image, (str, os.PathLike)) else type(image).__name__
 
 
 def _named(views: Sequence[str]) -> str:

@@ -20,11 +20,11 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.gate import OFF
 from anomalib_lite.edge.golden.matching import alignment_failed, not_seen
 from anomalib_lite.edge.images.framing import Framing
-from anomalib_lite.edge.images.imaging import FileBytes, Opened
+from anomalib_lite.edge.images.imaging import Opened
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture, Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.edge.intake import Intake, Source
+from anomalib_lite.edge.intake import Intake, Source, name_of
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.regions import Region
 from anomalib_lite.edge.results import Result
@@ -148,7 +148,7 @@ class Model:
         started = time.perf_counter()
         result, picture = self._unmeasured(name or type(image).__name__), None
         try:
-            result = replace(result, image=name or _name(image))
+            result = replace(result, image=name or name_of(image))
             picture = self.intake.read(image) if read is None else self.intake.guarded(image, read)
             height, width = picture.pixels.shape[:2]
             result = replace(result, sha256=picture.sha256, note=_noted(self._off, picture.note), shape=(height, width))
@@ -258,14 +258,6 @@ class Model:
         if not found and verdict is Verdict.NG:
             return (regions.peak_region(anomaly_map, *shape, rules),)
         return found
-
-
-def _name(image: Source) -> str:
-    if isinstance(image, FileBytes):
-        return image.name
-    if isinstance(image, (str, os.PathLike)):
-        return os.fspath(image)
-    return "bytes" if isinstance(image, bytes) else "array"
 
 
 def _noted(*notes: str | None) -> str:

@@ -17,7 +17,7 @@ from anomalib_lite.edge.images.appearance import appearance
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
-from anomalib_lite.edge.intake import Intake, Source
+from anomalib_lite.edge.intake import Intake, Source, name_of
 from anomalib_lite.edge.joint import Joint, shared_opener
 from anomalib_lite.edge.manifest import ProductRecord
 from anomalib_lite.edge.model import Model, Seen
@@ -109,7 +109,7 @@ class ModelSet:
             name: Likewise.
         """
         started, read = time.perf_counter(), None
-        called = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else type(image).__name__)
+        called = name or name_of(image)
         try:
             if product is None:
                 read = self.opener.read(image)

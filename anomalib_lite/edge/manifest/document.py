@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 from anomalib_lite.edge.manifest.certificate import NEWER, Calibration
 from anomalib_lite.edge.manifest.evidence import EvidenceRecord
@@ -45,12 +45,44 @@ PRODUCTS = "products"  # likewise of a set
 OF_THE_FILES = ("files",)  # cannot be inside a file that they cover
 OF_THE_TIME = ("created", "calibrated", "evidence")  # how much is planted depends on how long it takes
 ABSENT_IF_NONE = ("calibrated", "exported", "evidence")
-T = TypeVar("T")
+
+
+class Document:
+    """A manifest as JSON and back."""
+
+    @classmethod
+    def from_json(cls, data: Any, path: Path) -> Self:
+        """A manifest from what `json.loads` gave.
+
+        Args:
+            data: The document.
+            path: Of the bundle, for messages.
+
+        Raises:
+            ModelError: It is no manifest, of a newer schema, lacks a key, or a value makes no sense; the key is named.
+        """
+        listed_files(data, path)
+        try:
+            return parsed(cls, data)  # type: ignore[no-any-return]
+        except Missing as key:
+            raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {_remedy(str(key))}") from None
+        except Unsound as wrong:
+            said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
+            raise ModelError(f"{path}: {said}. {_remedy(wrong.key)}") from None
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return dict(plain(self))
+
+    @property
+    def compares(self) -> bool:
+        """Whether images are compared with golden ones that somebody gives: models of a bundle have their own."""
+        return False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """All that a bundle says of itself."""
+class Manifest(Document):
+    """All that a bundle of one model says of itself."""
 
     created: str  # ISO 8601, UTC
     created_with: str  # version of the host
@@ -76,19 +108,6 @@ class Manifest:
     graph_sha256: str = ""  # of the graph without its metadata; with `files`, set when the bundle is written
     files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256
     schema_version: int = PLAIN_VERSION
-
-    @classmethod
-    def from_json(cls, data: Any, path: Path) -> Self:
-        """A manifest from what `json.loads` gave.
-
-        Args:
-            data: The document.
-            path: Of the bundle, for messages.
-
-        Raises:
-            ModelError: It is no manifest, of a newer schema, lacks a key, or a value makes no sense; the key is named.
-        """
-        return read(cls, data, path)
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -262,18 +281,6 @@ def described(manifest: Mapping[str, Any]) -> dict[str, Any]:
     the same graph file, byte for byte.
     """
     return {key: value for key, value in manifest.items() if key not in (*OF_THE_FILES, *OF_THE_TIME)}
-
-
-def read(kind: type[T], data: Any, path: Path) -> T:
-    """A manifest of this kind. Arguments and errors as of `Manifest.from_json`."""
-    listed_files(data, path)
-    try:
-        return parsed(kind, data)  # type: ignore[no-any-return]
-    except Missing as key:
-        raise ModelError(f"{path}: the manifest is incomplete, it lacks {key}. {_remedy(str(key))}") from None
-    except Unsound as wrong:
-        said = f"the manifest says {wrong.key}={reprlib.repr(wrong.value)}, expected is {wrong.expected}"
-        raise ModelError(f"{path}: {said}. {_remedy(wrong.key)}") from None
 
 
 def _remedy(key: str) -> str:

@@ -6,12 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, get_args
+from typing import Literal, TypeAlias, get_args
 
 from anomalib_lite.edge.manifest.certificate import Calibration, ImagesPerUnit
-from anomalib_lite.edge.manifest.document import JOINT_VERSION, MEMBERS, read
-from anomalib_lite.edge.manifest.parsing import Rule, finite, plain
+from anomalib_lite.edge.manifest.document import JOINT_VERSION, MEMBERS, Document
+from anomalib_lite.edge.manifest.parsing import Rule, finite
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 Combined: TypeAlias = Literal["maximum", "mean", "fisher"]
@@ -54,7 +53,7 @@ class MemberRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointManifest:
+class JointManifest(Document):
     """All that a joint bundle says of itself; its members say the rest."""
 
     created: str  # ISO 8601, UTC
@@ -68,20 +67,6 @@ class JointManifest:
     calibrated: str | None = None  # when, where that was after the models were joined
     files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256, those of the members' bundles
     schema_version: int = JOINT_VERSION
-
-    @classmethod
-    def from_json(cls, data: Any, path: Path) -> Self:
-        """A manifest from what `json.loads` gave. Arguments and errors as of `Manifest.from_json`."""
-        return read(cls, data, path)
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return dict(plain(self))
-
-    @property
-    def compares(self) -> bool:
-        """Whether images are compared with golden ones that somebody gives: members have their own."""
-        return False
 
     @property
     def views(self) -> tuple[str, ...]:

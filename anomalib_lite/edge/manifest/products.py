@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Self
 
-from anomalib_lite.edge.manifest.document import FILE, PRODUCTS, SET_VERSION, read
+from anomalib_lite.edge.manifest.document import FILE, PRODUCTS, SET_VERSION, Document
 from anomalib_lite.edge.manifest.joint import NAME
-from anomalib_lite.edge.manifest.parsing import Rule, plain
+from anomalib_lite.edge.manifest.parsing import Rule
 
 SHARED, HEAD = "shared.onnx", "head.onnx"
 SHARED_GLANCE, HEAD_GLANCE = "glance.onnx", "gate_head.onnx"
@@ -56,7 +54,7 @@ class ProductRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetManifest:
+class SetManifest(Document):
     """All that a set says of itself; the manifests of its products say the rest."""
 
     created: str  # ISO 8601, UTC
@@ -66,20 +64,6 @@ class SetManifest:
     glance: SharedRecord | None = None  # None where no product has a gate of features
     files: Mapping[str, str] = field(default_factory=dict)  # name -> SHA-256
     schema_version: int = SET_VERSION
-
-    @classmethod
-    def from_json(cls, data: Any, path: Path) -> Self:
-        """A manifest from what `json.loads` gave. Arguments and errors as of `Manifest.from_json`."""
-        return read(cls, data, path)
-
-    def to_json(self) -> dict[str, Any]:
-        """As a JSON object."""
-        return dict(plain(self))
-
-    @property
-    def compares(self) -> bool:
-        """Whether images are compared with golden ones that somebody gives: products have their own."""
-        return False
 
     def rules(self) -> Iterator[Rule]:
         """What products must be to each other."""
