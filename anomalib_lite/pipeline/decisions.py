@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,13 +16,14 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.following import Following
 from anomalib_lite.edge.manifest import ONCE, Calibration
 from anomalib_lite.errors import ConfigError, DataError, ErrorCode
+from anomalib_lite.review import tables
 from anomalib_lite.review.decision import Key, key_of
 from anomalib_lite.review.log import FIRST, LOG, DecisionLog
 
 Decision: TypeAlias = Literal["good", "defect"]
 DECISIONS: tuple[Decision, ...] = get_args(Decision)
 EXPECTED = (
-    f"Expected {LOG}, a CSV file with the columns image and decision, or such objects as JSON lines; decision: "
+    f"expected {LOG}, a CSV file with the columns image and decision, or such objects as JSON lines; decision: "
     f"{' or '.join(DECISIONS)}"
 )
 
@@ -185,12 +184,7 @@ def read(path: Path) -> Decided:
         DataError: The file cannot be read, says something else, or two things of one image; the line is named. The
             chain of a log is broken.
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise DataError(f"{path}: {error.strerror}. {EXPECTED}.") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not UTF-8 (byte {error.start}). Save it as 'CSV UTF-8'.") from error
+    text = tables.text_of(path, EXPECTED)
     if FIRST in text.partition("\n")[0]:
         return _log(path)
     rows = _json_lines(path, text) if text.lstrip().startswith("{") else _table(path, text)
@@ -198,7 +192,7 @@ def read(path: Path) -> Decided:
     for line, image, said in rows:
         decision = next((one for one in DECISIONS if isinstance(said, str) and said.strip().lower() == one), None)
         if not isinstance(image, str) or not image or decision is None:
-            raise DataError(f"{path}, line {line}: image {image!r}, decision {said!r}. {EXPECTED}. Correct it.")
+            raise DataError(f"{path}, line {line}: image {image!r}, decision {said!r}; {EXPECTED}. Correct it.")
         names[key := key_of(image, "")] = image
         if decided.setdefault(key, decision) != decision:
             raise DataError(f"{path}, line {line}: {image} is decided good and defect. Keep one of them.")
@@ -222,7 +216,7 @@ def _log(path: Path) -> Decided:
 
 
 def _none(path: Path) -> DataError:
-    return DataError(f"{path}: holds no decision. {EXPECTED}.")
+    return DataError(f"{path}: holds no decision; {EXPECTED}.")
 
 
 def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object, object]]:
@@ -234,18 +228,10 @@ def _json_lines(path: Path, text: str) -> Iterator[tuple[int, object, object]]:
         except (ValueError, RecursionError):
             one = None
         if not isinstance(one, dict):
-            raise DataError(f"{path}, line {number}: is no JSON object. {EXPECTED}.")
+            raise DataError(f"{path}, line {number}: is no JSON object; {EXPECTED}.")
         yield number, one.get("image"), one.get("decision")
 
 
 def _table(path: Path, text: str) -> Iterator[tuple[int, object, object]]:
-    first = text.splitlines()[0] if text.strip() else ""
-    reader = csv.DictReader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
-    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-    if "image" not in names or "decision" not in names:
-        raise DataError(f"{path}: the first line is {first[:80]!r}. {EXPECTED}.")
-    try:
-        for row in reader:
-            yield reader.line_num, row[names["image"]], row[names["decision"]]
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: is no CSV ({error}). {EXPECTED}.") from error
+    for row in tables.rows_of(path, text, ("image", "decision"), EXPECTED):
+        yield int(row["line"]), row.get("image"), row.get("decision")

@@ -44,7 +44,15 @@ def read(path: Path, needed: Sequence[str]) -> list[dict[str, str]]:
         DataError: It cannot be read, is no CSV, or lacks a column that is needed.
     """
     expected = f"expected a CSV file with the columns {', '.join(needed)}"
-    text = text_of(path, expected)
+    return rows_of(path, text_of(path, expected), needed, expected)
+
+
+def rows_of(path: Path, text: str, needed: Sequence[str], expected: str) -> list[dict[str, str]]:
+    """The same of a text that was read, where `expected` says what the file should be.
+
+    Raises:
+        DataError: It is no CSV, or lacks a column that is needed.
+    """
     first = text.splitlines()[0] if text.strip() else ""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t", key=first.count))
     try:

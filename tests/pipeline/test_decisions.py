@@ -113,9 +113,9 @@ def test_decisions_are_read_from_tables_and_json_lines(text: str, tmp_path: Path
     ("content", "said"),
     [
         (None, "No such file"),
-        (b"", "the first line is ''"),
+        (b"", "no column 'image' among none"),
         (b"image,decision\n", "holds no decision"),
-        (b"image,verdict\na.png,NG\n", "the first line is 'image,verdict'"),
+        (b"image,verdict\na.png,NG\n", "no column 'decision' among image, verdict"),
         (b"image,decision\na.png,maybe\n", r"line 2: image 'a\.png', decision 'maybe'"),
         (b"image,decision\na.png\n", r"line 2: image 'a\.png', decision None"),
         (b"image,decision\na.png,good\na.png,defect\n", r"line 3: a\.png is decided good and defect"),
