@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from anomalib_lite.calibration.statement import (
     above,
-    counted,
     decided,
     percent_up,
     remedy,
@@ -13,6 +12,7 @@ from anomalib_lite.calibration.statement import (
     unit_of,
     unmeasured,
 )
+from anomalib_lite.data.samples import count
 from anomalib_lite.edge.manifest import Calibration, Certified
 
 AVERAGE = "no bound at a confidence: this training may reject more"
@@ -27,7 +27,7 @@ def sentences(calibration: Calibration) -> list[str]:
     said.append("What the gate refuses is not in it: the gate learnt from all parts.")
     if calibration.retrained:
         said.append(
-            f"Trained {counted(calibration.retrained, 'time')} before on some of the same images: the average is over "
+            f"Trained {count(calibration.retrained, 'time')} before on some of the same images: the average is over "
             "all trainings, not over the best of them."
         )
     return [*said, *unmeasured(calibration)]
@@ -39,7 +39,7 @@ def _average(calibration: Calibration) -> str:
     condition = "" if calibration.unit == "group" else " if images are independent"
     text = (
         f"Cross-fitted: on average over trainings like this one, at most {percent_up(reject.bound)} of "
-        f"{subject(calibration)} are NG{condition}, from {counted(calibration.n, unit)} in {calibration.folds} folds"
+        f"{subject(calibration)} are NG{condition}, from {count(calibration.n, unit)} in {calibration.folds} folds"
         f"{one_each}, {above(reject.allowed)}. That is {AVERAGE}"
     )
     if not reject.missing:

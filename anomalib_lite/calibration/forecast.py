@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from anomalib_lite.calibration import menu
 from anomalib_lite.calibration.average import carried
-from anomalib_lite.calibration.statement import above, counted, percent_down, percent_up, ways
+from anomalib_lite.calibration.statement import above, percent_down, percent_up, ways
 from anomalib_lite.calibration.thresholds import certifiable, row_missing
 from anomalib_lite.config import Rates
+from anomalib_lite.data.samples import count
 
 
 def forecast(
@@ -35,7 +36,7 @@ def forecast(
             raise row_missing(row, n, rows)
         allowed, bound, missing = row, rows[row], 0
     certain = f"at {percent_down(rates.confidence)} confidence"
-    said = f"{counted(n, f'held-out {unit}')} can certify at most {percent_up(bound)} {certain}, {above(allowed)}"
+    said = f"{count(n, f'held-out {unit}')} can certify at most {percent_up(bound)} {certain}, {above(allowed)}"
     if not missing:
         return said
     asked = percent_up(rates.max_false_reject)
@@ -46,6 +47,6 @@ def forecast(
 def _on_average(n: int, unit: str, asked: float, folds: int) -> str:
     """The same of cross-fitting: no bound at a confidence."""
     allowed, bound, missing = carried(n, folds, asked)
-    parts = counted(n, f"cross-fitted {unit}")
+    parts = count(n, f"cross-fitted {unit}")
     said = f"{parts} promise at most {percent_up(bound)} on average, at no confidence, {above(allowed)}"
     return f"{said}; for {percent_up(asked)}, {ways(n, unit, asked, 0.5, folds=folds)}" if missing else said

@@ -17,9 +17,9 @@ from typing import TypeVar, Unpack
 
 from anomalib_lite.calibration.joint_words import sentences
 from anomalib_lite.calibration.rule import Facts, calibrate
-from anomalib_lite.calibration.statement import counted
 from anomalib_lite.calibration.units import ScoredImage
 from anomalib_lite.config import Rates
+from anomalib_lite.data.samples import count
 from anomalib_lite.edge import combining
 from anomalib_lite.edge.manifest import (
     Calibration,
@@ -67,7 +67,7 @@ def divided(parts: Iterable[Part]) -> tuple[list[Part], list[Part]]:
     drawn = sorted(parts, key=lambda part: sha256(f"unit/{part.name}".encode("utf-8", "surrogatepass")).digest())
     if len(drawn) < FEWEST:
         raise DataError(
-            f"{counted(len(drawn), 'good part')} that every member has measured and none was fitted on, and at least "
+            f"{count(len(drawn), 'good part')} that every member has measured and none was fitted on, and at least "
             f"{FEWEST} are needed: some set the units of the members, the others the thresholds. Give more with --data."
         )
     number = max(len(drawn) // SHARE, min(FEW, len(drawn) // 2))

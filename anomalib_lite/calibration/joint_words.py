@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from anomalib_lite.calibration import statement
-from anomalib_lite.calibration.statement import counted, percent_down, percent_up
+from anomalib_lite.calibration.statement import percent_down, percent_up
+from anomalib_lite.data.samples import count
 from anomalib_lite.edge.manifest import Calibration, Combined, ImagesPerUnit, MemberRecord
 
 HOW: Mapping[Combined, str] = {
@@ -33,10 +34,10 @@ def sentences(calibration: Calibration, members: Sequence[MemberRecord], combine
 def _bound(calibration: Calibration) -> str:
     reject = calibration.reject
     rejected = "rejected, or refused by a gate," if calibration.gated or calibration.refused else "rejected"
-    missing = f"; asked for {percent_up(reject.asked)}: {counted(reject.missing, 'more good part')} needed"
+    missing = f"; asked for {percent_up(reject.asked)}: {count(reject.missing, 'more good part')} needed"
     return (
         f"At most {percent_up(reject.bound)} of good parts are {rejected} (confidence "
-        f"{percent_down(calibration.confidence)}), from {counted(calibration.n, 'held-out part')}, "
+        f"{percent_down(calibration.confidence)}), from {count(calibration.n, 'held-out part')}, "
         f"{statement.above(reject.allowed)}{missing if reject.missing else ''}."
     )
 
@@ -46,7 +47,7 @@ def _decided(members: Sequence[MemberRecord], combined: Combined) -> str:
     weighted = "" if len({one.weight for one in members}) == 1 else ", by their weights"
     return (
         f"Decided once for a part, by {HOW[combined]}{weighted}: {', '.join(one.name for one in members)}. Each counts "
-        f"in a unit of its good parts, set by {counted(setting, 'other part')} that no threshold rests on."
+        f"in a unit of its good parts, set by {count(setting, 'other part')} that no threshold rests on."
     )
 
 

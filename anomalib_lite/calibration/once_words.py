@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from anomalib_lite.data.samples import count
 from anomalib_lite.edge.manifest import Calibration
 
 
@@ -13,8 +14,7 @@ def decided_once(calibration: Calibration) -> list[str]:
     )
     if calibration.cusum is None:
         return [said]
-    number = calibration.cusum.parts
-    parts = "1 further held-out part" if number == 1 else f"{number:,} further held-out parts"
+    parts = count(calibration.cusum.parts, "further held-out part")
     return [
         said,
         f"CUSUM adds up, in the order of the photographs, how far each exceeds {calibration.cusum.level:.6g}, starts "

@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 from anomalib_lite.calibration import average
 from anomalib_lite.calibration.binomial import in_all, needed, paid
 from anomalib_lite.calibration.once_words import decided_once
+from anomalib_lite.data.samples import count
 from anomalib_lite.edge.manifest import Calibration, Certified, SessionLeftOut
 
 NAMED = 3  # images or sessions named in a sentence; all of them are in the manifest
@@ -38,7 +39,7 @@ def sentences(calibration: Calibration) -> list[str]:
     said += [review_band(calibration), *_sessions(calibration)]
     if calibration.unlabelled:
         said.append(
-            f"Fitted on a mixed lot: of {counted(calibration.unlabelled, 'image')} nobody said that they are good. The "
+            f"Fitted on a mixed lot: of {count(calibration.unlabelled, 'image')} nobody said that they are good. The "
             "thresholds rest on images that are known to be good."
         )
     if calibration.simulated:
@@ -61,7 +62,7 @@ def unmeasured(calibration: Calibration) -> list[str]:
     if not calibration.errors.count:
         return []
     return [
-        f"{counted(calibration.errors.count, 'further image')} could not be measured (ERROR, "
+        f"{count(calibration.errors.count, 'further image')} could not be measured (ERROR, "
         f"{percent_up(calibration.errors.rate)} of all): the bound is about images that could be measured."
     ]
 
@@ -72,7 +73,7 @@ def _bound(calibration: Calibration) -> str:
     one_each = ", one photograph of each" if calibration.per == "photograph" and calibration.unit == "group" else ""
     text = (
         f"At most {percent_up(reject.bound)} of {subject(calibration)} are {_rejected(calibration)}{condition} "
-        f"(confidence {percent_down(calibration.confidence)}), from {counted(calibration.n, f'held-out {unit}')}"
+        f"(confidence {percent_down(calibration.confidence)}), from {count(calibration.n, f'held-out {unit}')}"
         f"{one_each}, {above(reject.allowed)}"
     )
     return f"{text}; asked for {percent_up(reject.asked)}: {remedy(calibration)}." if reject.missing else f"{text}."
@@ -91,7 +92,7 @@ def subject(calibration: Calibration) -> str:
 
 def chosen(calibration: Calibration) -> list[str]:
     """Which row of the menu was taken, and why that may be done after looking."""
-    refused = counted(calibration.refused, f"good {unit_of(calibration)}")
+    refused = count(calibration.refused, f"good {unit_of(calibration)}")
     together = "its bound holds together with those of all other rows"
     if calibration.row is not None:
         taken = [f"Row {calibration.row} of the menu was chosen; {together}, so it may be chosen after looking."]
@@ -170,7 +171,7 @@ def repeated(calibration: Calibration) -> list[str]:
     said, times = [], len(calibration.history)
     if times:
         level = percent_down(paid(calibration.confidence, times))
-        said.append(f"Calibrated {counted(times, 'time')} before: to pay for that, this one is held to {level}.")
+        said.append(f"Calibrated {count(times, 'time')} before: to pay for that, this one is held to {level}.")
         if all("menu" in earlier for earlier in calibration.history[1:]):  # older versions did not pay
             failing = round(1 - calibration.confidence, 12)
             first = f", with the first calibration in at most {percent_up(2 * failing)}"
@@ -178,7 +179,7 @@ def repeated(calibration: Calibration) -> list[str]:
             said[0] += f" All repetitions together break a bound in at most {percent_up(failing)} of cases{first}."
     if calibration.retrained:
         said.append(
-            f"Trained {counted(calibration.retrained, 'time')} before and calibrated on some of the same images: the "
+            f"Trained {count(calibration.retrained, 'time')} before and calibrated on some of the same images: the "
             "bound is about each training, not about the best of them."
         )
     return said
@@ -199,8 +200,8 @@ def scope(calibration: Calibration) -> str:
             if once
             else "fewer images per part are on the safe side, more void the bound"
         )
-        return f"{like}, {counted(most, 'image')} each: {other}."
-    safe = "" if fewest is None or once else f"; safe is at most {counted(fewest, 'image')} each"
+        return f"{like}, {count(most, 'image')} each: {other}."
+    safe = "" if fewest is None or once else f"; safe is at most {count(fewest, 'image')} each"
     return (
         f"{like}, in the same proportions ({'up' if fewest is None else fewest} to {most} images each, median "
         f"{calibration.images_per_unit.median:g}){safe}."
@@ -211,7 +212,7 @@ def review_band(calibration: Calibration) -> str:
     """What the threshold of REVIEW promises, or that there is no such band."""
     review = calibration.review
     if not calibration.has_review_band:
-        unit = counted(calibration.n, unit_of(calibration))
+        unit = count(calibration.n, unit_of(calibration))
         return f"No review band: with {unit} the review threshold is the reject threshold."
     jointly = (
         "Both are rows of the menu and hold jointly."
@@ -240,10 +241,10 @@ def _sessions(calibration: Calibration) -> list[str]:
         return ["Sessions overlap, or are too small, so none can be left out."] if sessions else []
     rejected, parts = sum(one.rejected or 0 for one in tried), sum(one.parts for one in tried)
     worst = ", ".join(f"{one.rejected:,} of {one.parts:,} of '{one.name}'" for one in tried[:NAMED])
-    more = f" and {counted(len(tried) - NAMED, 'further one')}" if len(tried) > NAMED else ""
+    more = f" and {count(len(tried) - NAMED, 'further one')}" if len(tried) > NAMED else ""
     said = (
-        f"Leaving one session out in turn: by the threshold of the others {rejected:,} of {counted(parts, unit)} of "
-        f"{counted(len(tried), 'session')} are rejected: {worst}{more}. That is a measurement and no bound: a further "
+        f"Leaving one session out in turn: by the threshold of the others {rejected:,} of {count(parts, unit)} of "
+        f"{count(len(tried), 'session')} are rejected: {worst}{more}. That is a measurement and no bound: a further "
         "session may fare worse, the more so as the detector may have learnt from these."
     )
     apart = [one for one in tried if one.chance * len(tried) <= APART]
@@ -287,8 +288,3 @@ def above(allowed: int) -> str:
 def unit_of(calibration: Calibration) -> str:
     """What is counted: "part", or "image" where parts are not known."""
     return "part" if calibration.unit == "group" else "image"
-
-
-def counted(number: int, noun: str) -> str:
-    """A number and its noun."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

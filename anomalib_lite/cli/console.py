@@ -124,8 +124,9 @@ def errors(reasons: Sequence[tuple[str, str]]) -> None:
 def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
     """Exit with 3 where no image could be measured or, if strict, one could not."""
     if measured == 0 or (strict and unmeasured):
-        images = "1 image" if unmeasured == 1 else f"{unmeasured:,} images"
-        say(f"error: {images} could not be measured: see the reasons above.")
+        from anomalib_lite.data.samples import count
+
+        say(f"error: {count(unmeasured, 'image')} could not be measured: see the reasons above.")
         raise typer.Exit(3)
 
 

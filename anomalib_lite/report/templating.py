@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from anomalib_lite.edge.quoting import visible
+
+
+@cache
+def _environment() -> Environment:
+    """One for all pages of a process: it keeps what it has compiled."""
+    environment = Environment(
+        loader=PackageLoader("anomalib_lite.report"),
+        autoescape=True,
+        finalize=visible,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment
 
 
 def template(name: str, filters: Mapping[str, Callable[..., Any]] | None = None) -> Template:
@@ -17,13 +32,6 @@ def template(name: str, filters: Mapping[str, Callable[..., Any]] | None = None)
         name: Of its file.
         filters: What it calls.
     """
-    environment = Environment(
-        loader=PackageLoader("anomalib_lite.report"),
-        autoescape=True,
-        finalize=visible,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-    )
-    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    environment = _environment()
     environment.filters |= filters or {}
     return environment.get_template(name)
