@@ -67,6 +67,9 @@ class Architecture:
                 f"timm {timm.__version__} gives no maps of '{self.name}': expected an architecture with "
                 "forward_intermediates, such as tf_efficientnet_lite0, resnet18 or vit_small_patch16_224."
             )
+        for layer in network.modules():
+            if getattr(layer, "inplace", False):  # which takes torch twice as long to export, to the same nodes
+                layer.inplace = False
         return network
 
 
