@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from environments import ROOT, build_wheel
+from exports import share_operators
 from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
@@ -107,6 +108,14 @@ def gauss_is_installed() -> Iterator[None]:
     patch.setattr(loading, "_entry_points", lambda: [*installed(), own])
     yield
     patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_table_of_operators() -> Iterator[None]:
+    """Exports share what they look operators up in."""
+    with pytest.MonkeyPatch.context() as patch:
+        share_operators(patch)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -147,9 +147,13 @@ def _serve() -> None:
     from importlib import import_module
     from importlib.metadata import EntryPoint
 
+    import pytest
     import torch.onnx
+    from exports import share_operators
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
 
     from anomalib_lite.cli import main
+    from anomalib_lite.graph.exporter import OPSET
     from anomalib_lite.hookspecs import PROJECT
     from anomalib_lite.registry import loading
 
@@ -159,9 +163,12 @@ def _serve() -> None:
     installed, own = loading._entry_points, EntryPoint("gauss", "gauss", PROJECT)
     loading._entry_points = lambda: [*installed(), own]
     torch.set_num_threads(1)
+    share_operators(pytest.MonkeyPatch())
     print(0, flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
+        if "train" in asked["words"]:
+            ONNXRegistry.from_torchlib(opset_version=OPSET)  # here once, and not in each child
         child = os.fork()
         if child == 0:
             with open(os.devnull, "w") as nowhere:  # noqa: PTH123
