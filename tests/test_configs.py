@@ -41,3 +41,10 @@ def test_a_configuration_trains_on_the_samples(path: Path, tmp_path: Path) -> No
     assert trained is not None
     assert trained.calibration.n == (7 if compares else 24)
     assert not any(one.flipped for one in replay(Model(tmp_path / "model")))
+    manifest = trained.bundle.manifest
+    weights = manifest.detector.weights
+    assert (weights is not None) == (detector in ("draem", "neighbours"))  # which see by a pretrained network
+    if weights is not None:
+        assert manifest.options.get("size", "features") == "features"
+        assert "Apache-2.0" in weights
+        assert "EfficientNet-Lite0" in (tmp_path / "model/report.html").read_text(encoding="utf-8")

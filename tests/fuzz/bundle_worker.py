@@ -71,7 +71,7 @@ def main(model: Path, base: int, first: int, last: int) -> None:
     warnings.simplefilter("error")
     onnxruntime.set_default_logger_severity(4)
     cost.MAX_MEMORY, cost.MAX_WORK = MEMORY, WORK
-    results: Counter[str] = Counter()
+    results, made = Counter[str](), set[str]()
     before, told = resident(), False
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.zip"
@@ -80,6 +80,7 @@ def main(model: Path, base: int, first: int, last: int) -> None:
             name, content = case(model, base, number)
             warnings.simplefilter("error")
             path.write_bytes(content)
+            made.add(name.partition(": ")[2])
             tell({"at": number})
             said, found = faults(path)
             results[f"{name.partition('#')[0]} {said}"] += 1
@@ -88,7 +89,7 @@ def main(model: Path, base: int, first: int, last: int) -> None:
             if resident() > before + MEMORY + ROOM and not told:
                 told = True
                 tell({"file": name, "fault": f"{resident() - before:,} bytes were taken"})
-    tell({"done": last - first, "results": dict(results)})
+    tell({"done": last - first, "results": dict(results), "made": sorted(made)})
 
 
 if __name__ == "__main__":

@@ -20,15 +20,12 @@ from anomalib_lite_draem.compact import CompactNet
 from anomalib_lite_draem.config import DraemConfig
 from anomalib_lite_draem.detector import Draem
 from anomalib_lite_draem.outline import Outline
-from conftest import call
-from PIL import Image
 from plain_run import PlainRun, map_of
 from pydantic import ValidationError
 from test_draem import export, flops, surface
 from torch import Tensor
 
 from anomalib_lite.detector import Batch, ImageSpec
-from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, MissingExtra
 
 pytest.importorskip("timm")
@@ -315,16 +312,3 @@ def test_onnx_agrees_with_torch(tmp_path: Path, height: int, width: int, channel
     for count in (1, 3):
         (found,) = session.run(None, {session.get_inputs()[0].name: image[:count].numpy()})
         np.testing.assert_allclose(found, expected[:count], atol=1e-4 * max(np.ptp(expected), 1e-3))
-
-
-@pytest.mark.slow
-def test_manifest_and_report_name_the_weights(tmp_path: Path) -> None:
-    for number in range(12):
-        (tmp_path / "good").mkdir(exist_ok=True)
-        Image.fromarray((surface(1, number)[0, 0].numpy() * 255).astype(np.uint8)).save(tmp_path / f"good/{number}.png")
-    words = ("train", "draem", tmp_path / "good", "--out", tmp_path / "model", "--steps", "2", "--set")
-    assert call(*words, "image.height=48", "--max-false-reject", "25%") == 0
-    manifest = Model(tmp_path / "model").bundle.manifest
-    assert manifest.options["size"] == "features"
-    assert "Apache-2.0" in str(manifest.detector.weights)
-    assert "EfficientNet-Lite0" in (tmp_path / "model/report.html").read_text(encoding="utf-8")

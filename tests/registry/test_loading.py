@@ -61,8 +61,8 @@ NOISE = """
     os.system("echo from a shell; echo and its stderr >&2")
 """
 SLOW = """
-    import time
-    time.sleep(3)
+    import os, time
+    time.sleep(float(os.environ.get("ACME_SLEEPS", "3")))
 """
 NAMES = [name.replace("-", "_") for name in BROKEN]
 
@@ -167,7 +167,7 @@ def trained(site: Path, parts: Path, tmp_path_factory: pytest.TempPathFactory) -
     """A model of the good plugin, trained beside the broken ones."""
     out = tmp_path_factory.mktemp("acme") / "model"
     pixels = ("--set", "image.height=48", "--set", "image.width=48")
-    done = run(site, "train", "acme-good", parts, "--out", out, "--group", r"part(\d+)", *pixels)
+    done = run(site, "train", "acme-good", parts, "--out", out, "--group", r"part(\d+)", *pixels, ACME_SLEEPS="0")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("warning: plugin acme_") == len(BROKEN) + 1
     assert "Traceback" not in done.stderr
@@ -197,7 +197,7 @@ def test_every_command_works_beside_ten_broken_plugins(
     names = {"MODEL": str(trained), "DATA": str(parts), "NEW": str(tmp_path / "new")}
     for short, path in names.items():
         command = command.replace(short, path)
-    done = run(site, *command.split())
+    done = run(site, *command.split(), ACME_SLEEPS="0")
     assert done.returncode == 0, done.stderr
     assert said in done.stdout
     assert "Traceback" not in done.stderr
