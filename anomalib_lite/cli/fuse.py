@@ -76,15 +76,6 @@ Missing: TypeAlias = Annotated[
         rich_help_panel=DECIDING,
     ),
 ]
-Review: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RATE",
-        help="Largest share of good parts that may be other than OK, the rejected ones among them. "
-        "Default: 5%, or five times --max-false-reject where that is more.",
-        rich_help_panel=options.RATES,
-    ),
-]
 
 
 def fuse(
@@ -102,7 +93,7 @@ def fuse(
     missing: Missing = "error",
     max_false_reject: options.MaxFalseReject = None,
     confidence: options.Confidence = None,
-    review: Review = None,
+    review: options.Review = None,
     overwrite: options.Overwrite = False,
     threads: options.Threads = 0,
 ) -> None:

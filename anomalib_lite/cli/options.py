@@ -147,6 +147,15 @@ Confidence: TypeAlias = Annotated[
     str | None,
     typer.Option(metavar="RATE", help="Confidence of the bounds. Default: 95%.", rich_help_panel=RATES),
 ]
+Review: TypeAlias = Annotated[
+    str | None,
+    typer.Option(
+        metavar="RATE",
+        help="Largest share of good parts that may be other than OK, the rejected ones among them. "
+        "Default: 5%, or five times --max-false-reject where that is more.",
+        rich_help_panel=RATES,
+    ),
+]
 ConfigFile: TypeAlias = Annotated[
     Path | None,
     typer.Option(

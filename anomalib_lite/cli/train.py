@@ -34,15 +34,6 @@ SelfCheck: TypeAlias = Annotated[
         rich_help_panel=options.OUTPUT,
     ),
 ]
-Review: TypeAlias = Annotated[
-    str | None,
-    typer.Option(
-        metavar="RATE",
-        help="Largest share of good parts that may be other than OK, the rejected ones among them. "
-        "Default: 5%, or five times --max-false-reject where that is more.",
-        rich_help_panel=options.RATES,
-    ),
-]
 Golden: TypeAlias = Annotated[
     list[Path] | None,
     typer.Option(
@@ -132,7 +123,7 @@ def train(
     good: options.Good = None, defective: options.Defective = None,
     all_good: options.AllGood = False,
     max_false_reject: options.MaxFalseReject = None,
-    review: Review = None,
+    review: options.Review = None,
     per: operating.Per = None,
     row: operating.Row = None,
     confidence: options.Confidence = None,
