@@ -11,8 +11,8 @@ from anomalib_lite.cli import options
 from anomalib_lite.cli.bundle_set import named_model
 
 if TYPE_CHECKING:
-    from anomalib_lite.data.samples import Folders
-    from anomalib_lite.pipeline.fuse import Fused, Images
+    from anomalib_lite.data import Folders, Images
+    from anomalib_lite.pipeline.fuse import Fused
 
 DECIDING = "How they decide"
 
@@ -139,8 +139,8 @@ def _images(data: Path | None, group: str | None, column: list[str] | None, fold
     Raises:
         ConfigError: Something is said of them, and none are given.
     """
+    from anomalib_lite.data import Images
     from anomalib_lite.errors import ConfigError
-    from anomalib_lite.pipeline.fuse import Images
 
     if data is not None:
         return Images(data=data, group=group, columns=options.columns(column), folders=folders)

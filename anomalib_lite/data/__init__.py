@@ -1,6 +1,6 @@
 """Data sets: finds samples, checks their images, and splits them by physical part."""
 
-from anomalib_lite.data.finding import absolute, files_below, find, images_below, to_judge
+from anomalib_lite.data.finding import Images, absolute, files_below, find, images_below, to_judge
 from anomalib_lite.data.inventory import describe
 from anomalib_lite.data.masks import check_masks
 from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, groups, some
@@ -18,6 +18,7 @@ __all__ = [
     "DataSet",
     "Facts",
     "Folders",
+    "Images",
     "Sample",
     "Survey",
     "absolute",

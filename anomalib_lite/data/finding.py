@@ -14,7 +14,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from anomalib_lite.data import layouts
@@ -37,6 +37,23 @@ OURS = {  # folders that this project writes, by what lies beside their pictures
     "reference": {"manifest.json", "model.onnx"},
     "selfcheck": {"manifest.json", "model.onnx"},
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Where images are, and what is said of them: arguments of `find`, as a command is given them."""
+
+    data: Path
+    group: str | None = None  # regular expression for the physical part
+    session: str | None = None  # likewise for the day, lot or camera
+    columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
+    folders: Folders = field(default_factory=Folders)  # which hold good images, where their names do not say so
+
+    def found(self, opener: Opener) -> DataSet:
+        """All of them. Errors as of `find`."""
+        return find(
+            self.data, group=self.group, session=self.session, columns=self.columns, folders=self.folders, opener=opener
+        )
 
 
 def find(

@@ -14,12 +14,11 @@ from anomalib_lite.config import Config
 from anomalib_lite.data import (
     TEST,
     DataSet,
-    Folders,
+    Images,
     Sample,
     Survey,
     check_masks,
     describe,
-    find,
     groups,
     look,
     survey,
@@ -42,17 +41,12 @@ ANY = "any"  # what stands for the detector in a configuration that names none
 
 
 @dataclass(frozen=True, kw_only=True)
-class Check:
+class Check(Images):
     """What `data check` is asked, as the command line gives it."""
 
-    data: Path
     config: Path | None = None
     settings: Sequence[str] = ()  # "image.height=512"
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --holdout
-    group: str | None = None
-    session: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    folders: Folders = field(default_factory=Folders)
     lot: bool = False  # whether the images to train on are scored by each other, too
 
 
@@ -73,14 +67,7 @@ def check(asked: Check, *, plugins: Registry, track: Track = untracked) -> Check
     """
     config = configured(asked.config, asked.settings, asked.overrides, "anomalib-lite data check --help")
     opener = Opener(plugins.readers_with(config.readers), Limits.of(config.image.max_pixels))
-    dataset = find(
-        asked.data,
-        group=asked.group,
-        session=asked.session,
-        columns=asked.columns,
-        folders=asked.folders,
-        opener=opener,
-    )
+    dataset = asked.found(opener)
     looked, unreadable = look(dataset.samples, opener)
     good, problems = _good(dataset)
     names = {one.name for one in good.samples}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anomalib_lite import registry
 from anomalib_lite.calibration.joint import Member, another_row, certified
 from anomalib_lite.config import Rates
-from anomalib_lite.data import Folders, Sample, find
+from anomalib_lite.data import Images, Sample
 from anomalib_lite.data.patterns import view_pattern
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import JointBundle
@@ -28,16 +28,6 @@ from anomalib_lite.version import __version__
 
 EVERY = "photograph"  # the view of members that all judge the same ones
 FORBIDDEN = re.compile(r"[^A-Za-z0-9._-]+")  # in the name of a member
-
-
-@dataclass(frozen=True, kw_only=True)
-class Images:
-    """Good photographs of new parts, and what is said of them."""
-
-    data: Path
-    group: str | None = None  # regular expression for the physical part
-    columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
-    folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +195,7 @@ def _parts(
     views = {one.name: one.view for one in members}
     known = set(views.values())
     opener = shared_opener(list(models.values()))
-    dataset = find(images.data, group=images.group, columns=images.columns, folders=images.folders, opener=opener)
+    dataset = images.found(opener)
 
     def view_of(sample: Sample) -> str | None:
         if len(known) == 1:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration import calibrate as calibrate_scores
 from anomalib_lite.calibration.scoring import Scored, score
 from anomalib_lite.config import Config, Rates
-from anomalib_lite.data import DataSet, Folders, Sample, check_masks, count, find, training_samples
+from anomalib_lite.data import DataSet, Images, Sample, check_masks, count, training_samples
 from anomalib_lite.data.independence import admission
 from anomalib_lite.edge import bundle
 from anomalib_lite.edge.bundle import Bundle
@@ -37,17 +37,12 @@ PARITY_IMAGES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rescoring:
-    """What `rescore` is asked, as the command line gives it."""
+class Rescoring(Images):
+    """What `rescore` is asked, as the command line gives it: good images of the training again, or new ones."""
 
     model: Path
-    data: Path  # good images: those of the training again, or new ones
     settings: Sequence[str] = ()  # "score.reduction=top"
     out: Path | None = None  # the new bundle; default: the same place
-    group: str | None = None  # regular expression for the physical part
-    session: str | None = None  # likewise for the day, lot or camera
-    columns: Mapping[str, str] = field(default_factory=dict)  # renamed CSV columns
-    folders: Folders = field(default_factory=Folders)  # which hold good images; or that all are good
     overwrite: bool = False
     threads: int = 0  # that one image is measured with; 0 leaves it to onnxruntime
 
@@ -71,14 +66,7 @@ def rescore(asked: Rescoring, *, plugins: Registry | None = None, track: Track =
     bundle.refuse_existing(asked.out or asked.model, overwrite=asked.overwrite or asked.out is None)
     model = Model(asked.model, threads=asked.threads, readers=installed.readers)
     config = _changed(model.bundle.manifest, asked.settings)
-    dataset = find(
-        asked.data,
-        group=asked.group,
-        session=asked.session,
-        columns=asked.columns,
-        folders=asked.folders,
-        opener=model.opener,
-    )
+    dataset = asked.found(model.opener)
     samples, _ = check_masks(training_samples(dataset), dataset.opener)
     made = _rebuilt(model, config, installed, samples)
     fitted: list[str] = []

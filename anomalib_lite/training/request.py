@@ -7,23 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from anomalib_lite.data.samples import Folders
+from anomalib_lite.data import Images
 
 
 @dataclass(frozen=True, kw_only=True)
-class Request:
+class Request(Images):
     """What `train` is asked, as the command line gives it."""
 
     detector: str
-    data: Path
     out: Path
     config: Path | None = None
     settings: Sequence[str] = ()  # "score.sigma=2"
     overrides: Mapping[str, Any] = field(default_factory=dict)  # dotted keys from options such as --minutes
-    group: str | None = None
-    session: str | None = None
-    columns: Mapping[str, str] = field(default_factory=dict)
-    folders: Folders = field(default_factory=Folders)  # which of them hold good images, where their names do not say so
     golden: Sequence[Path] = ()  # golden images, where `data` names none
     carry: Literal["training", "all"] = "training"  # which of those that `data` names travel with the model
     golden_pattern: str | None = None  # which of them an image is compared with: see `edge.golden.goldens.Goldens`
