@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from conftest import call
+from conftest import Once, call
 from examples import opens, serves, shortened, watches, words_of
 from PIL import Image
 
@@ -122,11 +122,12 @@ def test_help_ends_with_the_examples_as_they_are_typed(command: str, shown: Call
 
 
 @pytest.fixture(scope="module")
-def prepared(
-    parts: Path, ungated_path: Path, cameras: Path, views: Path, two: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def prepared(parts: Path, ungated_path: Path, cameras: Path, views: Path, two: Path, once: Once) -> Path:
     """A folder with everything that the examples name. Not to be changed: copy it."""
-    folder = tmp_path_factory.mktemp("examples")
+    return once("examples", lambda folder: _prepare(folder, parts, ungated_path, cameras, views, two))
+
+
+def _prepare(folder: Path, parts: Path, ungated_path: Path, cameras: Path, views: Path, two: Path) -> None:
     shutil.copytree(parts, folder / "parts")
     for name in ("new_images", "good_images"):
         shutil.copytree(parts / "test" / "good", folder / name)
@@ -157,7 +158,6 @@ def prepared(
     for number, line in enumerate(lines):  # all of them: a selection is not taught
         said = Decision(Label.DEFECT, "dent") if number else Decision(Label.GOOD)
         log.append("Ada", Judged.of(json.loads(line)), said)
-    return folder
 
 
 @pytest.mark.parametrize(

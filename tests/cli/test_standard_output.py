@@ -11,19 +11,14 @@ import pytest
 from conftest import call
 from needs import need
 
-COMMANDS = [
+COMMANDS = [  # one for each way to print: all print through `console`, and so alike
     ["--help"],
     ["--version"],
-    ["predict", "--help"],
     ["doctor"],
-    ["plugins", "list"],
     ["plugins", "list", "--json"],
-    ["data", "check", "DATA"],
     ["verify", "MODEL"],
-    ["bench", "MODEL", "--runs", "1", "--threads", "1"],
     ["predict", "MODEL", "DATA/test/good"],
     ["predict", "MODEL", "DATA/test/good", "--json"],
-    ["evaluate", "MODEL", "DATA"],
     ["evaluate", "MODEL", "DATA", "--json"],
     ["calibrate", "MODEL", "DATA/test/good", "--out", "OUT", "--group", r"part(\d+)"],
     ["export", "MODEL", "--out", "OUT"],
