@@ -10,7 +10,6 @@ from typing import Any
 from anomalib_lite.edge import disk
 from anomalib_lite.metrics.ranking import Rank
 from anomalib_lite.report.templating import template
-from anomalib_lite.version import __version__
 
 COLUMNS = ("detector", "image AUROC", "95 % interval", "behind the best", "pixel AP", "AUPRO", "escaped images",
            "false rejects", "training", "per image")  # fmt: skip
@@ -73,7 +72,6 @@ def write(path: Path, data: str, lines: Sequence[Line], failed: Mapping[str, str
         side=SIDE,
         failed=failed,
         advice=advice,
-        version=__version__,
     )
     disk.write(path, page.encode())
 

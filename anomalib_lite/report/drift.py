@@ -10,7 +10,6 @@ import numpy as np
 from anomalib_lite.edge.drift import ALARM, Drift
 from anomalib_lite.report.charts import HEIGHT, POINTS, WIDTH, Axis
 from anomalib_lite.report.templating import template
-from anomalib_lite.version import __version__
 
 DOTS = 2000  # scores that are drawn
 
@@ -53,7 +52,6 @@ def drawn(title: str, drift: Drift, followed: Sequence[float], after: Sequence[f
         ticks=across.ticks(),
         money_ticks=up.ticks(),
         score_ticks=of_scores.ticks(),
-        version=__version__,
     )
     return page.encode("utf-8", "backslashreplace")
 

@@ -55,7 +55,7 @@ class Thumbnail:
     @property
     def uri(self) -> str:
         """As a data URI."""
-        return "data:image/webp;base64," + base64.b64encode(self.webp).decode("ascii")
+        return uri(self.webp)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,31 +144,27 @@ class Gallery:
     def _picture(self, result: Result, label: str | None, pixels: NDArray[Any]) -> Thumbnail:
         assert result.score is not None  # no ERROR comes here
         assert result.anomaly_map is not None
-        pair = Image.fromarray(self._side_by_side(result, pixels))
-        buffer = BytesIO()
-        pair.save(buffer, "WEBP", quality=QUALITY)
-        found, webp = _in_words(result), buffer.getvalue()
+        pair = self._side_by_side(result, pixels)
+        found, webp = _in_words(result), encoded(pair)
         golden = None if result.comparison is None else result.comparison.golden
-        panel = 0 if golden is None else _small(golden)[1]
-        shape = pair.width, pair.height
+        panel = 0 if golden is None else shown_size(golden)[1]
+        shape = pair.shape[1], pair.shape[0]
         return Thumbnail(result.image, label, result.verdict, result.score, found, *shape, webp, result.seen, panel)
 
     def _side_by_side(self, result: Result, pixels: NDArray[Any]) -> NDArray[np.uint8]:
         """The image beside its heat map; of a model that compares, beside the golden one in its frame and as it was."""
         assert result.anomaly_map is not None
-        height, width = _small(pixels)
+        height, width = shown_size(pixels)
         small_pixels = imaging.resize(pixels, height, width)
         regions = [region.scaled(width / pixels.shape[1]) for region in result.regions]
         shown = plain(small_pixels, *self._levels)
         if result.comparison is not None:
-            return _in_a_row(self._compared(result, result.comparison), outlined(shown, regions, 1.0))
-        return _in_a_row(
-            shown, overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, *self._levels)
-        )
+            return in_a_row(self._compared(result, result.comparison), outlined(shown, regions, 1.0))
+        return in_a_row(shown, overlay(small_pixels, result.anomaly_map, self._low, self._high, regions, *self._levels))
 
     def _compared(self, result: Result, comparison: Comparison) -> NDArray[np.uint8]:
         """Golden image, aligned image and change, with outlines, in the golden frame."""
-        size = _small(comparison.golden)
+        size = shown_size(comparison.golden)
         scale = size[1] / comparison.golden.shape[1]
         regions = [region.scaled(scale) for region in placed(result.regions, comparison)]
         golden, image = (imaging.resize(one, *size) for one in (comparison.golden, comparison.image))
@@ -176,17 +172,29 @@ class Gallery:
         return side_by_side(small, self._low, self._high, *self._levels, regions=regions)
 
 
-def _small(pixels: NDArray[Any]) -> tuple[int, int]:
+def shown_size(pixels: NDArray[Any]) -> tuple[int, int]:
     """Height and width of a picture of an image (H, W, C)."""
     scale = min(1.0, SIDE / max(pixels.shape[:2]))
     return max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale))
 
 
-def _in_a_row(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def in_a_row(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Two pictures (H, W, 3) beside each other, white below the lower one."""
     height = max(len(left), len(right))
     left, right = (np.pad(one, ((0, height - len(one)), (0, 0), (0, 0)), constant_values=255) for one in (left, right))
     return np.concatenate([left, np.full((height, GAP, 3), 255, np.uint8), right], axis=1)
+
+
+def encoded(picture: NDArray[np.uint8]) -> bytes:
+    """A picture (H, W, 3) as WebP."""
+    buffer = BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=QUALITY)
+    return buffer.getvalue()
+
+
+def uri(webp: bytes) -> str:
+    """As a data URI."""
+    return "data:image/webp;base64," + base64.b64encode(webp).decode("ascii")
 
 
 def _in_words(result: Result) -> str:

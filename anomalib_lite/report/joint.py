@@ -16,7 +16,6 @@ from anomalib_lite.report.leaving import WrittenOnLeaving, named
 from anomalib_lite.report.metrics_table import NONE
 from anomalib_lite.report.templating import template
 from anomalib_lite.report.writing import gallery
-from anomalib_lite.version import __version__
 
 LISTED = 500  # parts
 PICTURES = 24  # under one heading, of all members together
@@ -53,7 +52,6 @@ class InspectedParts(WrittenOnLeaving):
             members=names,
             sections=named(self._galleries),
             identity=_identity(self._joint),
-            version=__version__,
         )
 
 

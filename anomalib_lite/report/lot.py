@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from anomalib_lite.edge.drawing import GAP, overlay, plain
+from anomalib_lite.edge.drawing import overlay, plain
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.manifest import ImageSpec
+from anomalib_lite.report.gallery import encoded, in_a_row, shown_size, uri
 from anomalib_lite.report.templating import template
-from anomalib_lite.version import __version__
-
-SIDE, QUALITY = 256, 72  # pixels of a picture, of WebP
 
 
 class Picture(NamedTuple):
@@ -54,7 +49,7 @@ def drawn(
     ]
     quartiles = np.quantile(np.asarray(scores), (1, 0.75, 0.5, 0.25, 0))
     page = template("lot.html").render(
-        title=title, images=len(scores), cards=cards, notes=notes, version=__version__,
+        title=title, images=len(scores), cards=cards, notes=notes,
         quartiles=[f"{one:.3f}" for one in quartiles],
     )  # fmt: skip
     return page.encode("utf-8")
@@ -62,14 +57,6 @@ def drawn(
 
 def _uri(one: Picture, limits: NDArray[np.float64], spec: ImageSpec) -> str:
     """The image and its heat map beside each other, as a data URI."""
-    scale = min(1.0, SIDE / max(one.pixels.shape[:2]))
-    small = imaging.resize(one.pixels, *(max(1, round(side * scale)) for side in one.pixels.shape[:2]))
+    shown, levels = imaging.resize(one.pixels, *shown_size(one.pixels)), (spec.white, spec.black)
     low, high = float(limits[0]), float(max(limits[1], limits[0] + 1e-6))
-    left, right = (
-        plain(small, spec.white, spec.black),
-        overlay(small, one.anomaly_map, low, high, (), spec.white, spec.black),
-    )
-    row = np.concatenate([left, np.full((len(left), GAP, 3), 255, np.uint8), right], axis=1)
-    buffer = BytesIO()
-    Image.fromarray(row).save(buffer, "WEBP", quality=QUALITY)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
+    return uri(encoded(in_a_row(plain(shown, *levels), overlay(shown, one.anomaly_map, low, high, (), *levels))))

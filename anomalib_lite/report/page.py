@@ -23,7 +23,6 @@ from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.metrics_table import NONE, metrics_table, share
 from anomalib_lite.report.slider import slider_stops, thinned
 from anomalib_lite.report.templating import template
-from anomalib_lite.version import __version__
 
 __all__ = ["Gallery", "Report", "ScoredRow", "render", "write"]
 
@@ -109,7 +108,6 @@ def _context(report: Report) -> dict[str, Any]:
     context: dict[str, Any] = {
         "report": report,
         "purpose": PURPOSES[report.purpose],
-        "version": __version__,
         "unit": _unit(report.calibration),
         "flags": _flags(report.calibration),
         "menu": menu.table(report.calibration, report.found),

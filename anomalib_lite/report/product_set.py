@@ -14,7 +14,6 @@ from anomalib_lite.report.gallery import Gallery
 from anomalib_lite.report.leaving import WrittenOnLeaving, named
 from anomalib_lite.report.templating import template
 from anomalib_lite.report.writing import gallery
-from anomalib_lite.version import __version__
 
 PICTURES = 24  # under one heading, of all products together
 LISTED = 100  # images that could not be measured
@@ -58,7 +57,6 @@ class InspectedProducts(WrittenOnLeaving):
             errors=self._errors,
             sections=named({name: self._galleries[name] for name in known}),
             identity={"set": self._models.model_id, "created": self._models.bundle.manifest.created},
-            version=__version__,
         )
 
     def _row(self, name: str) -> dict[str, Any]:

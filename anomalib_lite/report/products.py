@@ -126,7 +126,7 @@ def write(out: Path, plan: str, lines: Sequence[Line]) -> None:
         plan=plan, headings=HEADINGS, lines=[(line.name, line.cells()) for line in lines if not line.error],
         failed=[(line.name, line.error) for line in lines if line.error],
         urgent=[(line.name, line.look_at) for line in lines if line.urgency[0] < FINE and not line.error],
-        models={line.name: _model(line) for line in lines if not line.error}, version=__version__,
+        models={line.name: _model(line) for line in lines if not line.error},
     )  # fmt: skip
     disk.write(out / TABLE, table.encode())
     disk.write(out / DOCUMENT, json.dumps(document, indent=1, allow_nan=False).encode() + b"\n")
