@@ -58,7 +58,7 @@ def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path) -> No
         pixels = np.asarray(Image.open(board)).astype(float) + np.random.default_rng(number).normal(0, 2, (256, 256, 3))
         name = f"{board.stem}_{number}.png"
         Image.fromarray(pixels.clip(0, 255).round().astype(np.uint8)).save(inspected / name)
-    model = al.train("change", inspected, out=tmp_path / "given", golden=boards, golden_pattern=r"(\d+)")
+    model = al.train("difference", inspected, out=tmp_path / "given", golden=boards, golden_pattern=r"(\d+)")
     assert model.bundle.manifest.reference
     assert model.bundle.manifest.reference.pattern == r"(\d+)"
     found = model.inspect(boards[1]).anomaly_map
@@ -67,5 +67,5 @@ def test_golden_images_are_given_and_inspections_simulated(tmp_path: Path) -> No
     folder = tmp_path / "goldens"
     folder.mkdir()
     shutil.copy(boards[0], folder)
-    model = al.train("change", folder, out=tmp_path / "simulated", simulate=6)
+    model = al.train("difference", folder, out=tmp_path / "simulated", simulate=6)
     assert model.bundle.manifest.calibration.simulated

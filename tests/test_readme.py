@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import call
 from environments import ROOT
-from examples import serves, shortened, watches, words_of
+from examples import serves, shortened, three_of_each_design, watches, words_of
 from needs import need
 
 from anomalib_lite.calibration.binomial import in_all, needed
@@ -48,6 +48,7 @@ def test_every_block_says_what_it_is() -> None:
 def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The root of a checkout as far as the README's commands look at it."""
     shutil.copytree(ROOT / "data_samples", tmp_path / "data_samples")
+    three_of_each_design(tmp_path / "data_samples/board/pairs.csv")
     for name in ("Makefile", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     monkeypatch.chdir(tmp_path)

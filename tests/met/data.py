@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 from conftest import picture, save
 from environments import ROOT
+from examples import three_of_each_design
 from PIL import Image
 
 from met.case import CALIBRATE, CHECK, EVALUATE, GROUP, TRAIN, Case, bad, good
@@ -128,10 +128,8 @@ def pairs(root: Path) -> None:
     """Boards, some designs of which only test rows show: of each design the first three photographs."""
     for folder in ("inspected", "golden", "masks"):
         shutil.copytree(BOARDS / folder, root / folder)
-    header, *rows = (BOARDS / "pairs.csv").read_text(encoding="utf-8").splitlines()
-    designs = [re.findall(r"golden/\w+", row)[0] for row in rows]
-    few = [row for place, row in enumerate(rows) if designs[:place].count(designs[place]) < 3]
-    (root / "pairs.csv").write_text("\n".join([header, *few]), encoding="utf-8")
+    shutil.copy(BOARDS / "pairs.csv", root)
+    three_of_each_design(root / "pairs.csv")
 
 
 def add(root: Path) -> None:
