@@ -64,7 +64,8 @@ class Opener:
         """
         if self.suffix(path.name) and (not path.is_file() or self.catalogue.files(path) is not None):
             return kept.of(self.read(path), name.replace("#", "-"))
-        return Kept(name, path.read_bytes())
+        with imaging.opened(path, self.limits) as (file, _):
+            return Kept(name, file.read())
 
     def images(self, paths: Sequence[Path]) -> tuple[list[Path], list[Path]]:
         """The images of files, and the files that hold none.
