@@ -105,12 +105,14 @@ class DataError(AnomalibLiteError):
 class ImageError(DataError):
     """One image cannot be measured. Its verdict is ERROR, never OK.
 
-    `code` is one of `ErrorCode`, or a word of a reader's own.
+    `code` is one of `ErrorCode`, or a word of a reader's own. `part` is what `Picture.part` would say, where a reader
+    knows it although it can read no more: the part is not OK without this image.
     """
 
-    def __init__(self, message: str, code: str) -> None:
+    def __init__(self, message: str, code: str, part: str | None = None) -> None:
         super().__init__(message)
         self.code = code
+        self.part = part
 
 
 class NotAnImage(ImageError):  # noqa: N818

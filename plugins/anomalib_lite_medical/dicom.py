@@ -9,35 +9,36 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from anomalib_lite import NotAnImage, Picture
-from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+from anomalib_lite.errors import ImageError
 from anomalib_lite_medical.channels import joined
-from anomalib_lite_medical.frames import about, frames_of, is_coloured, pixels, quiet, told
+from anomalib_lite_medical.frames import about, frames_of, is_coloured, pixels, told
+from anomalib_lite_medical.opening import of_patient, opened, series_of
 from anomalib_lite_medical.pixels import levelled, nothing, shown
 from anomalib_lite_medical.series import Series, channels_of, word_of
-
-try:
-    from pydicom import dcmread
-    from pydicom.errors import InvalidDicomError
-except ImportError as missing:
-    raise MissingExtra("pydicom", "medical", "DICOM") from missing
-
-DATA = ("PixelData", "FloatPixelData", "DoubleFloatPixelData")
-RESULTS = {"SEG": "a segmentation", "PR": "a presentation state", "KO": "a selection", "RTSTRUCT": "contours"}
-TOLD = ["SeriesInstanceUID", "StudyInstanceUID", "Modality", "Rows", "NumberOfFrames"]  # what `gather` looks at
 
 
 def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, list[Path]]]:
     """The series of files, those of each folder by themselves; what is no part of a series is a file of its own.
 
-    With the option `channels` the series that differ in a word of their folders, or of one study in their modality,
-    are one; those of none of the words are left out.
+    A file that is damaged before it says its series belongs to that of its folder, where there is but one. With the
+    option `channels` the series that differ in a word of their folders, or of one study in their modality, are one;
+    those of none of the words are left out.
     """
     found = defaultdict[tuple[Path, str], list[Path]](list)
     headers: dict[str, Any] = {}
+    lost: list[Path] = []
     for path in sorted(paths):
-        header = _series(path)
+        header, damaged = series_of(path)
+        if header is None and damaged:
+            lost.append(path)
+            continue
         uid = f"file {path.name}" if header is None else str(header.SeriesInstanceUID)
         headers[uid] = header
+        found[path.parent, uid].append(path)
+    for path in lost:
+        near = [uid for (folder, uid), files in found.items() if folder == path.parent and len(files) > 1]
+        uid = near[0] if len(near) == 1 else f"file {path.name}"
+        headers.setdefault(uid, None)
         found[path.parent, uid].append(path)
     words = list(dict.fromkeys(options.channels)) if options is not None else []
     together = defaultdict[str, list[Series]](list)
@@ -56,17 +57,6 @@ def _called(uid: str) -> str:
     return f"series-{hashlib.sha256(uid.encode()).hexdigest()[:16]}"
 
 
-def _series(path: Path) -> Any | None:
-    """What tells the series that a file is a slice of; None where it is none, or holds several frames."""
-    try:
-        with quiet():
-            found = dcmread(path, stop_before_pixels=True, specific_tags=TOLD)
-        several = int(found.get("NumberOfFrames") or 1) > 1
-        return found if found.SeriesInstanceUID and "Rows" in found and not several else None
-    except Exception:  # noqa: BLE001 - whatever is wrong with it is told where it is read
-        return None
-
-
 def read(files: Sequence[BinaryIO], options: Any) -> Picture | Iterator[tuple[int, Picture]]:
     """One picture; the slices of a series, sorted by position and numbered from 1; or the frames of a file.
 
@@ -75,17 +65,23 @@ def read(files: Sequence[BinaryIO], options: Any) -> Picture | Iterator[tuple[in
         ImageError: It cannot be read as what it says it is; `code` says why.
     """
     if len(files) > 1 or options.channels:
-        return _volume(files, options)
-    header = _opened(files[0])
-    with told():
-        several = frames_of(header) > 1
-    if several:
-        return _several(header, options)
-    options = levelled(options, lambda: [] if is_coloured(header) else [pixels(header, 0)])
-    found = _picture([header], options)
-    if found is None:
-        raise NotAnImage(nothing(options))
-    return found
+        return _each(files, _volume(files, options))
+    with of_patient(files):
+        header = opened(files[0])
+        with told():
+            several = frames_of(header) > 1
+        if several:
+            return _each(files, _several(header, options))
+        options = levelled(options, lambda: [] if is_coloured(header) else [pixels(header, 0)])
+        found = _picture([header], options)
+        if found is None:
+            raise NotAnImage(nothing(options))
+        return found
+
+
+def _each(files: Sequence[BinaryIO], found: Iterator[tuple[int, Picture]]) -> Iterator[tuple[int, Picture]]:
+    with of_patient(files):
+        yield from found
 
 
 def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
@@ -98,10 +94,10 @@ def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
     """The slices of a series, or of several as channels."""
-    headers = [_opened(file, pixels=len(files) == 1) for file in files]
+    headers = [opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
-    options = levelled(options, lambda: (pixels(_again(files[place]), 0) for place in series[0]))
+    options = levelled(options, lambda: (pixels(opened(files[place]), 0) for place in series[0]))
     yield from _some(_slices(files, series, options), options)
 
 
@@ -110,7 +106,7 @@ def _slices(
 ) -> Iterator[tuple[int, Picture | None]]:
     for number, places in enumerate(zip(*series, strict=True), 1):
         try:
-            yield number, _picture([_again(files[place]) for place in places], options)
+            yield number, _picture([opened(files[place]) for place in places], options)
         except ImageError as error:
             raise ImageError(f"slice {number}: {error}", error.code) from error
 
@@ -128,34 +124,6 @@ def _some(found: Iterable[tuple[int, Picture | None]], options: Any) -> Iterator
             yield number, picture
     if empty:
         raise ImageError(nothing(options), "body")
-
-
-def _again(file: BinaryIO) -> Any:
-    """The data set of a file that was looked at before."""
-    file.seek(0)
-    return _opened(file)
-
-
-def _opened(file: BinaryIO, *, pixels: bool = True) -> Any:
-    """The data set of a file.
-
-    Raises:
-        ImageError: It is no DICOM file, or is damaged.
-        NotAnImage: It holds no picture.
-    """
-    with told():
-        try:
-            found = dcmread(file, stop_before_pixels=not pixels)
-        except InvalidDicomError as error:
-            said = "is no DICOM file: 'DICM' is missing behind its first 128 bytes; add it with dcmconv of dcmtk"
-            raise ImageError(said, ErrorCode.UNREADABLE) from error
-        kind = str(found.get("Modality") or "document")
-    if "DirectoryRecordSequence" in found:
-        raise NotAnImage("is the directory of a disc, and holds no picture")
-    if kind in RESULTS or (pixels and not any(one in found for one in DATA)):
-        what = RESULTS.get(kind) or ("the header of a picture alone" if "Rows" in found else f"no picture ({kind})")
-        raise NotAnImage(f"holds {what}, and nothing to inspect")
-    return found
 
 
 def _picture(headers: Sequence[Any], options: Any, frame: int = 0) -> Picture | None:

@@ -48,13 +48,13 @@ def about(header: Any, options: Any) -> dict[str, Any]:
             notes.append("its path says the name of the patient, and so do rows and reports: rename the file or folder")
         return {
             "spacing": _spacing(header),
-            "part": _pseudonym(str(header.get("PatientID") or "").strip()),
+            "part": pseudonym(str(header.get("PatientID") or "").strip()),
             "note": "; ".join(notes),
             "meta": _meta(header),
         }
 
 
-def _pseudonym(number: str) -> str | None:
+def pseudonym(number: str) -> str | None:
     """What a patient is called in rows and reports: the same everywhere; None where nobody is named."""
     return f"patient-{hashlib.sha256(f'patient {number}'.encode()).hexdigest()[:12]}" if number else None
 

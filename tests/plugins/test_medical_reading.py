@@ -22,11 +22,13 @@ from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
 
-from anomalib_lite.data import find
+from anomalib_lite import registry
+from anomalib_lite.data import Folders, find
 from anomalib_lite.data.masks import Mask
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture
-from anomalib_lite.edge.images.readers import Reader, decode
+from anomalib_lite.edge.images.readers import Reader, complete, decode, whole
+from anomalib_lite.edge.manifest import ReaderRecord
 from anomalib_lite.errors import ImageError, MissingExtra, NotAnImage
 
 SERIES = Path(__file__).resolve().parents[3] / "shared/data/dicom_t1"
@@ -258,6 +260,42 @@ def test_a_series_that_is_no_volume_says_why(tmp_path: Path, edit: Edit, code: s
         dataset.opener.read(dataset.samples[0].path)
     assert caught.value.code == code
     assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize("size", [0, 140, 330, 700, 1100, -200])
+def test_a_volume_without_its_last_slice_is_none(tmp_path: Path, size: int) -> None:
+    """However much there is of its file: within the identifiers, in the header, in the pixels."""
+    last = sorted(write_dicom(tmp_path / "ct", slices("ct")).iterdir())[-1]
+    last.write_bytes(last.read_bytes()[:size])
+    dataset = find(tmp_path / "ct", opener=opener())
+    assert len({one.group for one in dataset.samples}) == 1, "whatever else there is of this patient"
+    assert dataset.samples[0].group.startswith("patient-")
+    with pytest.raises(ImageError):
+        [dataset.opener.read(one.path) for one in dataset.samples]
+
+
+@pytest.mark.parametrize(
+    "name", ["693_J2KI.dcm", "MR_small_RLE.dcm", "SC_rgb_jpeg_dcmtk.dcm", "rtdose_rle.dcm", "CT_small.dcm"]
+)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.95])
+def test_what_is_cut_is_no_document(tmp_path: Path, name: str, share: float) -> None:
+    content = next(one for one in DICOM if one.name == name).read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(content[: int(share * len(content))])
+    with pytest.raises(ImageError, match="send it again") as caught:
+        read(tmp_path / "cut.dcm", colour=True)
+    assert caught.value.code == "truncated"
+
+
+def test_a_patient_is_judged_by_all_that_is_his(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_dicom(tmp_path / name, slices("ct"))
+    (tmp_path / "b/02.dcm").unlink()  # a slice is missing
+    (tmp_path / "a/report.dcm").write_bytes(b"of nobody")
+    write_dicom(tmp_path / "c", slices("ct", count=1))
+    (tmp_path / "c/02.dcm").write_bytes((tmp_path / "c/01.dcm").read_bytes()[:1000])
+    dataset = find(tmp_path, folders=Folders(all_good=True), opener=opener())
+    assert len({one.group for one in dataset.samples}) == 1
+    assert dataset.opener.catalogue.unread == set()
 
 
 def test_two_series_of_one_folder_are_two_volumes(tmp_path: Path) -> None:
@@ -579,6 +617,12 @@ def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_extra_a_file_says_what_to_install(module: str) -> None:
     with pytest.raises(MissingExtra, match=r"anomalib-lite\[medical\]"):
         importlib.import_module(f"anomalib_lite_medical.{module}")
+
+
+def test_a_file_with_the_other_suffix_of_its_reader_is_read_with_the_options_of_the_model() -> None:
+    asked = NiftiOptions(plane="coronal", body=10).model_dump(mode="json")
+    completed = complete(registry.load().readers, [ReaderRecord(".nii.gz", "anomalib-lite", "1", asked)])
+    assert [whole(completed[suffix]).options for suffix in (".nii", ".nii.gz")] == [asked, asked]
 
 
 def test_options_that_mean_nothing_are_refused() -> None:

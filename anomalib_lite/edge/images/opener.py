@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -83,6 +84,7 @@ class Opener:
             contents = dict(zip(asked, pool.map(self._contents, asked), strict=True))
         used = {file for name, files in series.items() if contents.get(name) != [] for file in files}
         found = [one for name in series for one in contents.get(name, [name])]
+        self._place_unread(found)
         return found, [path for path in paths if path not in used]
 
     def photographs(self, path: Path) -> list[Path]:
@@ -132,11 +134,24 @@ class Opener:
                     parts[found[-1]] = picture.part
         except NotAnImage:
             return []
-        except ImageError:
-            self.catalogue.unread.add(path)
+        except ImageError as error:
+            if error.part is None:
+                self.catalogue.unread.add(path)
+            else:
+                self.catalogue.parts[path] = error.part
             return [path]
         self.catalogue.parts.update(parts)
         return found
+
+    def _place_unread(self, found: Sequence[Path]) -> None:
+        """Say what cannot be read of the part that its folder shows, where all else in it is of one part."""
+        beside = defaultdict[Path, set[str]](set)
+        for path in found:
+            if part := self.catalogue.parts.get(path):
+                beside[path.parent].add(part)
+        for path in [one for one in found if one in self.catalogue.unread and len(beside[one.parent]) == 1]:
+            self.catalogue.unread.remove(path)
+            self.catalogue.parts[path] = next(iter(beside[path.parent]))
 
     def header(self, source: File) -> Header:
         """Size, channels and dtype of an image file: `imaging.read_header`.

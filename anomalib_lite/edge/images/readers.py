@@ -93,6 +93,10 @@ def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
         if wrong:
             raise ConfigError(f"readers: {wrong}.")
     made = {one.suffix: _as_made(readers[one.suffix], one) for one in known if one.suffix in readers}
+    alike = {whole(readers[suffix]).read: one for one in known if (suffix := one.suffix) in readers}
+    for suffix, read in readers.items():  # a model of .nii.gz reads .nii with the same options
+        if suffix not in made and (one := alike.get(whole(read).read)):
+            made[suffix] = _as_made(read, replace(one, suffix=suffix))
     return {one.suffix: _missing(one) for one in known} | dict(readers) | made
 
 
@@ -235,7 +239,7 @@ def _failing(who: str, name: str) -> Iterator[None]:
     except NotAnImage as error:
         raise NotAnImage(f"{name}: {error}") from error
     except ImageError as error:
-        raise ImageError(f"{name}: {error}", error.code) from error
+        raise ImageError(f"{name}: {error}", error.code, error.part) from error
     except (Exception, SystemExit) as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise ImageError(f"{name}: {who} failed ({reason})", ErrorCode.READER_FAILED) from error
