@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from anomalib_lite import NotAnImage, Picture
 from anomalib_lite.errors import ImageError
 from anomalib_lite_medical.channels import joined
-from anomalib_lite_medical.frames import about, frames_of, is_coloured, pixels, told
+from anomalib_lite_medical.frames import about, frames_of, is_coloured, kept_of, pixels, placed, told
 from anomalib_lite_medical.opening import of_patient, opened, series_of
 from anomalib_lite_medical.pixels import levelled, nothing, shown
-from anomalib_lite_medical.series import Series, channels_of, word_of
+from anomalib_lite_medical.series import Series, channels_of, in_order, word_of
 
 
 def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, list[Path]]]:
@@ -85,11 +86,12 @@ def _each(files: Sequence[BinaryIO], found: Iterator[tuple[int, Picture]]) -> It
 
 
 def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
-    """The frames of a file that show anything to inspect."""
+    """The frames of a file that show anything to inspect, in the order of their positions, where they say them."""
     with told():
-        frames = range(frames_of(header))
+        frames = in_order([placed(header, number) for number in range(frames_of(header))])
+        kept = kept_of(header)
     options = levelled(options, lambda: (pixels(header, number) for number in frames))
-    yield from _some(((number + 1, _picture([header], options, number)) for number in frames), options)
+    yield from _some(((number + 1, _picture([header], options, number, kept)) for number in frames), options)
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -97,8 +99,10 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     headers = [opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
+        unplaced = len(files) > 1 and placed(headers[0])["ImagePositionPatient"] is None
     options = levelled(options, lambda: (pixels(opened(files[place]), 0) for place in series[0]))
-    yield from _some(_slices(files, series, options), options)
+    found = _slices(files, series, options)
+    yield from _some(((number, _noted(one)) for number, one in found) if unplaced else found, options)
 
 
 def _slices(
@@ -109,6 +113,12 @@ def _slices(
             yield number, _picture([opened(files[place]) for place in places], options)
         except ImageError as error:
             raise ImageError(f"slice {number}: {error}", error.code) from error
+
+
+def _noted(picture: Picture | None) -> Picture | None:
+    """A slice of a series without positions."""
+    said = "says no position: slices are in the order of their numbers, and how far they are apart is not known"
+    return picture and replace(picture, note="; ".join(filter(None, [picture.note, said])))
 
 
 def _some(found: Iterable[tuple[int, Picture | None]], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -126,9 +136,10 @@ def _some(found: Iterable[tuple[int, Picture | None]], options: Any) -> Iterator
         raise ImageError(nothing(options), "body")
 
 
-def _picture(headers: Sequence[Any], options: Any, frame: int = 0) -> Picture | None:
+def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | None = None) -> Picture | None:
     """A frame of a data set, or of several as channels; None for one without anything to inspect."""
-    said, values = [about(one, options) for one in headers], [pixels(one, frame) for one in headers]
+    said = [about(one, options, frame, kept) for one in headers]
+    values = [pixels(one, frame) for one in headers]
     if any(map(is_coloured, headers)):
         if len(headers) > 1:
             raise ImageError("is in colour: channels are grey pictures; leave it out of the channels", "colour")

@@ -35,8 +35,14 @@ KEPT = (  # of a slice, for writers
 )  # fmt: skip
 
 
-def about(header: Any, options: Any) -> dict[str, Any]:
-    """What a data set says of its pictures, as arguments of `Picture`; the patient is called by a pseudonym.
+def about(header: Any, options: Any, frame: int = 0, kept: str | None = None) -> dict[str, Any]:
+    """What a data set says of a frame, as arguments of `Picture`; the patient is called by a pseudonym.
+
+    Args:
+        header: The data set.
+        options: Of the reader.
+        frame: Which, from 0 on.
+        kept: What `kept_of` says of it; once for all frames.
 
     Raises:
         ImageError: It is not to be read.
@@ -47,10 +53,10 @@ def about(header: Any, options: Any) -> dict[str, Any]:
         if _is_named_after_patient(header):
             notes.append("its path says the name of the patient, and so do rows and reports: rename the file or folder")
         return {
-            "spacing": _spacing(header),
+            "spacing": _spacing(header, frame),
             "part": pseudonym(str(header.get("PatientID") or "").strip()),
             "note": "; ".join(notes),
-            "meta": _meta(header),
+            "meta": _meta(header, kept or kept_of(header)),
         }
 
 
@@ -161,13 +167,36 @@ def _group(header: Any, frame: int, name: str) -> Any:
     return None
 
 
-def _spacing(header: Any) -> tuple[float, float] | None:
+def placed(header: Any, frame: int = 0) -> dict[str, Any]:
+    """What orders the slices of a volume, and has to be the same of all, by its name in DICOM; None where not said."""
+    several = frames_of(header) > 1
+    position = _group(header, frame, "PlanePositionSequence") or ({} if several else header)
+    turned = _group(header, frame, "PlaneOrientationSequence") or header
+    measures = _group(header, frame, "PixelMeasuresSequence") or header
+    return {
+        "ImagePositionPatient": _numbers(position.get("ImagePositionPatient")),
+        "ImageOrientationPatient": _numbers(turned.get("ImageOrientationPatient")),
+        "PixelSpacing": _numbers(measures.get("PixelSpacing")),
+        "InstanceNumber": frame + 1 if several else header.get("InstanceNumber"),
+        "Modality": header.get("Modality"),
+        "Rows": header.get("Rows"),
+        "Columns": header.get("Columns"),
+        "PatientID": str(header.get("PatientID") or ""),
+        "PatientName": str(header.get("PatientName") or ""),
+    }
+
+
+def _numbers(values: Any) -> list[float] | None:
+    return [float(one) for one in values] if values else None
+
+
+def _spacing(header: Any, frame: int) -> tuple[float, float] | None:
     """Millimetres from row to row and from column to column.
 
     Raises:
         ImageError: They are no distances.
     """
-    measures = _group(header, 0, "PixelMeasuresSequence") or header
+    measures = _group(header, frame, "PixelMeasuresSequence") or header
     found = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
     if not found:
         return None
@@ -180,19 +209,20 @@ def _spacing(header: Any) -> tuple[float, float] | None:
     return down, across
 
 
-def _meta(header: Any) -> dict[str, Any]:
+def _meta(header: Any, kept: str) -> dict[str, Any]:
     """What guards and writers need. `header` names the patient: it stays with the picture, and is in no model."""
     modality = str(header.get("Modality") or "") or None
     units = {"CT": header.get("RescaleType") or "HU", "PT": header.get("Units")}.get(modality or "")
+    return {"modality": modality, "units": None if units is None else str(units), "header": kept}
+
+
+def kept_of(header: Any) -> str:
+    """What writers need of a header, as JSON."""
     kept = Dataset()
     for name in KEPT:
         if name in header:
             kept[name] = header[name]
-    return {
-        "modality": modality,
-        "units": None if units is None else str(units),
-        "header": kept.to_json(suppress_invalid_tags=True),
-    }
+    return str(kept.to_json(suppress_invalid_tags=True))
 
 
 @contextmanager

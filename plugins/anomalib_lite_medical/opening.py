@@ -55,7 +55,7 @@ def opened(file: BinaryIO, *, pixels: bool = True) -> Any:
             raise NotAnImage(f"holds {RESULTS[kind]}, and nothing to inspect")
         if pixels and not any(one in found for one in DATA):
             if "Rows" in found or _may_be_picture(found):
-                raise _truncated("ends before its pixels, or within them")
+                raise _truncated("says that it is a picture, and holds no pixels, or not all")
             raise NotAnImage(f"holds no picture ({kind}), and nothing to inspect")
     return found
 

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError
 from anomalib_lite_medical.channels import OTHER_GRID, arranged, word_in
+from anomalib_lite_medical.frames import placed
 
 TILT = 0.5  # degrees between the axis of the slices and the direction in which they are stacked
 UNEVEN = 0.1  # share by which a step from slice to slice may differ from the median
 SAME = 1e-3  # millimetres
+ASIDE = 0.1  # millimetres beside its line that a slice may lie, or UNEVEN of a step: positions are rounded
+NO_POSITION = "no_position"
+SLICED = ("CT", "MR", "PT")
 MODALITIES = {one: one for one in ("CR", "CT", "DX", "MG", "MR", "NM", "PT", "US", "XA")} | {"MRI": "MR", "PET": "PT"}
 EVEN = 1e-2  # millimetres by which the slices of two channels may lie apart
 
@@ -60,17 +64,18 @@ def channels_of(files: Sequence[BinaryIO], headers: Sequence[Any], channels: Seq
     if words:
         firsts = [files[places[0]] for places in found]
         folders = [Path(str(getattr(one, "name", ""))).parent for one in firsts]
-        told = [word_of(folder, headers[some[0]], words) for folder, some in zip(folders, found, strict=True)]
-        order = arranged(firsts, [None if one is None else one[0] for one in told], words)
+        said_of = [word_of(folder, headers[some[0]], words) for folder, some in zip(folders, found, strict=True)]
+        order = arranged(firsts, [None if one is None else one[0] for one in said_of], words)
         found = [found[order[words.index(word)]] for word in channels]
     elif len({int(header.get("NumberOfFrames") or 1) for header in headers}) == len(found) == 1:
-        return [in_order(headers)]
+        return [in_order([placed(one) for one in headers])]
     if any(int(header.get("NumberOfFrames") or 1) > 1 for header in headers):
         said = "has several frames in a file: channels are series of a file for each slice. Divide it, or convert all"
         raise ImageError(f"{said} to NIfTI, with dcm2niix", ErrorCode.SEVERAL_FRAMES)
-    _check_patient(headers)
-    ordered = [[places[one] for one in in_order([headers[place] for place in places])] for places in found]
-    grids = [_Grid.of([headers[place] for place in places]) for places in ordered]
+    told = [placed(one) for one in headers]
+    _check_patient(told)
+    ordered = [[places[one] for one in in_order([told[place] for place in places])] for places in found]
+    grids = [_Grid.of([told[place] for place in places]) for places in ordered]
     for other in grids[1:]:
         if not other.fits(grids[0]):
             said = f"its series lie on several grids: {grids[0]}, and {other}. Register them, and resample all onto the"
@@ -91,10 +96,10 @@ class _Grid:
     @classmethod
     def of(cls, headers: Sequence[Any]) -> _Grid:
         first, nowhere = headers[0], [np.nan] * 3
-        places = np.array([one.get("ImagePositionPatient") or nowhere for one in headers], np.float64)
-        turned = np.array(first.get("ImageOrientationPatient") or [1, 0, 0, 0, 1, 0], np.float64)
-        steps = tuple(map(float, first.get("PixelSpacing") or (0, 0)))
-        return cls(str(first.get("Modality")), (int(first.Rows), int(first.Columns)), steps, places, turned)
+        places = np.array([one["ImagePositionPatient"] or nowhere for one in headers], np.float64)
+        turned = np.array(first["ImageOrientationPatient"] or [1, 0, 0, 0, 1, 0], np.float64)
+        steps = tuple(map(float, first["PixelSpacing"] or (0, 0)))
+        return cls(str(first["Modality"]), (int(first["Rows"]), int(first["Columns"])), steps, places, turned)
 
     def fits(self, other: _Grid) -> bool:
         """Whether pixels lie where those of another grid lie."""
@@ -122,26 +127,46 @@ class _Grid:
 def in_order(headers: Sequence[Any]) -> list[int]:
     """The places of slices, from the lowest along their axis to the highest; by number where none has a position.
 
+    Args:
+        headers: What `placed` says of each slice, or of each frame of a file.
+
     Raises:
         ImageError: They are not one volume of one patient; `code` says why.
     """
     _check_alike(headers)
     if len(headers) == 1:
         return [0]
-    placed = [header.get("ImagePositionPatient") is not None for header in headers]
-    if not any(placed):
-        return sorted(range(len(headers)), key=lambda one: int(headers[one].get("InstanceNumber") or 0))
-    if not all(placed):
-        said = f"{placed.count(False)} of {len(placed)} slices of the series say no position; send the series again"
-        raise ImageError(said, "no_position")
+    there = [one["ImagePositionPatient"] is not None for one in headers]
+    if not any(there):
+        return _numbered(headers)
+    if not all(there):
+        said = f"{there.count(False)} of {len(there)} slices of the series say no position; send the series again"
+        raise ImageError(said, NO_POSITION)
     rows, columns = directions(headers[0])
     normal = np.cross(rows, columns)
-    places = np.array([np.asarray(header.ImagePositionPatient, np.float64) for header in headers])
+    places = np.array([np.asarray(one["ImagePositionPatient"], np.float64) for one in headers])
     heights = places @ normal
     order = np.argsort(heights, kind="stable")
     _check_steps(headers, order, np.diff(heights[order]))
-    _check_tilt(places[order], normal)
+    _check_straight(places[order], normal)
     return [int(one) for one in order]
+
+
+def _numbered(headers: Sequence[Any]) -> list[int]:
+    """The places of slices that say no position, by their numbers.
+
+    Raises:
+        ImageError: These tell no order; or numbers are missing of what is recorded in slices.
+    """
+    numbers = [int(one["InstanceNumber"] or 0) for one in headers]
+    if len(set(numbers)) < len(numbers):
+        said = "slices of the series say no position, and several have the same number, so that nothing tells their"
+        raise ImageError(f"{said} order; send the series again", NO_POSITION)
+    lost = max(numbers) - min(numbers) + 1 - len(numbers)
+    if lost and headers[0]["Modality"] in SLICED:
+        said = f"slices of the series say no position, and {lost} of their numbers are missing, from {min(numbers)} to"
+        raise ImageError(f"{said} {max(numbers)}; send the series again", "missing_slices")
+    return sorted(range(len(headers)), key=lambda one: numbers[one])
 
 
 def directions(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -150,7 +175,7 @@ def directions(header: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     Raises:
         ImageError: They are missing, or not at right angles.
     """
-    found = np.asarray(header.get("ImageOrientationPatient") or np.zeros(6), np.float64)
+    found = np.asarray(header["ImageOrientationPatient"] or np.zeros(6), np.float64)
     along, down = found[:3], found[3:]
     lengths = np.linalg.norm(along), np.linalg.norm(down)
     if min(lengths) < 0.9 or max(lengths) > 1.1 or abs(along @ down) > 1e-2:
@@ -168,28 +193,34 @@ def _check_alike(headers: Sequence[Any]) -> None:
         ("orientations", "several_orientations", ("ImageOrientationPatient",)),
         ("pixel spacings", "mixed_series", ("PixelSpacing",)),
     ):
-        kinds = {_rounded([one.get(tag) for tag in tags]) for one in headers}
-        if len(kinds) > 1:
+        kinds = _kinds([[one[tag] for tag in tags] for one in headers])
+        if kinds > 1:
             said = (
-                f"slices of {len(kinds)} {what} are in one series, such as a localizer's: they are no volume. Leave it "
+                f"slices of {kinds} {what} are in one series, such as a localizer's: they are no volume. Leave it "
                 "out, or put each kind into a folder of its own"
             )
             raise ImageError(said, code)
 
 
 def _check_patient(headers: Sequence[Any]) -> None:
-    if len({(str(one.get("PatientID") or ""), str(one.get("PatientName") or "")) for one in headers}) > 1:
+    if len({(one["PatientID"], one["PatientName"]) for one in headers}) > 1:
         said = "slices of several patients are in one series, or in its channels: its numbers were given twice, or the"
         raise ImageError(f"{said} wrong files named. Send it again", "several_patients")
 
 
-def _rounded(values: Sequence[Any]) -> tuple[Any, ...]:
-    """Values that are compared: numbers to the third digit."""
-    found: list[Any] = []
+def _kinds(values: Sequence[Sequence[Any]]) -> int:
+    """How many values differ: numbers by more than a thousandth, which no rounding makes."""
+    found: list[Sequence[Any]] = []
     for one in values:
-        numbers = [one] if one is None or isinstance(one, str | int) else list(one)
-        found += [round(float(x), 3) + 0.0 if isinstance(x, float) else x for x in numbers]
-    return tuple(found)
+        if not any(all(map(_is_alike, one, other)) for other in found):
+            found.append(one)
+    return len(found)
+
+
+def _is_alike(one: Any, other: Any) -> bool:
+    if one is None or other is None or isinstance(one, str | int):
+        return bool(one == other)
+    return len(one) == len(other) and bool(np.abs(np.subtract(one, other, dtype=np.float64)).max() <= SAME)
 
 
 def _check_steps(headers: Sequence[Any], order: NDArray[np.intp], steps: NDArray[np.float64]) -> None:
@@ -203,7 +234,7 @@ def _check_steps(headers: Sequence[Any], order: NDArray[np.intp], steps: NDArray
     widest = int(np.argmax(np.abs(steps - typical)))
     if abs(steps[widest] - typical) <= UNEVEN * typical:
         return
-    numbers = [headers[order[one]].get("InstanceNumber", "?") for one in (widest, widest + 1)]
+    numbers = [headers[order[one]]["InstanceNumber"] for one in (widest, widest + 1)]
     lost = round(float(steps[widest]) / typical) - 1
     missing = f"{lost} missing" if lost > 0 else "unevenly spaced"
     said = (
@@ -213,7 +244,7 @@ def _check_steps(headers: Sequence[Any], order: NDArray[np.intp], steps: NDArray
     raise ImageError(said, "missing_slices")
 
 
-def _check_tilt(places: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+def _check_straight(places: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
     stacked = places[-1] - places[0]
     angle = float(np.degrees(np.arccos(np.clip(stacked @ normal / np.linalg.norm(stacked), -1, 1))))
     if angle > TILT:
@@ -222,3 +253,8 @@ def _check_tilt(places: NDArray[np.float64], normal: NDArray[np.float64]) -> Non
             "plain grid, for instance with dcm2niix"
         )
         raise ImageError(said, "gantry_tilt")
+    along = (places - places[0]) @ normal
+    beside = np.linalg.norm(places - places[0] - np.outer(along / along[-1], stacked), axis=1)
+    if beside.max() > max(ASIDE, UNEVEN * along[-1] / (len(places) - 1)):
+        said = f"slices lie up to {beside.max():.3g} mm beside the line of the first and the last: they were moved"
+        raise ImageError(f"{said}. Resample the series onto a plain grid, or send it again", "shifted_slices")

@@ -18,6 +18,7 @@ import pydicom
 import pytest
 from anomalib_lite_medical import dicom, nifti, pixels, series, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
+from anomalib_lite_medical.frames import placed
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
@@ -174,6 +175,90 @@ def test_frames_have_scales_of_their_own(tmp_path: Path) -> None:
     assert [one.meta["frame"], two.meta["frame"]] == [1, 2]
 
 
+Places = list[tuple[float, float, float]]
+STACK: Places = [(0, 0, 0), (0, 0, 8), (0, 0, 16), (0, 0, 24)]
+
+
+def enhanced(path: Path, places: Places, spacings: list[float] | None = None, turned: int = 0) -> Path:
+    """A file of several frames, each with a place of its own, and its number as its values."""
+    made = pydicom.dcmread(write_dicom(path, slices("ct", count=1)) / "01.dcm")
+    made.NumberOfFrames = len(places)
+    made.PixelData = b"".join(
+        np.full((made.Rows, made.Columns), one, np.uint16).tobytes() for one in range(len(places))
+    )
+    frames = []
+    for number, place in enumerate(places):
+        position, plane, measures, frame = (pydicom.Dataset() for _ in range(4))
+        position.ImagePositionPatient = list(place)
+        plane.ImageOrientationPatient = [1, 0, 0, 0, 0, -1] if 0 < number <= turned else [1, 0, 0, 0, 1, 0]
+        measures.PixelSpacing = [spacings[number] if spacings else 4] * 2
+        frame.PlanePositionSequence, frame.PlaneOrientationSequence = [position], [plane]
+        frame.PixelMeasuresSequence = [measures]
+        frames.append(frame)
+    made.PerFrameFunctionalGroupsSequence = frames
+    made.save_as(path / "enhanced.dcm")
+    return path / "enhanced.dcm"
+
+
+def test_frames_come_in_the_order_of_their_positions(tmp_path: Path) -> None:
+    found = read(enhanced(tmp_path, [STACK[2], STACK[0], STACK[3], STACK[1]]))
+    assert [key for key, _ in found] == ["2", "4", "1", "3"], "called by their numbers"
+    assert [int(one.pixels.flat[0]) + 1024 for _, one in found] == [1, 3, 0, 2]
+    assert [one.meta["frame"] for _, one in found] == [2, 4, 1, 3]
+    assert len({id(one.meta["header"]) for _, one in found}) == 1, "the header of all is kept once"
+
+
+@pytest.mark.parametrize(
+    ("places", "values", "code"),
+    [
+        ([*STACK[:2], (0, 0, 32), (0, 0, 40)], {}, "missing_slices"),
+        ([*STACK[:3], STACK[1]], {}, "same_position"),
+        ([(0, 3.0 * one, 8.0 * one) for one in range(4)], {}, "gantry_tilt"),
+        (STACK, {"turned": 2}, "several_orientations"),
+        (STACK, {"spacings": [4, 4, 2, 4]}, "mixed_series"),
+        (STACK, {"spacings": [0, 0, 0, 0]}, "spacing"),
+    ],
+)
+def test_frames_that_are_no_volume_say_why(tmp_path: Path, places: Places, values: dict[str, Any], code: str) -> None:
+    with pytest.raises(ImageError) as caught:
+        read(enhanced(tmp_path, places, **values))
+    assert caught.value.code == code
+
+
+def test_files_of_one_frame_that_say_their_place_as_enhanced_ones_do_are_sorted_by_it(tmp_path: Path) -> None:
+    for number, name in enumerate("cadb"):
+        header = pydicom.dcmread(enhanced(tmp_path / "made", [STACK["abcd".index(name)]]))
+        del header.ImagePositionPatient, header.ImageOrientationPatient
+        header.SOPInstanceUID = f"1.2.{number + 1}"
+        header.PixelData = np.full((header.Rows, header.Columns), "abcd".index(name), np.uint16).tobytes()
+        (tmp_path / "ct").mkdir(exist_ok=True)
+        header.save_as(tmp_path / f"ct/{number}.dcm")
+    dataset = find(tmp_path / "ct", opener=opener())
+    assert [int(dataset.opener.read(one.path).pixels.flat[0]) + 1024 for one in dataset.samples] == [0, 1, 2, 3]
+
+
+def test_what_rounding_makes_of_a_series_is_no_other_series(tmp_path: Path) -> None:
+    files = sorted(write_dicom(tmp_path / "ct", slices("ct")).iterdir())
+    for number, file in enumerate(files):
+        header = pydicom.dcmread(file)
+        header.ImageOrientationPatient = [1, 0.0004999 + 2e-7 * (number % 2), 0, 0, 1, 0]
+        header.PixelSpacing = [0.97649995 + 1e-7 * (number % 2)] * 2
+        header.save_as(file)
+    assert len(find(tmp_path / "ct", opener=opener()).samples) == 4
+
+
+def test_a_series_without_positions_says_so_of_each_slice(tmp_path: Path) -> None:
+    for file in write_dicom(tmp_path / "ct", slices("ct", count=2)).iterdir():
+        header = pydicom.dcmread(file)
+        del header.ImagePositionPatient
+        header.save_as(file)
+    dataset = find(tmp_path / "ct", opener=opener())
+    notes = {dataset.opener.read(one.path).note for one in dataset.samples}
+    assert notes == {
+        "says no position: slices are in the order of their numbers, and how far they are apart is not known"
+    }
+
+
 def test_the_window_is_fixed_and_clips() -> None:
     path = next(one for one in DICOM if one.name == "CT_small.dcm")
     units = read(path)[0][1].pixels
@@ -238,6 +323,11 @@ BAD_SERIES: list[tuple[str, Edit, str, str]] = [
     ("modalities", tags(Modality="PT"), "mixed_series", "2 modalities"),
     ("a slice without position", lambda series: delattr(series[1], "ImagePositionPatient"), "no_position", "1 of 4"),
     ("directions that are none", every(ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "orientation", "at right angles"),
+    ("a slice moved aside", lambda series: tags(ImagePositionPatient=[-90.0, -80.0, -8.0])(series), "shifted_slices",
+     "50 mm beside"),
+    ("no positions, one number", every(ImagePositionPatient=None, InstanceNumber=1), "no_position", "the same number"),
+    ("no positions, numbers that lack some", lambda series: every(ImagePositionPatient=None)(series) or
+     tags(InstanceNumber=9)(series), "missing_slices", "5 of their numbers are missing"),
     ("spacing 0", every(PixelSpacing=[0, 0]), "spacing", "0 x 0 mm"),
     ("a truncated slice", tags(PixelData=b"\0" * 100), "truncated", "slice 2"),
     ("burnt-in text", every(BurnedInAnnotation="YES"), "burned_in", "readers.dicom.burned_in=true"),
@@ -474,7 +564,7 @@ def test_of_a_second_channel_too(tmp_path: Path) -> None:
 def test_a_series_of_one_slice_is_in_order() -> None:
     header = pydicom.Dataset()
     header.ImagePositionPatient, header.ImageOrientationPatient = [0, 0, 5], [1, 0, 0, 0, 1, 0]
-    assert series.in_order([header]) == [0]
+    assert series.in_order([placed(header)]) == [0]
 
 
 def test_a_mask_is_one_whatever_window_and_body_are(tmp_path: Path) -> None:
