@@ -12,7 +12,6 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
@@ -41,16 +40,19 @@ class Reader(readers.Reader):
 
         The functions raise a PluginError where they cannot be imported.
         """
-        what = f"reader of '{', '.join(info.suffixes)}' files ({provider})"
+        what = f"reader of '{suffix}' files ({provider})"
+
+        def later(target: str) -> Callable[..., Any]:
+            return lambda *given: resolve(target, what)(*given)
 
         def gathering(target: str) -> Callable[..., Any]:
             return lambda paths, options: series.gather_with(resolve(target, what), paths, options)
 
         return cls(
-            read=_later(info.target, what),
+            read=later(info.target),
             options=None if info.config is None else info.config().model_dump(mode="json"),
             gather=None if info.gather is None else gathering(info.gather),
-            sniff=None if info.sniff is None else _later(info.sniff, what),
+            sniff=None if info.sniff is None else later(info.sniff),
             guards=info.guards,
             content_types=info.content_types,
             preset=True,
@@ -58,12 +60,6 @@ class Reader(readers.Reader):
             suffixes=info.suffixes,
             provider=provider,
         )
-
-
-@cache
-def _later(target: str, what: str) -> Callable[..., Any]:
-    """A function that is imported when it is called: the same for all suffixes of a reader, by which it is known."""
-    return lambda *given: resolve(target, what)(*given)
 
 
 @dataclass(frozen=True)

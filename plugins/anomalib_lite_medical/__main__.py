@@ -187,7 +187,8 @@ def _scan(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """A volume in the canonical orientation, and its affine."""
     try:
         image = opened(path.read_bytes())
-        return canonical(voxels(image), checked_affine(image)), canonical_affine(image.affine, image.shape[:3])
+        affine = checked_affine(image)
+        return canonical(voxels(image), affine), canonical_affine(affine, image.shape[:3])
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Give a NIfTI volume.") from error
     except ImageError as error:

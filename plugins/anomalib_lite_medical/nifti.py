@@ -94,7 +94,7 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
             raise ImageError(f"slice {number} {error}", error.code) from error
         if found is not None:
             empty = False
-            yield number, Picture(found[0], None, spacing, meta | {"slice": number}, found[1])
+            yield number, Picture(found[0], None, spacing, meta | {"slice": number}, found[1], note=first.note)
     if empty:
         raise ImageError(nothing(options), "body")
 

@@ -22,6 +22,8 @@ except ImportError as missing:
     raise MissingExtra("nibabel", "medical", "NIfTI") from missing
 
 BYTES = 1 << 30  # of a volume, unpacked
+CHUNK = 1 << 20
+UNITS = {1: 1e3, 3: 1e-3}  # millimetres of metres and micrometres; what is not said is millimetres
 CANONICAL = np.array([[0, 1], [1, 1], [2, 1]])
 SKEW = 1e-2  # cosine of the angle between two axes, above which they are not at right angles
 HEADERS = {348: nibabel.Nifti1Image, 540: nibabel.Nifti2Image}
@@ -36,6 +38,7 @@ class Volume:
     values: NDArray[np.float32]
     affine: NDArray[np.float64]
     shape: list[int]
+    note: str = ""
 
     @property
     def grid(self) -> str:
@@ -75,7 +78,14 @@ def volume_of(file: BinaryIO) -> Volume:
     image = opened(file.read())
     affine = checked_affine(image)
     name = PurePath(str(getattr(file, "name", "")) or "the volume").name
-    return Volume(name, canonical(voxels(image), affine), affine, list(image.shape[:3]))
+    return Volume(name, canonical(voxels(image), affine), affine, list(image.shape[:3]), _unsaid(image.header))
+
+
+def _unsaid(header: Any) -> str:
+    """What a header leaves open of where a volume lies."""
+    if int(header["sform_code"]) > 0 or int(header["qform_code"]) > 0:
+        return ""
+    return "says not which side is left: its voxels are taken to run from right to left, to the front and upward"
 
 
 def opened(content: bytes) -> Any:
@@ -104,8 +114,10 @@ def opened(content: bytes) -> Any:
     if size > BYTES:
         said = f"has {' x '.join(map(str, shape))} voxels of {dtype}: more than {BYTES:,} bytes. Crop or resample it"
         raise ImageError(said, ErrorCode.TOO_LARGE)
+    rest = _taken(stream, size - len(head))
+    _check_end(stream)
     try:
-        return kind.from_bytes(head + _taken(stream, size - len(head)))
+        return kind.from_bytes(head + rest)
     except ImageError:
         raise
     except Exception as error:
@@ -121,6 +133,21 @@ def _taken(stream: Any, size: int) -> bytes:
         said = f"ends {size - len(content):,} bytes before its header says; copy it again"
         raise ImageError(said, ErrorCode.TRUNCATED)
     return bytes(content)
+
+
+def _check_end(stream: Any) -> None:
+    """Read what is behind a volume: gzip compares its checksum at the end alone.
+
+    Raises:
+        ImageError: It is another, or there is too much.
+    """
+    for _ in range(BYTES // CHUNK):
+        try:
+            if not stream.read(CHUNK):
+                return
+        except (OSError, EOFError, gzip.zlib.error) as error:  # type: ignore[attr-defined]
+            raise ImageError(f"is damaged ({error}); copy it again", ErrorCode.TRUNCATED) from error
+    raise ImageError(f"has more than {BYTES:,} bytes behind its volume; convert it again", ErrorCode.TOO_LARGE)
 
 
 def _check(header: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -143,6 +170,10 @@ def _check(header: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         how = "Give the whole volume" if len(shape) < 3 else "Split a series in time, for instance with fslsplit"
         said = f"has {what}: expected one volume of three. {how}"
         raise ImageError(said, "not_a_volume")
+    sizes = np.abs(np.asarray(header["pixdim"][1:4], np.float64))
+    if int(header["sform_code"]) <= 0 and not (sizes > 0).all():
+        said = f"says that voxels are {' x '.join(f'{size:g}' for size in sizes)} mm large; set the spacing, with fslhd"
+        raise ImageError(said, "spacing")
     if any(side < 1 for side in shape):
         raise ImageError(f"has a volume of {' x '.join(map(str, shape))} voxels: it is empty", ErrorCode.EMPTY)
 
@@ -153,7 +184,8 @@ def checked_affine(image: Any) -> NDArray[np.float64]:
     Raises:
         ImageError: Voxels have no size, or axes are not at right angles, so that slices have no spacing.
     """
-    affine = np.asarray(image.affine, np.float64)
+    affine = np.asarray(image.affine, np.float64).copy()
+    affine[:3] *= UNITS.get(int(image.header["xyzt_units"]) & 7, 1.0)
     columns = affine[:3, :3]
     sizes = np.linalg.norm(columns, axis=0) if np.isfinite(affine).all() else np.zeros(3)
     if not (sizes > 1e-6).all():

@@ -23,13 +23,11 @@ from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
 
-from anomalib_lite import registry
 from anomalib_lite.data import Folders, find
 from anomalib_lite.data.masks import Mask
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.picture import Picture
-from anomalib_lite.edge.images.readers import Reader, complete, decode, whole
-from anomalib_lite.edge.manifest import ReaderRecord
+from anomalib_lite.edge.images.readers import Reader, decode
 from anomalib_lite.errors import ImageError, MissingExtra, NotAnImage
 
 SERIES = Path(__file__).resolve().parents[3] / "shared/data/dicom_t1"
@@ -478,10 +476,11 @@ def _skewed() -> NDArray[Any]:
     return affine
 
 
-def patched(path: Path, place: int, content: bytes) -> None:
-    """Other bytes in the header: 42 its sizes, 300 the second row of its affine."""
+def patched(path: Path, place: int, content: bytes) -> Path:
+    """Other bytes in the header: 42 its sizes, 80 those of voxels, 123 units, 252 forms, 300 a row of the affine."""
     whole = path.read_bytes()
     path.write_bytes(whole[:place] + content + whole[place + len(content) :])
+    return path
 
 
 PLAIN = np.ones((4, 5, 6), np.float32)
@@ -490,6 +489,8 @@ BAD_VOLUMES: list[tuple[str, Callable[[Path], Any], str, str]] = [
     ("2-D", lambda path: volume(path, np.ones((4, 5), np.int16)), "not_a_volume", "2 dimensions"),
     ("sheared", lambda path: volume(path, PLAIN, _skewed()), "sheared", "right angles"),
     ("spacing 0", lambda path: patched(volume(path, PLAIN, np.eye(4)), 300, bytes(4)), "spacing", "1 x 0 x 1 mm"),
+    ("spacing 0 of the header alone", lambda path: patched(patched(volume(path, PLAIN), 252, bytes(4)), 80,
+     np.float32([2, 0, 4]).tobytes()), "spacing", "2 x 0 x 4 mm"),
     ("complex", lambda path: volume(path, PLAIN.astype(np.complex64)), "wrong_dtype", "complex64"),
     ("colours", lambda path: volume(path, np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])), "wrong_dtype",
      "holds colours"),
@@ -516,12 +517,31 @@ def test_a_volume_that_cannot_be_looked_at_says_why(
     assert caught.value.code == code
 
 
+@pytest.mark.parametrize(("units", "millimetres"), [(0, 2), (1, 2000), (2, 2), (3, 0.002), (10, 2)])
+def test_distances_are_millimetres_whatever_the_units_of_a_volume(
+    tmp_path: Path, units: int, millimetres: float
+) -> None:
+    (_, first), *_ = read(patched(volume(tmp_path / "scan.nii", PLAIN * 3), 123, bytes([units])), ".nii")
+    assert first.spacing == pytest.approx((millimetres, millimetres))
+
+
+def test_a_volume_that_says_nothing_of_sides_is_noted(tmp_path: Path) -> None:
+    (_, first), *_ = read(patched(volume(tmp_path / "scan.nii", PLAIN * 3), 252, bytes(4)), ".nii")
+    assert "which side is left" in first.note
+
+
 def test_a_damaged_archive_says_so(tmp_path: Path) -> None:
     content = volume(tmp_path / "whole.nii.gz", np.random.default_rng(0).normal(size=(9, 9, 9))).read_bytes()
     (tmp_path / "cut.nii.gz").write_bytes(content[: len(content) // 2])
     with pytest.raises(ImageError, match="copy it again") as caught:
         read(tmp_path / "cut.nii.gz", ".nii.gz")
     assert caught.value.code == "truncated"
+    stored = bytearray(gzip.compress(gzip.decompress(content), 0))
+    stored[2000] ^= 1
+    for damaged in (bytes(stored), content[:-8]):
+        (tmp_path / "bad.nii.gz").write_bytes(damaged)
+        with pytest.raises(ImageError, match=r"is damaged .*copy it again"):
+            read(tmp_path / "bad.nii.gz", ".nii.gz")
     (tmp_path / "bomb.nii.gz").write_bytes(gzip.compress(bytes(1 << 20)))
     with pytest.raises(ImageError, match="no NIfTI file"):
         read(tmp_path / "bomb.nii.gz", ".nii.gz")
@@ -707,12 +727,6 @@ def without_packages(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_the_extra_a_file_says_what_to_install(module: str) -> None:
     with pytest.raises(MissingExtra, match=r"anomalib-lite\[medical\]"):
         importlib.import_module(f"anomalib_lite_medical.{module}")
-
-
-def test_a_file_with_the_other_suffix_of_its_reader_is_read_with_the_options_of_the_model() -> None:
-    asked = NiftiOptions(plane="coronal", body=10).model_dump(mode="json")
-    completed = complete(registry.load().readers, [ReaderRecord(".nii.gz", "anomalib-lite", "1", asked)])
-    assert [whole(completed[suffix]).options for suffix in (".nii", ".nii.gz")] == [asked, asked]
 
 
 def test_options_that_mean_nothing_are_refused() -> None:

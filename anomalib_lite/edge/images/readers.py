@@ -93,10 +93,6 @@ def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
         if wrong:
             raise ConfigError(f"readers: {wrong}.")
     made = {one.suffix: _as_made(readers[one.suffix], one) for one in known if one.suffix in readers}
-    alike = {whole(readers[suffix]).read: one for one in known if (suffix := one.suffix) in readers}
-    for suffix, read in readers.items():  # a model of .nii.gz reads .nii with the same options
-        if suffix not in made and (one := alike.get(whole(read).read)):
-            made[suffix] = _as_made(read, replace(one, suffix=suffix))
     return {one.suffix: _missing(one) for one in known} | dict(readers) | made
 
 
