@@ -17,12 +17,17 @@ from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
 
 try:
     from pydicom import Dataset
+    from pydicom.encaps import get_frame
     from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
     from pydicom.pixels.utils import pixel_array
+    from pydicom.uid import RLELossless
 except ImportError as missing:
     raise MissingExtra("pydicom", "medical", "DICOM") from missing
 
 PIXELS = 1 << 28  # of one frame
+STREAMS, END = (b"\xff\xd8", b"\xff\x4f"), b"\xff\xd9"  # JPEG and JPEG-LS, JPEG 2000: how they begin and end
+PADDED = 64  # bytes at the end of a frame, in which it has to end
+DAMAGED = ("RLE segment", "fewer frames than expected", "no JPEG EOI/EOC")  # in warnings of pydicom
 _LOCK = Lock()
 KEPT = (  # of a slice, for writers
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
@@ -126,17 +131,40 @@ def _decoded(header: Any, frame: int) -> NDArray[Any]:
         ImageError: It cannot.
     """
     syntax = header.file_meta.TransferSyntaxUID
+    _check_end(header, frame, syntax)
     try:
-        return np.asarray(pixel_array(header, index=frame))
+        with warnings.catch_warnings(record=True) as heard:
+            warnings.simplefilter("always")
+            found = np.asarray(pixel_array(header, index=frame))
     except Exception as error:
         reason = " ".join(str(error).split())
-        if "missing dependencies" in reason or "plugins" in reason:
+        if syntax != RLELossless and ("missing dependencies" in reason or "plugins" in reason):
             said = (
-                f"is compressed as {syntax.name} ({syntax}), which cannot be decoded here ({reason}). Decompress it, "
+                f"is compressed as {syntax.name} ({syntax}), which cannot be decoded here ({reason}). Where it is not "
             )
-            raise ImageError(said + "with gdcmconv --raw, or install python-gdcm", "compression") from error
+            said += "damaged, decompress it with gdcmconv --raw, or install python-gdcm"
+            raise ImageError(said, "compression") from error
         code = ErrorCode.TRUNCATED if "less than expected" in reason else ErrorCode.UNREADABLE
         raise ImageError(f"cannot be decoded ({reason}); send it again", code) from error
+    for one in heard:
+        if any(word in str(one.message) for word in DAMAGED):
+            raise ImageError(f"is damaged ({one.message}); send it again", ErrorCode.TRUNCATED)
+    return found
+
+
+def _check_end(header: Any, frame: int, syntax: Any) -> None:
+    """Decoders make a picture of a JPEG or JPEG 2000 stream that ends half-way, and tell nobody.
+
+    Raises:
+        ImageError: It lacks the mark of its end.
+    """
+    if not syntax.is_encapsulated or "PixelData" not in header:
+        return
+    frames = frames_of(header)
+    coded = get_frame(header.PixelData, frame, number_of_frames=frames)
+    if coded[:2] in STREAMS and END not in coded[-PADDED:]:
+        said = "is damaged: the code of its pixels lacks the mark of its end (EOI, EOC); send it again"
+        raise ImageError(said, ErrorCode.TRUNCATED)
 
 
 def _coloured(frame: NDArray[Any], header: Any) -> NDArray[Any]:

@@ -374,6 +374,19 @@ def test_what_is_cut_is_no_document(tmp_path: Path, name: str, share: float) -> 
     assert caught.value.code == "truncated"
 
 
+@pytest.mark.parametrize(
+    "name", ["693_J2KI.dcm", "MR_small_jp2klossless.dcm", "SC_rgb_jpeg_dcmtk.dcm", "MR_small_RLE.dcm"]
+)
+def test_pixels_of_which_the_second_half_was_lost_are_damaged(tmp_path: Path, name: str) -> None:
+    """Lengths are as they were: decoders make a picture of it, that is flat from the middle on."""
+    header = pydicom.dcmread(next(one for one in DICOM if one.name == name))
+    half = len(header.PixelData) // 2
+    header.PixelData = header.PixelData[:half] + bytes(len(header.PixelData) - half)
+    header.save_as(tmp_path / "half.dcm")
+    with pytest.raises(ImageError, match="send it again"):
+        read(tmp_path / "half.dcm", colour=True)
+
+
 def test_a_patient_is_judged_by_all_that_is_his(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_dicom(tmp_path / name, slices("ct"))
