@@ -21,13 +21,13 @@ def register_readers() -> list[ReaderInfo]:
         ReaderInfo(
             name="dicom",
             summary="Reads DICOM: pictures, series as volumes sorted by position, several frames; patients are parts.",
-            suffixes=(".dcm",),
+            suffixes=(".dcm", ".dicom", ".ima"),
             target=f"{PACKAGE}.dicom:read",
             gather=f"{PACKAGE}.dicom:gather",
             sniff=f"{PACKAGE}:sniff",
             config=DicomOptions,
             content_types=("application/dicom",),
-            guards=("modality", "units"),
+            guards=("modality", "units", "orientation"),
             api=2,
         ),
         ReaderInfo(

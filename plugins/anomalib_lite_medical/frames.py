@@ -61,7 +61,7 @@ def about(header: Any, options: Any, frame: int = 0, kept: str | None = None) ->
             "spacing": _spacing(header, frame),
             "part": pseudonym(str(header.get("PatientID") or "").strip()),
             "note": "; ".join(notes),
-            "meta": _meta(header, kept or kept_of(header)),
+            "meta": _meta(header, frame, kept or kept_of(header)),
         }
 
 
@@ -237,11 +237,27 @@ def _spacing(header: Any, frame: int) -> tuple[float, float] | None:
     return down, across
 
 
-def _meta(header: Any, kept: str) -> dict[str, Any]:
+def _meta(header: Any, frame: int, kept: str) -> dict[str, Any]:
     """What guards and writers need. `header` names the patient: it stays with the picture, and is in no model."""
     modality = str(header.get("Modality") or "") or None
     units = {"CT": header.get("RescaleType") or "HU", "PT": header.get("Units")}.get(modality or "")
-    return {"modality": modality, "units": None if units is None else str(units), "header": kept}
+    return {
+        "modality": modality,
+        "units": None if units is None else str(units),
+        "orientation": _facing(placed(header, frame)["ImageOrientationPatient"]),
+        "header": kept,
+    }
+
+
+def _facing(turned: list[float] | None) -> str | None:
+    """Where rows and columns run to, as in PatientOrientation, of oblique ones the closest: LP for axial slices."""
+    if turned is None or len(turned) != 6:
+        return None
+    letters = ""
+    for one in (turned[:3], turned[3:]):
+        axis = int(np.argmax(np.abs(one)))
+        letters += ("LR", "PA", "HF")[axis][one[axis] < 0]
+    return letters
 
 
 def kept_of(header: Any) -> str:

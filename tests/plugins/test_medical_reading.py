@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
 
+from anomalib_lite import registry
 from anomalib_lite.data import Folders, find
 from anomalib_lite.data.masks import Mask
 from anomalib_lite.edge.images.opener import Opener
@@ -274,6 +275,32 @@ def test_what_is_no_body_takes_no_part(tmp_path: Path) -> None:
     assert not inside[:5].any()
     with pytest.raises(NotAnImage, match="shows nothing above 3000"):
         read(folder / "10.dcm", body=3000)
+
+
+@pytest.mark.parametrize(
+    ("turned", "said"),
+    [
+        ([1, 0, 0, 0, 1, 0], "LP"),
+        ([-1, 0, 0, 0, 1, 0], "RP"),
+        ([1, 0, 0, 0, 0, -1], "LF"),
+        ([0, 0.9, 0.1, 0, 0.1, -1], "PF"),
+    ],
+)
+def test_where_rows_and_columns_run_to_is_guarded(tmp_path: Path, turned: list[float], said: str) -> None:
+    path = write_dicom(tmp_path / "ct", slices("ct", count=1)) / "01.dcm"
+    header = pydicom.dcmread(path)
+    header.ImageOrientationPatient = turned
+    header.save_as(path)
+    assert read(path)[0][1].meta["orientation"] == said
+    assert "orientation" in registry.load().readers[".dcm"].guards
+
+
+def test_files_of_other_suffixes_are_read(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct"))
+    for file in folder.iterdir():
+        file.rename(file.with_suffix(".IMA"))
+    dataset = find(folder, opener=Opener(registry.load().readers))
+    assert [one.name.rpartition("#")[2] for one in dataset.samples] == ["1", "2", "3", "4"]
 
 
 def test_text_that_is_burnt_in_is_told_where_it_is_read(tmp_path: Path) -> None:
