@@ -530,7 +530,7 @@ BAD_VOLUMES: list[tuple[str, Callable[[Path], Any], str, str]] = [
     ("sheared", lambda path: volume(path, PLAIN, _skewed()), "sheared", "right angles"),
     ("spacing 0", lambda path: patched(volume(path, PLAIN, np.eye(4)), 300, bytes(4)), "spacing", "1 x 0 x 1 mm"),
     ("spacing 0 of the header alone", lambda path: patched(patched(volume(path, PLAIN), 252, bytes(4)), 80,
-     np.float32([2, 0, 4]).tobytes()), "spacing", "2 x 0 x 4 mm"),
+     np.array([2, 0, 4], np.float32).tobytes()), "spacing", "2 x 0 x 4 mm"),
     ("complex", lambda path: volume(path, PLAIN.astype(np.complex64)), "wrong_dtype", "complex64"),
     ("colours", lambda path: volume(path, np.zeros((4, 5, 6), [("R", "u1"), ("G", "u1"), ("B", "u1")])), "wrong_dtype",
      "holds colours"),
