@@ -183,11 +183,12 @@ class Opener:
 
     def named(self, name: str, content_type: str) -> str:
         """The name of a file, with the suffix of the reader for its content type where it has none of a reader's."""
-        known = {kind: suffix for suffix, one in self.readers.items() for kind in readers.whole(one).content_types}
-        if content_type not in known or self.suffix(name) is not None:
+        of_type = (suffix for suffix, one in self.readers.items() if content_type in readers.whole(one).content_types)
+        known = next(of_type, None)  # those of the model come first
+        if known is None or self.suffix(name) is not None:
             return name
         base, mark, key = name.partition("#")
-        return f"{base}{known[content_type]}{mark}{key}"
+        return f"{base}{known}{mark}{key}"
 
     @property
     def content_types(self) -> set[str]:
