@@ -85,17 +85,21 @@ def pair(framing: Framing, pixels: NDArray[Any], golden: View, valid: NDArray[np
         ImageError: Depth or channels are not the model's; tiles of images that differ in size (`wrong_size`); there is
             no alignment (`alignment_failed`), or one that shows too little of the region of interest (`not_seen`).
     """
-    pixels = imaging.conform(pixels, framing.spec, convert=framing.convert)
+    return _paired(framing, View(imaging.conform(pixels, framing.spec, convert=framing.convert)), golden, valid)
+
+
+def _paired(framing: Framing, image: View, golden: View, valid: NDArray[np.bool_] | None) -> Pair:
+    """`pair`, of an image that has the depth and the channels of the model."""
     try:
         reference = imaging.conform(golden.pixels, framing.spec, convert=framing.convert)
     except ImageError as error:
         raise ImageError(f"golden image: {error}", error.code) from error
     if not framing.align:
-        _check_tiles_meet(framing, pixels, reference)
-        return Pair(framing.frames(pixels), framing.frames(reference), framing, reference, pixels, None)
+        _check_tiles_meet(framing, image.pixels, reference)
+        return Pair(framing.frames(image.pixels), framing.frames(reference), framing, reference, image.pixels, None)
     view = golden if reference is golden.pixels else View(reference)
     reach, bends = (REACHES[framing.pose.reach], framing.pose.bend) if framing.pose else (ANY, False)
-    aligned = alignment.align(View(pixels), view, reach, bends=bends)
+    aligned = alignment.align(image, view, reach, bends=bends)
     beside = _beside(framing, aligned, reference, valid, golden.valid)
     if aligned.rival is not None:
         with suppress(ImageError):
@@ -189,11 +193,12 @@ def pairs(
             "this model compares with a golden image, and none was given: predict --reference, watch --golden",
             ErrorCode.MISSING,
         )
+    image = View(imaging.conform(pixels, framing.spec, convert=framing.convert))  # its features are found once
     found: list[Pair] = []
     reasons: list[ImageError] = []
     for golden in goldens:
         try:
-            found.append(pair(framing, pixels, golden, valid))
+            found.append(_paired(framing, image, golden, valid))
         except ImageError as error:
             if error.code not in (ErrorCode.ALIGNMENT_FAILED, ErrorCode.NOT_SEEN):
                 raise
