@@ -6,9 +6,11 @@ import os
 import platform
 import re
 import socket
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,6 +23,8 @@ AUTO = "auto"  # that which runs on this machine; where none does, LOCAL
 RETRIES = 3  # of a piece whose process or node is lost
 AHEAD = 2  # pieces for each place: one in work, one that waits
 SECONDS = 5.0  # until an address has to answer
+SETTINGS = b"\x04"  # type of the frame that both sides of HTTP/2 begin with, RFC 9113, section 3.4
+HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + SETTINGS + bytes(5)
 OURS = (platform.python_version(), __version__)
 
 
@@ -42,6 +46,8 @@ class Cluster:
             ConfigError: Nothing answers there, or a cluster of another Python or Ray.
         """
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is told to anybody
+        if self.address != LOCAL and _has_token():
+            os.environ.setdefault("RAY_AUTH_MODE", "token")  # as `ray start` has it; a cluster without takes it, too
         try:
             import ray
         except ImportError as error:
@@ -52,7 +58,8 @@ class Cluster:
         except (OSError, RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"--ray {self.address}: cannot be joined ({str(error).strip()}). Here are Python {OURS[0]} "
-                f"and Ray {ray.__version__}; expected HOST:PORT or ray://HOST:PORT of a cluster with the same."
+                f"and Ray {ray.__version__}; expected HOST:PORT or ray://HOST:PORT of a cluster with the same, "
+                "and its token, where it asks for one, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             ) from error
         return self
 
@@ -92,17 +99,17 @@ class Cluster:
 
     def _join(self) -> None:
         quiet = {"log_to_driver": False, "logging_level": "ERROR"}
-        if self.address == AUTO:
-            with suppress(ConnectionError):
-                self._ray.init(address=AUTO, **quiet)
+        address = os.environ.get("RAY_ADDRESS", AUTO) if self.address == AUTO else self.address
+        if address == AUTO and (running := _running()):
+            with suppress(OSError):  # what is left of one that was killed
+                _ask(running)
+                self._ray.init(address=running, **quiet)
                 return
-        if self.address in (AUTO, LOCAL):
+        if address in (AUTO, LOCAL):
             self._ray.init(address=LOCAL, include_dashboard=False, _node_ip_address="127.0.0.1", **quiet)
             return
-        host, _, port = self.address.rpartition("://")[2].rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=SECONDS):
-            pass  # Ray itself would wait for minutes, and then end the program
-        self._ray.init(address=self.address, **quiet)
+        _ask(address)
+        self._ray.init(address=address, **quiet)
 
     def _refuse_too_large(self, gpu: bool) -> None:
         """Raise where no node has what a piece takes: Ray would wait for one without end.
@@ -158,6 +165,38 @@ class Cluster:
             errors.ObjectLostError,
         ) as error:
             return Died(f"the process that was at work was lost {1 + RETRIES} times, the last time so: {error}")
+
+
+def _running() -> str | None:
+    """The address of the cluster of this machine, which `ray start` writes down."""
+    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    try:
+        return (folder / "ray/ray_current_cluster").read_text().strip()
+    except OSError:
+        return None
+
+
+def _has_token() -> bool:
+    """Whether Ray finds a token to show: without being told to, it shows none, and is not let in."""
+    given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    return bool(given) or Path("~/.ray/auth_token").expanduser().is_file()
+
+
+def _ask(address: str) -> None:
+    """Say hello as gRPC does: Ray itself would wait for minutes for what does not answer so.
+
+    Raises:
+        OSError: Nothing answers, or something else.
+        ValueError: It is no address.
+    """
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=SECONDS) as there:
+        if "RAY_USE_TLS" in os.environ:
+            return
+        there.sendall(HELLO)
+        answer = there.recv(9, socket.MSG_WAITALL)
+    if answer[3:4] != SETTINGS:
+        raise ConnectionError("what answers there is no Ray cluster")
 
 
 class _Foreign(ConfigError):  # noqa: N818

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -19,7 +21,7 @@ from pieces import deadly, lacking
 from anomalib_lite.data.addresses import listed
 from anomalib_lite.edge.model import Model
 from anomalib_lite.engines import cluster
-from anomalib_lite.engines.cluster import LOCAL, Cluster, refuse_foreign
+from anomalib_lite.engines.cluster import AUTO, LOCAL, Cluster, refuse_foreign
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import spread
 from anomalib_lite.pipeline.evaluate import evaluate
@@ -100,6 +102,46 @@ def test_an_address_where_nothing_answers_is_refused_at_once(address: str) -> No
     pytest.importorskip("ray")
     with pytest.raises(ConfigError, match=f"--ray {address}: cannot be joined .* expected HOST:PORT"), Cluster(address):
         pass
+
+
+def test_what_is_no_cluster_is_refused_at_once_and_not_taken_for_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ray waits for minutes for a web server, and for a cluster that was killed."""
+
+    class Ray:
+        def init(self, address: str, **options: Any) -> None:
+            joined.append(address)
+
+    def answer(server: socket.socket) -> None:
+        there, _ = server.accept()
+        with there:
+            there.sendall(b"HTTP/1.1 400 Bad Request")
+
+    joined: list[str] = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    (tmp_path / "ray").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        web = f"127.0.0.1:{server.getsockname()[1]}"
+        (tmp_path / "ray/ray_current_cluster").write_text(f"{web}\n")
+        for address in (web, AUTO):
+            answering = threading.Thread(target=answer, args=(server,))
+            answering.start()
+            with nullcontext() if address == AUTO else pytest.raises(OSError, match="no Ray cluster"):
+                Cluster(address, _ray=Ray())._join()
+            answering.join()
+    assert joined == [LOCAL]
+
+
+def test_a_token_is_shown_to_a_cluster_that_may_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # put back as it was
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    with pytest.raises(ConfigError), Cluster("nowhere"):
+        pass
+    assert os.environ["RAY_AUTH_MODE"] == "token"
 
 
 def test_what_is_not_installed_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
