@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, get_type_hints
 
 from typer.core import TyperCommand, TyperGroup
+
+from anomalib_lite.errors import ConfigError
 
 SHARED = "Options of every command"
 EXAMPLES = Path(__file__).with_name("examples.txt")
@@ -30,8 +32,18 @@ class Command(TyperCommand):
     """A command whose help names the arguments in full, groups the options, and ends with examples."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse; options that may stand alone get the value that they have then."""
-        return super().parse_args(ctx, list(_with_values(args)))
+        """Parse; options that may stand alone get the value that they have then.
+
+        Raises:
+            ConfigError: An address stands where a path is expected: it would be the path of a folder called 's3:'.
+        """
+        rest = super().parse_args(ctx, list(_with_values(args)))
+        if any("://" in word for word in args):
+            hints = get_type_hints(self.callback)
+            for one in self.params:
+                if "Path" in str(hints[one.name or ""]):
+                    _refuse_address(one, ctx.params[one.name or ""], args)
+        return rest
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """What stands behind the command: arguments, and options that cannot be left out."""
@@ -70,6 +82,26 @@ class Group(TyperGroup):
         """The lines as they are."""
         if self.epilog:
             formatter.write(f"\n{self.epilog}\n")
+
+
+def _refuse_address(one: Any, value: Any, words: list[str]) -> None:
+    """Raise where what was typed for a path is an address.
+
+    Args:
+        one: The parameter.
+        value: What it got, which may be a path already: of one slash less.
+        words: What was typed.
+    """
+    from anomalib_lite.data.addresses import is_address
+
+    got = {Path(one) for one in (value if isinstance(value, (list, tuple)) else [value]) if one is not None}
+    typed = (word.partition("=")[2] if word.startswith("-") else word for word in words)
+    for word in typed:
+        if is_address(word) and Path(word) in got:
+            raise ConfigError(
+                f"{_named(one).partition(' ')[0]} {word}: no address can be given here. `predict` takes those of "
+                "images, and writes to one with --out; `merge` takes that. Give a path of this machine."
+            )
 
 
 def _with_values(words: list[str]) -> Iterator[str]:

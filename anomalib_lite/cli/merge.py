@@ -10,10 +10,11 @@ import typer
 from anomalib_lite.cli import options
 
 Results: TypeAlias = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
         metavar="RESULTS",
-        help="The folders that `predict --shard I/N --out` wrote, one of each share, in any order.",
+        help="The folders that `predict --shard I/N --out` wrote, one of each share, in any order; or the address that "
+        "`predict --out s3://bucket/results` wrote to.",
     ),
 ]
 Out: TypeAlias = Annotated[
@@ -40,16 +41,18 @@ Judge: TypeAlias = Annotated[
 def merge(results: Results, out: Out, model: Judge = None, overwrite: options.Overwrite = False) -> None:
     """Join the results of all shares of `predict --shard`.
 
-    The rows are those of one run, in its order. A share that is missing, double, unfinished, or of another model, other
-    images or other options is refused by its name. Reports with pictures are in the folders of the shares; with --model
-    there is one of all.
+    Or those that `predict` wrote to an address. The rows are those of one run, in its order. A share that is missing,
+    double, unfinished, or of another model, other images or other options is refused by its name. Reports with pictures
+    are in the folders of the shares; with --model there is one of all.
     """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
+    from anomalib_lite.pipeline.keeping import folders
     from anomalib_lite.pipeline.merge import merge as run
 
     judge = None if model is None else Model(model, readers=console.plugins().readers)
-    done = run(results, out=options.folder(out), overwrite=overwrite, model=judge)
+    with folders(results) as shares:
+        done = run(shares, out=options.folder(out), overwrite=overwrite, model=judge)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if done.parts:
         console.say("parts: " + "  ".join(f"{verdict} {done.parts[verdict]}" for verdict in done.counts))

@@ -28,10 +28,11 @@ Inputs: TypeAlias = Annotated[
     ),
 ]
 Out: TypeAlias = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
         metavar="FOLDER",
-        help="Write results.csv, results.jsonl and report.html to this folder.",
+        help="Write results.csv, results.jsonl and report.html to this folder. To an address such as "
+        "s3://bucket/results, a folder for each share is written, without a report.",
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -108,10 +109,10 @@ def predict(
     loaded = load(model, product=product, provider=provider, threads=threads, readers=plugins.readers)
     asked: dict[str, Any] = {
         "heatmaps": _shown(heatmaps), "overwrite": overwrite, "columns": options.columns(column), "group": group,
-        "reference": golden_image(reference, loaded, "--reference"), "out": options.folder(out) if out else None,
+        "reference": golden_image(reference, loaded, "--reference"), "out": spread.place(out) if out else None,
         "track": console.track,
     }  # fmt: skip
-    if ray or elsewhere(inputs):
+    if ray or elsewhere([*inputs, out or ""]):
         refused = {"--json": json, "--shard": shard, "--copy": copy}
         done = spread.predict(loaded, inputs, ray, workers, refused=refused, writer=write, **asked)
     else:

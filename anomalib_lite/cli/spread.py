@@ -7,10 +7,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anomalib_lite.cli import options
 from anomalib_lite.edge.manifest import PRODUCTS
 from anomalib_lite.errors import ConfigError
 
 if TYPE_CHECKING:
+    from anomalib_lite.data.store import Store
     from anomalib_lite.edge.joint import Joint
     from anomalib_lite.edge.model import Model
     from anomalib_lite.edge.modelset import ModelSet
@@ -19,6 +21,19 @@ if TYPE_CHECKING:
     from anomalib_lite.pipeline.predict import Predicted
 
 GPU = ("cuda", "tensorrt")  # providers that need one
+
+
+def place(out: str) -> Path | Store:
+    """Where `--out` writes: a folder, or one at an address.
+
+    Raises:
+        ConfigError: It is no name of a folder.
+        DataError: It is an address that holds a secret.
+    """
+    from anomalib_lite.data.addresses import is_address
+    from anomalib_lite.data.store import Store
+
+    return Store(out) if is_address(out) else options.folder(Path(out))
 
 
 @contextmanager
@@ -64,8 +79,23 @@ def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None)
         yield cluster
 
 
+@contextmanager
+def trainings(ray: str | None, workers: int, threads: int) -> Iterator[tuple[Engine, int]]:
+    """Where trainings run beside each other, and the threads of one; 0 leaves these to onnxruntime.
+
+    Raises:
+        ConfigError: The cluster cannot be joined.
+    """
+    from anomalib_lite.pipeline.workers import cores
+
+    if not threads and (ray or workers > 1):
+        threads = 1 if ray else max(1, cores() // workers)
+    with engine(ray, workers, threads or 1) as chosen:
+        yield chosen, threads
+
+
 def predict(
-    model: Model | Joint | ModelSet, inputs: Sequence[str], ray: str | None, workers: int, *, out: Path | None,
+    model: Model | Joint | ModelSet, inputs: Sequence[str], ray: str | None, workers: int, *, out: Path | Store | None,
     refused: Mapping[str, Any], **asked: Any,
 ) -> Predicted:  # fmt: skip
     """Judge images by shares.
@@ -76,12 +106,10 @@ def predict(
     from anomalib_lite.edge.modelset import ModelSet
     from anomalib_lite.pipeline.spread import spread
 
-    what = "--ray" if ray else "an address, or a Parquet file,"
+    what = "--ray" if ray else "an address, or a Parquet list,"
     for option, given in refused.items():
         if given:
-            raise ConfigError(
-                f"{option} has no meaning with {what.rstrip(',')}: rows go to OUT/results.jsonl. Leave it out."
-            )
+            raise ConfigError(f"{option} has no meaning with {what.rstrip(',')}: rows go to --out. Leave it out.")
     if isinstance(model, ModelSet) or model.bundle.path.parent.name == PRODUCTS:
         raise ConfigError(f"{what.rstrip(',')} takes single models: give the one that the product was made of.")
     if out is None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from anomalib_lite.data.samples import count, some
+from anomalib_lite.edge.images.readers import HEAD, tells_nothing
 from anomalib_lite.errors import DataError, ErrorCode, ImageError, MissingExtra
 
 ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")  # of two letters at least: C:// is a drive
@@ -31,6 +33,7 @@ WEB = ("http", "https")
 SUFFIX = re.compile(r"(\.\w{1,16}){0,2}\Z", re.ASCII)  # what readers know a file by: .nii.gz
 ESCAPES = str.maketrans({"%": "%25", "\\": "%5C", ":": "%3A"})  # what would lead elsewhere on Windows
 DOTS = {"": "%", ".": "%2E", "..": "%2E%2E"}  # parts of an address that are no names of files
+_HIDDEN = re.compile(r"\.").match
 TRIES = 3  # of an object that changes while it is read
 AHEAD = 8  # objects that are fetched while one is judged
 
@@ -80,36 +83,58 @@ class Remote:
         return hashlib.sha256(self.address.encode("utf-8", "surrogatepass")).hexdigest() + (suffix[0] if suffix else "")
 
 
-def listed(address: str, is_image: Callable[[str], bool]) -> list[Remote]:
+def listed(
+    address: str, is_image: Callable[[str], bool], knows: Callable[[str, bytes], bool] = lambda name, head: False,
+    told: Callable[[str], None] = lambda line: None,
+) -> list[Remote]:  # fmt: skip
     """The objects below an address, by their names; of an object, itself.
 
     Args:
         address: Of a folder or an object.
         is_image: Tells by its name whether an object of a folder is one. Hidden ones are passed over.
+        knows: Tells it by its name and its first bytes, where the name has no suffix.
+        told: Gets a line on what is passed over.
 
     Raises:
         MissingExtra: The package for this kind of store is not installed.
         DataError: Nothing is there, access is refused, or the store does not answer; or the address holds a secret.
     """
     refuse_secrets(address)
-    system, path = _opened(address)
+    system, path = opened(address)
     try:
         if system.isfile(path):
             return [Remote(address, _above(address), _stamp(system.info(path)))]
         found = system.find(path, detail=True)
     except Exception as error:  # whatever a store's package raises
-        raise DataError(_unreachable(address, error)) from error
+        raise DataError(unreachable(address, error)) from error
     prefix = path.rstrip("/") + "/"
     inside = {name: info for name, info in found.items() if name.startswith(prefix)}
-    images = [
-        name for name in sorted(inside)
-        if is_image(name) and not any(part.startswith(".") for part in name.removeprefix(prefix).split("/"))
-    ]  # fmt: skip
+    shown = [name for name in sorted(inside) if not any(map(_HIDDEN, name.removeprefix(prefix).split("/")))]
+    asked = [name for name in shown if not is_image(name) and tells_nothing(name) and inside[name].get("size") != 0]
+    with ThreadPoolExecutor(AHEAD) as pool:
+        heads = dict(zip(asked, pool.map(lambda name: _head(system, name), asked), strict=True))
+    images = [name for name in shown if is_image(name) or (name in heads and knows(name, heads[name]))]
     if not images:
         seen = f"of {len(inside):,} objects none is an image" if inside else "nothing is there"
         raise DataError(f"{address}: {seen}. Give the address of a folder with images, or of a list of them.")
+    if others := sorted({*shown} - {*images}):
+        told(
+            f"{count(len(others), 'object')} passed over, no images: {some([one.rpartition('/')[2] for one in others])}"
+        )
     root = system.unstrip_protocol(path)
     return [Remote(system.unstrip_protocol(name), root, _stamp(inside[name])) for name in images]
+
+
+def _head(system: Any, name: str) -> bytes:
+    """The first bytes of an object.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        return bytes(system.cat_file(name, start=0, end=HEAD))
+    except Exception as error:  # whatever a store's package raises
+        raise DataError(unreachable(system.unstrip_protocol(name), error)) from error
 
 
 def content(address: str) -> bytes:
@@ -120,11 +145,11 @@ def content(address: str) -> bytes:
         DataError: It is not there, access is refused, or the store does not answer; or the address holds a secret.
     """
     refuse_secrets(address)
-    system, path = _opened(address)
+    system, path = opened(address)
     try:
         return bytes(system.cat_file(path))
     except Exception as error:  # whatever a store's package raises
-        raise DataError(_unreachable(address, error)) from error
+        raise DataError(unreachable(address, error)) from error
 
 
 def fetched(objects: Iterable[Remote], folder: Path) -> Iterator[Path | ImageError]:
@@ -168,7 +193,7 @@ def _read(one: Remote) -> bytes:
         ImageError: It is missing, cannot be read, or changes each time that it is read.
         DataError: Its store is gone, or refuses everything.
     """
-    system, path = _opened(one.address)
+    system, path = opened(one.address)
     try:
         stamp = one.stamp or _now(system, path)
         for _ in range(TRIES):
@@ -179,7 +204,7 @@ def _read(one: Remote) -> bytes:
     except Exception as error:  # whatever a store's package raises
         answered = one.address.partition("://")[0] in WEB and isinstance(error, FileNotFoundError)  # it lists no root
         if not answered and not _is_there(one.root):
-            raise DataError(_unreachable(one.root, error)) from error
+            raise DataError(unreachable(one.root, error)) from error
         code = ErrorCode.MISSING if isinstance(error, FileNotFoundError) else ErrorCode.UNREADABLE
         raise ImageError(f"{one.address}: cannot be read ({_reason(error)})", code) from error
     raise ImageError(f"{one.address}: changes while it is read, {TRIES} times", ErrorCode.UNREADABLE)
@@ -198,7 +223,7 @@ def _stamp(info: Any) -> str:
 
 def _is_there(address: str) -> bool:
     """Whether anything can be had from an address."""
-    system, path = _opened(address)
+    system, path = opened(address)
     system.invalidate_cache()
     try:
         return bool(system.exists(path))
@@ -206,7 +231,7 @@ def _is_there(address: str) -> bool:
         return False
 
 
-def _opened(address: str) -> tuple[Any, str]:
+def opened(address: str) -> tuple[Any, str]:
     """The file system of an address, and the path within."""
     protocol = address.partition("://")[0]
     try:
@@ -229,10 +254,11 @@ def _above(address: str) -> str:
     return f"{protocol}://{rest.rpartition('/')[0] if rest.startswith('/') else rest.partition('/')[0]}"
 
 
-def _unreachable(address: str, error: Exception) -> str:
+def unreachable(address: str, error: Exception, what: str = "read") -> str:
+    """What to say where an address cannot be read, or cannot be written to."""
     return (
-        f"{address}: cannot be reached ({_reason(error)}). Check that it is there, and that you may read it; "
-        "then run the same command again: what is finished is kept."
+        f"{address}: cannot be {'reached' if what == 'read' else 'written to'} ({_reason(error)}). Check that it is "
+        f"there, and that you may {what} it; then run the same command again: what is finished is kept."
     )
 
 

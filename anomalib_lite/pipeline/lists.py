@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import posixpath
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from anomalib_lite.data.samples import normal
 from anomalib_lite.data.table import is_table, lines_of
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.opener import Opener
-from anomalib_lite.edge.images.readers import whole
+from anomalib_lite.edge.images.readers import sniffed, whole
 from anomalib_lite.errors import ConfigError, DataError, MissingExtra
 from anomalib_lite.pipeline.inputs import Chosen, chosen, with_part
 
@@ -82,17 +82,43 @@ def _images(
         images, notes = _of_list(given, columns, compares)
     else:
         images, notes = [], []
-        for one in listed(given, opener.is_image):
+        for one in listed(given, opener.is_image, _knowing(given, opener), notes.append):
             above = Remote(one.root.rstrip("/"), one.root).path
             images.append(Chosen(one.path, one.path.relative_to(above).as_posix(), above, remote=one))
     for image in images:
         suffix = opener.suffix(image.name) if image.remote else None
-        if suffix and whole(opener.readers[suffix]).gather:
-            raise DataError(
-                f"{image.called}: files *{suffix} belong together in series, which are not gathered at an address. "
-                "Copy them to a folder, and give that."
-            )
+        if said := _of_series(image.called, suffix, opener):
+            raise DataError(said)
     return images, notes
+
+
+def _knowing(given: str, opener: Opener) -> Callable[[str, bytes], bool]:
+    """Tells whether an object whose name has no suffix is an image, by its name and its first bytes.
+
+    Raises:
+        DataError: It is of a series.
+    """
+
+    def knows(name: str, head: bytes) -> bool:
+        if said := _of_series(f"{given}: {posixpath.basename(name)}", sniffed(name, head, opener.readers), opener):
+            raise DataError(said)
+        return opener.knows(name, head)
+
+    return knows
+
+
+def of_series(called: str, file: Path, opener: Opener) -> str:
+    """Why a file that was fetched is not judged alone; empty where it is. A list may name some without a suffix."""
+    return _of_series(called, opener.suffix_at(file), opener)
+
+
+def _of_series(called: str, suffix: str | None, opener: Opener) -> str:
+    if suffix is None or not whole(opener.readers[suffix]).gather:
+        return ""
+    return (
+        f"{called}: files *{suffix} belong together in series, which are not gathered at an address. "
+        "Copy them to a folder, and give that."
+    )
 
 
 def _of_list(given: str, columns: Mapping[str, str], compares: bool) -> tuple[list[Chosen], list[str]]:

@@ -32,7 +32,7 @@ class Merged:
     """How many images got which verdict, and how many parts, where they were judged."""
 
     counts: dict[Verdict, int]
-    out: Path
+    out: Path | str
     parts: Counter[Verdict] = field(default_factory=Counter)
 
 

@@ -35,7 +35,7 @@ class Predicted:
     """How many images got which verdict, where the results are, and what is to be said of the inputs."""
 
     counts: dict[Verdict, int] = field(default_factory=lambda: dict.fromkeys(Verdict, 0))
-    out: Path | None = None
+    out: Path | str | None = None
     notes: list[str] = field(default_factory=list)
     parts: Counter[Verdict] | None = None  # verdict -> number of parts, where these are judged
 

@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
@@ -75,6 +75,7 @@ class Record:
     inputs: str  # digest of the names of all of them, in their order, and of their parts and golden images
     options: dict[str, Any]  # what else has to be the same
     rows: int  # of this share
+    verdicts: dict[str, dict[str, int]] = field(default_factory=dict)  # of images and parts, where nobody joins shares
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -84,13 +85,30 @@ class Record:
             DataError: It is no share, was not finished, or its record is damaged.
         """
         try:
-            return cls(**json.loads((folder / SHARD).read_bytes()))
+            return cls.parse((folder / SHARD).read_bytes(), folder / SHARD)
         except FileNotFoundError as error:
             raise DataError(
                 f"{folder} holds no finished share: no {SHARD}. Run its `predict --shard` again, with --overwrite."
             ) from error
-        except (OSError, ValueError, TypeError) as error:
+        except OSError as error:
             raise DataError(f"{folder / SHARD}: cannot be read ({error}). Run this share again.") from error
+
+    @classmethod
+    def parse(cls, content: bytes, name: object) -> Self:
+        """What a file of this name says.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        try:
+            return cls(**json.loads(content))
+        except (ValueError, TypeError) as error:
+            raise DataError(f"{name}: cannot be read ({error}). Run this share again.") from error
+
+    def differs(self, other: Record) -> list[str]:
+        """What another share has of other work, in words."""
+        ours, theirs = self.of_the_work(), other.of_the_work()
+        return [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
 
     def write(self, folder: Path) -> None:
         """Say that a share is whole.
@@ -156,9 +174,7 @@ def checked(folders: Sequence[Path]) -> list[tuple[Path, Record]]:
     records = [(folder, Record.read(folder)) for folder in dict.fromkeys(folders)]
     first, said = records[0], list[str]()
     for folder, record in records[1:]:
-        ours, theirs = first[1].of_the_work(), record.of_the_work()
-        other = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-        if other:
+        if other := first[1].differs(record):
             said.append(f"{folder} is of other work than {first[0]}: another {', another '.join(other)}")
     seen: dict[int, Path] = {}
     for folder, record in records:

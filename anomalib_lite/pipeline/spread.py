@@ -1,7 +1,7 @@
 """Judges images by shares on an engine, and joins them: the rows of one process, whatever was lost on the way.
 
 A share is a piece of work that leaves nothing behind but what it returns, so it may be repeated. What is finished is
-kept in OUT.partial, and the same command goes on from there. Images are read where they lie, or fetched to scratch.
+kept, and the same command goes on from there: see `keeping`. Images are read where they lie, or fetched to scratch.
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,16 +19,17 @@ from typing import Any
 from anomalib_lite import registry
 from anomalib_lite.data import absolute
 from anomalib_lite.data.addresses import fetched
+from anomalib_lite.data.store import Store
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.joint import Joint
-from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.engines import Engine
-from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, ImageError
-from anomalib_lite.pipeline import merge, parts, result_folder, states
+from anomalib_lite.errors import AnomalibLiteError, DataError, ErrorCode, ImageError
+from anomalib_lite.pipeline import parts, states
 from anomalib_lite.pipeline.inputs import Chosen, common_root
-from anomalib_lite.pipeline.lists import gathered
+from anomalib_lite.pipeline.keeping import Here, Keeping, There
+from anomalib_lite.pipeline.lists import gathered, of_series
 from anomalib_lite.pipeline.predict import Predicted, Track, untracked
 from anomalib_lite.pipeline.saving import Heatmaps, Saving
 from anomalib_lite.pipeline.shards import MOST, Record, Shard, Work, share
@@ -63,7 +62,7 @@ class Piece:
 
 
 def spread(
-    model: Model | Joint, inputs: Sequence[str], engine: Engine, *, out: Path, heatmaps: Heatmaps | None = None,
+    model: Model | Joint, inputs: Sequence[str], engine: Engine, *, out: Path | Store, heatmaps: Heatmaps | None = None,
     writer: str | None = None, reference: Path | None = None, columns: Mapping[str, str] | None = None,
     group: str | None = None, overwrite: bool = False, threads: int = 1, track: Track = untracked,
 ) -> Predicted:  # fmt: skip
@@ -73,7 +72,7 @@ def spread(
         model: The loaded model.
         inputs: What `lists.gathered` takes: paths, addresses, lists.
         engine: Where shares are judged.
-        out: Gets results.csv, results.jsonl and pictures; OUT.partial what is finished, until all is.
+        out: Gets results.csv, results.jsonl and pictures; or, in a store, folders of shares: see `keeping`.
         heatmaps: Write pictures of these to OUT/heatmaps.
         writer: Name of a writer of results in a format of the field.
         reference: A golden image, where the model compares with one and a table names none.
@@ -85,10 +84,11 @@ def spread(
         track: Shows progress.
 
     Raises:
-        ConfigError: `out` holds an earlier result, or shares of other work.
+        ConfigError: `out` holds an earlier result, or shares of other work, or lies within what is judged.
         DataError: Nothing was found, or shares could not be judged; the others are kept for the same command.
     """
-    result_folder.refuse_existing(out, overwrite=overwrite)
+    keeping: Keeping = There(out, overwrite) if isinstance(out, Store) else Here(out, overwrite)
+    keeping.refuse(inputs)
     compares = isinstance(model, Joint) or model.bundle.manifest.compares
     images, notes = gathered(inputs, model.opener, columns, group=group, compares=compares)
     by_parts = parts.refuse(model, images, group)
@@ -99,18 +99,17 @@ def spread(
     task = Task(
         model=Travelling.of(model, threads), by_parts=by_parts, root=common_root(images), here=Path.cwd(), **shown
     )
-    with _kept(out) as place:
-        finished = _finished(place, record, images, overwrite=overwrite)
-        divided = _divided(images, count).items()
-        pieces = [Piece(Shard(index, count), mine) for index, mine in divided if _name(index) not in finished]
-        _judged(engine, task, pieces, place, record, track)
-        done = merge.merge([place / _name(index + 1) for index in range(count)], out=out, overwrite=overwrite)
-        shutil.rmtree(place, ignore_errors=True)
-    return Predicted(done.counts, out, notes, done.parts or None)
+    with keeping.begun(record, anew=any(one.remote and not one.remote.stamp for one in images)) as finished:
+        pieces = [one for one in _pieces(images, count) if one.shard.index not in finished]
+        if finished:
+            notes.append(f"{len(finished):,} of {count:,} shares were judged before, and stay as they are")
+        _judged(engine, task, pieces, keeping, record, track)
+        done = keeping.joined(count)
+    return Predicted(done.counts, done.out, notes, done.parts or None)
 
 
 def _judged(
-    engine: Engine, task: Task, pieces: Sequence[Piece], place: Path, record: Record, track: Track
+    engine: Engine, task: Task, pieces: Sequence[Piece], keeping: Keeping, record: Record, track: Track
 ) -> None:  # fmt: skip
     """Judge shares, and keep each as it is finished.
 
@@ -124,7 +123,7 @@ def _judged(
             failed.append(outcome)
         else:
             index, rows = piece.shard.index, len(piece.images)
-            _keep(place / _name(index), outcome, replace(record, index=index, rows=rows))
+            keeping.keep(outcome, replace(record, index=index, rows=rows))
     if failed:
         raise DataError(
             f"{len(failed):,} of {record.count:,} shares could not be judged: {failed[0]} The others are kept: run the "
@@ -132,38 +131,12 @@ def _judged(
         ) from failed[0]
 
 
-def _name(index: int) -> str:
-    """Of the folder of a share."""
-    return f"{index:06}"
-
-
-def _divided(images: Sequence[Chosen], count: int) -> dict[int, list[tuple[int, Chosen]]]:
-    """The images of each share, each with its place among all."""
-    divided: dict[int, list[tuple[int, Chosen]]] = {index: [] for index in range(1, count + 1)}
+def _pieces(images: Sequence[Chosen], count: int) -> list[Piece]:
+    """All shares."""
+    pieces = [Piece(Shard(index, count), []) for index in range(1, count + 1)]
     for place, one in enumerate(images):
-        divided[share(one, count)].append((place, one))
-    return divided
-
-
-@contextmanager
-def _kept(out: Path) -> Iterator[Path]:
-    """The folder of what is finished; others are kept out of it.
-
-    Raises:
-        ConfigError: Another process is at work there.
-        DataError: It cannot be written.
-    """
-    place = out.with_name(out.name + ".partial")
-    with ExitStack() as stack:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(FolderLock(place))
-        except BlockingIOError as error:
-            raise ConfigError(f"{place}: another process judges for it. Wait, or choose another --out.") from error
-        except OSError as error:
-            if error.errno not in UNSUPPORTED:
-                raise DataError(f"{place}: cannot be written ({error.strerror}). Choose another --out.") from error
-        yield place
+        pieces[share(one, count) - 1].images.append((place, one))
+    return pieces
 
 
 def _of_these(record: Record, images: Sequence[Chosen], reference: Path | None, opener: Opener) -> Record:
@@ -185,49 +158,6 @@ def _of_these(record: Record, images: Sequence[Chosen], reference: Path | None, 
         mark = [one.remote.address, one.remote.stamp] if one.remote else [known(one.path)]
         digest.update(json.dumps([*mark, one.view, known(one.reference)]).encode())
     return replace(record, inputs=digest.hexdigest())
-
-
-def _finished(place: Path, wanted: Record, images: Sequence[Chosen], *, overwrite: bool) -> set[str]:
-    """The names of shares that were judged before; those of other work are removed, or all where it begins anew.
-
-    Raises:
-        ConfigError: They are of other work, and may not be replaced.
-    """
-    found, anew = set(), overwrite and any(one.remote and not one.remote.stamp for one in images)
-    for folder in place.iterdir():
-        try:
-            ours, theirs = wanted.of_the_work(), Record.read(folder).of_the_work()
-        except DataError:  # it was not finished
-            continue
-        other = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-        if not other and not anew:
-            found.add(folder.name)
-        elif overwrite:
-            shutil.rmtree(folder, ignore_errors=True)
-        else:
-            raise ConfigError(
-                f"{place} holds what was begun with another {', another '.join(other)}: give the same command to go "
-                "on, or begin anew with --overwrite."
-            )
-    return found
-
-
-def _keep(folder: Path, files: Mapping[str, bytes], record: Record) -> None:
-    """Write what a share gave; last of all, that it is whole.
-
-    Raises:
-        DataError: The disk does not take it.
-    """
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-        for name, content in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(content)
-    except OSError as error:
-        raise DataError(
-            f"{folder}: cannot be written ({error.strerror}). Make room, and run the same command again."
-        ) from error
-    record.write(folder)
 
 
 def judge(task: Task, piece: Piece) -> dict[str, bytes]:
@@ -270,6 +200,8 @@ def _seen(model: Model | Joint, task: Task, piece: Piece, scratch: Path) -> Iter
             )
     files = fetched(remote, scratch) if remote else (absolute(task.here / one.path) for one in images)
     for (place, one), file in zip(piece.images, files, strict=True):
+        if one.remote and not isinstance(file, ImageError) and (why := of_series(one.called, file, model.opener)):
+            file = ImageError(why, ErrorCode.UNREADABLE)
         if isinstance(file, ImageError):
             seen = Seen(model.refuse(one.called, str(file), file.code), None)
             yield place, replace(one, path=scratch / one.path), seen

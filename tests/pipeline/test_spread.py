@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from platform import node
 from typing import Any
@@ -15,14 +15,18 @@ from conftest import call, picture, save
 
 from anomalib_lite.data import addresses
 from anomalib_lite.data.addresses import Remote, fetched, listed
+from anomalib_lite.data.store import Store
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
 from anomalib_lite.engines import Local
 from anomalib_lite.errors import ConfigError, DataError, ImageError
 from anomalib_lite.pipeline import spread as module
+from anomalib_lite.pipeline.keeping import There, folders
+from anomalib_lite.pipeline.merge import merge
 from anomalib_lite.pipeline.predict import predict
 from anomalib_lite.pipeline.saving import Heatmaps
+from anomalib_lite.pipeline.shards import Record
 from anomalib_lite.pipeline.spread import spread
 
 fsspec = pytest.importorskip("fsspec")
@@ -219,6 +223,38 @@ def test_what_makes_no_sense_with_addresses_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+def _written_there(system: Any, model: Model, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results to a bucket that is not there, that vanishes in the middle, and that is back."""
+    system.mkdir("results")
+    real, kept = There.keep, list[int]()
+
+    def keep(self: There, files: Mapping[str, bytes], record: Record) -> None:
+        if kept:
+            contents.update({name: system.cat_file(name) for name in system.find("results")})
+            system.rm("results", recursive=True)
+        real(self, files, record)
+        kept.append(record.index)
+
+    contents: dict[str, bytes] = {}
+    with monkeypatch.context() as patch:
+        patch.setattr(There, "keep", keep)
+        with pytest.raises(
+            DataError, match=r"s3://results/lot: cannot be written to .*bucket.*what is finished is kept"
+        ):
+            spread(model, ["s3://plant/images"], Local(), out=Store("s3://results/lot"))
+    assert kept == [1]
+    with pytest.raises(DataError, match="s3://results/lot: cannot be"):
+        spread(model, ["s3://plant/images"], Local(), out=Store("s3://results/lot"))
+    system.mkdir("results")
+    for name, content in contents.items():
+        system.pipe_file(name, content)
+    done = spread(model, ["s3://plant/images"], Local(), out=Store("s3://results/lot"))
+    assert "1 of 5 shares were judged before, and stay as they are" in done.notes
+    with folders(["s3://results/lot"]) as shares:
+        merge(shares, out=folder / "from the store")
+    assert told(folder / "from the store") == told(folder / "one")
+
+
 def test_s3(model: Model, images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Against a server of this machine: what is read, refused, and gone in the middle."""
     pytest.importorskip("s3fs")
@@ -241,6 +277,7 @@ def test_s3(model: Model, images: Path, tmp_path: Path, monkeypatch: pytest.Monk
         spread(model, ["s3://plant/images"], Local(), out=tmp_path / "many")
         assert told(tmp_path / "many") == told(tmp_path / "one")
         assert rows(tmp_path / "many")[0]["image"] == "s3://plant/images/a/part0_0.png"
+        _written_there(system, model, tmp_path, monkeypatch)
         found = listed("s3://plant/images", lambda name: name.endswith(".png"))
         system.rm("plant/images/a/part0_0.png")
         files = fetched(found, tmp_path / "scratch")
@@ -256,5 +293,7 @@ def test_s3(model: Model, images: Path, tmp_path: Path, monkeypatch: pytest.Monk
         urllib.request.urlopen(refusing).close()  # from now on, who asks has to be known
         with pytest.raises(DataError, match=r"s3://plant/images: cannot be reached \(PermissionError.*you may read it"):
             listed("s3://plant/images", lambda name: True)
+        with pytest.raises(DataError, match=r"s3://plant/out: cannot be written to \(PermissionError.*may write it"):
+            Store("s3://plant/out").write({"work.json": b""})
     finally:
         server.stop()

@@ -203,9 +203,11 @@ class Opener:
         """Whether a file is an image: by its suffix, or by its first bytes where its name has none."""
         if self.is_image(path.name):
             return True
-        if not readers.tells_nothing(path.name):
-            return False
-        return reader_of(self._head(path)[:16]) is not None or self._sniffs(path)
+        return readers.tells_nothing(path.name) and self.knows(path.name, self._head(path))
+
+    def knows(self, name: str, head: bytes) -> bool:
+        """Whether a file whose name has no suffix is an image by its first bytes, `readers.HEAD` of them."""
+        return reader_of(head[:16]) is not None or readers.sniffed(name, head, self.readers) is not None
 
     def _sniffs(self, path: Path) -> bool:
         """Whether a reader knows a file by its first bytes."""
