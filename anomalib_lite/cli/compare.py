@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, TypeAlias
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from anomalib_lite.cli import console, options
+from anomalib_lite.cli import console, options, spread
+from anomalib_lite.cli.train_many import Threads, Workers
 
 Out: TypeAlias = Annotated[
     Path,
@@ -52,6 +53,9 @@ def compare(
     defective: options.Defective = None,
     all_good: options.AllGood = False,
     settings: options.Settings = None,
+    workers: Workers = 0,
+    threads: Threads = 0,
+    ray: options.Ray = None,
 ) -> None:
     """Train and measure several detectors, and say which to take.
 
@@ -72,7 +76,10 @@ def compare(
         columns=options.columns(column),
         folders=options.folders(good, defective, all_good),
     )
-    done = run(asked, plugins=console.plugins(), say=console.say, track=console.track)
+    with spread.trainings(ray, workers, threads) as (engine, threads):
+        apart = engine if ray or workers > 1 else None
+        told: dict[str, Any] = {"plugins": console.plugins(), "say": console.say, "track": console.track}
+        done = run(asked, engine=apart, threads=threads, **told)
     console.table(COLUMNS, [line.cells() for line in done.lines])
     for name, reason in done.failed.items():
         console.out(f"failed  {name}: {reason}")

@@ -98,6 +98,7 @@ def predict(
     """
     from anomalib_lite.cli import console, spread
     from anomalib_lite.cli.golden import golden_image
+    from anomalib_lite.data.addresses import is_address
     from anomalib_lite.edge.modelset import load
     from anomalib_lite.output.capture import stdout_for_results
     from anomalib_lite.pipeline.lists import elsewhere
@@ -112,7 +113,7 @@ def predict(
         "reference": golden_image(reference, loaded, "--reference"), "out": spread.place(out) if out else None,
         "track": console.track,
     }  # fmt: skip
-    if ray or elsewhere([*inputs, out or ""]):
+    if ray or elsewhere(inputs) or is_address(out or ""):
         refused = {"--json": json, "--shard": shard, "--copy": copy}
         done = spread.predict(loaded, inputs, ray, workers, refused=refused, writer=write, **asked)
     else:

@@ -56,13 +56,10 @@ def train_many(
     """
     from anomalib_lite.cli import console, spread
     from anomalib_lite.pipeline.train_many import train_many as run
-    from anomalib_lite.pipeline.workers import cores
     from anomalib_lite.report.products import HEADINGS
 
-    if not threads and (ray or workers > 1):
-        threads = 1 if ray else max(1, cores() // workers)
     try:
-        with spread.engine(ray, workers, threads or 1) as engine:
+        with spread.trainings(ray, workers, threads) as (engine, threads):
             done = run(
                 plan, options.folder(out), engine=engine, threads=threads, plugins=console.plugins(), say=console.say,
                 track=console.track,

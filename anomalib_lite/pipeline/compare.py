@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from anomalib_lite import registry
-from anomalib_lite.data import Folders, evaluation_samples, find
+from anomalib_lite.data import Folders, absolute, evaluation_samples, find
 from anomalib_lite.data.samples import GOOD
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.model import Model
+from anomalib_lite.engines import Engine, Local
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError
 from anomalib_lite.metrics.ranking import Rank, ranked
 from anomalib_lite.pipeline.evaluate import evaluate
 from anomalib_lite.pipeline.predict import Track, untracked
 from anomalib_lite.pipeline.train import Say, train
+from anomalib_lite.pipeline.train_many import bugs_of
 from anomalib_lite.registry import Registry
 from anomalib_lite.report.comparison import Line, write
 from anomalib_lite.training import partial
@@ -56,11 +58,30 @@ class Compared:
     advice: str
 
 
-def compare(asked: Comparison, *, plugins: Registry | None = None, say: Say, track: Track = untracked) -> Compared:
+@dataclass(frozen=True)
+class _Work:
+    """What is asked of each detector, and what tells how far it is: beside each other, nothing does."""
+
+    asked: Comparison
+    threads: int
+    say: Say
+    track: Track
+
+
+def _unheard(line: str) -> None:
+    """Nobody is told."""
+
+
+def compare(
+    asked: Comparison, *, engine: Engine | None = None, threads: int = 0, plugins: Registry | None = None, say: Say,
+    track: Track = untracked,
+) -> Compared:  # fmt: skip
     """Train each detector on the same images, and evaluate it on the same others. Goes on where it was interrupted.
 
     Args:
         asked: What is asked.
+        engine: Where detectors are trained and measured; None for one after the other, in this process.
+        threads: That one image is measured with; 0 leaves it to onnxruntime.
         plugins: What is installed, where that was loaded already.
         say: Gets a line at each stage.
         track: Shows progress.
@@ -76,16 +97,21 @@ def compare(asked: Comparison, *, plugins: Registry | None = None, say: Say, tra
         raise ConfigError("a comparison is of two detectors at least: --detectors draem,neighbours.")
     _refuse_unlabelled(asked, installed)
     _enter(asked)
-    done: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {}
     failed: dict[str, AnomalibLiteError] = {}
-    for name in names:
-        try:
-            done[name] = _measured(asked, name, installed, say, track)
-        except AnomalibLiteError as error:
-            failed[name] = error
-            say(f"{name}: {error}")
-    if not done:
+    work = _Work(asked, threads, say, track)
+    if engine is not None:
+        there = replace(asked, data=absolute(asked.data), out=absolute(asked.out))
+        work = _Work(there, threads, _unheard, untracked)
+    for name, outcome in (engine or Local()).each(_measured, work, names):
+        if isinstance(outcome, AnomalibLiteError):
+            failed[name] = outcome
+        else:
+            found[name] = outcome
+        say(f"{name}: {failed.get(name, 'measured')}")
+    if not found:
         raise next(iter(failed.values()))
+    done = {name: found[name] for name in names if name in found}  # in their order, whichever ended first
     ranks = ranked({name: _rows(asked.out / name) for name in done})
     lines = [Line(rank, done[rank.name]["metrics"], done[rank.name]["seconds"]) for rank in ranks]
     compared = Compared(lines, {name: str(error) for name, error in failed.items()}, _advice(ranks))
@@ -124,33 +150,40 @@ def _enter(asked: Comparison) -> None:
         raise ConfigError(f"{asked.out} cannot be written ({error.strerror}): choose another --out.") from error
 
 
-def _measured(asked: Comparison, name: str, plugins: Registry, say: Say, track: Track) -> dict[str, Any]:
-    """Metrics of a detector, and how long its training took; from the folder where they are there already."""
-    place = asked.out / name
+def _measured(work: _Work, name: str) -> dict[str, Any]:
+    """Metrics of a detector, and how long its training took; from the folder where they are there already.
+
+    Raises:
+        AnomalibLiteError: It cannot be trained or measured, wherever this runs.
+    """
+    asked, place = work.asked, work.asked.out / name
     model, evaluation, record = place / "model", place / "evaluation", place / "seconds.json"
-    if not record.is_file():
-        begun = time.monotonic()
-        say(f"{name}: training")
-        _trained(asked, name, model, plugins, say)
-        disk.write(record, json.dumps({"training": time.monotonic() - begun}).encode())
-    if not (evaluation / "metrics.json").is_file():
-        say(f"{name}: evaluating")
-        evaluate(
-            Model(model, readers=plugins.readers),
-            asked.data,
-            out=evaluation,
-            group=asked.group,
-            columns=asked.columns,
-            folders=asked.folders,
-            overwrite=True,
-            track=track,
-        )
+    if not asked.out.is_dir():
+        raise ConfigError(f"{asked.out} is not there on this machine: give an --out that all machines share.")
+    with bugs_of(name):
+        if not record.is_file():
+            begun = time.monotonic()
+            work.say(f"{name}: training")
+            _trained(work, name, model)
+            disk.write(record, json.dumps({"training": time.monotonic() - begun}).encode())
+        if not (evaluation / "metrics.json").is_file():
+            work.say(f"{name}: evaluating")
+            evaluate(
+                Model(model, threads=work.threads, readers=registry.load().readers),
+                asked.data,
+                out=evaluation,
+                group=asked.group,
+                columns=asked.columns,
+                folders=asked.folders,
+                overwrite=True,
+                track=work.track,
+            )
     seconds = json.loads(record.read_bytes())["training"]
     return {"metrics": json.loads((evaluation / "metrics.json").read_bytes()), "seconds": seconds}
 
 
-def _trained(asked: Comparison, name: str, model: Path, plugins: Registry, say: Say) -> None:
-    started = partial.folder(model).exists()
+def _trained(work: _Work, name: str, model: Path) -> None:
+    asked, started = work.asked, partial.folder(model).exists()
     request = Request(
         detector=name,
         data=asked.data,
@@ -160,10 +193,11 @@ def _trained(asked: Comparison, name: str, model: Path, plugins: Registry, say: 
         group=asked.group,
         columns=asked.columns,
         folders=asked.folders,
+        threads=work.threads,
         resume=started,
         overwrite=not started,
     )
-    train(request, plugins=plugins, say=lambda line: say(f"{name}: {line}"))
+    train(request, plugins=registry.load(), say=lambda line: work.say(f"{name}: {line}"))
 
 
 def _rows(place: Path) -> list[Mapping[str, Any]]:

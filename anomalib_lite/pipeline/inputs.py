@@ -81,13 +81,14 @@ def chosen(
 def with_part(one: Chosen, pattern: re.Pattern[str] | None, opener: Opener) -> Chosen:
     """The image with the part that its name gives, where a pattern finds parts in names, or that its file gives.
 
-    Files of several images name it, or are it.
+    Files of several images name it, or are it. Names of parts and of views are as they are compared in a training.
     """
+    one = replace(one, view=one.view and normal(one.view))
     if pattern is None:
         name = os.fspath(one.path)
         alone = name if one.path in opener.catalogue.unread else None
         known = one.part or opener.catalogue.parts.get(one.path) or opener.file_of(name) or alone
-        return replace(one, part=known)
+        return replace(one, part=known and normal(known))
     if not (match := pattern.search(normal(one.name))) or not match[1]:
         raise DataError(
             f"{one.path}: --group '{pattern.pattern}' finds no part in '{one.name}'. Change the expression so that it "

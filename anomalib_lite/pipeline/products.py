@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from anomalib_lite.data import absolute, files_below
+from anomalib_lite.data.addresses import is_address
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import normal
 from anomalib_lite.data.table import is_table, lines_of, read_table
@@ -95,7 +96,9 @@ class Product:
             yield f"'{name}' cannot be the name of a folder on every system: use letters, digits, - and _"
         for column in ("data", "golden", "config"):
             path = self._path(column)
-            if path and not path.exists():
+            if is_address(cell := self.cells.get(column, "")):
+                yield f"{column} {cell} is an address: copy it to a folder, and give that"
+            elif path and not path.exists():
                 yield f"no such {column}: {path}"
         try:
             part_pattern(self.cells.get("group"))

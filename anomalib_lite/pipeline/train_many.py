@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -161,18 +161,29 @@ def _record(folder: Path, **known: Any) -> None:
         ) from error
 
 
+@contextmanager
+def bugs_of(detector: str) -> Iterator[None]:
+    """Bugs of a detector are its failure, and no reason to train no other.
+
+    Raises:
+        PluginError: It has one.
+    """
+    try:
+        yield
+    except AnomalibLiteError:
+        raise
+    except Exception as error:
+        raise PluginError(f"{detector} failed: {type(error).__name__}: {error}") from error
+
+
 def _trained(threads: int, piece: Piece) -> None:
     """Train one product, wherever this runs.
 
     Raises:
         AnomalibLiteError: It cannot be trained.
     """
-    try:
+    with bugs_of(piece.product.detector):
         _train(piece, threads)
-    except AnomalibLiteError:
-        raise
-    except Exception as error:  # of a detector: a bug of its own, which is no reason to train no other product
-        raise PluginError(f"{piece.product.detector} failed: {type(error).__name__}: {error}") from error
 
 
 def _train(piece: Piece, threads: int) -> None:

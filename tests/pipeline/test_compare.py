@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +13,11 @@ import numpy as np
 import pytest
 from conftest import call
 
+from anomalib_lite.errors import AnomalibLiteError
 from anomalib_lite.metrics.bootstrap import auroc_draws, difference_interval
 from anomalib_lite.metrics.ranking import ranked
 from anomalib_lite.metrics.scores import auroc
+from anomalib_lite.pipeline.compare import Comparison, compare
 
 GROUP = ("--group", r"part(\d+)")
 SIZE = ("--set", "image.height=48", "--set", "image.width=48")
@@ -96,6 +100,27 @@ def test_the_command_compares_and_goes_on(parts: Path, tmp_path: Path, capsys: p
     mine = next(one for one in table["detectors"] if one["detector"] == "gauss")
     good, bad = ([row["score"] for row in rows if (row["label"] == "good") is wanted] for wanted in (True, False))
     assert mine["image_auroc"] == auroc(good, bad)
+    shutil.rmtree(out / "contrast/evaluation")
+    said: list[str] = []
+    again = Comparison(
+        data=parts, out=out, detectors=["gauss", "contrast", "difference"], settings=SIZE[1::2], group=GROUP[1]
+    )
+    done = compare(again, engine=Elsewhere(), threads=1, say=said.append)
+    assert said[1:] == ["contrast: measured", "gauss: measured"]
+    assert said[0] == f"difference: {done.failed['difference']}"
+    assert [line.to_json()["image_auroc"] for line in done.lines] == [one["image_auroc"] for one in table["detectors"]]
+
+
+class Elsewhere:
+    """Runs the last piece first, and hands over what travels."""
+
+    def each(self, work: Any, shared: Any, pieces: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        for piece in reversed(list(pieces)):
+            called, given = pickle.loads(pickle.dumps((work, shared)))  # noqa: S301 - our own
+            try:
+                yield piece, called(given, piece)
+            except AnomalibLiteError as error:
+                yield piece, error
 
 
 def test_one_that_cannot_be_trained_does_not_stop_the_others(

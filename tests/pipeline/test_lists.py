@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import Reader, Readers
 from anomalib_lite.errors import DataError
+from anomalib_lite.pipeline.inputs import chosen
 from anomalib_lite.pipeline.lists import elsewhere, gathered
 
 fsspec = pytest.importorskip("fsspec")
@@ -99,3 +101,16 @@ def test_files_of_series_are_not_judged_one_by_one(put: Put) -> None:
             gathered([given], opener)
     put("list.csv", "image\na.raw\n")
     assert len(gathered([GIVEN], opener)[0]) == 1
+
+
+def test_parts_and_views_are_one_however_accents_are_written(put: Put, tmp_path: Path) -> None:
+    names = [unicodedata.normalize(form, "Gehäuse") for form in ("NFC", "NFD")]
+    table = "image,group,view\n" + "".join(
+        f"{name}.png,{given},{given}\n" for name, given in zip("ab", names, strict=True)
+    )
+    for name in "ab":
+        (tmp_path / f"{name}.png").write_bytes(b"")
+    (tmp_path / "here.csv").write_text(table, encoding="utf-8")
+    put("list.csv", table)
+    for found, _ in (gathered([GIVEN], PLAIN), chosen([tmp_path / "here.csv"], PLAIN)):
+        assert {(one.part, one.view) for one in found} == {(names[0], names[0])}

@@ -198,13 +198,14 @@ def test_all_wrong_rows_are_named_before_anything_is_trained(here: Path) -> None
     rows = [
         row("good"), row("a/b"), row("GOOD"), row("Gehäuse"), row(decomposed), row("x", "nowhere"),
         row("y", detector="gaus"), row("z", rate="300%"), ",gauss,parts,(,48,48,", row("products.CSV"),
-        row("w") + ",more",
+        row("w") + ",more", row("v", "s3://plant/v"),
     ]  # fmt: skip
     with pytest.raises(ConfigError) as caught:
         run(plan_of(here, *rows))
     said = str(caught.value)
-    assert "9 of 11 rows are wrong, and nothing was trained" in said
-    assert re.findall(r"Row (\d+):", said) == [str(number) for number in range(3, 13) if number != 5]
+    assert "10 of 12 rows are wrong, and nothing was trained" in said
+    assert re.findall(r"Row (\d+):", said) == [str(number) for number in range(3, 14) if number != 5]
+    assert "data s3://plant/v is an address" in said
     for part in ("same folder as 'good' of row 2", "no such data", "max_false_reject", "no name", "regular expression"):
         assert part in said
     assert not (here / "out").exists()
