@@ -100,9 +100,8 @@ class Here:
                 self.place.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(FolderLock(self.place))
             except BlockingIOError as error:
-                raise ConfigError(f"{self.place}: another process judges for it. Wait, or choose another --out.") from (
-                    error
-                )
+                said = f"{self.place}: another process judges for it. Wait, or choose another --out."
+                raise ConfigError(said) from error
             except OSError as error:
                 if error.errno not in UNSUPPORTED:
                     raise DataError(
