@@ -24,6 +24,7 @@ from anomalib_lite.pipeline.merge import merge
 from anomalib_lite.pipeline.predict import predict
 from anomalib_lite.pipeline.saving import Heatmaps
 from anomalib_lite.pipeline.spread import spread
+from anomalib_lite.pipeline.travelling import Travelling
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -66,7 +67,9 @@ def told(lines: str) -> list[dict[str, Any]]:
     ]
 
 
-def test_shares_in_a_store_are_the_result(store: Any, model: Model, images: Path, tmp_path: Path) -> None:
+def test_shares_in_a_store_are_the_result(
+    store: Any, model: Model, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     more: dict[str, Any] = {"group": GROUP, "heatmaps": Heatmaps.NG}
     predict(model, [images], out=tmp_path / "one", **more)
     done = spread(model, [str(images)], Local(), out=Store(OUT), **more)
@@ -75,8 +78,12 @@ def test_shares_in_a_store_are_the_result(store: Any, model: Model, images: Path
     assert json.loads(store.cat_file("/results/lot/work.json"))["count"] == 3
     found = [json.loads(line) for name in store.glob("/results/lot/*/results.jsonl") for line in store.open(name)]
     assert sorted(row["position"] for row in found) == list(range(8))
-    with folders([OUT]) as shares:
-        merge(shares, out=tmp_path / "many")
+    words = ("predict", model.bundle.path, images, "--group", GROUP, "--heatmaps", "ng", "--threads", "1")
+    assert call(*words, "--out", OUT) == 0
+    said = capsys.readouterr().err
+    assert "3 of 3 shares were judged before" in said
+    assert f"parts: OK 3  REVIEW 0  NG 1  ERROR 0\nresults {OUT}" in said
+    assert call("merge", OUT, "--out", tmp_path / "many") == 0
     for name in ("results.jsonl", "parts.csv"):
         one, many = ((tmp_path / out / name).read_text() for out in ("one", "many"))
         assert told(many) == told(one) if name == "results.jsonl" else many == one
@@ -172,7 +179,7 @@ def test_objects_without_a_suffix_are_told_by_their_first_bytes(store: Any, mode
     store.pipe_file("/plant/list.csv", b"image\nx/part0\nx/1.2.840.1\n")
     told = Model(model.bundle.path, threads=1, readers=readers)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module.Travelling, "loaded", lambda self: told)
+        patch.setattr(Travelling, "loaded", lambda self: told)
         spread(told, ["memory://plant/list.csv"], Local(), out=Store(OUT))
     rows = [json.loads(line) for name in store.glob("/results/lot/*/results.jsonl") for line in store.open(name)]
     assert [(row["verdict"], row["error_code"]) for row in rows] == [("OK", None), ("ERROR", "unreadable")]
