@@ -76,8 +76,11 @@ def _lacks(element: RawDataElement) -> bool:
 
 def _may_be_picture(header: Any) -> bool:
     """Whether it says that it has pixels, or says nothing of what it is."""
-    kinds = [kind for one in (header, header.file_meta) for kind in (one.get(name) for name in CLASS) if kind]
-    return not kinds or any(word in UID(kind).name for word in PICTURES for kind in kinds)
+    kinds = [str(kind) for one in (header, header.file_meta) for kind in (one.get(name) for name in CLASS) if kind]
+    known = [
+        UID(kind).name for kind in kinds if header or UID(kind).name != kind
+    ]  # of a file of nothing else, it is cut
+    return not known or any(word in name for word in PICTURES for name in known)
 
 
 def series_of(path: Path) -> tuple[Any | None, bool]:

@@ -377,7 +377,7 @@ def test_a_series_that_is_no_volume_says_why(tmp_path: Path, edit: Edit, code: s
     assert "Doe" not in str(caught.value)
 
 
-@pytest.mark.parametrize("size", [0, 140, 330, 700, 1100, -200])
+@pytest.mark.parametrize("size", [0, 140, 190, 330, 700, 1100, -200])
 def test_a_volume_without_its_last_slice_is_none(tmp_path: Path, size: int) -> None:
     """However much there is of its file: within the identifiers, in the header, in the pixels."""
     last = sorted(write_dicom(tmp_path / "ct", slices("ct")).iterdir())[-1]
