@@ -8,6 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,6 +39,7 @@ DICOM = sorted(
 )
 
 
+@cache
 def slices(kind: str, patient: int = 1, count: int = 4) -> Scan:
     """Some slices of a phantom."""
     whole = render(kind, patient, lesions=1)
