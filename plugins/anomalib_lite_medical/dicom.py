@@ -15,7 +15,7 @@ from anomalib_lite_medical.channels import joined
 from anomalib_lite_medical.frames import about, frames_of, is_coloured, kept_of, pixels, placed, told
 from anomalib_lite_medical.opening import of_patient, opened, series_of
 from anomalib_lite_medical.pixels import levelled, nothing, shown
-from anomalib_lite_medical.series import Series, channels_of, in_order, word_of
+from anomalib_lite_medical.series import Series, channels_of, in_order, is_unplaced, word_of
 
 
 def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, list[Path]]]:
@@ -99,7 +99,7 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     headers = [opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
-        unplaced = len(files) > 1 and placed(headers[0])["ImagePositionPatient"] is None
+        unplaced = is_unplaced(headers)
     options = levelled(options, lambda: (pixels(opened(files[place]), 0) for place in series[0]))
     found = _slices(files, series, options)
     yield from _some(((number, _noted(one)) for number, one in found) if unplaced else found, options)

@@ -152,6 +152,12 @@ def in_order(headers: Sequence[Any]) -> list[int]:
     return [int(one) for one in order]
 
 
+def is_unplaced(headers: Sequence[Any]) -> bool:
+    """Whether slices say no position, although their modality records volumes."""
+    first = placed(headers[0])
+    return len(headers) > 1 and first["Modality"] in SLICED and first["ImagePositionPatient"] is None
+
+
 def _numbered(headers: Sequence[Any]) -> list[int]:
     """The places of slices that say no position, by their numbers.
 
