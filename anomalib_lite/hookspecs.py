@@ -83,9 +83,10 @@ class WriterInfo:
 
     `write(path: Path, result: Result, picture: Picture, anomaly_map)` writes one file of its own for an image that
     could be measured. `anomaly_map` is (H, W) float32 at the resolution of the image, raw, higher is more anomalous,
-    and `result` has verdict, score, thresholds and regions. It may raise any error, which ends the command. With
-    `whole` it is `write(path, measured)`: one file for all images of a file or a series that could be measured, an
-    iterable of (result, picture, anomaly_map) in their order.
+    and `result` has verdict, score, thresholds and regions. With `whole` it is `write(path, measured)`: one file for
+    all images of a file or a series that could be read, an iterable of (result, picture, anomaly_map) in their order;
+    the map of one that could not be measured, an ERROR, is NaN. A `DataError` says that the format has no place for a
+    source: the command tells it, and goes on. Any other error ends the command.
     """
 
     name: str  # lower case, digits and underscores: dicom_seg

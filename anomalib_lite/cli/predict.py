@@ -130,13 +130,15 @@ def predict(
 
 
 def _exit(done: Predicted, *, strict: bool, fail_on_ng: bool) -> None:
-    """Exit with 3 where images could not be measured, or with 1 where one is NG, if that is asked."""
+    """Exit with 3 where an image could not be measured, if asked, or a result not written; with 1 where one is NG."""
     from anomalib_lite.cli import console
     from anomalib_lite.edge.decision import Verdict
 
     if not any(done.counts.values()):  # a share that no image fell to
         return
     console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
+    if done.unwritten:
+        raise typer.Exit(3)
     if fail_on_ng and done.decided[Verdict.NG]:
         raise typer.Exit(1)
 
@@ -145,7 +147,7 @@ def _tell(done: Predicted) -> None:
     """On standard error, how many images got which verdict, and where the results are."""
     from anomalib_lite.cli import console
 
-    console.notes(done.notes)
+    console.notes([*done.notes, *(f"not written: {reason}" for reason in done.unwritten)])
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))
     if done.parts is not None:
         console.say("parts: " + "  ".join(f"{verdict} {done.parts[verdict]}" for verdict in done.counts))

@@ -38,6 +38,7 @@ class Predicted:
     out: Path | str | None = None
     notes: list[str] = field(default_factory=list)
     parts: Counter[Verdict] | None = None  # verdict -> number of parts, where these are judged
+    unwritten: Sequence[str] = ()  # files and series of which the writer made nothing, and why
 
     @property
     def decided(self) -> Mapping[Verdict, int]:
@@ -93,7 +94,7 @@ def predict(
             done.counts[seen.result.verdict] += 1
             saving.add(place, one, seen)
             each(seen.result)
-        done.parts = saving.judged(each_part)
+        done.parts, done.unwritten = saving.judged(each_part), writing.unwritten if writing else ()
     return done
 
 

@@ -178,6 +178,8 @@ def judge(task: Task, piece: Piece) -> dict[str, bytes]:
                 for place, one, seen in _seen(model, task, piece, scratch):
                     saving.add(place, one, seen)
                 saving.judged(lambda result: None)
+            if writing and writing.unwritten:
+                raise DataError(writing.unwritten[0])
             return {file.relative_to(out).as_posix(): file.read_bytes() for file in out.rglob("*") if file.is_file()}
     except OSError as error:
         raise DataError(

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
+
 from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers
@@ -31,6 +33,7 @@ class Writing:
     _file: Path | None = None  # that is collected, of a writer of whole files
     _target: tuple[Path, str] = (Path(), "")  # where it is written: OUT, and the name within
     _measured: list[Measured] = field(default_factory=list)
+    unwritten: list[str] = field(default_factory=list)  # sources that the format has no place for, and why
 
     @classmethod
     def of(cls, info: WriterInfo, readers: Readers) -> Writing:
@@ -48,12 +51,15 @@ class Writing:
     def __call__(self, seen: Seen, image: Path, root: Path | None, out: Path) -> str | None:
         """Write one image, or keep it for the file that it is of; the file within `out`; None where it is in none.
 
+        A writer of whole files gets what could not be measured, too, or it would read as if nothing were found there.
+
         Raises:
             PluginError: The writer raises, or writes no such file.
             DataError: The disk is full, or gone.
         """
         result, picture = seen.result, seen.picture
-        if picture is None or result.anomaly_map is None or result.shape is None:
+        unmeasured = result.anomaly_map is None
+        if picture is None or result.shape is None or (unmeasured and not self.info.whole):
             return None
         file = Path(imaging.named(imaging.divided(image, self.readers)[0])) if self.info.whole else image
         if self._file != file or not self.info.whole:
@@ -66,18 +72,18 @@ class Writing:
         place = self._target[1]
         if not self.info.whole:
             self.finish()
-        return place
+        return None if unmeasured else place
 
     def finish(self) -> None:
-        """Write what is collected: after the last image, too.
+        """Write what is collected: after the last image, too. What a writer refuses is kept in `unwritten`.
 
         Raises:
             PluginError: The writer raises, or writes no such file.
             DataError: The disk is full, or gone.
         """
-        if not self._measured:
-            return
         (out, place), measured, self._measured = self._target, self._measured, []
+        if all(result.anomaly_map is None for result, _ in measured):
+            return
         target, what = out / place, f"writer '{self.info.name}': {measured[0][0].image}"
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -85,6 +91,9 @@ class Writing:
                 self.write(target, _with_maps(measured))
             else:
                 self.write(target, *next(_with_maps(measured)))
+        except DataError as error:
+            self.unwritten.append(f"{what}: {error}")
+            return
         except AnomalibLiteError:
             raise
         except OSError as error:
@@ -96,7 +105,12 @@ class Writing:
 
 
 def _with_maps(measured: list[Measured]) -> Iterator[tuple[Result, Picture, Any]]:
-    """Each with its map at the resolution of the image, one after the other: those of a volume take much memory."""
+    """Each with its map at the resolution of the image, one after the other: those of a volume take much memory.
+
+    That of an image that could not be measured is NaN.
+    """
     for result, picture in measured:
-        if result.anomaly_map is not None and result.shape is not None:
-            yield result, picture, imaging.resize_map(result.anomaly_map, *result.shape)
+        if result.shape is not None:
+            known = result.anomaly_map
+            nothing = np.full(result.shape, np.nan, np.float32)
+            yield result, picture, nothing if known is None else imaging.resize_map(known, *result.shape)

@@ -9,7 +9,7 @@ import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -205,8 +205,9 @@ def check_writer(writer: str | WriterInfo) -> None:
                 target = Path(folder) / f"image#1{info.suffix}"
                 anomaly_map = np.linspace(0, 1, 32 * 48, dtype=np.float32).reshape(32, 48)
                 measured = _result(verdict, anomaly_map), picture, anomaly_map
+                unmeasured = _unmeasured(measured[0]), picture, np.full_like(anomaly_map, np.nan)
                 try:
-                    write(target, iter([measured])) if info.whole else write(target, *measured)
+                    write(target, iter([measured, unmeasured])) if info.whole else write(target, *measured)
                 except DataError:  # a source that its format has no place for
                     continue
                 there = sorted(path.name for path in Path(folder).rglob("*"))
@@ -221,6 +222,10 @@ def _result(verdict: Verdict, anomaly_map: Any) -> Result:
         review_threshold=0.8, model_id="0" * 12, ms=1.0, score=1.0, p_value=0.1, shape=(32, 48),
         map_thresholds=(0.8, 0.9), anomaly_map=anomaly_map, regions=find_regions(anomaly_map, marked, 32, 48),
     )  # fmt: skip
+
+
+def _unmeasured(result: Result) -> Result:
+    return replace(result, verdict=Verdict.ERROR, score=None, p_value=None, anomaly_map=None, regions=())
 
 
 def _subject(reader: str | ReaderInfo, examples: Sequence[Path]) -> ReaderSubject:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite import __version__
 from anomalib_lite.errors import DataError, MissingExtra
-from anomalib_lite_medical.geometry import header_of, marked, planes_of
+from anomalib_lite_medical.geometry import BLANK, header_of, marked, over_source, planes_of
 
 try:
     from pydicom import Dataset
@@ -19,10 +19,6 @@ try:
 except ImportError as missing:
     raise MissingExtra("pydicom", "medical", "Writing DICOM") from missing
 
-OF_PATIENT = (  # what the capture is filed by, as its source is
-    "PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyInstanceUID",
-    "StudyDate", "StudyTime", "StudyID", "AccessionNumber", "ReferringPhysicianName",
-)  # fmt: skip
 RED, SHARE = np.array([255.0, 0, 0]), 0.35  # colour of what is marked, and how much of it within the outline
 
 
@@ -30,12 +26,18 @@ def write(path: Path, result: Any, picture: Any, values: NDArray[np.float32]) ->
     """One file for a slice. Those of one source series and one model are one series.
 
     Raises:
-        DataError: The source is no DICOM file.
+        DataError: The source is no DICOM file, or has no number to refer to.
     """
+    with over_source():
+        _write(path, result, picture, values)
+
+
+def _write(path: Path, result: Any, picture: Any, values: NDArray[np.float32]) -> None:
     header = header_of(picture, result.image)
     made = FileDataset(path, {}, file_meta=FileMetaDataset(), preamble=bytes(128))
-    for name in OF_PATIENT:
-        setattr(made, name, header.get(name, ""))
+    for name in BLANK:
+        setattr(made, name, header[name].value)
+    made.StudyInstanceUID = header.StudyInstanceUID
     if header.get("SpecificCharacterSet"):
         made.SpecificCharacterSet = header.SpecificCharacterSet
     _fill(made, header, result, int(picture.meta["frame"]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from anomalib_lite import __version__
 from anomalib_lite.errors import DataError, MissingExtra
-from anomalib_lite_medical.geometry import header_of, inside, marked, window_of
+from anomalib_lite_medical.geometry import header_of, inside, is_unmeasured, marked, over_source, said_of, window_of
+from anomalib_lite_medical.series import SAME
 
 try:
     import highdicom
@@ -30,6 +31,16 @@ MAKER = {
     "device_serial_number": "0",
 }
 ABNORMAL = CodedConcept("49755003", "SCT", "Morphologically abnormal structure")
+SEGMENTS = (
+    (1, "anomaly", ABNORMAL),
+    (2, "not measured", CodedConcept("NOT_MEASURED", "99ANOMALIB", "Could not be measured by the model")),
+)
+NEEDED = ("SOPInstanceUID", "SOPClassUID", "StudyInstanceUID", "FrameOfReferenceUID")
+PLACED = (
+    ("PlanePositionSequence", "ImagePositionPatient"),
+    ("PlaneOrientationSequence", "ImageOrientationPatient"),
+    ("PixelMeasuresSequence", "PixelSpacing"),
+)
 UNITS = CodedConcept("1", "UCUM", "no units")
 
 
@@ -50,12 +61,10 @@ def write_fractions(path: Path, measured: Iterable[Any]) -> None:
     """
     found = list(measured)
     centre, width = window_of(found[0][0])
+    shares = (np.nan_to_num(np.clip((values - centre) / width + 0.5, 0, 1)) for _, _, values in found)
     _segmentation(
         path,
-        [
-            (one, picture, inside(picture, np.clip((values - centre) / width + 0.5, 0, 1)))
-            for one, picture, values in found
-        ],
+        [(one, picture, inside(picture, share)) for (one, picture, _), share in zip(found, shares, strict=True)],
         segmentation_type=highdicom.seg.SegmentationTypeValues.FRACTIONAL,
         fractional_type=highdicom.seg.SegmentationFractionalTypeValues.PROBABILITY,
         content_description="Anomaly map: 0.5 is the threshold of NG",
@@ -63,62 +72,65 @@ def write_fractions(path: Path, measured: Iterable[Any]) -> None:
 
 
 def _segmentation(path: Path, found: Sequence[tuple[Any, Any, NDArray[Any]]], **kind: Any) -> None:
-    sources, masks = _sources(found)
-    description = highdicom.seg.SegmentDescription(
-        segment_number=1,
-        segment_label="anomaly",
-        segmented_property_category=ABNORMAL,
-        segmented_property_type=ABNORMAL,
+    """Write segment 1, what is marked; and 2, the whole of slices that could not be measured, where there are any."""
+    with over_source():
+        source = _Source.of(found)
+        masks = np.stack([values for _, _, values in found])
+        lost = np.array([is_unmeasured(result) for result, _, _ in found])
+        if lost.any():
+            whole = np.broadcast_to(lost[:, None, None], masks.shape).astype(masks.dtype)
+            masks = np.stack([masks, whole], axis=3)
+        made = highdicom.seg.Segmentation(
+            pixel_array=masks,
+            segment_descriptions=[_segment(*one, found[0][0]) for one in SEGMENTS[: 1 + bool(lost.any())]],
+            content_label="ANOMALY",
+            omit_empty_frames=bool(masks.any()),
+            **{"segmentation_type": highdicom.seg.SegmentationTypeValues.BINARY} | kind,
+            **source.given(range(len(found))),
+            **_about(300),
+        )
+        made.save_as(path)
+
+
+def _segment(number: int, label: str, code: CodedConcept, result: Any) -> Any:
+    return highdicom.seg.SegmentDescription(
+        segment_number=number,
+        segment_label=label,
+        segmented_property_category=code,
+        segmented_property_type=code,
         algorithm_type=highdicom.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
-            name="anomalib-lite", family=_machine_learning(), version=found[0][0].model_id or "0"
+            name="anomalib-lite", family=_machine_learning(), version=result.model_id or "0"
         ),
     )
-    made = _built(
-        highdicom.seg.Segmentation,
-        source_images=sources,
-        pixel_array=masks,
-        segment_descriptions=[description],
-        content_label="ANOMALY",
-        omit_empty_frames=bool(masks.any()),
-        **{"segmentation_type": highdicom.seg.SegmentationTypeValues.BINARY} | kind,
-        **_about(300),
-    )
-    made.save_as(path)
 
 
 def write_map(path: Path, measured: Iterable[Any]) -> None:
-    """The maps, 32-bit floating point and raw.
+    """The maps, 32-bit floating point and raw. A slice that could not be measured has no frame: DICOM has no NaN.
 
     Raises:
         DataError: The source is no slice of a volume.
     """
     found = list(measured)
-    sources, maps = _sources(found)
+    known = [place for place, (result, *_) in enumerate(found) if not is_unmeasured(result)]
+    maps = np.stack([found[place][2] for place in known]).astype(np.float32)
     low, high = float(maps.min()), float(maps.max())
     mapping = highdicom.pm.RealWorldValueMapping(
         lut_label="anomaly", lut_explanation="anomaly map, raw; higher is more anomalous", unit=UNITS,
         value_range=(low, max(high, low + 1e-6)), slope=1.0, intercept=0.0,
     )  # fmt: skip
     centre, width = window_of(found[0][0])
-    made = _built(
-        highdicom.pm.ParametricMap,
-        source_images=sources,
-        pixel_array=maps.astype(np.float32),
-        contains_recognizable_visual_features=False,
-        real_world_value_mappings=[mapping],
-        voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=centre, window_width=width)],
-        content_label="ANOMALY_MAP",
-        **_about(301),
-    )
-    made.save_as(path)
-
-
-def _built(kind: Any, **given: Any) -> Any:
-    """An object of highdicom, without its warnings: they are about the names of patients, and tell them."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return kind(**given)
+    with over_source():
+        made = highdicom.pm.ParametricMap(
+            pixel_array=maps,
+            contains_recognizable_visual_features=False,
+            real_world_value_mappings=[mapping],
+            voi_lut_transformations=[highdicom.VOILUTTransformation(window_center=centre, window_width=width)],
+            content_label="ANOMALY_MAP",
+            **_Source.of(found).given(known),
+            **_about(301),
+        )
+        made.save_as(path)
 
 
 def _machine_learning() -> CodedConcept:
@@ -133,21 +145,71 @@ def _about(series: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _sources(found: Sequence[tuple[Any, Any, NDArray[Any]]]) -> tuple[list[Dataset], NDArray[Any]]:
-    """The data sets of slices, or that of a file of several frames, and arrays (n, H, W) beside them."""
-    headers = [header_of(picture, result.image) for result, picture, _ in found]
-    first = headers[0]
-    for header in headers:
-        header.file_meta = FileMetaDataset()
-        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    frames = int(first.get("NumberOfFrames") or 1)
-    if frames == 1:
-        lacking = [name for name in ("ImagePositionPatient", "FrameOfReferenceUID") if name not in first]
-        if lacking:
-            said = f"{found[0][0].image}: its header has no {lacking[0]}, so a viewer could not lay a result over it."
-            raise DataError(said + " Write a heat map with --heatmaps.")
-        return headers, np.stack([values for _, _, values in found])
-    volume = np.zeros((frames, *found[0][2].shape), found[0][2].dtype)
-    for _, picture, values in found:
-        volume[int(picture.meta["frame"]) - 1] = values
-    return [first], volume
+@dataclass(frozen=True, eq=False)
+class _Source:
+    """The data sets of the slices of a series; or that of a file of several frames, and which of them there are."""
+
+    headers: list[Dataset]
+    frames: list[int]  # of the file, from 0; none of a series
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[Any, Any, NDArray[Any]]]) -> _Source:
+        """The source of slices.
+
+        Raises:
+            DataError: A viewer could not lay a result over it.
+        """
+        first = header_of(found[0][1], found[0][0].image)
+        several = int(first.get("NumberOfFrames") or 1) > 1
+        headers = [first] if several else [header_of(picture, result.image) for result, picture, _ in found]
+        frames = [int(picture.meta["frame"]) - 1 for _, picture, _ in found] if several else []
+        for header in headers:
+            lacking = [name for name in NEEDED if not header.get(name)]
+            lacking += [
+                name for group, name in PLACED if said_of(header, frames[0] if frames else 0, group, name) is None
+            ]
+            if lacking:
+                said = f"its header has no {lacking[0]}, so a viewer could not lay a result over it."
+                raise DataError(said + " Write a heat map with --heatmaps.")
+            header.file_meta = FileMetaDataset()
+            header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+            if not several:
+                header.ImageOrientationPatient = first.ImageOrientationPatient  # alike, to what the reader allows
+                header.setdefault("SliceThickness", header.get("SpacingBetweenSlices"))
+        if several:
+            _share(first)
+        return cls(headers, frames)
+
+    def given(self, places: Sequence[int]) -> dict[str, Any]:
+        """What highdicom takes of the source for these of the slices, told by their places among all."""
+        if not self.frames:
+            return {"source_images": [self.headers[place] for place in places]}
+        return {
+            "source_images": self.headers,
+            "plane_positions": [
+                highdicom.PlanePositionSequence(
+                    highdicom.CoordinateSystemNames.PATIENT,
+                    said_of(self.headers[0], self.frames[place], "PlanePositionSequence", "ImagePositionPatient"),
+                )
+                for place in places
+            ],
+        }
+
+
+def _share(header: Dataset) -> None:
+    """Say once what each frame says by itself, where all say the same: highdicom looks for it there.
+
+    Raises:
+        DataError: They differ.
+    """
+    shared, each = header.SharedFunctionalGroupsSequence[0], header.PerFrameFunctionalGroupsSequence
+    for group, name in (
+        ("PixelMeasuresSequence", "PixelSpacing"),
+        ("PlaneOrientationSequence", "ImageOrientationPatient"),
+    ):
+        if group in shared:
+            continue
+        values = np.array([one[group][0][name].value for one in each], np.float64)
+        if np.abs(values - values[0]).max() > SAME:
+            raise DataError(f"its frames differ in {name}: they are no slices of one volume. Divide it.")
+        setattr(shared, group, each[0][group].value)

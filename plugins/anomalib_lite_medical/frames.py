@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -28,7 +28,7 @@ PIXELS = 1 << 28  # of one frame
 STREAMS, END = (b"\xff\xd8", b"\xff\x4f"), b"\xff\xd9"  # JPEG and JPEG-LS, JPEG 2000: how they begin and end
 PADDED = 64  # bytes at the end of a frame, in which it has to end
 DAMAGED = ("RLE segment", "fewer frames than expected", "no JPEG EOI/EOC")  # in warnings of pydicom
-_LOCK = Lock()
+_LOCK = RLock()
 KEPT = (  # of a slice, for writers
     "SpecificCharacterSet", "SOPClassUID", "SOPInstanceUID", "StudyDate", "StudyTime", "AccessionNumber",
     "Modality", "ReferringPhysicianName", "PatientName", "PatientID", "PatientBirthDate", "PatientSex",

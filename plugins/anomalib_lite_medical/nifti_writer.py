@@ -11,9 +11,11 @@ import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite_medical.geometry import marked, planes_of, stacked
+from anomalib_lite_medical.geometry import is_unmeasured, marked, over_source, planes_of, stacked
 from anomalib_lite_medical.nifti import AXIS, unseen
 from anomalib_lite_medical.volumes import stored
+
+UNMEASURED = 2  # a label of its own, which a viewer colours: 0 would say that nothing was found
 
 
 def write_map(path: Path, measured: Iterable[Any]) -> None:
@@ -22,8 +24,12 @@ def write_map(path: Path, measured: Iterable[Any]) -> None:
 
 
 def write_mask(path: Path, measured: Iterable[Any]) -> None:
-    """1 where a map is above the threshold of the slice's verdict, else 0: uint8."""
-    _write(path, [(picture, marked(result, picture, values)) for result, picture, values in measured], 0)
+    """1 where a map is above the threshold of the slice's verdict, else 0; `UNMEASURED` in an ERROR slice: uint8."""
+    _write(path, [(picture, _mask(result, picture, values)) for result, picture, values in measured], 0)
+
+
+def _mask(result: Any, picture: Any, values: NDArray[np.float32]) -> NDArray[np.uint8]:
+    return np.full(values.shape, UNMEASURED, np.uint8) if is_unmeasured(result) else marked(result, picture, values)
 
 
 def _outside(picture: Any, values: NDArray[np.float32], fill: float) -> NDArray[np.float32]:
@@ -37,7 +43,9 @@ def _write(path: Path, slices: list[tuple[Any, NDArray[Any]]], fill: float) -> N
     elif "header" not in first:
         volume, affine = _plain(slices)
     else:
-        volume, affine = stacked(planes_of([picture for picture, _ in slices]), [values for _, values in slices], fill)
+        with over_source():
+            planes = planes_of([picture for picture, _ in slices])
+        volume, affine = stacked(planes, [values for _, values in slices], fill)
     kind = np.float32 if np.isnan(fill) else np.uint8
     image = nibabel.Nifti1Image(volume.astype(kind), affine)
     image.header.set_xyzt_units("mm")
