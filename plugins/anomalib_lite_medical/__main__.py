@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite import Picture
-from anomalib_lite.errors import AnomalibLiteError, DataError, ImageError, NotAnImage
+from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, ImageError, NotAnImage
 from anomalib_lite_medical import alignment, lesions, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
 from anomalib_lite_medical.dicom import gather
@@ -29,7 +29,7 @@ from anomalib_lite_medical.volumes import canonical, canonical_affine, checked_a
 
 DRAWN = 4096  # values of a slice
 SUFFIXES = (".nii", ".nii.gz")
-SAME = 1e-3  # millimetres
+NEAR = 1e-2  # voxels by which the grids of a map and its mask may differ
 
 
 def main(words: Sequence[str] | None = None) -> None:
@@ -44,7 +44,7 @@ def main(words: Sequence[str] | None = None) -> None:
     one.add_argument("--channels", default="", help="words with commas between them: the option of the readers")
     one.set_defaults(run=_window)
     other = commands.add_parser("lesions", help="measure maps (predict --write nifti_map) against masks of lesions")
-    other.add_argument("maps", type=Path)
+    other.add_argument("maps", type=Path, help="a folder of maps, or of a folder of maps for each patient")
     other.add_argument("truth", type=Path, help="a folder of NIfTI masks, called as the maps or one of their folders")
     other.add_argument("--threshold", type=float, help="of the map, for Dice and distances; default: the best, told so")
     other.add_argument("--json", type=Path, help="write all numbers to this file")
@@ -131,7 +131,8 @@ def _lesions(asked: argparse.Namespace) -> None:
         raise DataError(f"{asked.maps}: holds no map; give the folder nifti_map that predict --write nifti_map wrote.")
     said = lesions.measured([_case(path, asked.maps, asked.truth) for path in maps], asked.threshold)
     if asked.json:
-        asked.json.write_text(json.dumps(said, indent=2), encoding="utf-8")
+        with _written(asked.json):
+            asked.json.write_text(json.dumps(said, indent=2, allow_nan=False), encoding="utf-8")
     sys.stdout.write(_told(said, chosen=asked.threshold is None))
 
 
@@ -147,7 +148,8 @@ def _case(path: Path, maps: Path, folder: Path) -> lesions.Case:
     if truth is None:
         raise DataError(f"{path}: no mask in {folder} is called {' or '.join(names[::-1])}, with .nii or .nii.gz.")
     (values, affine), (labels, where) = _scan(path), _scan(truth)
-    if values.shape != labels.shape or np.abs(affine - where).max() > SAME:
+    whole = _on_grid(values, np.linalg.inv(where) @ affine, labels.shape)
+    if whole is None:
         raise DataError(f"{truth}: lies on another grid than {path}. Resample it, without interpolation.")
     marked = marked_by_labels(labels, most=np.inf)
     if marked is None:
@@ -156,7 +158,30 @@ def _case(path: Path, maps: Path, folder: Path) -> lesions.Case:
             "numbers, 0 where nothing is, and 1 or other labels in lesions. Give the masks, not the scans."
         )
     steps = np.linalg.norm(affine[:3, :3], axis=0)
-    return lesions.Case("/".join(names), values, marked, (float(steps[0]), float(steps[1]), float(steps[2])))
+    return lesions.Case(names[0], whole, marked, (float(steps[0]), float(steps[1]), float(steps[2])))
+
+
+def _on_grid(
+    values: NDArray[np.float32], there: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.float32] | None:
+    """A map on the grid of its mask, NaN where it has no slices: a series leaves out those without a body at its ends.
+
+    Args:
+        values: The map.
+        there: (4, 4) from its voxels to those of the mask.
+        shape: Of the mask.
+
+    Returns:
+        None where the map is no part of that grid.
+    """
+    first = np.rint(there[:3, 3]).astype(int)
+    ends = there @ np.array([[0, 0, 0, 1], [*(np.array(values.shape) - 1), 1]]).T  # corners, in voxels of the mask
+    off = np.abs(ends[:3] - np.stack([first, first + values.shape - 1], axis=1)).max()
+    if off > NEAR or (first < 0).any() or (first + values.shape > shape).any():
+        return None
+    whole = np.full(shape, np.nan, np.float32)
+    whole[tuple(slice(start, start + side) for start, side in zip(first, values.shape, strict=True))] = values
+    return whole
 
 
 def _stem(name: str) -> str:
@@ -167,6 +192,8 @@ def _stem(name: str) -> str:
 
 def _align(asked: argparse.Namespace) -> None:
     """Write the moved volume, and print how far it was moved."""
+    if not asked.out.name.endswith(SUFFIXES):
+        raise ConfigError(f"--out={asked.out}: expected a name that ends in .nii or .nii.gz.")
     moving, fixed = (_scan(path) for path in (asked.moving, asked.fixed))
     finite = [np.nan_to_num(values, posinf=0, neginf=0) for values, _ in (moving, fixed)]
     motion, alike = alignment.rigid(finite[0], moving[1], finite[1], fixed[1])
@@ -175,8 +202,9 @@ def _align(asked: argparse.Namespace) -> None:
         values = alignment.in_units_of(values, fixed[0])
     unseen = ~np.isfinite(values)
     values[unseen] = np.nanmin(values)
-    asked.out.parent.mkdir(parents=True, exist_ok=True)
-    nibabel.save(nibabel.Nifti1Image(values, fixed[1]), asked.out)
+    with _written(asked.out):
+        asked.out.parent.mkdir(parents=True, exist_ok=True)
+        nibabel.save(nibabel.Nifti1Image(values, fixed[1]), asked.out)
     shift, angle = alignment.size(motion, fixed[0].shape, fixed[1])
     dark = f", {unseen.mean():.1%} of it not shown by the other, and dark" if unseen.any() else ""
     said = f"moved by {shift:.1f} mm, turned by {angle:.1f} degrees, correlation {alike:.3f}{dark}"
@@ -195,21 +223,43 @@ def _scan(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
         raise DataError(f"{path}: {error}.") from error
 
 
+@contextmanager
+def _written(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        said = f"{path}: cannot be written ({error.strerror or error}). Choose another place, or make room."
+        raise DataError(said) from error
+
+
 def _told(said: dict[str, Any], *, chosen: bool) -> str:
     """All measures in words."""
     how = "the best threshold, chosen on these volumes" if chosen else "the threshold that was given"
     pairs = said["intervals"].items()
-    between = {name: pair and f" (95 %: {pair[0]:.3f} to {pair[1]:.3f})" for name, pair in pairs}
+    between = {name: f" (95 %: {pair[0]:.3f} to {pair[1]:.3f})" if pair else "" for name, pair in pairs}
+    number, counted, missed = (said[name] for name in ("volumes", "hausdorff_volumes", "hausdorff_missed"))
+    diagonal = f", {missed} of them missed: they count their diagonals" if missed else ""
+    few = "" if said["patients"] >= lesions.ENOUGH else f", too few patients for intervals: {lesions.ENOUGH} are needed"
+    each = [
+        f"{'sensitivity, lesions' if not place else '':<23}{_shown(share)} at {rate}{between[f'froc_{float(rate):g}']}"
+        for place, (rate, share) in enumerate(said["froc"].items())
+    ]
     lines = [
-        f"volumes                {said['volumes']}, lesions {said['lesions']}",
-        f"average precision      {said['average_precision']:.3f}, voxels of all volumes",
-        f"best Dice              {said['best_dice']:.3f} at {said['best_threshold']:.6g}, chosen on these volumes",
-        f"Dice per volume        {said['dice']:.3f}{between['dice'] or ''} at {said['threshold']:.6g}, {how}",
-        f"Hausdorff 95           {said['hausdorff_95_mm']:.1f} mm, mean of the volumes, at the same",
-        "sensitivity, lesions   " + "  ".join(f"{share:.3f} at {rate}" for rate, share in said["froc"].items()),
-        " " * 23 + f"false finds per volume; at 1{between['froc_1'] or ': too few patients for an interval'}",
+        f"volumes                {number} of {said['patients']} patients, lesions {said['lesions']}{few}",
+        f"average precision      {_shown(said['average_precision'])}{between['average_precision']}, all voxels",
+        f"best Dice              {_shown(said['best_dice'])}{between['best_dice']}"
+        f" at {_shown(said['best_threshold'], '.6g')}, chosen on these volumes",
+        f"Dice per volume        {_shown(said['dice'])}{between['dice']} at {_shown(said['threshold'], '.6g')}, {how}",
+        f"Hausdorff 95           {_shown(said['hausdorff_95_mm'], '.1f')} mm{between['hausdorff_95_mm']}, at the same,"
+        f" mean of {counted} of {number} volumes{diagonal}",
+        *each,
+        " " * 23 + "false finds per volume",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _shown(number: float | None, how: str = ".3f") -> str:
+    return "-" if number is None else format(number, how)
 
 
 if __name__ == "__main__":

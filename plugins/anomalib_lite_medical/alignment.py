@@ -23,6 +23,7 @@ LEVELS = (8.0, 4.0, 2.0)  # millimetres from point to point
 STEPS, STILL = 40, 0.01  # at each level at most; millimetres and degrees below which it is over
 ROBUST = 1.345  # standard deviations beyond which a difference counts less (Huber)
 OVERLAP = 0.1  # share of the fixed volume that the moving one shows, below which nothing can be found
+NEAR = 0.01  # voxels beyond the outermost ones that are theirs, still: a motion is found with rounding
 LEAST = 0.7  # correlation of aligned volumes, below which they are no two dates of one patient
 
 Volume = NDArray[np.float32]
@@ -64,9 +65,13 @@ def rigid(moving: Volume, moving_affine: Affine, fixed: Volume, fixed_affine: Af
 def resampled(moving: Volume, moving_affine: Affine, motion: Affine, shape: Any, affine: Affine) -> Volume:
     """The moving volume on another grid, linearly interpolated; NaN where it shows nothing."""
     whole = np.linalg.inv(moving_affine) @ motion @ affine
-    return np.asarray(
-        ndimage.affine_transform(moving, whole[:3, :3], whole[:3, 3], tuple(shape), order=1, cval=np.nan), np.float32
-    )
+    found = ndimage.affine_transform(moving, whole[:3, :3], whole[:3, 3], tuple(shape), order=1, mode="nearest")
+    values = np.asarray(found, np.float32)
+    x, y, z = np.ogrid[tuple(slice(side) for side in shape)]
+    for row, side in zip(whole[:3], moving.shape, strict=True):
+        place = row[0] * x + row[1] * y + row[2] * z + row[3]
+        values[(place < -NEAR) | (place > side - 1 + NEAR)] = np.nan
+    return values
 
 
 def in_units_of(moved: Volume, fixed: Volume) -> Volume:

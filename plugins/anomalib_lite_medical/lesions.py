@@ -3,12 +3,14 @@
 Maps are those that `predict --write nifti_map` writes; voxels that are NaN there were not measured, and count as below
 everything. A lesion is a connected piece of the truth (voxels that touch by a corner touch). A find is a local maximum
 of the map: the highest voxel for `APART` millimetres along each axis. It hits a lesion that it lies in, or at most
-`REACH` beside.
+`REACH` beside. Where nothing is marked of a volume with lesions, or anything of one without, the distance of surfaces
+is the diagonal of the volume.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +27,7 @@ except ImportError as missing:
 APART, REACH = 8.0, 4.0  # millimetres
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false finds per volume
 DRAWS, ENOUGH = 1000, 5  # of the bootstrap; patients, below which there is no interval
+LEVELS = 2048  # of a map, by which intervals are found
 TOUCHING = np.ones((3, 3, 3), bool)
 
 Mask = NDArray[np.bool_]
@@ -32,7 +35,7 @@ Mask = NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Case:
-    """A patient's volume: its map, and the truth on the same grid (X, Y, Z)."""
+    """A volume of a patient: its map, and the truth on the same grid (X, Y, Z)."""
 
     patient: str
     values: NDArray[np.float32]
@@ -129,54 +132,103 @@ def froc(found: Sequence[Finds]) -> list[float]:
     return shares
 
 
-def interval(cases: Sequence[Any], measure: Callable[[list[Any]], float], seed: int = 0) -> tuple[float, float] | None:
-    """The 95 % interval of a measure over patients, by a percentile bootstrap; None with fewer than `ENOUGH`."""
-    if len(cases) < ENOUGH:
-        return None
-    random = np.random.default_rng(seed)
-    drawn = [measure([cases[one] for one in random.integers(0, len(cases), len(cases))]) for _ in range(DRAWS)]
-    low, high = np.nanpercentile(drawn, [2.5, 97.5])
-    return float(low), float(high)
-
-
 def measured(cases: Sequence[Case], threshold: float | None = None) -> dict[str, Any]:
     """All measures of a set of volumes.
 
     Args:
-        cases: One for each patient.
+        cases: All volumes.
         threshold: Of the map, for Dice and the distance of surfaces; None for the best one, which is told.
 
     Returns:
-        Numbers by name; `intervals` over patients by the same names, None where there are too few.
+        Numbers by name, None for what there is none of; `intervals` over patients by the same names, each None where
+        there are too few.
     """
     values = np.concatenate([case.values.ravel() for case in cases])
     truth = np.concatenate([case.truth.ravel() for case in cases])
     best, at = best_dice(values, truth)
     limit = at if threshold is None else threshold
-    each = [_each(case, limit) for case in cases]
-    found = [one["finds"] for one in each]
-    said: dict[str, Any] = {
-        "volumes": len(cases),
-        "lesions": int(sum(len(one.lesions) for one in found)),
-        "average_precision": average_precision(values, truth),
-        "best_dice": best,
-        "best_threshold": at,
-        "threshold": limit,
-        "dice": float(np.mean([one["dice"] for one in each])),
-        "hausdorff_95_mm": float(np.nanmean([one["hausdorff_95_mm"] for one in each] or [np.nan])),
-        "froc": dict(zip(map(str, RATES), froc(found), strict=True)),
-    }
-    said["intervals"] = {
-        "dice": interval(each, lambda some: float(np.mean([one["dice"] for one in some]))),
-        "froc_1": interval(found, lambda some: froc(some)[RATES.index(1.0)]),
-    }
-    return said
-
-
-def _each(case: Case, limit: float) -> dict[str, Any]:
-    marked = np.nan_to_num(case.values, nan=-np.inf) > limit
+    levels = _levels(values, truth)
+    patients: dict[str, list[_Volume]] = defaultdict(list)
+    for case in cases:
+        patients[case.patient].append(_Volume.of(case, limit, levels))
+    each = [one for some in patients.values() for one in some]
+    numbers = _numbers(each) | {"average_precision": average_precision(values, truth), "best_dice": best}
+    found = {name: _known(number) for name, number in numbers.items()}
     return {
-        "dice": dice(marked, case.truth),
-        "hausdorff_95_mm": hausdorff_95(marked, case.truth, case.spacing),
-        "finds": finds(case),
+        "volumes": len(cases),
+        "patients": len(patients),
+        "lesions": int(sum(len(one.finds.lesions) for one in each)),
+        "average_precision": found["average_precision"],
+        "best_dice": found["best_dice"],
+        "best_threshold": _known(at),
+        "threshold": _known(limit),
+        "dice": found["dice"],
+        "hausdorff_95_mm": found["hausdorff_95_mm"],
+        "hausdorff_volumes": sum(one.far is not None for one in each),
+        "hausdorff_missed": sum(one.is_missed for one in each),
+        "froc": {str(rate): found[f"froc_{rate:g}"] for rate in RATES},
+        "intervals": _intervals(list(patients.values())),
     }
+
+
+def _known(number: float) -> float | None:
+    return float(number) if np.isfinite(number) else None
+
+
+@dataclass(frozen=True, eq=False)
+class _Volume:
+    """What is kept of a volume: `far` is the distance of surfaces, its diagonal where one of them alone is empty."""
+
+    dice: float
+    far: float | None  # millimetres; None where there is nothing on either side
+    is_missed: bool  # nothing is marked where lesions are, or the other way round
+    finds: Finds
+    counts: NDArray[np.int64]  # (2, n) voxels of lesions, and all, from the highest level down
+
+    @classmethod
+    def of(cls, case: Case, limit: float, levels: NDArray[Any]) -> _Volume:
+        marked = np.nan_to_num(case.values, nan=-np.inf) > limit
+        is_missed = bool(marked.any() != case.truth.any())
+        far = hausdorff_95(marked, case.truth, case.spacing)
+        if is_missed:
+            far = float(np.linalg.norm(np.array(case.truth.shape) * case.spacing))
+        values = np.where(np.isfinite(case.values), case.values, -np.inf).ravel()
+        places = len(levels) - np.searchsorted(levels, values, side="right")
+        counts = [np.bincount(one, minlength=len(levels) + 1) for one in (places[case.truth.ravel()], places)]
+        return cls(dice(marked, case.truth), _known(far), is_missed, finds(case), np.stack(counts))
+
+
+def _numbers(some: Sequence[_Volume]) -> dict[str, float]:
+    """The measures of volumes, those of voxels by the levels alone."""
+    hits, above = np.cumsum(sum(one.counts for one in some), axis=1)
+    far = [one.far for one in some if one.far is not None]
+    whole = hits[-1] or np.nan
+    return {
+        "average_precision": float(np.sum(np.diff(hits, prepend=0) / whole * hits / np.maximum(above, 1))),
+        "best_dice": float((2 * hits / (above + hits[-1]).clip(1))[:-1].max()),
+        "dice": float(np.mean([one.dice for one in some])),
+        "hausdorff_95_mm": float(np.mean(far)) if far else np.nan,
+    } | dict(zip((f"froc_{rate:g}" for rate in RATES), froc([one.finds for one in some]), strict=True))
+
+
+def _levels(values: NDArray[Any], truth: Mask) -> NDArray[Any]:
+    """Values of the map, rising from the lowest: all of them where they are few, else some of lesions and of all."""
+    finite = np.isfinite(values)
+    kinds = [one for one in (values[finite], values[finite & truth]) if one.size] or [np.zeros(1, np.float32)]
+    return np.unique([np.quantile(one, np.linspace(0, 1, LEVELS), method="lower") for one in kinds])
+
+
+def _intervals(patients: Sequence[Sequence[_Volume]]) -> dict[str, tuple[float, float] | None]:
+    """The 95 % intervals of all measures over patients, by a percentile bootstrap; None with fewer than `ENOUGH`."""
+    random, number = np.random.default_rng(0), len(patients)
+    drawn = [
+        _numbers([one for place in random.integers(0, number, number) for one in patients[place]])
+        for _ in range(DRAWS if number >= ENOUGH else 1)
+    ]
+    found: dict[str, tuple[float, float] | None] = {}
+    for name in drawn[0]:
+        values = np.array([one[name] for one in drawn])
+        values = values[np.isfinite(values)]
+        low, high = np.percentile(values, [2.5, 97.5]) if len(values) else (0, 0)
+        found[name] = (float(low), float(high)) if number >= ENOUGH and len(values) else None
+    return found

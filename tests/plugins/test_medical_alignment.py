@@ -83,6 +83,24 @@ def test_the_command_writes_the_second_date_on_the_grid_and_in_the_units_of_the_
         assert caught.value.code == 3
 
 
+def test_a_volume_on_its_own_grid_is_shown_as_a_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    values, affine = head()
+    turned = motion((0, 0, 20), (3, -7, 11)) @ affine
+    values = values[:, :, 4:8]
+    nibabel.save(nibabel.Nifti1Image(values, turned), tmp_path / "a.nii")
+    main(["align", *[str(tmp_path / "a.nii")] * 2, "--out", str(tmp_path / "b.nii")])
+    assert "dark" not in capsys.readouterr().out
+    made: Any = nibabel.load(tmp_path / "b.nii")
+    np.testing.assert_allclose(made.get_fdata(), values, atol=0.01 * float(np.ptp(values)))
+    aside = alignment.resampled(values, turned, motion((0, 0, 0), (1, 0, 0)), values.shape, turned)
+    assert np.isnan(aside).any(), "half a voxel beyond is not shown"
+    for name, code, said in (("b.dcm", 2, "ends in .nii"), ("a.nii/b.nii", 3, "cannot be written")):
+        with pytest.raises(SystemExit) as caught:
+            main(["align", *[str(tmp_path / "a.nii")] * 2, "--out", str(tmp_path / name)])
+        assert caught.value.code == code
+        assert said in capsys.readouterr().err
+
+
 def test_a_row_of_a_table_gives_each_slice_its_golden_one(tmp_path: Path) -> None:
     fixed, affine = head()
     for name in ("first", "second"):

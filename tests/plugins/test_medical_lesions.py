@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 from anomalib_lite_medical import lesions
@@ -95,7 +96,45 @@ def test_intervals_are_over_patients_and_need_some() -> None:
     assert said["lesions"] == 10
     low, high = said["intervals"]["froc_1"]
     assert low <= said["froc"]["1.0"] <= high
-    assert lesions.measured(some[:4])["intervals"] == {"dice": None, "froc_1": None}
+    assert set(said["intervals"]) == {
+        "average_precision", "best_dice", "dice", "hausdorff_95_mm", *(f"froc_{rate:g}" for rate in lesions.RATES)
+    }  # fmt: skip
+    for name, between in said["intervals"].items():
+        number = said["froc"][str(float(name[5:]))] if name.startswith("froc") else said[name]
+        assert between[0] - 1e-9 <= number <= between[1] + 1e-9, name
+    assert set(lesions.measured(some[:4])["intervals"].values()) == {None}
+
+
+def test_volumes_of_one_patient_are_one_patient() -> None:
+    values, truth = two_lesions()
+    values[6, 6, 2] = 9
+    said = lesions.measured([case(values, truth, f"p{number // 2}") for number in range(8)])
+    assert (said["volumes"], said["patients"]) == (8, 4)
+    assert set(said["intervals"].values()) == {None}
+
+
+def test_levels_of_intervals_measure_what_all_voxels_measure() -> None:
+    random = np.random.default_rng(0)
+    truth = random.random((40, 40, 10)) < 0.05
+    some = [case(random.normal(size=truth.shape) + truth, truth, f"p{number}") for number in range(5)]
+    said = lesions.measured(some)
+    for name in ("average_precision", "best_dice"):
+        low, high = said["intervals"][name]
+        assert low < said[name] < high
+        assert high - low < 0.05, "five patients that are alike"
+
+
+def test_a_volume_in_which_nothing_was_found_counts_its_diagonal() -> None:
+    values, truth = two_lesions()
+    missed, empty = case(values, truth), case(values, truth & False)
+    said = lesions.measured([case(truth, truth), missed, missed, empty], threshold=0.5)
+    diagonal = float(np.linalg.norm(np.array(truth.shape) * SPACING))
+    assert said["hausdorff_95_mm"] == pytest.approx(2 / 3 * diagonal)
+    assert (said["hausdorff_volumes"], said["hausdorff_missed"]) == (3, 2)
+    said = lesions.measured([empty], threshold=0.5)
+    assert said["hausdorff_95_mm"] is None
+    assert said["average_precision"] is None
+    json.dumps(said | lesions.measured([case(values * np.nan, truth)]), allow_nan=False)
 
 
 # ---- commands
@@ -117,6 +156,42 @@ def test_maps_are_measured_against_masks_of_the_same_name(tmp_path: Path, capsys
     assert said["volumes"] == 2
     assert said["best_dice"] > 0.7, "lesions are the brightest of all"
     assert said["dice"] > 0.6
+
+
+def test_a_series_without_its_ends_is_measured_on_the_whole_mask(tmp_path: Path, capsys: Any) -> None:
+    """As predict leaves out slices without a body; the slices that are left out count as below everything."""
+    scan = few(41)
+    write_nifti(tmp_path / "truth/a.nii.gz", scan, truth=True)
+    write_nifti(tmp_path / "whole.nii.gz", scan)
+    whole: Any = nibabel.load(tmp_path / "whole.nii.gz")
+    (tmp_path / "maps").mkdir()
+    nibabel.save(whole.slicer[:, :, 1:-2], tmp_path / "maps/a.nii.gz")
+    main(["lesions", str(tmp_path / "maps"), str(tmp_path / "truth"), "--json", str(tmp_path / "all.json")])
+    told = capsys.readouterr().out
+    assert "volumes                1 of 1 patients" in told
+    assert "too few patients for intervals: 5 are needed" in told
+    assert json.loads((tmp_path / "all.json").read_text())["best_dice"] > 0.5
+    nibabel.save(whole.slicer[1:, :, :], tmp_path / "truth/a.nii.gz")
+    with pytest.raises(SystemExit):
+        main(["lesions", str(tmp_path / "maps"), str(tmp_path / "truth")])
+    assert "another grid" in capsys.readouterr().err
+
+
+def test_files_that_cannot_be_read_or_written_are_told(tmp_path: Path, capsys: Any) -> None:
+    for name in ("maps", "truth"):
+        write_nifti(tmp_path / f"{name}/a.nii.gz", few(41), truth=name == "truth")
+    given = [str(tmp_path / "maps"), str(tmp_path / "truth")]
+    with pytest.raises(SystemExit) as caught:
+        main(["lesions", *given, "--json", str(tmp_path / "nowhere/all.json")])
+    assert caught.value.code == 3
+    assert "cannot be written" in capsys.readouterr().err
+    for name in ("truth", "maps"):
+        path = tmp_path / name / "a.nii.gz"
+        path.write_bytes(path.read_bytes()[:300])
+        with pytest.raises(SystemExit) as caught:
+            main(["lesions", *given])
+        assert caught.value.code == 3
+        assert str(path) in capsys.readouterr().err
 
 
 def test_a_mask_on_another_grid_is_refused(tmp_path: Path, capsys: Any) -> None:
