@@ -12,8 +12,14 @@ from anomalib_lite.cli.bundle_set import OneProduct, single
 
 if TYPE_CHECKING:
     from anomalib_lite.edge.gathering import Gathering
+    from anomalib_lite.edge.joint import Joint
+    from anomalib_lite.edge.model import Model
 
 NOT_FOLLOWED = "drift is not followed: the scores of a joint model are of parts, and rows are of photographs"
+SERIES = (
+    "each file is judged by itself: of a series of files, such as a volume, nobody notices that one is missing, and no "
+    "row tells of the patient. Give its folder to `predict` instead"
+)
 
 Folder: TypeAlias = Annotated[Path, typer.Argument(metavar="FOLDER", help="The folder in which images arrive.")]
 Settle: TypeAlias = Annotated[
@@ -109,8 +115,20 @@ def watch(
     )  # fmt: skip
     with watched as watcher:
         console.say(f"watching {folder}  ({loaded.model_id})")
-        console.notes(filter(None, [following.why_not if following else NOT_FOLLOWED]))
+        console.notes(filter(None, [following.why_not if following else NOT_FOLLOWED, _of_series(loaded)]))
         watching.watch(watcher, stop, lambda row: console.text(json.dumps(row, allow_nan=False)), console.say)
+
+
+def _of_series(model: Model | Joint) -> str | None:
+    """What is to be said of a model whose images lie in several files, which arrive one by one."""
+    from anomalib_lite.edge.images.readers import whole
+    from anomalib_lite.edge.joint import Joint
+
+    if isinstance(model, Joint):
+        return None
+    used = [model.opener.readers.get(one.suffix) for one in model.bundle.manifest.readers]
+    gathers = any(whole(one).gather for one in used if one is not None)
+    return SERIES if gathers and model.bundle.manifest.calibration.images_per_unit.max > 1 else None
 
 
 def _gathering(group: str | None, photographs: int | None, timeout: float | None) -> Gathering | None:

@@ -175,7 +175,10 @@ def _by_files(dataset: DataSet) -> DataSet:
         return dataset
     named = zip(dataset.samples, files, strict=True)
     samples = [sample if file is None else replace(sample, group=file) for sample, file in named]
-    said = "images of one file count as photographs of one part: a video, a sound, a volume"
+    said = (
+        "images of one file count as photographs of one part: a video, a sound, a volume; where a part has several "
+        "files, say so with --group"
+    )
     return replace(dataset, samples=samples, notes=[*dataset.notes, said], grouped=True)
 
 

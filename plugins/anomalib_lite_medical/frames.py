@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+from anomalib_lite_medical import patients
 
 try:
     from pydicom import Dataset
@@ -55,12 +56,10 @@ def about(header: Any, options: Any, frame: int = 0, kept: str | None = None) ->
     with told():
         _check(header, options)
         notes = ["says that text is burnt into it"] if header.get("BurnedInAnnotation") == "YES" else []
-        if _is_named_after_patient(header):
-            notes.append("its path says the name of the patient, and so do rows and reports: rename the file or folder")
         return {
             "spacing": _spacing(header, frame),
-            "part": pseudonym(str(header.get("PatientID") or "").strip()),
-            "note": "; ".join(notes),
+            "part": pseudonym(patients.identity(header)),
+            "note": "; ".join([*notes, *patients.notes(header)]),
             "meta": _meta(header, frame, kept or kept_of(header)),
         }
 
@@ -68,15 +67,6 @@ def about(header: Any, options: Any, frame: int = 0, kept: str | None = None) ->
 def pseudonym(number: str) -> str | None:
     """What a patient is called in rows and reports: the same everywhere; None where nobody is named."""
     return f"patient-{hashlib.sha256(f'patient {number}'.encode()).hexdigest()[:12]}" if number else None
-
-
-def _is_named_after_patient(header: Any) -> bool:
-    """Whether the path of a file says a name of the patient as a word, where that is no number of an anonymised one."""
-    name, path = str(header.get("PatientName") or "").lower(), str(getattr(header, "filename", None) or "").lower()
-    if name == str(header.get("PatientID") or "").lower():
-        return False
-    words = {one for one in re.split(r"[\W_\d]+", name) if len(one) > 3}
-    return not words.isdisjoint(re.split(r"[\W_\d]+", path))
 
 
 def pixels(header: Any, frame: int) -> NDArray[Any]:
@@ -120,7 +110,7 @@ def frames_of(header: Any) -> int:
     try:
         return int(header.get("NumberOfFrames") or 1)
     except (TypeError, ValueError) as error:
-        said = f"says that it has {header.get('NumberOfFrames')!r} frames: expected a number"
+        said = "says in the place of its number of frames what is no number"
         raise ImageError(said, ErrorCode.UNREADABLE) from error
 
 
@@ -137,7 +127,7 @@ def _decoded(header: Any, frame: int) -> NDArray[Any]:
             warnings.simplefilter("always")
             found = np.asarray(pixel_array(header, index=frame))
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = unquoted(error)
         if syntax != RLELossless and ("missing dependencies" in reason or "plugins" in reason):
             said = (
                 f"is compressed as {syntax.name} ({syntax}), which cannot be decoded here ({reason}). Where it is not "
@@ -282,8 +272,14 @@ def told() -> Iterator[None]:
 
 
 def _damaged(error: Exception) -> ImageError:
-    said = f"has a damaged header ({' '.join(f'{type(error).__name__}: {error}'.split())}); send it again"
-    return ImageError(said, ErrorCode.UNREADABLE)
+    return ImageError(f"has a damaged header ({unquoted(error)}); send it again", ErrorCode.UNREADABLE)
+
+
+def unquoted(error: Exception) -> str:
+    """What an error says, without what it quotes: that may be of the header, and of the patient."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    known = isinstance(error, AttributeError | KeyError)  # these tell the name of an element
+    return said if known else re.sub(r"""'[^']*'|"[^"]*\"""", "'...'", said)
 
 
 @contextmanager

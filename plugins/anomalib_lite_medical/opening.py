@@ -9,6 +9,7 @@ from typing import Any, BinaryIO
 
 from anomalib_lite import NotAnImage
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
+from anomalib_lite_medical import patients
 from anomalib_lite_medical.frames import pseudonym, quiet, told
 
 try:
@@ -27,7 +28,7 @@ RESULTS = {
 }  # fmt: skip
 PICTURES = ("Image Storage", "RT Dose", "Volume Storage")  # in the name of the class of what has pixels
 CLASS = ("SOPClassUID", "MediaStorageSOPClassUID")
-PATIENT, SERIES = 0x00100020, 0x0020000E
+PATIENT, SERIES = (0x00100010, 0x00100020, 0x00100030), 0x0020000E  # name, number and birth date
 UNKNOWN = 0xFFFFFFFF  # length of an element that ends with a delimiter
 TOLD = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "Rows", "NumberOfFrames"]  # to `gather`
 
@@ -108,15 +109,19 @@ def of_patient(files: Sequence[BinaryIO]) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        parts = {part for file in files if (part := _patient(file))}
+        headers = [header for file in files if (header := _of_patient(file)) is not None]
+        parts = {part for one in headers if (part := pseudonym(patients.identity(one)))}
         error.part = parts.pop() if len(parts) == 1 else None
+        if notes := [note for one in headers[:1] for note in patients.notes(one)]:
+            error.args = ("; ".join([str(error), *notes]),)
         raise
 
 
-def _patient(file: BinaryIO) -> str | None:
-    """What the patient of a file is called, damaged though it may be behind his number."""
+def _of_patient(file: BinaryIO) -> Any | None:
+    """What a file says of its patient, damaged though it may be behind it; None where it ends before."""
     file.seek(0)
     with suppress(Exception), quiet():
-        found = read_partial(file, stop_when=lambda tag, _, __: tag > PATIENT, specific_tags=[PATIENT])
-        return None if _cut(found) else pseudonym(str(found.get("PatientID") or "").strip())
+        found = read_partial(file, stop_when=lambda tag, _, __: tag > PATIENT[-1], specific_tags=list(PATIENT))
+        found.filename = str(getattr(file, "name", ""))
+        return found if "PatientID" in found and not _cut(found) else None
     return None

@@ -7,7 +7,9 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import highdicom
@@ -15,18 +17,20 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from anomalib_lite_medical import capture, dicom_writer, nifti_writer
+from anomalib_lite_medical import capture, dicom_writer, nifti_writer, patients
 from conftest import Once, call
 from render_scans import Scan, render, write_dicom, write_nifti
-from test_medical_reading import opener, read, slices
+from test_medical_reading import opener, read, reader, slices
 
 from anomalib_lite import registry
+from anomalib_lite.cli.watch import _of_series
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.images.readers import decode
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import Result
 from anomalib_lite.edge.selfcheck import replay
-from anomalib_lite.errors import DataError
+from anomalib_lite.errors import DataError, ImageError
 from anomalib_lite.testing import check_writer
 
 MM = 1e-3
@@ -281,6 +285,14 @@ def test_one_file_is_written_for_a_series(root: Path, tmp_path: Path, writer: st
     assert not (tmp_path / "out" / writer).exists()
 
 
+def test_watching_for_slices_says_that_they_are_no_volume(root: Path) -> None:
+    loaded = Model(root / "model", readers=registry.load().readers)
+    assert "Give its folder to `predict`" in str(_of_series(loaded))
+    record = loaded.bundle.manifest
+    loaded.bundle = replace(loaded.bundle, manifest=replace(record, readers=()))
+    assert _of_series(loaded) is None
+
+
 def test_another_modality_is_an_error(root: Path) -> None:
     loaded = Model(root / "model", readers=registry.load().readers)
     (name,) = {
@@ -339,6 +351,66 @@ def test_nothing_of_a_header_is_in_models_rows_reports_or_what_is_printed(
     assert b"patient-" in printed, "parts are told, by pseudonyms"
     searched = printed + said_in(root / "model") + said_in(out)
     assert not [one for one in telling(root) if one.encode() in searched]
+
+
+@pytest.mark.parametrize(
+    ("folder", "name", "number", "born", "told"),
+    [
+        ("kim_1", "Kim^Ng", "1", "", "name"),
+        ("kimono", "Kim^Ng", "1", "", ""),
+        ("mu\u0308llenhoff", "M\u00fcllenhoff^A", "1", "", "name"),
+        ("\u9234\u6728", "Suzuki^Taro=\u9234\u6728^\u592a\u90ce", "1", "", "name"),
+        ("kowalskianna_1", "Kowalski^Anna", "1", "", "name"),
+        ("mrn-88231", "Doe^Jane", "MRN-88231", "19500317", "number"),
+        ("mrn-882312", "Doe^Jane", "MRN-88231", "19500317", ""),
+        ("ph-0012", "PH-0012", "PH-0012", "", "number"),
+        ("x_17.03.1950", "Doe^Jane", "1", "19500317", "birth date"),
+        ("doe_1950-03-17", "Doe^Jane", "1", "19500317", "name and the birth date"),
+    ],
+)
+def test_what_a_path_says_of_a_patient(folder: str, name: str, number: str, born: str, told: str) -> None:
+    header = SimpleNamespace(filename=f"{folder}/01.dcm")
+    header.get = {"PatientName": name, "PatientID": number, "PatientBirthDate": born}.get
+    said = "".join(patients.notes(header))
+    assert (f"its path says the {told} of the patient" in said) if told else not said
+    assert not any(word in said.lower() for word in ("kim", "kowalski", "doe", "88231", "1950"))
+
+
+def test_a_patient_without_a_number_is_one_by_name(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "x", slices("ct", count=1)) / "01.dcm"
+    header, parts, notes = pydicom.dcmread(path), [], []
+    for number, name in (
+        ("", "Doe^Jane"),
+        (" ", "DOE^JANE^^"),
+        ("", "Doe^John"),
+        ("", ""),
+        ("ANON", ""),
+        ("ANON001", ""),
+    ):
+        header.PatientID, header.PatientName = number, name
+        header.save_as(path)
+        ((_, picture),) = read(path)
+        parts.append(picture.part)
+        notes.append(picture.note)
+    assert parts[0] == parts[1] != parts[2]
+    assert parts[3] is None
+    assert "names no patient" in notes[3]
+    assert "as an anonymiser calls all" in notes[4]
+    assert not notes[5]
+
+
+def test_no_message_quotes_a_header(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path / "x", slices("ct", count=1)) / "01.dcm"
+    for name in ("PixelSpacing", "NumberOfFrames", "RescaleSlope"):
+        header = pydicom.dcmread(path)
+        kind = header[name].VR if name in header else "IS"
+        header.add(pydicom.DataElement(pydicom.tag.Tag(name), kind, "1", validation_mode=0))
+        header[name]._value = "Kowalski"
+        content = BytesIO()
+        header.save_as(content)
+        with pytest.raises(ImageError) as caught:
+            list(decode(reader(), ".dcm", [content.getvalue()], path.name))
+        assert "Kowalski" not in str(caught.value)
 
 
 def test_a_path_that_names_the_patient_is_told(tmp_path: Path) -> None:

@@ -176,14 +176,21 @@ class Framing:
         return Frame(image, counted, core, (y.inside, x.inside), (y.place, x.place))
 
     def region(self, height: int, width: int) -> NDArray[np.bool_]:
-        """The region of interest at a size, by nearest pixel; everything where there is none."""
+        """The region of interest at a size, by nearest pixel; everything where there is none.
+
+        One that lies between the nearest pixels is wherever any of it is: it has to be inspected, too.
+        """
         if self.roi is None:
             return np.ones((height, width), bool)
         if self.roi.shape == (height, width):
             return self.roi
         y = (np.arange(height) + 0.5) * self.roi.shape[0] / height
         x = (np.arange(width) + 0.5) * self.roi.shape[1] / width
-        return self.roi[np.ix_(y.astype(int), x.astype(int))]
+        found = self.roi[np.ix_(y.astype(int), x.astype(int))]
+        if not found.any():
+            rows, columns = np.nonzero(self.roi)
+            found[rows * height // self.roi.shape[0], columns * width // self.roi.shape[1]] = True
+        return found
 
 
 def _cores(length: int, step: int) -> list[slice]:

@@ -21,6 +21,14 @@ def ramp(height: int, width: int) -> np.ndarray:
     return (np.add.outer(np.arange(height), np.arange(width)) % 256).astype(np.uint8)[..., None]
 
 
+def test_a_region_between_the_nearest_pixels_is_inspected_where_it_is() -> None:
+    valid = np.zeros((96, 96), bool)
+    valid[3, 4:6] = True
+    assert np.argwhere(Framing(spec()).within(valid).region(32, 32)).tolist() == [[1, 1]]
+    valid[30:60, 30:60] = True
+    assert not Framing(spec()).within(valid).region(32, 32)[1, 1]
+
+
 def test_stretching_needs_no_mask() -> None:
     framing = Framing(spec())
     frames = framing.frames(ramp(100, 37))
