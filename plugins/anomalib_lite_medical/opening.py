@@ -112,7 +112,7 @@ def of_patient(files: Sequence[BinaryIO]) -> Iterator[None]:
         headers = [header for file in files if (header := _of_patient(file)) is not None]
         parts = {part for one in headers if (part := pseudonym(patients.identity(one)))}
         error.part = parts.pop() if len(parts) == 1 else None
-        if notes := [note for one in headers[:1] for note in patients.notes(one)]:
+        if notes := [note for one in headers[:1] for note in patients.path_notes(one)]:
             error.args = ("; ".join([str(error), *notes]),)
         raise
 

@@ -31,10 +31,14 @@ def notes(header: Any) -> list[str]:
         said.append("its header names no patient, so each series counts as one: say with --group which are of one")
     elif re.sub(r"[\W_0]", "", number or name) in CONSTANT:
         said.append("its patient is called as an anonymiser calls all, and all who are count as one: use --group")
-    if kinds := _told(header):
-        kind = " and the ".join(kinds)
-        said.append(f"its path says the {kind} of the patient, and so do rows and reports: rename the file or folder")
-    return said
+    return said + path_notes(header)
+
+
+def path_notes(header: Any) -> list[str]:
+    """What is to be said of the path alone."""
+    kind = " and the ".join(_told(header))
+    said = f"its path says the {kind} of the patient, and so do rows and reports: rename the file or folder"
+    return [said] if kind else []
 
 
 def _told(header: Any) -> list[str]:

@@ -421,4 +421,8 @@ def test_a_path_that_names_the_patient_is_told(tmp_path: Path) -> None:
         header.save_as(folder / "01.dcm")
         note = opener().read(folder / "01.dcm").note
         assert ("its path says the name of the patient" in note) is told
+        (tmp_path / "muster_erika/cut.dcm").write_bytes((folder / "01.dcm").read_bytes()[:-500])
+        with pytest.raises(ImageError) as caught:
+            opener().read(tmp_path / "muster_erika/cut.dcm")
+        assert ("its path says the name of the patient" in str(caught.value)) is told
         assert "erika" not in note.lower()
