@@ -80,16 +80,22 @@ def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None)
 
 
 @contextmanager
-def trainings(ray: str | None, workers: int, threads: int) -> Iterator[tuple[Engine, int]]:
+def trainings(ray: str | None, workers: int, threads: int, *, apart: bool = False) -> Iterator[tuple[Engine, int]]:
     """Where trainings run beside each other, and the threads of one; 0 leaves these to onnxruntime.
+
+    With `apart`, one at a time has a process of its own, too.
 
     Raises:
         ConfigError: The cluster cannot be joined.
     """
+    from anomalib_lite.engines import Local
     from anomalib_lite.pipeline.workers import cores
 
     if not threads and (ray or workers > 1):
         threads = 1 if ray else max(1, cores() // workers)
+    if apart and ray is None:
+        yield Local(max(1, workers), threads or cores(), apart=True), threads
+        return
     with engine(ray, workers, threads or 1) as chosen:
         yield chosen, threads
 

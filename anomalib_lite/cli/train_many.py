@@ -59,7 +59,7 @@ def train_many(
     from anomalib_lite.report.products import HEADINGS
 
     try:
-        with spread.trainings(ray, workers, threads) as (engine, threads):
+        with spread.trainings(ray, workers, threads, apart=True) as (engine, threads):
             done = run(
                 plan, options.folder(out), engine=engine, threads=threads, plugins=console.plugins(), say=console.say,
                 track=console.track,

@@ -44,13 +44,14 @@ class Local:
     """So many pieces at once; in this process, where that is one."""
 
     count: int = 1
-    threads: int = 1  # that each may compute on, where they are several
+    threads: int = 1  # that each may compute on, where they are apart
+    apart: bool = False  # not in this process, though it be one at a time: what kills it does not end the command
 
     def each(
         self, work: Callable[[S, T], R], shared: S, pieces: Iterable[T]
     ) -> Iterator[tuple[T, R | AnomalibLiteError]]:
         """See `Engine.each`."""
-        if self.count > 1:
+        if self.count > 1 or self.apart:
             yield from self._apart(work, shared, pieces)
             return
         for piece in pieces:

@@ -43,6 +43,11 @@ def test_a_process_that_dies_costs_its_own_piece_alone(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
+def test_one_at_a_time_may_be_apart(tmp_path: Path) -> None:
+    ((_, outcome),) = Local(apart=True).each(work, "hello", ["deadly"])
+    assert isinstance(outcome, Died)
+
+
 def half(size: int) -> None:
     """In another process: write the beginning of a result of so many bytes, and die."""
     for one in gc.get_objects():
