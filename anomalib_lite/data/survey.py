@@ -19,6 +19,7 @@ from anomalib_lite.edge.images.appearance import Appearance, appearance
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.errors import DataError, ImageError
 
+AT_ONCE = 1000  # files that wait to be read
 KINDS = {("uint8", 1): "8-bit grey", ("uint8", 3): "8-bit colour", ("uint16", 1): "16-bit grey"}
 
 
@@ -105,7 +106,10 @@ def look(samples: Sequence[Sample], opener: Opener = PLAIN) -> tuple[Looked, lis
     """
     paths = list(dict.fromkeys(path for s in samples for path in (s.path, s.reference) if path is not None))
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:  # decoders release the interpreter's lock
-        facts = dict(zip(paths, pool.map(partial(_facts, opener=opener), paths), strict=True))
+        facts: dict[Path, Facts | str] = {}
+        for first in range(0, len(paths), AT_ONCE):  # what waits in a pool is as large as what is known of an image
+            some_of = paths[first : first + AT_ONCE]
+            facts |= zip(some_of, pool.map(partial(_facts, opener=opener), some_of), strict=True)
     looked: Looked = []
     unreadable = []
     for sample in samples:

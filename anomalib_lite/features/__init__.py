@@ -16,10 +16,14 @@
 
 `backbone` builds the layers and touches nothing else; the weights come with `load_pretrained`, in `fit`, and lie in the
 state of the detector from then on. Architectures and the names of their layers are those of timm. For DetectorInfo,
-`str(weights_of("packaged"))` says which weights, whence, and their licence; it imports no torch. `farthest_first`
-chooses the vectors to keep of many, `on_one_grid`, `cells_that_count` and `place_units` are for maps,
-`WhitenedFeatures` gives principal components of each place, `MutualScoring` compares the places of one image with those
-of others, and `ledoit_wolf` gives Mahalanobis distances of few vectors. Needs the extra `train`.
+`str(weights_of("packaged"))` says which weights, whence, and their licence; it imports no torch. Needs the extra
+`train`.
+
+- `on_one_grid`, `cells_that_count` and `place_units` are for maps; `WhitenedFeatures` gives principal components of
+  each place, `MutualScoring` compares the places of one image with those of others.
+- `farthest_first` chooses the vectors to keep of many; `ledoit_wolf` gives Mahalanobis distances of few vectors.
+- In memory that does not grow with the number of images: `FirstRows` keeps what has to be held of each, `KEPT` numbers
+  at most; `Moments` sums what means and covariances are made of.
 """
 
 from __future__ import annotations
@@ -36,10 +40,20 @@ if TYPE_CHECKING:
     from anomalib_lite.features.coreset import farthest_first
     from anomalib_lite.features.mutual import MutualScoring
     from anomalib_lite.features.places import cells_that_count, on_one_grid, place_units
-    from anomalib_lite.features.whitening import WhitenedFeatures, Whitening, ledoit_wolf, principal_components
+    from anomalib_lite.features.rows import KEPT, FirstRows
+    from anomalib_lite.features.whitening import (
+        Moments,
+        WhitenedFeatures,
+        Whitening,
+        ledoit_wolf,
+        principal_components,
+    )
 
 __all__ = [
+    "KEPT",
     "Backbone",
+    "FirstRows",
+    "Moments",
     "MutualScoring",
     "WeightsInfo",
     "WhitenedFeatures",
@@ -58,6 +72,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # before timm is importe
 
 _HOME = {
     "Backbone": "backbones",
+    "FirstRows": "rows",
+    "KEPT": "rows",
+    "Moments": "whitening",
     "MutualScoring": "mutual",
     "WhitenedFeatures": "whitening",
     "Whitening": "whitening",

@@ -59,13 +59,20 @@ def place_units(values: Tensor, counted: Tensor, *, each: bool = True) -> tuple[
     Returns:
         Two tensors (1, 1, h, w), the second above 0; of each place, the mean of 3 x 3 cells.
     """
-    known = torch.where(counted, values, torch.nan)
-    if not each:
-        known = known.flatten()[:, None, None, None]
-    median = known.nanmedian(0, keepdim=True).values
-    deviation = NORMAL * (known - median).abs().nanmedian(0, keepdim=True).values
+    if each:  # row by row, so that no more than the values themselves is held for all images
+        rows = zip(values.split(1, 2), counted.split(1, 2), strict=True)
+        found = [_middle(torch.where(count, value, torch.nan)) for value, count in rows]
+        median, deviation = (torch.cat(one, 2) for one in zip(*found, strict=True))
+    else:
+        median, deviation = _middle(values[counted][:, None, None, None])
     spread = deviation + LEAST * deviation.nanmean() + 1e-6
     middle, widest = median.nanmean(), spread.nan_to_num(0).amax()
     median, spread = (torch.where(one.isnan(), other, one) for one, other in ((median, middle), (spread, widest)))
     smooth = [F.avg_pool2d(one, 3, 1, 1, count_include_pad=False) for one in (median, spread)]
     return (smooth[0], smooth[1]) if each else (median.expand_as(values[:1]), spread.expand_as(values[:1]))
+
+
+def _middle(known: Tensor) -> tuple[Tensor, Tensor]:
+    """Median over the first axis, and median absolute deviation as a standard deviation; NaN does not count."""
+    median = known.nanmedian(0, keepdim=True).values
+    return median, NORMAL * (known - median).abs().nanmedian(0, keepdim=True).values

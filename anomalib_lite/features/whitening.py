@@ -15,6 +15,7 @@ from anomalib_lite.features.places import cells_that_count, on_one_grid
 if TYPE_CHECKING:
     from anomalib_lite.features.backbones import Backbone  # timm: vectors do without
 
+_CHUNK = 8192  # vectors that are brought to float64 at once
 _FLAT = 1e-6  # variance below which a component is not a direction of the data, share of the largest
 _LEAST = 1e-10  # variance that any direction has for a distance, share of the mean: 2 vectors leave all but one without
 _ROUNDING = 1e-12  # spread below which vectors are all alike, share of the largest value
@@ -50,6 +51,56 @@ def principal_components(mean: Tensor, covariance: Tensor, limit: int) -> Whiten
     return Whitening(mean, (vectors * scale)[:, kept])
 
 
+class Moments:
+    """What `ledoit_wolf` needs of vectors that come in parts: sums, in memory that does not grow with their number.
+
+    The sums are those of differences from the mean of the first part: a large mean costs no digits.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._origin = torch.zeros(())  # (d,): the mean of the first part
+        self._first = self._second = self._weighted = self._fourth = self._largest = torch.zeros(())
+
+    def add(self, vectors: Tensor) -> None:
+        """Take further vectors (n, d)."""
+        for part in vectors.split(_CHUNK) if len(vectors) else ():
+            data = part.double()
+            if not self._count:
+                self._origin, self._dtype = data.mean(0), vectors.dtype
+                zero = data.new_zeros(())
+                self._first = self._second = self._weighted = self._fourth = self._largest = zero
+            moved = data - self._origin
+            squares = moved.square().sum(1)
+            self._count += len(data)
+            self._first = self._first + moved.sum(0)
+            self._second = self._second + moved.T @ moved
+            self._weighted = self._weighted + squares @ moved
+            self._fourth = self._fourth + squares.square().sum()
+            self._largest = torch.maximum(self._largest, data.abs().amax())
+
+    def ledoit_wolf(self) -> Whitening:
+        """`ledoit_wolf` of all vectors so far, one at least."""
+        offset, second = self._first / self._count, self._second / self._count
+        mean, covariance = (self._origin + offset).to(self._dtype), second - offset.outer(offset)
+        level = covariance.diagonal().mean().clamp_min(0)
+        if level.sqrt() <= _ROUNDING * self._largest:
+            return Whitening(mean, torch.eye(len(mean)).to(mean))
+        square, far = covariance.square().sum(), offset.square().sum()
+        fourth = (  # mean of the fourth powers of the distances from the mean
+            (self._fourth - 4 * offset @ self._weighted) / self._count
+            + 4 * offset @ second @ offset
+            + 2 * far * second.diagonal().sum()
+            - 3 * far.square()
+        )
+        error = (fourth - square) / self._count  # expected, of the covariance, squared
+        distance = square - len(mean) * level.square()  # of the covariance from level times the identity, squared
+        share = (error / distance.clamp_min(torch.finfo(torch.float64).tiny)).clamp(0, 1)
+        values, directions = torch.linalg.eigh(covariance)
+        values = ((1 - share) * values + share * level).clamp_min(_LEAST * level)
+        return Whitening(mean, (directions * values.rsqrt()).to(mean))
+
+
 def ledoit_wolf(vectors: Tensor) -> Whitening:
     """The map after which lengths are Mahalanobis distances, by the covariance that Ledoit and Wolf shrink.
 
@@ -58,26 +109,15 @@ def ledoit_wolf(vectors: Tensor) -> Whitening:
     Shrinking depends on the units of the dimensions: bring them to a common one first where they differ.
 
     Args:
-        vectors: (n, d) of good data, n and d at least 1.
+        vectors: (n, d) of good data, n and d at least 1. Where they are too many to be held, use `Moments`.
 
     Returns:
         A map from d to d dimensions: `whitening(x).norm(dim=-1)` is the distance of x from the mean. Data without any
         spread has the distance in its own units.
     """
-    data = vectors.double()
-    mean = data.mean(0)
-    centred = data - mean
-    covariance = centred.T @ centred / len(data)
-    level = covariance.diagonal().mean()
-    if level.sqrt() <= _ROUNDING * data.abs().max():
-        return Whitening(mean.to(vectors), torch.eye(len(mean)).to(vectors))
-    square = covariance.square().sum()
-    error = (centred.square().sum(1).square().mean() - square) / len(data)  # expected, of the covariance, squared
-    distance = square - len(mean) * level.square()  # of the covariance from level times the identity, squared
-    share = (error / distance.clamp_min(torch.finfo(data.dtype).tiny)).clamp(0, 1)
-    values, directions = torch.linalg.eigh(covariance)
-    values = ((1 - share) * values + share * level).clamp_min(_LEAST * level)
-    return Whitening(mean.to(vectors), (directions * values.rsqrt()).to(vectors))
+    moments = Moments()
+    moments.add(vectors)
+    return moments.ledoit_wolf()
 
 
 class WhitenedFeatures(nn.Module):

@@ -177,8 +177,8 @@ class FrameBatches:
 
     def _together(self, order: NDArray[np.int64]) -> NDArray[np.int64]:
         """The frames of each image where the first of them is; the same order where each is an image of its own."""
-        first = {int(image): place for place, image in reversed(list(enumerate(self._image_of[order])))}
-        return order[np.argsort([first[int(image)] for image in self._image_of[order]], kind="stable")]
+        _, first, image = np.unique(self._image_of[order], return_index=True, return_inverse=True)
+        return order[np.argsort(first[image], kind="stable")]
 
     def _batch(self, indices: Sequence[int] | NDArray[np.int64]) -> Batch:
         images, references, valids = zip(*(self._frames[int(index)] for index in indices), strict=True)

@@ -77,6 +77,7 @@ def fit(
         return None
     say("exporting the graph, and comparing it with torch")
     graph, runtime, parity = _exported(plan, inspector, frames, run.folder)
+    frames.forget()  # gigabytes, which what follows has no use for
     log = run.folder / "training.csv"
     return Fitted(
         graph=graph,

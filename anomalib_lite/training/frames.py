@@ -61,6 +61,13 @@ class TrainingFrames:
         number, part = self._places[index]
         return self._image(number)[part]
 
+    def forget(self) -> None:
+        """Let go of what is kept, and keep nothing more: a trainer may hold on to the frames in a circle."""
+        self._kept.clear()
+        self._counted.clear()
+        self._latest.cache_clear()
+        self._free = 0
+
     @property
     def images(self) -> list[int]:
         """For each frame the number of the image that it is cut from."""

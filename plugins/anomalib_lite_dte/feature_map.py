@@ -12,7 +12,7 @@ from anomalib_lite_vectors.diffusion import BINS, STEPS, variances
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
-from anomalib_lite.features import WhitenedFeatures, backbone, cells_that_count, place_units
+from anomalib_lite.features import KEPT, FirstRows, WhitenedFeatures, backbone, cells_that_count, place_units
 from anomalib_lite_dte.config import DteConfig
 from anomalib_lite_dte.diffusion import log_odds
 
@@ -88,8 +88,8 @@ class FeatureMap(nn.Module):
         def measured(batch: Batch) -> tuple[Tensor, Tensor]:
             return self(batch.image), cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1)
 
-        maps, counted = zip(*run.map(measured, batches, "units"), strict=True)
-        return place_units(torch.cat(maps), torch.cat(counted))
+        maps, counted = FirstRows(KEPT // (self.grid[0] * self.grid[1])).fill(run.map(measured, batches, "units"))
+        return place_units(maps, counted)
 
     def _surprise(self, batch: Batch, run: TrainingRun) -> Tensor:
         """Cross-entropy of the bin of each cell's time, over the cells that count."""

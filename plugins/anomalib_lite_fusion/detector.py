@@ -13,11 +13,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
-from anomalib_lite.detector import Batches, Detector, ImageSpec, Prediction, TrainingRun
+from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, Prediction, TrainingRun
 from anomalib_lite.errors import DataError
+from anomalib_lite.features import FirstRows
 from anomalib_lite.members import build
 from anomalib_lite_fusion.config import FusionConfig
 
+MEASURED = 100_000  # images that set the units, at most
 FEW = 10  # parts that set the units, below which these are luck
 TOP = 0.01  # share of a map whose mean is the score that units are taken of
 WORST = 0.9  # quantile of the scores of good images, whose distance from the median is the unit
@@ -100,18 +102,20 @@ class Fusion(Detector):
     @torch.no_grad()
     def _scores(self, apart: Batches, run: TrainingRun) -> Tensor:
         """(N, members): scores of images that no member was fitted on."""
-        scores = []
-        for batch in run.progress(apart, "units"):
+
+        def measured(batch: Batch) -> tuple[Tensor]:
             maps, own = self._said(batch.image)
             if batch.valid is not None:
                 maps = maps.masked_fill(~batch.valid, float(maps.min()))
             found = _top(maps)
             for place, one in own.items():
                 found[:, place] = one
-            scores.append(found)
+            return (found,)
+
+        scores = FirstRows(MEASURED).fill(run.map(measured, apart, "units"))
         if not scores:
             raise DataError("no part is left to set the units of the members: add images of other parts.")
-        return torch.cat(scores)
+        return scores[0]
 
 
 def _top(maps: Tensor) -> Tensor:
@@ -121,7 +125,11 @@ def _top(maps: Tensor) -> Tensor:
 
 
 def _warn_of_few(apart: Batches) -> None:
-    parts = {int(part) for batch in apart for part in (() if batch.parts is None else batch.parts)}
+    parts: set[int] = set()
+    for batch in apart:
+        parts |= set() if batch.parts is None else set(batch.parts.tolist())
+        if len(parts) >= FEW:  # those that follow need not be read for it
+            break
     if 0 < len(parts) < FEW:
         warnings.warn(
             f"what each member counts is learnt from {len(parts)} parts, and so a matter of luck; from {FEW} on it is "

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, ImageSpec, TrainingRun
-from anomalib_lite.features import WhitenedFeatures, backbone, cells_that_count, place_units
+from anomalib_lite.features import KEPT, FirstRows, WhitenedFeatures, backbone, cells_that_count, place_units
 from anomalib_lite_inpainting.config import InpaintingConfig
 from anomalib_lite_inpainting.masked import Masked, surprisal
 
@@ -82,10 +82,10 @@ class FeatureMap(nn.Module):
 
     @torch.no_grad()
     def _learn_units(self, batches: Batches, run: TrainingRun) -> None:
-        maps, counted = [], []
-        for batch in run.progress(batches, "units"):
-            maps.append(self._surprises(batch.image))
-            counted.append(cells_that_count(batch.image, batch.valid, self.features.grid).unsqueeze(1))
-        values, count = torch.cat(maps), torch.cat(counted)
+        def measured(batch: Batch) -> tuple[Tensor, Tensor]:
+            counted = cells_that_count(batch.image, batch.valid, self.features.grid)
+            return self._surprises(batch.image), counted.unsqueeze(1)
+
+        values, count = FirstRows(KEPT // self.median.numel()).fill(run.map(measured, batches, "units"))
         units = [place_units(values[:, [one]], count) for one in range(values.shape[1])]
         self.median, self.spread = torch.cat([one[0] for one in units], 1), torch.cat([one[1] for one in units], 1)

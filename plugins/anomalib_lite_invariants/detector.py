@@ -13,12 +13,11 @@ from torch import Tensor, nn
 
 from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, Prediction, TrainingRun
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.features import backbone, cells_that_count, on_one_grid
+from anomalib_lite.features import KEPT, FirstRows, Moments, backbone, cells_that_count, ledoit_wolf, on_one_grid
 from anomalib_lite_invariants.config import InvariantsConfig
 from anomalib_lite_invariants.measures import Mahalanobis, Nonlinear
 
 COVARIANCES = 1 << 26  # numbers in those of all places: 256 MiB
-KEPT = 1 << 26  # numbers of good maps that the places are learnt from: 256 MiB
 POOL = 20_000  # vectors that one measure for all places is learnt from
 BATCH = 64  # vectors in a step of the network
 
@@ -64,18 +63,18 @@ class Invariants(Detector):
         self.backbone.to(run.device)
         whole, cells, counted = self._seen(batches, run)
         if isinstance(self.every, Nonlinear):
-            self._train(self.every, _some(cells[counted]), batches, run)
+            self._train(self.every, _some(cells, counted), batches, run)
         elif self.config.place:
             for place in run.progress(range(counted.shape[1]), "places"):
                 here = counted[:, place]  # what is masked out always is masked out of the map, too
-                self.every.fit(cells[here, place] if here.any() else cells[:, place], place)
+                self.every.take(ledoit_wolf(cells[here, place] if here.any() else cells[:, place]), place)
         else:
-            self.every.fit(_some(cells[counted]))
-        for measure, vectors in zip(self.whole, self._of_measures(whole), strict=True):
-            if isinstance(measure, Nonlinear):
-                self._train(measure, vectors, batches, run)
-            elif isinstance(measure, Mahalanobis):
-                measure.fit(vectors)
+            self.every.take(ledoit_wolf(_some(cells, counted)))
+        for measure, seen in zip(self.whole, whole, strict=True):
+            if isinstance(measure, Nonlinear) and isinstance(seen, FirstRows):
+                self._train(measure, seen.taken()[0], batches, run)
+            elif isinstance(measure, Mahalanobis) and isinstance(seen, Moments):
+                measure.take(seen.ledoit_wolf())
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Prediction:
         """Tell how far an image is from what is good, and each of its places.
@@ -108,10 +107,12 @@ class Invariants(Detector):
         return [torch.cat(means, 1)] if len(self.whole) < len(means) else means
 
     @torch.no_grad()
-    def _seen(self, batches: Batches, run: TrainingRun) -> tuple[list[Tensor], Tensor, Tensor]:
-        """Means (n, d) of each layer; cells (N, places, d) of as many images as memory allows; which count (bool)."""
-        places = self.grid[0] * self.grid[1]
-        means, cells, counted = [], [], []
+    def _seen(self, batches: Batches, run: TrainingRun) -> tuple[list[Moments | FirstRows], Tensor, Tensor]:
+        """What measures learn of means; cells (N, places, d) of as many images as are kept; which count (bool)."""
+        numbers = self.grid[0] * self.grid[1] * sum(self.backbone.channels[one] for one in self.mapped)
+        most, kept = -(-KEPT // (numbers * len(batches))), FirstRows(2 * KEPT // numbers)
+        pooled = sum(self.backbone.channels[one] for one in self.pooled)
+        whole = [FirstRows(KEPT // pooled) if isinstance(one, Nonlinear) else Moments() for one in self.whole]
 
         def features(batch: Batch) -> tuple[Tensor, ...]:
             maps = self.backbone(batch.image)
@@ -119,15 +120,14 @@ class Invariants(Detector):
             return self._cells(maps).flatten(1, 2), count.flatten(1), *self._means(maps)
 
         for found, counts, *layers in run.map(features, batches, "features"):
-            means.append(layers)
-            most = -(-KEPT // (places * found.shape[2] * len(batches)))
             some = torch.randperm(len(found))[:most].to(found.device)
-            cells.append(found[some])
-            counted.append(counts[some])
-        kept = torch.cat(counted)
-        if not kept.any():
+            kept.add(found[some], counts[some])
+            for learning, vectors in zip(whole, self._of_measures(layers), strict=True):
+                learning.add(vectors)
+        cells, counted = kept.taken()
+        if not counted.any():
             raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")
-        return [torch.cat(layer) for layer in zip(*means, strict=True)], torch.cat(cells), kept
+        return whole, cells, counted
 
     def _train(self, measure: Nonlinear, vectors: Tensor, batches: Batches, run: TrainingRun) -> None:
         """Principal components first; the network by descent; units last."""
@@ -150,9 +150,11 @@ class Invariants(Detector):
         measure.end(vectors, invariants)
 
 
-def _some(vectors: Tensor) -> Tensor:
-    """Random vectors, `POOL` at most."""
-    return vectors[torch.randperm(len(vectors))[:POOL].to(vectors.device)]
+def _some(cells: Tensor, counted: Tensor) -> Tensor:
+    """Random vectors of those that count, `POOL` at most, from cells (N, places, d)."""
+    image, place = counted.nonzero(as_tuple=True)
+    chosen = torch.randperm(len(image))[:POOL].to(cells.device)
+    return cells[image[chosen], place[chosen]]
 
 
 def _check_size(image: ImageSpec, places: int, dimensions: int) -> None:

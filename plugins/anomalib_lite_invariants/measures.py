@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from anomalib_lite.features import ledoit_wolf, principal_components
+from anomalib_lite.features import Whitening, principal_components
 
 COMPONENTS = 128  # principal components that the network works on, at most
 BLOCKS = 4
@@ -33,9 +33,8 @@ class Mahalanobis(nn.Module):
         self.register_buffer("mean", torch.zeros(places, dimensions))
         self.register_buffer("projection", torch.eye(dimensions).repeat(places, 1, 1))
 
-    def fit(self, vectors: Tensor, place: int = 0) -> None:
-        """Learn from good vectors (n, d) of a place."""
-        whitening = ledoit_wolf(vectors)
+    def take(self, whitening: Whitening, place: int = 0) -> None:
+        """Measure a place by what was learnt of good vectors there."""
         self.mean[place], self.projection[place] = whitening.mean, whitening.projection
 
     def forward(self, vectors: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ map says what of an image makes up the distance, to first order: words that are 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
@@ -16,7 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite.errors import DataError
-from anomalib_lite.features import backbone, cells_that_count, farthest_first, ledoit_wolf, on_one_grid
+from anomalib_lite.features import KEPT, FirstRows, backbone, cells_that_count, farthest_first, ledoit_wolf, on_one_grid
 from anomalib_lite_logic.config import LogicConfig
 
 POOL = 20_000  # places of good images, of which those that differ most are kept
@@ -77,18 +78,21 @@ class Logic(Detector):
         self.backbone.load_pretrained()
         self.to(run.device)
         self._learn_words(self._pool(batches, run), run.seed)
-        sums, number, maps = [], 0, torch.zeros_like(self.expected)
-        for shown in run.map(lambda batch: self._words(batch.image), batches, "counts"):
-            sums.append(self._sums(shown))
-            maps += shown.sum(0)
-            number += len(shown)
-        self.expected = maps / number
+        maps = torch.zeros_like(self.expected)
+
+        def counted() -> Iterator[tuple[Tensor]]:
+            for shown in run.map(lambda batch: self._words(batch.image), batches, "counts"):
+                maps.add_(shown.sum(0))
+                yield (self._sums(shown),)
+
+        (sums,) = FirstRows(KEPT // (3 * self.config.words)).fill(counted())
+        self.expected = maps / len(sums)
         if not self.config.positions:
             self.expected = self.expected.mean((1, 2), keepdim=True) * self.inside[0] / self.inside.mean()
-        counts, where = torch.cat(sums).split([1, 2], 1)  # (N, 1, words), (N, 2, words)
+        counts, where = sums.split([1, 2], 1)  # (N, 1, words), (N, 2, words)
         self.usual = where.sum(0) / counts.sum(0).clamp_min(1e-6)
         self.prior = PRIOR * counts.mean((0, 1)) + 0.5
-        vectors = self._numbers(torch.cat(sums))
+        vectors = self._numbers(sums)
         self.centre, self.unit = vectors.mean(0), vectors.std(0, correction=0) + LEAST
         whitening = ledoit_wolf((vectors - self.centre) / self.unit)
         self.shift, self.whitening = whitening.mean, whitening.projection
@@ -157,19 +161,22 @@ class Logic(Detector):
 
     def _pool(self, batches: Batches, run: TrainingRun) -> Tensor:
         """Random places (n, d) of good images, as many of each batch; marks where any counts, and sets the units."""
-        most, pool = max(1, POOL // len(batches)), []
+        most = max(1, POOL // len(batches))
         self.inside.zero_()
 
         def features(batch: Batch) -> tuple[Tensor, Tensor]:
             counted = cells_that_count(batch.image, batch.valid, self.grid)
             return on_one_grid(self.backbone(batch.image)).movedim(1, -1)[counted], counted
 
-        for found, counted in run.map(features, batches, "features"):
-            pool.append(found[torch.randperm(len(found))[:most].to(found.device)])
-            self.inside = torch.maximum(self.inside, counted.amax(0)[None, None].to(self.inside))
-        if not sum(map(len, pool)):
+        def some() -> Iterator[tuple[Tensor]]:
+            for found, counted in run.map(features, batches, "features"):
+                self.inside = torch.maximum(self.inside, counted.amax(0)[None, None].to(self.inside))
+                yield (found[torch.randperm(len(found))[:most].to(found.device)],)
+
+        kept = FirstRows(POOL).fill(some())
+        if not kept:
             raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")
-        places = torch.cat(pool)
+        (places,) = kept
         mean, spread = places.mean(0), places.std(0, correction=0) + 1e-6
         self.mean, self.spread = mean[:, None, None], spread[:, None, None]
         return (places - mean) / spread

@@ -55,7 +55,7 @@ class Musc(Detector):
             described = self._described(batch)
             for place, part in enumerate(_parts(batch, sum(turns.values()))):
                 turns[part] += 1
-                kept.append(((turns[part], sum(turns.values())), [one[place] for one in described]))
+                kept.append(((turns[part], sum(turns.values())), [one[place].clone() for one in described]))
             kept = sorted(kept, key=lambda one: one[0])[: self.config.images]
         _refuse_few(len(turns), any(bool(one.any()) for _, places in kept for one in places))
         for number, places in enumerate(zip(*(places for _, places in kept), strict=True)):

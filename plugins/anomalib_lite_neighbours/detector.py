@@ -7,6 +7,7 @@ more than elsewhere, no longer hide what differs little on a plain surface.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import islice
 
 import torch
@@ -14,7 +15,15 @@ from torch import Tensor
 
 from anomalib_lite.detector import Batch, Batches, Detector, ImageSpec, TrainingRun
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.features import backbone, cells_that_count, farthest_first, on_one_grid, place_units
+from anomalib_lite.features import (
+    KEPT,
+    FirstRows,
+    backbone,
+    cells_that_count,
+    farthest_first,
+    on_one_grid,
+    place_units,
+)
 from anomalib_lite_neighbours.config import NeighboursConfig
 
 POOL = 20_000  # good patches of which the gallery is chosen
@@ -66,7 +75,7 @@ class Neighbours(Detector):
         self.halved = pool[chosen].square().sum(1) / 2
         squares, counted = self._of_good_images(batches, run, owners[chosen])
         self.floor = FLOOR * squares[counted].median()
-        self.median, self.spread = place_units((squares + self.floor).sqrt(), counted, each=self.config.place)
+        self.median, self.spread = place_units(squares.add_(self.floor).sqrt_(), counted, each=self.config.place)
 
     def forward(self, image: Tensor, reference: Tensor | None = None) -> Tensor:
         """Tell how far each place is from what is good there.
@@ -101,19 +110,21 @@ class Neighbours(Detector):
     def _pool(self, batches: Batches, run: TrainingRun) -> tuple[Tensor, Tensor]:
         """Random patches (n, d) of good images, as many of each batch, and the part (n,) that each is of."""
         most = max(1, POOL // len(batches))
-        pool, owners = [], []
 
         def patches(batch: Batch) -> tuple[Tensor, Tensor]:
             counted = cells_that_count(batch.image, batch.valid, self.grid)
             return self._patches(batch.image)[counted], _parts(batch)[:, None, None].expand_as(counted)[counted]
 
-        for found, of in run.map(patches, batches, "features"):
-            some = torch.randperm(len(found))[:most].to(found.device)
-            pool.append(found[some])
-            owners.append(of[some])
-        if not sum(map(len, pool)):
+        def some() -> Iterator[tuple[Tensor, Tensor]]:
+            for found, of in run.map(patches, batches, "features"):
+                chosen = torch.randperm(len(found))[:most].to(found.device)
+                yield found[chosen], of[chosen]
+
+        kept = FirstRows(POOL).fill(some())
+        if not kept:
             raise DataError("no pixel of the training images counts: expected 1 at least. Check the mask of image.roi.")
-        return torch.cat(pool), torch.cat(owners)
+        pool, owners = kept
+        return pool, owners
 
     def _of_good_images(self, batches: Batches, run: TrainingRun, owners: Tensor) -> tuple[Tensor, Tensor]:
         """Squared distances (N, 1, h, w) of good images to patches of other parts, and which of them count (bool)."""
@@ -124,8 +135,9 @@ class Neighbours(Detector):
             squares = self._squares(self._patches(batch.image), foreign)
             return squares, cells_that_count(batch.image, batch.valid, self.grid).unsqueeze(1)
 
-        squares, counted = zip(*run.map(measured, batches, "spreads"), strict=True)
-        return torch.cat(squares), torch.cat(counted)
+        kept = FirstRows(KEPT // (self.grid[0] * self.grid[1]))
+        squares, counted = kept.fill(run.map(measured, batches, "spreads"))
+        return squares, counted
 
 
 def _parts(batch: Batch) -> Tensor:

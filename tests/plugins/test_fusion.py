@@ -37,6 +37,9 @@ class Run:
     def progress(self, batches: Any, label: str) -> Any:
         return batches
 
+    def map(self, compute: Any, batches: Any, label: str) -> Any:
+        return map(compute, batches)
+
 
 def batches() -> list[Batch]:
     torch.manual_seed(3)

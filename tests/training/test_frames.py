@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +67,19 @@ def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch
     for index in range(len(frames)):
         frames[index]
     assert 2 <= len(decoded) <= 4  # each of the others once, unless it was among the last two
+
+
+def test_what_was_kept_is_let_go_and_can_still_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = training(samples(tmp_path, 3), TILES)
+    before, kept = frames[0].image.copy(), weakref.ref(frames[0].image)
+    frames.forget()
+    assert kept() is None
+    decoded = decodings(monkeypatch)
+    for _ in range(2):
+        assert (frames[0].image == before).all()
+        assert frames[20].image is not None
+    assert len(decoded) == 2  # the two that were asked for last are at hand
+    assert not frames._kept
 
 
 def test_what_is_kept_is_counted_with_the_images_that_tiles_are_parts_of(
