@@ -89,7 +89,7 @@ def trainings(ray: str | None, workers: int, threads: int, *, apart: bool = Fals
         ConfigError: The cluster cannot be joined.
     """
     from anomalib_lite.engines import Local
-    from anomalib_lite.pipeline.workers import cores
+    from anomalib_lite.engines.room import cores
 
     if not threads and (ray or workers > 1):
         threads = 1 if ray else max(1, cores() // workers)

@@ -24,13 +24,13 @@ from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.modelset import ModelSet, load
 from anomalib_lite.engines.local import Lane, end_with_parent
+from anomalib_lite.engines.room import cores, free
 from anomalib_lite.errors import ConfigError, ErrorCode, ModelError
 
 AHEAD = 3  # images that a process has: one in work, one that waits, one whose result is not asked for yet
 WORTH = 100  # images for each process, below which starting it costs more than it saves
 STARTS = 3  # of a process, before it is taken to die of the model
 SHARE = 0.5  # of the free memory that they may take together
-CONTAINER = Path("/sys/fs/cgroup")
 
 
 class Asked(NamedTuple):
@@ -77,33 +77,14 @@ def number(images: int, model: Model | Joint | ModelSet, asked: int = 0) -> int:
     return max(1, min(cores() // max(1, model.runtime.threads), images // WORTH, _fitting()))
 
 
-def cores() -> int:
-    """Processors that this process may use."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota, period = (*_group("cpu.max"), "max", "max")[:2]
-    return usable if "max" in (quota, period) else max(1, min(usable, int(quota) // int(period)))
-
-
 def _fitting() -> int:
     """How many processes like this one fit into the free memory; 1 where the system does not say."""
+    unused = free()
     try:
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        lines = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-        free = 1024 * int(lines["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError):
         return 1
-    limit, used = _group("memory.max"), _group("memory.current")
-    if limit and used and limit[0] != "max":
-        free = min(free, int(limit[0]) - int(used[0]))
-    return int(SHARE * free / resident)
-
-
-def _group(name: str) -> list[str]:
-    """A limit of the container that this process is in; empty where there is none."""
-    try:
-        return (CONTAINER / name).read_text().split()
-    except OSError:
-        return []
+    return 1 if unused is None else int(SHARE * unused / resident)
 
 
 @dataclass

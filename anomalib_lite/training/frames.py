@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.data import Facts, Sample
 from anomalib_lite.edge.intake import Intake
+from anomalib_lite.engines import room
 from anomalib_lite.errors import DataError, ImageError
 from anomalib_lite.training.batches import TrainingFrame
 
@@ -22,26 +23,28 @@ class TrainingFrames:
     """The frames of all training images by index; with tiles, an image gives several.
 
     The first images that fit into `limit` bytes are kept; the others are decoded, and aligned, when they are asked for.
+    What is learnt does not depend on it.
 
     Args:
         samples: Good images, all readable.
         intake: How they become frames, and what they are compared with.
         facts: Of each image: its size tells how many tiles it gives.
-        limit: Bytes.
+        limit: Bytes; by default 2 GiB, or a quarter of the free memory where this is less.
 
     Raises:
         DataError: None of the images can be compared with a golden one.
     """
 
     def __init__(
-        self, samples: Sequence[Sample], intake: Intake, facts: Mapping[Path, Facts], limit: int = CACHE_BYTES
+        self, samples: Sequence[Sample], intake: Intake, facts: Mapping[Path, Facts], limit: int | None = None
     ) -> None:
         self._intake = intake
         self._facts = facts
         self._samples = list(samples)
         self._kept: dict[int, list[TrainingFrame]] = {}
         self._counted: dict[int, NDArray[Any]] = {}  # by id: several frames may be parts of one array
-        self._free = limit
+        unused = room.free()
+        self._free = limit if limit is not None else min(CACHE_BYTES, CACHE_BYTES if unused is None else unused // 4)
         self._latest = lru_cache(maxsize=2)(self._cut)
         self.left_out: list[str] = []  # why images cannot be compared: they teach nothing
         for number, sample in enumerate(self._samples):  # in the order of their files, each of which is then read once

@@ -11,6 +11,7 @@ import numpy as np
 from anomalib_lite.config import GateConfig
 from anomalib_lite.data import Sample, Survey, groups
 from anomalib_lite.edge.gate import statistics
+from anomalib_lite.edge.images.appearance import SIDE
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.manifest import GateRecord, ImageSpec
 
@@ -66,13 +67,18 @@ def learnt(
     if not asked.enabled:
         return GateRecord.off()
     seen = [survey.facts[sample.path].appearance for sample in samples]
-    coarse = () if compares else tuple(np.mean([one.coarse for one in seen], axis=0).ravel().tolist())
-    found = [statistics(one, framing.spec, coarse) for one in seen]
+    total = sum((one.coarse for one in seen), np.zeros((SIDE, SIDE)))
+    coarse = () if compares else tuple((total / len(seen)).ravel().tolist())
     parts = len(groups(samples))
     names = [name for name in SCALES if name in COMPARED or not compares]
     if framing.spec.channels != 3:
         names = [name for name in names if name not in ("red", "blue")]
-    limits = {name: _limits([one[name] for one in found], SCALES[name], framing.spec, parts) for name in names}
+    each = (tuple(map(statistics(one, framing.spec, coarse).__getitem__, names)) for one in seen)
+    found = np.fromiter(each, np.dtype((np.float64, len(names))), len(seen))  # numbers alone: there may be millions
+    limits = {
+        name: _limits(values.tolist(), SCALES[name], framing.spec, parts)
+        for name, values in zip(names, found.T, strict=True)
+    }
     return GateRecord(True, asked.verdict, len(seen), parts, limits, coarse)
 
 

@@ -17,6 +17,7 @@ from conftest import picture, save
 
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Model
+from anomalib_lite.engines import room
 from anomalib_lite.errors import ModelError
 from anomalib_lite.pipeline import workers
 from anomalib_lite.pipeline.evaluate import evaluate
@@ -160,11 +161,11 @@ def test_processes_pay_for_many_images_on_free_cores(ungated_path: Path, monkeyp
 
 def test_limits_of_a_container_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     free = workers._fitting()
-    monkeypatch.setattr(workers, "CONTAINER", tmp_path)
+    monkeypatch.setattr(room, "CONTAINER", tmp_path)
     (tmp_path / "cpu.max").write_text("100000 100000\n")
-    assert workers.cores() == 1
+    assert room.cores() == 1
     (tmp_path / "cpu.max").write_text("max 100000\n")
-    assert workers.cores() >= 1
+    assert room.cores() >= 1
     (tmp_path / "memory.max").write_text("1000000")
     (tmp_path / "memory.current").write_text("900000")
     assert workers._fitting() == 0 <= free

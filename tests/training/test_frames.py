@@ -18,6 +18,7 @@ from anomalib_lite.edge.images import imaging
 from anomalib_lite.edge.images.framing import Framing
 from anomalib_lite.edge.intake import Intake
 from anomalib_lite.edge.manifest import ImageSpec
+from anomalib_lite.engines import room
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.training import frames as training_frames
 from anomalib_lite.training.frames import CACHE_BYTES, TrainingFrames
@@ -36,7 +37,7 @@ def samples(folder: Path, count: int, height: int = 100, width: int = 120) -> li
 
 
 def training(
-    chosen: Sequence[Sample], framing: Framing, goldens: Goldens | None = None, limit: int = CACHE_BYTES
+    chosen: Sequence[Sample], framing: Framing, goldens: Goldens | None = None, limit: int | None = CACHE_BYTES
 ) -> TrainingFrames:
     intake = Intake(framing, goldens=goldens or Goldens({}), compares=goldens is not None)
     looked, _ = look(chosen)
@@ -67,6 +68,14 @@ def test_images_are_decoded_once_as_long_as_they_fit(tmp_path: Path, monkeypatch
     for index in range(len(frames)):
         frames[index]
     assert 2 <= len(decoded) <= 4  # each of the others once, unless it was among the last two
+
+
+def test_where_little_memory_is_free_little_of_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(room, "free", lambda: 4 * (2 * HELD + 1000))
+    frames = training(samples(tmp_path, 5), TILES, limit=None)
+    for index in range(len(frames)):
+        frames[index]
+    assert sorted(frames._kept) == [0, 1]
 
 
 def test_what_was_kept_is_let_go_and_can_still_be_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
