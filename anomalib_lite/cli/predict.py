@@ -113,7 +113,7 @@ def predict(
         "reference": golden_image(reference, loaded, "--reference"), "out": spread.place(out) if out else None,
         "track": console.track,
     }  # fmt: skip
-    if ray or elsewhere(inputs) or is_address(out or ""):
+    if ray or elsewhere(inputs, asked["columns"]) or is_address(out or ""):
         refused = {"--json": json, "--shard": shard, "--copy": copy}
         done = spread.predict(loaded, inputs, ray, workers, refused=refused, writer=write, **asked)
     else:

@@ -17,6 +17,7 @@ from anomalib_lite.data import absolute
 from anomalib_lite.data.addresses import Remote, content, is_address, listed, refuse_secrets
 from anomalib_lite.data.patterns import part_pattern
 from anomalib_lite.data.samples import normal
+from anomalib_lite.data.table import COLUMNS as OF_TABLES
 from anomalib_lite.data.table import is_table, lines_of
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.images.opener import Opener
@@ -29,9 +30,10 @@ UNREAD = ("product", "channels", "reference")  # that a table here may have, and
 PARQUET = (".parquet", ".pq")
 
 
-def elsewhere(inputs: Sequence[str]) -> list[str]:
+def elsewhere(inputs: Sequence[str], columns: Mapping[str, str] | None = None) -> list[str]:
     """Those inputs that are addresses or lists of their own kind, and no matter of `inputs.chosen`."""
-    return [one for one in inputs if is_address(one) or one.lower().endswith(PARQUET) or _names_addresses(one)]
+    image = _compared((columns or {}).get("image", "image"))
+    return [one for one in inputs if is_address(one) or one.lower().endswith(PARQUET) or _names_addresses(one, image)]
 
 
 def gathered(
@@ -44,7 +46,7 @@ def gathered(
         ConfigError: Some are fetched from addresses, and others lie here.
         DataError: A list has columns that are not read of it, or an object belongs to a series.
     """
-    others = elsewhere(inputs)
+    others = elsewhere(inputs, columns)
     here = [Path(one) for one in inputs if one not in others]
     images, notes = ([], []) if others and not here else chosen(here, opener, columns, group=group, compares=compares)
     pattern = part_pattern(group)
@@ -61,12 +63,19 @@ def gathered(
     return images, notes
 
 
-def _names_addresses(text: str) -> bool:
-    """Whether a CSV file here names images by addresses."""
+def _names_addresses(text: str, column: str) -> bool:
+    """Whether a CSV file here names images by addresses, in this column; others may hold any."""
     if not is_table(Path(text)):
         return False
-    first = next(filter(any, lines_of(Path(text))[1:]), [])
-    return any(is_address(cell.strip()) for cell in first)
+    header, *rows = lines_of(Path(text))
+    names = [_compared(name) for name in header]
+    place = names.index(column) if column in names else len(names)
+    return any(is_address(row[place].strip()) for row in rows if place < len(row))
+
+
+def _compared(name: str) -> str:
+    """The name of a column as it is compared."""
+    return normal(name).strip().lower()
 
 
 def _key(one: Chosen) -> str:
@@ -128,10 +137,10 @@ def _of_list(given: str, columns: Mapping[str, str], compares: bool) -> tuple[li
         DataError: It cannot be read, has no column of images, or one that would change what is measured.
     """
     first, *rows = _cells(given)
-    header = [normal(_text(cell)).lower() for cell in first]
+    header = [_compared(_text(cell)) for cell in first]
     places = _places(given, header, columns, compares)
     folder = given.rpartition("/")[0] if is_address(given) else None
-    images = []
+    images, found = list[Chosen](), dict[int, Mapping[str, str]]()
     for number, row in enumerate(rows, start=2):
         texts = [_text(cell) for cell in row]
         if not any(texts):
@@ -139,14 +148,45 @@ def _of_list(given: str, columns: Mapping[str, str], compares: bool) -> tuple[li
         cells = {ours: texts[place] for ours, place in places.items() if place < len(row) and texts[place]}
         if "image" not in cells:
             raise DataError(f"{given}: row {number} names no image. Fill it in, or remove the row.")
+        found[number] = cells
         images.append(_listed(cells, Path(given).parent, folder))
+    _refuse_rows(given, found, images)
     unread = [name for place, name in enumerate(header) if name and place not in places.values()]
     return images, [f"columns not read: {', '.join(unread)}"] if unread else []
 
 
+def _refuse_rows(given: str, found: Mapping[int, Mapping[str, str]], images: Sequence[Chosen]) -> None:
+    """Refuse what a table here is refused for; an image may be named again where the same is said of it.
+
+    Raises:
+        DataError: There are no rows, some lack what others have, or two contradict each other.
+    """
+    if not found:
+        raise DataError(f"{given}: has a header and no rows. Add a row for each image.")
+    for column in COLUMNS[1:]:
+        empty = [number for number, cells in found.items() if column not in cells]
+        if 0 < len(empty) < len(found):
+            more = f" and {len(empty) - 1:,} more" if len(empty) > 1 else ""
+            raise DataError(
+                f"{given}: row {empty[0]}{more} without {column}, others have one. Fill in every row, or remove the "
+                "column."
+            )
+    first: dict[str, tuple[int, Chosen]] = {}
+    for number, one in zip(found, images, strict=True):
+        before, same = first.setdefault(_key(one), (number, one))
+        if (same.part, same.view) != (one.part, one.view):
+            raise DataError(
+                f"{given}: rows {before} and {number} say different things of the same image, {one.called}. Keep one."
+            )
+
+
 def _places(given: str, header: Sequence[str], columns: Mapping[str, str], compares: bool) -> dict[str, int]:
     """Our column name -> its place in the list."""
-    names = {ours: normal(columns.get(ours, ours)).strip().lower() for ours in (*COLUMNS, *UNREAD)}
+    if unknown := sorted({*columns} - {*OF_TABLES}):
+        raise ConfigError(f"--column {unknown[0]}={columns[unknown[0]]}: expected one of {', '.join(OF_TABLES)}.")
+    names = {ours: _compared(columns.get(ours, ours)) for ours in (*COLUMNS, *UNREAD)}
+    if twice := [name for name in names.values() if header.count(name) > 1]:
+        raise DataError(f"{given}: two columns are called '{twice[0]}'. Rename one of them.")
     refused = [names[ours] for ours in UNREAD if names[ours] in header and (compares or ours != "reference")]
     if refused:
         raise DataError(

@@ -11,7 +11,7 @@ import pytest
 
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.readers import Reader, Readers
-from anomalib_lite.errors import DataError
+from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.inputs import chosen
 from anomalib_lite.pipeline.lists import elsewhere, gathered
 
@@ -55,9 +55,9 @@ def test_other_columns_that_are_not_read_are_named(put: Put) -> None:
 
 
 def test_blank_and_short_rows_are_no_fault(put: Put, tmp_path: Path) -> None:
-    put("list.csv", "image,group,view\n\na.png,1,top\n,,\nb.png,2\n  \n")
+    put("list.csv", "image,group,label\n\na.png,1,good\n,,\nb.png,2\n  \n")
     found = [(one.called[-5:], one.part, one.view) for one in gathered([GIVEN], PLAIN)[0]]
-    assert found == [("a.png", "1", "top"), ("b.png", "2", None)]
+    assert found == [("a.png", "1", None), ("b.png", "2", None)]
     given = parquet(tmp_path / "list.parquet", image=["a.png", None, ""], group=[1, None, None])
     assert [(one.name, one.part) for one in gathered([given], PLAIN)[0]] == [("a.png", "1")]
     put("list.csv", "image,group\na.png,1\n ,2\n")
@@ -65,6 +65,39 @@ def test_blank_and_short_rows_are_no_fault(put: Put, tmp_path: Path) -> None:
         gathered([GIVEN], PLAIN)
     (tmp_path / "here.csv").write_text("image\n\nmemory://plant/a.png\n")
     assert elsewhere([str(tmp_path / "here.csv")])
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"image": ["a.png", "b.png"], "group": ["1", None]}, "row 3 without group"),
+        ({"image": ["a.png", "b.png", "c.png"], "view": ["", "top", " "]}, "row 2 and 1 more without view"),
+        ({"image": ["a.png", "x/../a.png"], "group": ["1", "2"]}, "rows 2 and 3 say different things of the same"),
+        ({"image": ["a.png", "a.png"], "view": ["top", "side"]}, "rows 2 and 3 say different things of the same"),
+        ({"image": []}, "has a header and no rows"),
+        ({"image": ["a.png"], " Image": ["b.png"]}, "two columns are called 'image'"),
+    ],
+)
+def test_a_list_is_checked_as_a_table_is(columns: dict[str, Any], said: str, put: Put, tmp_path: Path) -> None:
+    lines = [",".join(columns), *(",".join(one or "" for one in row) for row in zip(*columns.values(), strict=True))]
+    put("list.csv", "\n".join(lines))
+    for given in (GIVEN, parquet(tmp_path / "list.parquet", **columns)):
+        with pytest.raises(DataError, match=said):
+            gathered([given], PLAIN)
+
+
+def test_a_column_that_no_list_has_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="--column foo=bar: expected one of image"):
+        gathered([parquet(tmp_path / "list.parquet", image=["a.png"])], PLAIN, {"foo": "bar"})
+
+
+def test_an_address_in_another_column_makes_no_list_of_addresses(tmp_path: Path) -> None:
+    given = tmp_path / "here.csv"
+    given.write_text("image,label,erp\na.png,good,https://erp.plant/1\n")
+    assert not elsewhere([str(given)])
+    assert elsewhere([str(given)], {"image": "ERP "})
+    given.write_text("label;Image\ngood;a.png\ngood;memory://plant/b.png\n")
+    assert elsewhere([str(given)])
 
 
 def test_no_image_is_judged_twice(put: Put, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
