@@ -47,10 +47,17 @@ def merge(results: Results, out: Out, model: Judge = None, overwrite: options.Ov
     """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.model import Model
+    from anomalib_lite.edge.modelset import load
+    from anomalib_lite.errors import ConfigError
     from anomalib_lite.pipeline.keeping import folders
     from anomalib_lite.pipeline.merge import merge as run
 
-    judge = None if model is None else Model(model, readers=console.plugins().readers)
+    judge = None if model is None else load(model, readers=console.plugins().readers)
+    if judge is not None and not isinstance(judge, Model):
+        raise ConfigError(
+            f"--model {model} is a set, or a joint model, and the report on all shares is about single models: leave "
+            "--model out. The rows are joined without it, and each share has a report."
+        )
     with folders(results) as shares:
         done = run(shares, out=options.folder(out), overwrite=overwrite, model=judge)
     console.say("  ".join(f"{verdict} {count}" for verdict, count in done.counts.items()))

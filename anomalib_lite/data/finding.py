@@ -208,7 +208,8 @@ def images_below(root: Path, opener: Opener = PLAIN) -> tuple[list[str], list[st
     for folder, files in _walk(root, notes):
         for file in files:
             (found if opener.finds(folder / file) else rest).append(folder / file)
-    images, none = opener.images(sorted(found, key=lambda path: path.relative_to(root).as_posix()))
+    # by their letters: machines that split accents otherwise have the same order, and the shares of one work
+    images, none = opener.images(sorted(found, key=lambda path: (normal(path.relative_to(root).as_posix()), path)))
     names, others = ([path.relative_to(root).as_posix() for path in paths] for paths in (images, [*rest, *none]))
     if others:
         kinds = Counter(PurePosixPath(name).suffix.lower() or "no suffix" for name in others)

@@ -89,7 +89,8 @@ def read_table(path: Path, columns: Mapping[str, str], folders: Folders | None =
     untold = sum(sample.label is None and sample.split == TEST for sample in samples)
     if untold:
         notes.append(f"{count(untold, 'test row')} without a label: an evaluation leaves these images out")
-    return DataSet(path.parent, "CSV", sorted(samples, key=lambda sample: sample.name), notes, grouped)
+    samples = sorted(samples, key=lambda sample: (normal(sample.name), sample.name))
+    return DataSet(path.parent, "CSV", samples, notes, grouped)
 
 
 def lines_of(path: Path, expected: str = HELP) -> list[list[str]]:

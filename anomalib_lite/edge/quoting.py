@@ -29,12 +29,14 @@ def _shown(letter: str) -> str:
 def cell(text: str) -> str:
     """Text for a table: an apostrophe goes before what a spreadsheet takes for a formula, whatever blanks come first.
 
-    Line breaks stay, since a cell may have several lines; what a terminal obeys is written as an escape.
+    Line breaks stay, since a cell may have several lines; what a terminal obeys is written as an escape. What looks as
+    if it had such an apostrophe gets another, so that it can be told from what has one.
     """
     text = OBEYED.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-    first = next((one for one in text if unicodedata.category(one)[0] not in "ZC"), "")
+    bare = text.lstrip("'")
+    first = next((one for one in bare if unicodedata.category(one)[0] not in "ZC"), "")
     begins = unicodedata.normalize("NFKC", first)[:1]
-    return f"'{text}" if (begins and begins in FORMULA) or text[:1] in ("\t", "\r", "\n") else text
+    return f"'{text}" if (begins and begins in FORMULA) or bare[:1] in ("\t", "\r", "\n") else text
 
 
 def json_escaped(text: str) -> str:

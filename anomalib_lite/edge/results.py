@@ -113,12 +113,18 @@ def csv_line(values: Iterable[Any]) -> str:
             cells.append(json.dumps(value, allow_nan=False))
         else:
             cells.append(quoting.cell(value) if isinstance(value, str) else value)
+    return quoted_line(cells)
+
+
+def quoted_line(cells: Iterable[Any]) -> str:
+    """One row of CSV with its end, of cells that were read from such a table, or are as they should stand in one."""
     line = StringIO()
     csv.writer(line, lineterminator="\r\n").writerow(cells)  # which quotes both
     return line.getvalue().removesuffix("\r\n") + "\n"
 
 
-def _encoded(line: str) -> bytes:
+def encoded(line: str) -> bytes:
+    """Text of a table as it is written."""
     return line.encode("utf-8", "backslashreplace")  # file names need not be valid Unicode
 
 
@@ -145,7 +151,7 @@ class ResultWriter:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             with disk.replacing(self._folder / CSV, sync=False) as file:
-                file.write(_encoded(csv_line(COLUMNS + self._also)))
+                file.write(encoded(csv_line(COLUMNS + self._also)))
             (self._folder / JSON_LINES).unlink(missing_ok=True)  # anew, as well: nothing is written through a link
             self._files = [os.open(self._folder / name, FLAGS, 0o666) for name in (CSV, JSON_LINES)]
         except OSError as error:
@@ -182,7 +188,7 @@ class ResultWriter:
         self._close()
 
     def _append(self, file: int, line: str) -> None:
-        disk.append(file, _encoded(line))
+        disk.append(file, encoded(line))
 
     def _close(self) -> None:
         for file in self._files:

@@ -82,6 +82,7 @@ def evaluate(
     result_folder.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=model.opener)
     samples, of_masks = check_masks(evaluation_samples(dataset), dataset.opener)
+    result_folder.refuse_own(out, (path for one in samples for path in (one.path, one.reference)))
     unturned = _Unturned(*drawn_unturned(samples, dataset.opener))
     dataset = replace(dataset, notes=[*dataset.notes, *of_masks])
     judging = judging or Workers(model, number(len(samples), model, workers))

@@ -78,6 +78,7 @@ def evaluate(
     result_folder.refuse_existing(out, overwrite=overwrite)
     dataset = find(data, group=group, columns=columns or {}, folders=folders, opener=joint.opener)
     samples = evaluation_samples(dataset)
+    result_folder.refuse_own(out, (path for one in samples for path in (one.path, one.reference)))
     if not dataset.grouped:
         raise DataError(
             f"{data}: a joint model decides on parts, and nothing says which photographs show one part: give --group "

@@ -11,7 +11,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from io import StringIO
 from pathlib import Path
@@ -111,10 +111,17 @@ class Here:
 
     def _finished(self, wanted: Record, *, anew: bool) -> Iterator[int]:
         """Those of other work are removed, or all where it begins anew."""
-        for folder in self.place.iterdir():
+        names = sorted(one.name for one in self.place.iterdir())
+        if other := [name for name in names if not _is_of_share(f"{name}/{SHARD}") and not name.startswith(".")]:
+            raise ConfigError(
+                f"{self.place} is where finished shares are kept, and holds {other[0]}, which is none: move it, or "
+                "choose another --out."
+            )
+        for folder in (self.place / name for name in names):
             try:
                 record = Record.read(folder)
-            except DataError:  # it was not finished
+                record.refuse_changed(folder)
+            except DataError:  # it was not finished, or is not what was finished
                 continue
             other = wanted.differs(record)
             if not other and not (anew and self.overwrite):
@@ -142,7 +149,10 @@ class Here:
         """See `Keeping.joined`."""
         shares = [self.place / _name(index) for index in range(1, count + 1)]
         done = merge(shares, out=self.out, overwrite=self.overwrite)
-        shutil.rmtree(self.place, ignore_errors=True)
+        for share in shares:
+            shutil.rmtree(share, ignore_errors=True)
+        with suppress(OSError):  # somebody else put something there
+            self.place.rmdir()
         return done
 
 
@@ -176,8 +186,11 @@ class There:
             record = Record.parse(content, f"{self.store.address}/{name}")
             if other := wanted.differs(record):
                 raise ConfigError(_of_other_work(self.store.address, other))
-            self._records[record.index] = record
-        told = {key: value for key, value in asdict(wanted).items() if key not in ("index", "rows", "verdicts")}
+            if record.files:  # else an older version wrote it
+                self._records[record.index] = record
+        told = {
+            key: value for key, value in asdict(wanted).items() if key not in ("index", "rows", "files", "verdicts")
+        }
         self.store.write({WORK: _json(told)})  # that nothing can be written is known before anything is judged
         yield set(self._records)
 

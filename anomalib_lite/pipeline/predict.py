@@ -15,10 +15,10 @@ from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result
-from anomalib_lite.pipeline import parts, result_folder
-from anomalib_lite.pipeline.inputs import Chosen, chosen, common_root
+from anomalib_lite.pipeline import result_folder
+from anomalib_lite.pipeline.inputs import Chosen, chosen
 from anomalib_lite.pipeline.saving import Heatmaps, Saving
-from anomalib_lite.pipeline.shards import Shard, Work
+from anomalib_lite.pipeline.shards import Shard
 from anomalib_lite.pipeline.workers import Asked, Workers, number
 from anomalib_lite.pipeline.written import Writing
 
@@ -85,9 +85,9 @@ def predict(
     saving = Saving(model, out, heatmaps, writing, divided=shard is not None, copied=copied)
     saving.refuse(overwrite=overwrite)
     images, notes = chosen(inputs, model.opener, columns, group=group, compares=model.bundle.manifest.compares)
-    saving.root, saving.by_parts = common_root(images), parts.refuse(model, images, group)
+    saving.of(images, group, reference)
     done, mine = Predicted(out=out, notes=notes), list(enumerate(images)) if shard is None else shard.of(images)
-    work = Work(model.model_id, images, group=group, columns=dict(columns or {}), reference=reference)
+    work = saving.work(images, group=group, columns=dict(columns or {}), reference=reference)
     judging = Workers(model, number(len(mine), model, workers), bool(out))
     with result_folder.taken(out, overwrite=overwrite), work.recorded(shard, out, len(mine)), judging, saving.begun():
         for (place, one), seen in zip(track(mine, "inspecting"), _seen(judging, mine, reference), strict=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -43,6 +43,20 @@ def refuse_existing(folder: Path | None, *, overwrite: bool) -> None:
         if name not in own and os.path.lexists(folder / name):
             raise ConfigError(
                 f"{folder / name}: is not of an earlier result, so nothing replaces it. Choose another --out."
+            )
+
+
+def refuse_own(folder: Path | None, images: Iterable[Path | None]) -> None:
+    """Raise where images, or golden ones, are pictures of the earlier result that is about to be replaced.
+
+    Raises:
+        ConfigError: This is so.
+    """
+    made = {os.path.realpath(one) for one in _made(folder)} if folder is not None and is_result(folder) else set()
+    for one in images if made else ():
+        if one is not None and os.path.realpath(one) in made:
+            raise ConfigError(
+                f"{one}: is of the earlier result in {folder}, and would go with it. Choose another --out."
             )
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from anomalib_lite.data import absolute
 from anomalib_lite.edge.copies import FOLDER, Copies
@@ -19,10 +20,11 @@ from anomalib_lite.edge.modelset import ModelSet
 from anomalib_lite.edge.parts import PartResult
 from anomalib_lite.edge.results import Result, ResultWriter
 from anomalib_lite.errors import ConfigError, DataError
-from anomalib_lite.pipeline import result_folder
-from anomalib_lite.pipeline.inputs import Chosen
+from anomalib_lite.pipeline import parts, result_folder
+from anomalib_lite.pipeline.inputs import Chosen, common_root
 from anomalib_lite.pipeline.parts import Collected
 from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, PRODUCT, WRITTEN
+from anomalib_lite.pipeline.shards import Work
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report.heatmaps import write_heatmap
 from anomalib_lite.report.joint import InspectedParts
@@ -78,6 +80,20 @@ class Saving:
             if asked and self.out is None:
                 raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
         result_folder.refuse_existing(self.out, overwrite=overwrite)
+
+    def of(self, images: Sequence[Chosen], group: str | None, reference: Path | None) -> None:
+        """Know the images: where they lie, and whether their parts are judged. Errors as of `parts.refuse`.
+
+        Raises:
+            ConfigError: Some are of the earlier result that is replaced.
+        """
+        result_folder.refuse_own(self.out, [reference, *(path for one in images for path in (one.path, one.reference))])
+        self.root, self.by_parts = common_root(images), parts.refuse(self.model, images, group)
+
+    def work(self, images: Sequence[Chosen], **options: Any) -> Work:
+        """What all shares have in common, with these options."""
+        writer = self.writing and self.writing.info.name
+        return Work(self.model.model_id, images, heatmaps=self.heatmaps, writer=writer, **options)
 
     @contextmanager
     def begun(self) -> Iterator[None]:

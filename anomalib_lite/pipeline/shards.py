@@ -10,19 +10,23 @@ import hashlib
 import json
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
+from anomalib_lite.data.samples import normal
 from anomalib_lite.edge import disk
+from anomalib_lite.edge.results import CSV, JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline.inputs import Chosen
-from anomalib_lite.pipeline.result_folder import SHARD
+from anomalib_lite.pipeline.result_folder import PARTS, SHARD
 from anomalib_lite.version import __version__
 
 MOST = 100_000
+SEALED = (CSV, JSON_LINES, PARTS)  # whose digests a share has
+GOLDEN = 100  # golden images that are told by their content; where each image has its own, by name and length
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +76,10 @@ class Record:
     model_id: str
     version: str
     images: int  # of all shares
-    inputs: str  # digest of the names of all of them, in their order, and of their parts and golden images
+    inputs: str  # digest of the names of all of them, in their order, and of what a table says of each
     options: dict[str, Any]  # what else has to be the same
     rows: int  # of this share
+    files: dict[str, str] = field(default_factory=dict)  # name -> digest, of `SEALED` those that it has
     verdicts: dict[str, dict[str, int]] = field(default_factory=dict)  # of images and parts, where nobody joins shares
 
     @classmethod
@@ -101,8 +106,8 @@ class Record:
             DataError: It is damaged.
         """
         try:
-            return cls(**json.loads(content))
-        except (ValueError, TypeError) as error:
+            return cls(**json.loads(content)).sound()
+        except (ValueError, TypeError, RecursionError) as error:
             raise DataError(f"{name}: cannot be read ({error}). Run this share again.") from error
 
     def differs(self, other: Record) -> list[str]:
@@ -110,14 +115,50 @@ class Record:
         ours, theirs = self.of_the_work(), other.of_the_work()
         return [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
 
+    def sound(self) -> Self:
+        """Itself.
+
+        Raises:
+            ValueError: It has values that no share has.
+        """
+        numbers, texts = (self.index, self.count, self.images, self.rows), (self.model_id, self.version, self.inputs)
+        if not (
+            all(type(one) is int for one in numbers) and all(isinstance(one, str) for one in texts)
+            and all(isinstance(one, dict) for one in (self.options, self.files, self.verdicts))
+            and 1 <= self.index <= self.count <= MOST and 0 <= self.rows <= self.images
+        ):  # fmt: skip
+            raise ValueError("values that no share has")
+        return self
+
+    def refuse_changed(self, folder: Path) -> None:
+        """Raise where the results of this share are not what was written when it was judged.
+
+        Raises:
+            DataError: This is so, or an older version wrote it, which took no digests.
+        """
+        if not self.files:
+            raise DataError(
+                f"{folder}: an older version wrote this share, without digests of its results. Judge this share again, "
+                "with --overwrite."
+            )
+        for name in SEALED:
+            found = digest(folder / name)
+            if found != self.files.get(name):
+                raise DataError(
+                    f"{folder / name}: {'' if found else 'cannot be read (gone): '}results were changed since this "
+                    "share was judged. Judge this share again, with --overwrite."
+                )
+
     def write(self, folder: Path) -> None:
-        """Say that a share is whole.
+        """Say that a share is whole, and which results it has, where that is not said.
 
         Raises:
             DataError: The disk does not take it.
         """
+        found = {name: digest(folder / name) for name in SEALED}
+        said = self if self.files else replace(self, files={name: one for name, one in found.items() if one})
         try:
-            disk.write(folder / SHARD, json.dumps(asdict(self), indent=1).encode() + b"\n")
+            disk.write(folder / SHARD, json.dumps(asdict(said), indent=1).encode() + b"\n")
         except OSError as error:
             raise DataError(f"{folder / SHARD}: cannot be written ({error.strerror}). Make room.") from error
 
@@ -135,10 +176,12 @@ class Record:
 class Work:
     """What all shares have in common."""
 
-    def __init__(self, model_id: str, images: Sequence[Chosen], **options: Any) -> None:
-        """Of these images, judged with these options."""
-        self._model_id, self._images = model_id, images
-        self._options = {key: one.name if isinstance(one, Path) else one for key, one in options.items()}
+    def __init__(
+        self, model_id: str, images: Sequence[Chosen], *, reference: Path | None = None, **options: Any
+    ) -> None:  # fmt: skip
+        """Of these images, compared with a golden one, and judged with these options."""
+        self._model_id, self._images, self._options = model_id, images, options
+        self._options["reference"] = None if reference is None else [normal(reference.name), _content(reference)]
 
     @contextmanager
     def recorded(self, shard: Shard | None, out: Path | None, rows: int) -> Iterator[None]:
@@ -153,14 +196,63 @@ class Work:
 
     def record(self, shard: Shard, rows: int) -> Record:
         """What a finished share says of itself."""
-        digest = hashlib.sha256()
+        found, golden = hashlib.sha256(), _golden(self._images)
         for one in self._images:
-            reference = None if one.reference is None else one.reference.name
-            digest.update(json.dumps([one.name, one.part, reference]).encode())
+            told = (one.name, one.part, one.product, one.view)
+            names = [name and normal(name) for name in told]
+            found.update(json.dumps([*names, golden.get(one.reference)]).encode())
         return Record(
             index=shard.index, count=shard.count, model_id=self._model_id, version=__version__,
-            images=len(self._images), inputs=digest.hexdigest(), options=self._options, rows=rows,
+            images=len(self._images), inputs=found.hexdigest(), options=self._options, rows=rows,
         )  # fmt: skip
+
+
+def digest(file: Path) -> str | None:
+    """SHA-256 of a file; None where there is none.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}). Make it readable.") from error
+
+
+def sealed(files: Mapping[str, bytes]) -> dict[str, str]:
+    """`Record.files`, of what a share gave."""
+    return {name: hashlib.sha256(content).hexdigest() for name, content in files.items() if name in SEALED}
+
+
+def _golden(images: Sequence[Chosen]) -> dict[Path | None, object]:
+    """What tells the golden image of an image from others, wherever a machine has mounted it."""
+    named = {one.reference: one.root for one in images if one.reference}
+    told = _content if len(named) <= GOLDEN else _length
+    return {
+        file: (
+            normal((file.relative_to(root) if file.is_relative_to(root) else Path(file.name)).as_posix()),
+            told(file),
+        )
+        for file, root in named.items()
+    }
+
+
+def _content(golden: Path) -> list[str | None]:
+    """Of a file, or of all files of a series; of one that cannot be read, which no image is compared with, nothing."""
+    try:
+        return [digest(file) for file in (sorted(golden.iterdir()) if golden.is_dir() else [golden])]
+    except (OSError, DataError):
+        return []
+
+
+def _length(golden: Path) -> int:
+    try:
+        return golden.stat().st_size
+    except OSError:
+        return -1
 
 
 def checked(folders: Sequence[Path]) -> list[tuple[Path, Record]]:

@@ -26,13 +26,13 @@ from anomalib_lite.edge.joint import Joint
 from anomalib_lite.edge.model import Model, Seen
 from anomalib_lite.engines import Engine
 from anomalib_lite.errors import AnomalibLiteError, DataError, ErrorCode, ImageError
-from anomalib_lite.pipeline import parts, states
+from anomalib_lite.pipeline import parts, result_folder, states
 from anomalib_lite.pipeline.inputs import Chosen, common_root
 from anomalib_lite.pipeline.keeping import Here, Keeping, There
 from anomalib_lite.pipeline.lists import gathered, of_series
 from anomalib_lite.pipeline.predict import Predicted, Track, untracked
 from anomalib_lite.pipeline.saving import Heatmaps, Saving
-from anomalib_lite.pipeline.shards import MOST, Record, Shard, Work, share
+from anomalib_lite.pipeline.shards import MOST, Record, Shard, Work, sealed, share
 from anomalib_lite.pipeline.travelling import Travelling
 from anomalib_lite.pipeline.workers import Asked
 from anomalib_lite.pipeline.written import Writing
@@ -78,8 +78,7 @@ def spread(
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed columns of lists and tables.
         group: A regular expression that finds the part in a name: there is a verdict for each part, too.
-        overwrite: Replace an earlier result in `out`, and what was begun with other images, model or options, or with
-            objects of which nothing tells whether they are others by now: those that a list names.
+        overwrite: Replace an earlier result in `out`, what was begun of other work, or of objects of unknown state.
         threads: That one image is judged with.
         track: Shows progress.
 
@@ -91,6 +90,7 @@ def spread(
     keeping.refuse(inputs)
     compares = isinstance(model, Joint) or model.bundle.manifest.compares
     images, notes = gathered(inputs, model.opener, columns, group=group, compares=compares)
+    _refuse_own(out, images)
     by_parts = parts.refuse(model, images, group)
     count = min(MOST, -(-len(images) // SIZE) or 1)
     shown: dict[str, Any] = {"heatmaps": heatmaps, "writer": writer, "reference": reference}
@@ -108,6 +108,12 @@ def spread(
     return Predicted(done.counts, done.out, notes, done.parts or None)
 
 
+def _refuse_own(out: Path | Store, images: Sequence[Chosen]) -> None:
+    """See `result_folder.refuse_own`; what lies at an address is none of them."""
+    if isinstance(out, Path):
+        result_folder.refuse_own(out, (path for one in images if not one.remote for path in (one.path, one.reference)))
+
+
 def _judged(
     engine: Engine, task: Task, pieces: Sequence[Piece], keeping: Keeping, record: Record, track: Track
 ) -> None:  # fmt: skip
@@ -123,7 +129,7 @@ def _judged(
             failed.append(outcome)
         else:
             index, rows = piece.shard.index, len(piece.images)
-            keeping.keep(outcome, replace(record, index=index, rows=rows))
+            keeping.keep(outcome, replace(record, index=index, rows=rows, files=sealed(outcome)))
     if failed:
         raise DataError(
             f"{len(failed):,} of {record.count:,} shares could not be judged: {failed[0]} The others are kept: run the "

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from anomalib_lite.edge.quoting import cell, json_escaped, shown
 from anomalib_lite.edge.results import csv_line
+from anomalib_lite.review.tables import unquoted
 
 ANY = st.text(st.characters(codec=None), max_size=20)
 
@@ -68,6 +69,11 @@ def test_no_spreadsheet_takes_a_name_for_a_formula(blank: str, sign: str) -> Non
 @pytest.mark.parametrize("name", ["", "a=b.png", "part-1.png", " x", "1", "é", "漢", "'x"])
 def test_other_names_stand_in_a_table_as_they_are(name: str) -> None:
     assert cell(name) == name
+
+
+@pytest.mark.parametrize("name", ["=a", "'=a", "''=a", "'a", "'", "'\t=a", "a"])
+def test_names_that_look_quoted_are_told_from_those_that_are(name: str) -> None:
+    assert unquoted(cell(name)) == name
 
 
 @given(st.lists(ANY, min_size=1, max_size=3))

@@ -15,7 +15,7 @@ from anomalib_lite.data.addresses import Remote
 from anomalib_lite.edge.model import Model
 from anomalib_lite.engines import Local
 from anomalib_lite.errors import ConfigError
-from anomalib_lite.pipeline import merge
+from anomalib_lite.pipeline import keeping
 from anomalib_lite.pipeline import spread as module
 from anomalib_lite.pipeline.inputs import Chosen
 from anomalib_lite.pipeline.shards import Shard, Work
@@ -50,7 +50,7 @@ def begun(model: Model, days: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of results of the first day, where all shares are finished, and the command was ended."""
     monkeypatch.setattr(module, "SIZE", 2)
     with monkeypatch.context() as patch:
-        patch.setattr(merge, "merge", ended)
+        patch.setattr(keeping, "merge", ended)
         with pytest.raises(KeyboardInterrupt):
             spread(model, [str(days / "day1")], Local(), out=days / "out")
     return days / "out"
@@ -110,7 +110,7 @@ def test_objects_of_a_list_are_judged_anew_on_demand(model: Model, days: Path, m
 
     put(1)
     with monkeypatch.context() as patch:
-        patch.setattr(merge, "merge", ended)
+        patch.setattr(keeping, "merge", ended)
         with pytest.raises(KeyboardInterrupt):
             spread(model, [str(days / "list.csv")], Local(), out=days / "out")
     put(2)
@@ -139,3 +139,21 @@ def test_what_is_known_of_series_is_found_from_relative_paths(
     with pytest.raises(KeyboardInterrupt):
         next(module._seen(Judge(), task, module.Piece(Shard(1, 1), [(0, image)]), days))  # type: ignore[arg-type]
     assert found == [[days / file for file in files]]
+
+
+def test_what_somebody_else_put_beside_the_results_stays(model: Model, days: Path) -> None:
+    kept = days / "out.partial" / "precious.txt"
+    kept.parent.mkdir()
+    kept.write_text("x")
+    with pytest.raises(ConfigError, match=r"out\.partial is where .* holds precious\.txt, which is none"):
+        spread(model, [str(days / "day1")], Local(), out=days / "out", overwrite=True)
+    assert kept.read_text() == "x"
+
+
+def test_a_share_that_was_changed_since_is_judged_again(begun: Path, model: Model, days: Path) -> None:
+    for share in begun.with_name("out.partial").iterdir():
+        rows = (share / "results.jsonl").read_text()
+        (share / "results.jsonl").write_text(rows.replace('"OK"', '"NG"'))
+    spread(model, [str(days / "day1")], Local(), out=begun)
+    assert verdicts(begun) == ["OK"] * 4
+    assert not begun.with_name("out.partial").exists()

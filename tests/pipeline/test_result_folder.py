@@ -13,6 +13,7 @@ import pytest
 from conftest import picture, save
 
 from anomalib_lite.cli import main
+from anomalib_lite.data.samples import Folders
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.watch import Watcher
 from anomalib_lite.errors import ConfigError, DataError
@@ -381,3 +382,18 @@ def test_nothing_is_written_through_links(model: Model, images: Path, tmp_path: 
     predict(model, [images], out=out, overwrite=True)
     assert victim.read_bytes() == before
     assert not (out / "results.csv").is_symlink()
+
+
+def test_pictures_of_the_result_that_is_replaced_are_not_judged_into_its_place(
+    model: Model, images: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    predict(model, [images], out=out, heatmaps=Heatmaps.ALL)
+    before = files(out)
+    (tmp_path / "link").symlink_to(out / "heatmaps")
+    for given in (out / "heatmaps", tmp_path / "link"):
+        with pytest.raises(ConfigError, match=r"of the earlier result in .*out, and would go with it"):
+            predict(model, [given], out=out, overwrite=True)
+        with pytest.raises(ConfigError, match="would go with it"):
+            evaluate(model, given, out=out, overwrite=True, folders=Folders(all_good=True))
+    assert files(out) == before

@@ -11,13 +11,14 @@ import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from conftest import call, picture, save
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anomalib_lite.data.finding import images_below
 from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import ResultWriter
 from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError
@@ -193,6 +194,31 @@ def _damaged(folder: Path) -> None:
     (folder / "shard.json").write_text("{")
 
 
+def _deep(folder: Path) -> None:
+    (folder / "shard.json").write_text("[" * 100_000)
+
+
+def _a_third_of_two(folder: Path) -> None:
+    Record.write(replace(Record.read(folder), index=COUNT + 1), folder)
+
+
+def _of_an_older_version(folder: Path) -> None:
+    record = json.loads((folder / "shard.json").read_text())
+    record.pop("files")
+    (folder / "shard.json").write_text(json.dumps(record))
+
+
+def seal(folder: Path) -> None:
+    """Let a share say that what lies there is what was judged."""
+    Record.write(replace(Record.read(folder), files={}), folder)
+
+
+def change(folder: Path, **values: Any) -> None:
+    """Change the last row of a share."""
+    *others, last = (folder / "results.jsonl").read_text().splitlines()
+    (folder / "results.jsonl").write_text("\n".join([*others, json.dumps(json.loads(last) | values)]) + "\n")
+
+
 def _cut(folder: Path) -> None:
     file = folder / "results.jsonl"
     file.write_bytes(file.read_bytes()[:-20])
@@ -227,6 +253,9 @@ def _outside(folder: Path) -> None:
         (_other_version, "another version"),
         (_unfinished, "no finished share"),
         (_damaged, "Run this share again"),
+        (_deep, "Run this share again"),
+        (_a_third_of_two, "values that no share has"),
+        (_of_an_older_version, "Judge this share again"),
         (_cut, "is no row"),
         (_a_row_less, "Run this share again|results were changed"),
         (_a_row_twice, "results were changed"),
@@ -238,10 +267,116 @@ def test_a_share_that_is_not_of_this_work_is_named(
     change: Callable[[Path], None], said: str, shares: list[Path], tmp_path: Path
 ) -> None:
     change(shares[1])
+    if change in (_cut, _a_row_less, _a_row_twice, _outside, _no_parts):
+        with pytest.raises(DataError, match="results were changed since this share was judged") as raised:
+            merge(shares, out=tmp_path / "out")
+        assert str(shares[1]) in str(raised.value)
+        seal(shares[1])
     with pytest.raises(DataError, match=said) as raised:
         merge(shares, out=tmp_path / "out")
     assert str(shares[1]) in str(raised.value) or said == "results were changed"
-    assert said == "lies outside" or not (tmp_path / "out").exists()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"verdict": "FAIL"}, {"verdict": None}, {"score": float("nan")}, {"position": "3"}, {"position": None},
+        {"heatmap": 5}, {"heatmap": "heatmaps/gone.png"}, {"part": 5}, {"more": 1},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_row_that_says_what_none_says_is_refused_before_anything_is_written(
+    values: dict[str, Any], shares: list[Path], tmp_path: Path
+) -> None:
+    change(shares[1], **values)
+    seal(shares[1])
+    with pytest.raises(DataError, match=str(shares[1])):
+        merge(shares, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_verdict_that_was_edited_is_refused(shares: list[Path], tmp_path: Path) -> None:
+    folder = next(one for one in shares if any(row["verdict"] == "NG" for row in rows(one)))
+    table = folder / "results.jsonl"
+    table.write_text(table.read_text().replace('"verdict": "NG"', '"verdict": "OK"'))
+    with pytest.raises(DataError, match=f"{table}: results were changed since this share was judged"):
+        merge(shares, out=tmp_path / "out")
+
+
+def test_no_share_is_replaced_by_what_is_merged(shares: list[Path], whole: Path, tmp_path: Path) -> None:
+    for out in (shares[0], shares[1] / ".." / shares[2].name, shares[1] / "heatmaps"):
+        with pytest.raises(ConfigError, match="choose a folder beside the shares"):
+            merge(shares, out=out, overwrite=True)
+    merge(shares, out=tmp_path / "out")
+    assert rows(tmp_path / "out") == rows(whole)
+
+
+def test_what_was_cut_while_it_was_joined_is_no_result(
+    shares: list[Path], whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def stop(*_: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr(shutil, "copyfile", stop)
+    with pytest.raises(Killed):
+        merge(shares, out=tmp_path / "out")
+    monkeypatch.undo()
+    assert not list((tmp_path / "out").glob("*.csv"))
+    merge(shares, out=tmp_path / "out")  # the same command goes on
+    assert rows(tmp_path / "out") == rows(whole)
+
+
+def test_parts_whose_names_look_alike_in_a_table_keep_their_verdicts(model: Model, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    parts = ["=a", "'=a", "c\rr", os.fsdecode(b"b\xff"), "é"]
+    for number, name in enumerate(parts):
+        save(folder / "x.png", picture(900 + number, defect=name == "'=a"))
+        (folder / "x.png").rename(folder / f"{name}.png")
+    predict(model, [folder], out=tmp_path / "whole", group=r"(?s)^(.+)\.png")
+    for index in (1, 2):
+        predict(model, [folder], out=tmp_path / str(index), group=r"(?s)^(.+)\.png", shard=Shard(index, 2))
+    done = merge([tmp_path / "2", tmp_path / "1"], out=tmp_path / "out")
+    assert done.parts.total() == len(parts)
+    for name in ("parts.csv", "results.csv"):
+        assert [row.get("part") for row in table(tmp_path / "out" / name)] == [
+            row.get("part") for row in table(tmp_path / "whole" / name)
+        ]
+    assert (tmp_path / "out/parts.csv").read_bytes() == (tmp_path / "whole/parts.csv").read_bytes()
+
+
+def test_the_same_letters_are_the_same_work_and_other_work_is_not(tmp_path: Path) -> None:
+    golden = [tmp_path / side / "golden.png" for side in "ab"]
+    for number, file in enumerate(golden):
+        file.parent.mkdir()
+        file.write_bytes(bytes([number]))
+
+    def said(form: Literal["NFC", "NFD"] = "NFC", reference: Path | None = None, **values: Any) -> list[object]:
+        names = [unicodedata.normalize(form, name) for name in ("zé.png", "zf.png")]
+        images = [replace(image(name, name[:-4]), **values) for name in names]
+        return list(Work("model", images, reference=reference).record(Shard(1, 2), 1).of_the_work().values())
+
+    assert said() == said("NFD")
+    works = [
+        said(), said(product="a"), said(product="b"), said(view="top"), said(reference=golden[0]),
+        said(reference=golden[1]),
+    ]  # fmt: skip
+    tables = [Work("model", [replace(image("a.png"), reference=file)]).record(Shard(1, 2), 1).inputs for file in golden]
+    assert len({json.dumps(one) for one in works}) == len(works)
+    assert len(set(tables)) == 2
+
+
+def test_images_have_one_order_however_a_system_splits_letters(tmp_path: Path) -> None:
+    for form in ("NFC", "NFD"):
+        for name in ("zé", "zf", "za", "zz"):
+            save(tmp_path / form / f"{unicodedata.normalize(form, name)}.png", picture(1))
+    both = [
+        [unicodedata.normalize("NFC", name) for name in images_below(tmp_path / form)[0]] for form in ("NFC", "NFD")
+    ]
+    assert both[0] == both[1]
 
 
 def test_a_share_without_its_table_is_named(shares: list[Path], tmp_path: Path) -> None:
