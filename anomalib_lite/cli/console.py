@@ -121,12 +121,12 @@ def errors(reasons: Sequence[tuple[str, str]]) -> None:
         say(f"ERROR  {len(reasons) - REASONS} more: see results.csv of --out")
 
 
-def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool) -> None:
-    """Exit with 3 where no image could be measured or, if strict, one could not."""
+def exit_unmeasured(unmeasured: int, measured: int, *, strict: bool, where: str = "above") -> None:
+    """Exit with 3 where no image could be measured or, if strict, one could not; `where` the reasons are told."""
     if measured == 0 or (strict and unmeasured):
         from anomalib_lite.data.samples import count
 
-        say(f"error: {count(unmeasured, 'image')} could not be measured: see the reasons above.")
+        say(f"error: {count(unmeasured, 'image')} could not be measured: see the reasons {where}.")
         raise typer.Exit(3)
 
 

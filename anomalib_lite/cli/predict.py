@@ -113,7 +113,7 @@ def predict(
         "reference": golden_image(reference, loaded, "--reference"), "out": spread.place(out) if out else None,
         "track": console.track,
     }  # fmt: skip
-    if ray or elsewhere(inputs, asked["columns"]) or is_address(out or ""):
+    if apart := bool(ray or elsewhere(inputs, asked["columns"]) or is_address(out or "")):
         refused = {"--json": json, "--shard": shard, "--copy": copy}
         done = spread.predict(loaded, inputs, ray, workers, refused=refused, writer=write, **asked)
     else:
@@ -126,17 +126,24 @@ def predict(
                 each_part=lambda result: console.out(_part_line(result, json=json), file=results), **asked,
             )  # fmt: skip
     _tell(done)
-    _exit(done, strict=strict, fail_on_ng=fail_on_ng)
+    _exit(done, "in the rows" if apart else "above", strict=strict, fail_on_ng=fail_on_ng)
 
 
-def _exit(done: Predicted, *, strict: bool, fail_on_ng: bool) -> None:
-    """Exit with 3 where an image could not be measured, if asked, or a result not written; with 1 where one is NG."""
+def _exit(done: Predicted, reasons: str, *, strict: bool, fail_on_ng: bool) -> None:
+    """Exit with 3 where an image could not be measured, if asked, or a result not written; with 1 where one is NG.
+
+    Args:
+        done: What was judged.
+        reasons: Where those are told why images could not be.
+        strict: Whether one that could not be measured is enough.
+        fail_on_ng: Whether one that is NG is.
+    """
     from anomalib_lite.cli import console
     from anomalib_lite.edge.decision import Verdict
 
     if not any(done.counts.values()):  # a share that no image fell to
         return
-    console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng)
+    console.exit_unmeasured(done.counts[Verdict.ERROR], done.measured, strict=strict or fail_on_ng, where=reasons)
     if done.unwritten:
         raise typer.Exit(3)
     if fail_on_ng and done.decided[Verdict.NG]:

@@ -83,6 +83,9 @@ def test_shares_in_a_store_are_the_result(
     said = capsys.readouterr().err
     assert "3 of 3 shares were judged before" in said
     assert f"parts: OK 3  REVIEW 0  NG 1  ERROR 0\nresults {OUT}" in said
+    store.pipe_file("/plant/none/a.png", b"no image")
+    assert call("predict", model.bundle.path, "memory://plant/none", "--out", "memory://results/none") == 3
+    assert "1 image could not be measured: see the reasons in the rows" in capsys.readouterr().err
     assert call("merge", OUT, "--out", tmp_path / "many") == 0
     for name in ("results.jsonl", "parts.csv"):
         one, many = ((tmp_path / out / name).read_text() for out in ("one", "many"))
