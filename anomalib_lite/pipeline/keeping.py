@@ -22,7 +22,7 @@ from anomalib_lite.data.store import Store
 from anomalib_lite.edge import disk
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.locks import UNSUPPORTED, FolderLock
-from anomalib_lite.edge.results import JSON_LINES
+from anomalib_lite.edge.results import CSV, JSON_LINES
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import result_folder
 from anomalib_lite.pipeline.merge import Merged, merge
@@ -30,6 +30,7 @@ from anomalib_lite.pipeline.result_folder import PARTS, SHARD
 from anomalib_lite.pipeline.shards import Record
 
 WORK = "work.json"  # in a store: what is at work there
+JOINING = ".joining"  # in OUT.partial, while the result is written to OUT
 DIGITS = 6  # of the name of a share
 
 
@@ -88,9 +89,15 @@ class Here:
         """The folder of what is finished."""
         return self.out.with_name(self.out.name + ".partial")
 
+    @property
+    def _cut(self) -> bool:
+        """Whether the same command was killed while it wrote what was joined: the table comes last."""
+        return (self.place / JOINING).exists() and not (self.out / CSV).exists()
+
     def refuse(self, inputs: Sequence[str]) -> None:
         """See `Keeping.refuse`."""
-        result_folder.refuse_existing(self.out, overwrite=self.overwrite)
+        if not self._cut:
+            result_folder.refuse_existing(self.out, overwrite=self.overwrite)
 
     @contextmanager
     def begun(self, wanted: Record, *, anew: bool) -> Iterator[set[int]]:
@@ -104,19 +111,16 @@ class Here:
                 raise ConfigError(said) from error
             except OSError as error:
                 if error.errno not in UNSUPPORTED:
-                    raise DataError(
-                        f"{self.place}: cannot be written ({error.strerror}). Choose another --out."
-                    ) from error
+                    said = f"{self.place}: cannot be written ({error.strerror}). Choose another --out."
+                    raise DataError(said) from error
             yield set(self._finished(wanted, anew=anew))
 
     def _finished(self, wanted: Record, *, anew: bool) -> Iterator[int]:
         """Those of other work are removed, or all where it begins anew."""
         names = sorted(one.name for one in self.place.iterdir())
         if other := [name for name in names if not _is_of_share(f"{name}/{SHARD}") and not name.startswith(".")]:
-            raise ConfigError(
-                f"{self.place} is where finished shares are kept, and holds {other[0]}, which is none: move it, or "
-                "choose another --out."
-            )
+            said = f"{self.place} is where finished shares are kept, and holds {other[0]}, which is none"
+            raise ConfigError(f"{said}: move it, or choose another --out.")
         for folder in (self.place / name for name in names):
             try:
                 record = Record.read(folder)
@@ -140,15 +144,23 @@ class Here:
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes(content)
         except OSError as error:
-            raise DataError(
-                f"{folder}: cannot be written ({error.strerror}). Make room, and run the same command again."
-            ) from error
+            said = f"{folder}: cannot be written ({error.strerror}). Make room, and run the same command again."
+            raise DataError(said) from error
         record.write(folder)
 
     def joined(self, count: int) -> Merged:
         """See `Keeping.joined`."""
         shares = [self.place / _name(index) for index in range(1, count + 1)]
-        done = merge(shares, out=self.out, overwrite=self.overwrite)
+        mark = self.place / JOINING
+        try:
+            for name in (PARTS, JSON_LINES) if self._cut else ():
+                (self.out / name).unlink(missing_ok=True)
+            mark.touch()
+            done = merge(shares, out=self.out, overwrite=self.overwrite)
+        except OSError as error:
+            raise DataError(f"{error.filename}: cannot be written ({error.strerror}). Make room.") from error
+        finally:
+            mark.unlink(missing_ok=True)
         for share in shares:
             shutil.rmtree(share, ignore_errors=True)
         with suppress(OSError):  # somebody else put something there

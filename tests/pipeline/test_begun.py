@@ -157,3 +157,14 @@ def test_a_share_that_was_changed_since_is_judged_again(begun: Path, model: Mode
     spread(model, [str(days / "day1")], Local(), out=begun)
     assert verdicts(begun) == ["OK"] * 4
     assert not begun.with_name("out.partial").exists()
+
+
+def test_a_joining_that_was_killed_between_its_files_goes_on(begun: Path, model: Model, days: Path) -> None:
+    begun.mkdir()
+    (begun / "results.jsonl").write_text("of a joining that was killed\n")
+    with pytest.raises(ConfigError, match=r"results\.jsonl: is not of an earlier result"):
+        spread(model, [str(days / "day1")], Local(), out=begun)
+    (begun.with_name("out.partial") / ".joining").touch()
+    spread(model, [str(days / "day1")], Local(), out=begun)
+    assert verdicts(begun) == ["OK"] * 4
+    assert not begun.with_name("out.partial").exists()
