@@ -232,12 +232,12 @@ class There:
 
     def joined(self, count: int) -> Merged:
         """See `Keeping.joined`; nothing is written any more."""
-        counts = {of: Counter[str]() for of in ("images", "parts")}
+        counts = {of: Counter[Verdict]() for of in ("images", "parts")}
         for record in self._records.values():
             for of, found in record.verdicts.items():
-                counts[of].update(found)
-        images = {verdict: counts["images"][verdict] for verdict in Verdict}
-        return Merged(images, self.store.address, Counter({Verdict(one): n for one, n in counts["parts"].items()}))
+                counts[of].update({Verdict(one): n for one, n in found.items()})
+        images, parts = counts.values()
+        return Merged({one: images[one] for one in Verdict}, self.store.address, parts)
 
 
 @contextmanager

@@ -127,7 +127,7 @@ def files(out: Path) -> Iterator[tuple[str, ...]]:
             whole, decode, graph = said(model, path)
             megabytes = path.stat().st_size / 1e6
             times = (f"{decode:.0f}", f"{whole - decode - graph:.0f}", f"{megabytes / whole * 1000:.0f}")
-            yield f"{size[0]} x {size[1]}", kind, f"{megabytes:.1f}", *times
+            yield f"{size[0]} x {size[1]}", kind, f"{megabytes:.2f}", *times
 
 
 def table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

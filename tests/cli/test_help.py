@@ -150,8 +150,8 @@ def _prepare(folder: Path, parts: Path, ungated_path: Path, cameras: Path, views
         shutil.copytree(two / model, folder / name)
     shutil.copytree(views / "new", folder / "both_views")
     (folder / "incoming").mkdir()
-    (folder / "plan.csv").write_text(
-        "name,detector,data,group,image.height,image.width\nlid,gauss,parts,part(\\d+),48,48\n"
+    (folder / "plan.csv").write_text(  # a training is a process of its own, which knows no detector of the tests
+        "name,detector,data,group,image.height,image.width\nlid,neighbours,parts,part(\\d+),48,48\n"
     )
     (folder / "decisions.csv").write_text("image,decision\nnew_images/part20_0.png,good\n")
     lines, log = (folder / "results/results.jsonl").read_text().splitlines(), DecisionLog(folder / "results")
