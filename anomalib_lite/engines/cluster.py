@@ -46,8 +46,6 @@ class Cluster:
             ConfigError: Nothing answers there, or a cluster of another Python or Ray.
         """
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # before the import: nothing is told to anybody
-        if self.address != LOCAL and _has_token():
-            os.environ.setdefault("RAY_AUTH_MODE", "token")  # as `ray start` has it; a cluster without takes it, too
         try:
             import ray
         except ImportError as error:
@@ -59,7 +57,7 @@ class Cluster:
             raise ConfigError(
                 f"--ray {self.address}: cannot be joined ({str(error).strip()}). Here are Python {OURS[0]} "
                 f"and Ray {ray.__version__}; expected HOST:PORT or ray://HOST:PORT of a cluster with the same, "
-                "and its token, where it asks for one, in ~/.ray/auth_token or RAY_AUTH_TOKEN."
+                "and RAY_AUTH_MODE=token in the environment where it asks for a token, as one of `ray start` does."
             ) from error
         return self
 
@@ -174,12 +172,6 @@ def _running() -> str | None:
         return (folder / "ray/ray_current_cluster").read_text().strip()
     except OSError:
         return None
-
-
-def _has_token() -> bool:
-    """Whether Ray finds a token to show: without being told to, it shows none, and is not let in."""
-    given = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
-    return bool(given) or Path("~/.ray/auth_token").expanduser().is_file()
 
 
 def _ask(address: str) -> None:
