@@ -55,7 +55,9 @@ def judging(model: Model | Joint, ray: str | None, workers: int) -> Iterator[Jud
 
 
 @contextmanager
-def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None) -> Iterator[Engine]:
+def engine(
+    ray: str | None, workers: int, threads: int, gpu: bool | None = None, *, apart: bool = False
+) -> Iterator[Engine]:
     """The cluster that is asked for, or so many processes of this machine.
 
     Args:
@@ -63,6 +65,7 @@ def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None)
         workers: Pieces at once; of a cluster 0 for as many as it has cores.
         threads: That a piece computes on.
         gpu: Whether each takes a GPU of the cluster; None where it has any.
+        apart: Whether one at a time has a process of its own, too.
 
     Raises:
         ConfigError: The cluster cannot be joined.
@@ -71,7 +74,7 @@ def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None)
     from anomalib_lite.output.capture import stdout_for_results
 
     if ray is None:
-        yield Local(max(1, workers), threads)
+        yield Local(max(1, workers), threads, apart)
         return
     from anomalib_lite.engines.cluster import Cluster
 
@@ -83,20 +86,13 @@ def engine(ray: str | None, workers: int, threads: int, gpu: bool | None = None)
 def trainings(ray: str | None, workers: int, threads: int, *, apart: bool = False) -> Iterator[tuple[Engine, int]]:
     """Where trainings run beside each other, and the threads of one; 0 leaves these to onnxruntime.
 
-    With `apart`, one at a time has a process of its own, too.
-
-    Raises:
-        ConfigError: The cluster cannot be joined.
+    Arguments and errors as of `engine`.
     """
-    from anomalib_lite.engines import Local
     from anomalib_lite.engines.room import cores
 
     if not threads and (ray or workers > 1):
         threads = 1 if ray else max(1, cores() // workers)
-    if apart and ray is None:
-        yield Local(max(1, workers), threads or cores(), apart=True), threads
-        return
-    with engine(ray, workers, threads or 1) as chosen:
+    with engine(ray, workers, threads or (cores() if apart else 1), apart=apart) as chosen:
         yield chosen, threads
 
 
