@@ -63,6 +63,10 @@ class ReaderInfo:
     no picture), and is called from several threads at once. With `config` it gets the options behind the file, as a
     namespace of plain values; with `gather` a list of files. On a device it is handed over:
     `Model(path, readers={".dcm": read})`, so its module needs nothing of the host but `Picture` and errors.
+
+    `guards` are keys of `Picture.meta`. Text, whole numbers, truth and None have to be what an image of the training
+    said. A float above 0 is a size: it may lie between the lowest and the highest of the training, or at most a quarter
+    beyond (low / 1.25, high * 1.25). What does not is `ERROR`, and not judged.
     """
 
     suffixes: tuple[str, ...]  # lower case, not those of the host: (".dcm", ".nii.gz")
@@ -73,7 +77,7 @@ class ReaderInfo:
     gather: str | None = None  # "package.module:gather", of paths[, options]: yields (key, paths): these files are one
     sniff: str | None = None  # "package.module:sniff", of 4096 bytes: whether a file without a suffix is one of these
     content_types: tuple[str, ...] = ()  # by which `serve` knows such files: ("application/dicom",)
-    guards: tuple[str, ...] = ()  # keys of `Picture.meta`: what differs from the training is ERROR
+    guards: tuple[str, ...] = ()  # keys of `Picture.meta`: what differs from the training, a float by > 1/4, is ERROR
     api: int = 1  # the API_VERSION it is written for, as a number; one that does not say is of the first
 
 

@@ -142,7 +142,8 @@ def _shown(name: str, found: Registry) -> bool:
         if reader.gather:
             console.out("series   several files may be one image or one series")
         if reader.guards:
-            console.out(f"guards   {', '.join(reader.guards)}: what differs from the training is ERROR")
+            console.out(f"guards   {', '.join(reader.guards)}: what differs from the training is ERROR;")
+            console.out("         a size that is no whole number may lie a quarter beyond it")
         if reader.config:
             console.out("")
             console.out(f"options of {known}, which a model keeps")

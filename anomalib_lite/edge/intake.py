@@ -23,7 +23,7 @@ from anomalib_lite.edge.images.kept import Kept, beside
 from anomalib_lite.edge.images.opener import PLAIN, Opener
 from anomalib_lite.edge.images.picture import Picture
 from anomalib_lite.edge.images.readers import Readers, complete
-from anomalib_lite.edge.manifest import GoldenRecord
+from anomalib_lite.edge.manifest import GoldenRecord, Range
 from anomalib_lite.edge.runtime import Glance
 from anomalib_lite.errors import ErrorCode, ImageError, ModelError
 
@@ -40,7 +40,7 @@ class Intake:
     opener: Opener = PLAIN
     goldens: Goldens = field(default_factory=lambda: Goldens({}))  # those that the model carries
     compares: bool = False  # whether the graph has the input `reference`
-    guards: Mapping[str, Sequence[Any]] = field(default_factory=dict)  # key of `Picture.meta` -> values of the training
+    guards: Mapping[str, Sequence[Range | Any]] = field(default_factory=dict)  # key of `Picture.meta` -> the training's
     gate: Gate | None = None
 
     @classmethod
@@ -102,13 +102,16 @@ class Intake:
 
     @staticmethod
     def _check(key: str, value: object, known: Sequence[Any], name: str) -> None:
-        if not any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in known):
-            there = " or ".join(map(repr, known))
-            said = "says nothing of it" if value is None else f"says {value!r}"
-            raise ImageError(
-                f"{name}: the model was trained on images with {key} {there}, this one {said}; train another model",
-                ErrorCode.WRONG_META,
-            )
+        if any(_is_alike(value, one) for one in known):
+            return
+        there = " or ".join(str(one) if isinstance(one, Range) else repr(one) for one in known)
+        said, mended = "says nothing of it" if value is None else f"says {value!r}", ""
+        if isinstance(value, float) and any(isinstance(one, Range) for one in known):
+            said, mended = f"says {value:g}, more than a quarter beyond", "resample it, or "
+        raise ImageError(
+            f"{name}: the model was trained on images with {key} {there}, this one {said}; {mended}train another model",
+            ErrorCode.WRONG_META,
+        )
 
     def candidates(self, name: str | None, reference: Source | None = None) -> Sequence[View]:
         """The golden images that an image is compared with; none where the model compares with nothing.
@@ -154,6 +157,13 @@ def region_of_interest(source: Source) -> NDArray[np.bool_]:
             "the region of interest is empty: paint what is to be inspected in any value but 0", ErrorCode.EMPTY
         )
     return inside
+
+
+def _is_alike(value: object, known: Range | Any) -> bool:
+    """Whether what a file says is what files of the training said."""
+    if isinstance(known, Range):
+        return known.holds(value)
+    return bool(value == known) and isinstance(value, bool) == isinstance(known, bool)
 
 
 def _glance(bundle: Bundle) -> Glance | None:

@@ -24,6 +24,7 @@ from anomalib_lite.edge.manifest import (
     GoldenRecord,
     GraphRecord,
     Manifest,
+    Range,
     ReaderRecord,
     RegionsRecord,
     TrainingRecord,
@@ -136,13 +137,20 @@ def _data(plan: Plan, scored: Scored) -> DataRecord:
     )
 
 
-def _guards(plan: Plan) -> dict[str, tuple[Any, ...]]:
+def _guards(plan: Plan) -> dict[str, tuple[Range | Any, ...]]:
     """What the files of the training say of what their readers guard; None among it where some say nothing."""
     samples, opener = [*plan.fit, *plan.held_out], plan.intake.opener
     used = {suffix for sample in samples if (suffix := opener.suffix_at(sample.path))}
     keys = dict.fromkeys(key for suffix in sorted(used) for key in whole(opener.readers[suffix]).guards)
     metas = [plan.survey.facts[sample.path].meta for sample in samples]
-    return {key: tuple(dict.fromkeys(meta.get(key) for meta in metas)) for key in keys}
+    return {key: _guarded([meta.get(key) for meta in metas]) for key in keys}
+
+
+def _guarded(values: Sequence[Any]) -> tuple[Range | Any, ...]:
+    """The range of numbers with a fraction, and each of the other values once. What is not above 0 has no range."""
+    measured = [one for one in values if isinstance(one, float) and one > 0]
+    others = dict.fromkeys(one for one in values if not (isinstance(one, float) and one > 0))
+    return (*([Range(min(measured), max(measured))] if measured else []), *others)
 
 
 def readers_of(samples: Iterable[Sample], opener: Opener, goldens: Iterable[str] = ()) -> list[ReaderRecord]:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
 from anomalib_lite_medical import patients
+from anomalib_lite_medical.pixels import sizes
 
 try:
     from pydicom import Dataset
@@ -235,6 +236,7 @@ def _meta(header: Any, frame: int, kept: str) -> dict[str, Any]:
         "modality": modality,
         "units": None if units is None else str(units),
         "orientation": _facing(placed(header, frame)["ImageOrientationPatient"]),
+        **sizes(_spacing(header, frame)),
         "header": kept,
     }
 

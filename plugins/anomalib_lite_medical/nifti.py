@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from anomalib_lite import Picture
 from anomalib_lite.errors import ImageError, MissingExtra
 from anomalib_lite_medical.channels import arranged, beside, word_in
-from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, nothing, shown
+from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, nothing, shown, sizes
 from anomalib_lite_medical.volumes import Volume, volume_of
 
 try:
@@ -76,6 +76,7 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
     first = volume_of(given[0])
     axis, spacing = AXIS[options.plane], _spacing(first.affine, AXIS[options.plane])
     meta = {"affine": json.dumps(first.affine.tolist()), "shape": json.dumps(first.shape), "plane": options.plane}
+    meta |= sizes(spacing)
     if (labelled := marked_by_labels(first.values)) is not None:
         for number in range(first.values.shape[axis]):
             plane = np.ascontiguousarray(_seen(labelled, axis, number), np.uint8) * np.uint8(255)

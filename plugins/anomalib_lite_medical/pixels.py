@@ -10,13 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
-from anomalib_lite_medical.config import Window, windows_of
+from anomalib_lite_medical.config import SIZES, Window, windows_of
 
 WHITE = 65535
 THIN = 3  # of so many rows and columns one says which level is that of Otsu
 BINS = 256
 FEW, WHOLE = 16, 1e-3  # labels that a mask may have; how far off a whole number each may be, behind an interpolation
 BODY, MOST = (0.01, 0.95), 0.99  # shares of a volume that can be body by its level, and by a mask at most
+
+
+def sizes(spacing: tuple[float, float] | None) -> dict[str, float | None]:
+    """What guards of the size of a pixel compare: from row to row and from column to column, None where not known."""
+    return dict(zip(SIZES, spacing or (None, None), strict=True))
 
 
 def levelled(options: Any, planes: Callable[[], Iterable[NDArray[np.float32]]]) -> Any:

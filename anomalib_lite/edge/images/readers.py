@@ -33,7 +33,7 @@ class Reader:
     options: Mapping[str, Any] | None = None  # what `read` gets behind the file, as a namespace
     gather: Gather | None = None  # where several files are one image or one series: `read` gets a list of files
     sniff: Callable[[bytes], bool] | None = None  # whether the first bytes are of such a file, where its name has none
-    guards: tuple[str, ...] = ()  # keys of `Picture.meta` that have to be as in the training
+    guards: tuple[str, ...] = ()  # keys of `Picture.meta` that have to be as in the training: `ReaderInfo`
     content_types: tuple[str, ...] = ()  # by which `serve` knows such files
     preset: bool = False  # whether the options are defaults, which those of a model take the place of
 

@@ -28,6 +28,7 @@ from anomalib_lite.edge.manifest.sections import (
     GraphRecord,
     HeldOut,
     ImageSpec,
+    Range,
     ReaderRecord,
     RegionsRecord,
     TrainingRecord,
@@ -97,7 +98,7 @@ class Manifest(Document):
     selfcheck: tuple[Expected, ...] = ()
     reference: GoldenRecord | None = None  # where the detector compares
     readers: tuple[ReaderRecord, ...] = ()
-    guards: Mapping[str, tuple[Any, ...]] = field(default_factory=dict, metadata=NEWER)  # meta key -> values
+    guards: Mapping[str, tuple[Range | Any, ...]] = field(default_factory=dict, metadata=NEWER)  # meta key -> values
     gate: GateRecord | None = field(default=None, metadata=NEWER)  # None in models of older versions
     regions: RegionsRecord = field(default=RegionsRecord(), metadata=NEWER)  # how they are listed
     calibrated: str | None = None  # when, where that was after the training

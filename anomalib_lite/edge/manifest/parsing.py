@@ -53,7 +53,7 @@ def parsed(kind: Any, value: Json, key: str = "") -> Any:
     if is_dataclass(kind):
         return _object(kind, value, key)
     if origin in (Union, UnionType):
-        return None if value is None and NoneType in inner else parsed(_some(inner), value, key)
+        return None if value is None and NoneType in inner else parsed(_some(inner, value), value, key)
     if origin is Literal:
         return _checked(value, any(value == one for one in inner), key, ", ".join(map(str, inner)))
     if origin is tuple:
@@ -136,9 +136,10 @@ def _sequence(inner: tuple[Any, ...], value: Json, key: str) -> tuple[Any, ...]:
     )
 
 
-def _some(inner: tuple[Any, ...]) -> Any:
-    """The one type beside None."""
-    (kind,) = (one for one in inner if one is not NoneType)
+def _some(inner: tuple[Any, ...], value: Json) -> Any:
+    """The one type beside None; of a dataclass and another type, the dataclass for objects."""
+    kinds = [one for one in inner if one is not NoneType]
+    (kind,) = kinds if len(kinds) == 1 else (one for one in kinds if is_dataclass(one) == isinstance(value, dict))
     return kind
 
 

@@ -15,6 +15,7 @@ ALIAS = re.compile(r"name-[0-9a-f]{16}")
 SUFFIX = re.compile(r"(\.[^\s./\\]+)+")
 MAX_PIXELS = 4_000_000_000  # that an image may be allowed
 Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
+BEYOND = 1.25  # how many times as small or large as in the training a guard may be that is a number with a fraction
 DTYPES = ("uint8", "uint16", "int16", "float32")
 CHANNELS = range(1, 17)
 T = TypeVar("T")
@@ -101,6 +102,26 @@ class FramingRecord:
         pixels, source = self.max_pixels, self.source
         yield Rule("max_pixels", pixels, pixels is None or 0 < pixels <= MAX_PIXELS, f"from 1 to {MAX_PIXELS:,}")
         yield Rule("source", source, source is None or min(source) > 0, "two whole numbers above 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """What files of the training said of a guard that is a number with a fraction: the lowest and the highest."""
+
+    low: float
+    high: float
+
+    def rules(self) -> Iterator[Rule]:
+        """What can be a size."""
+        yield Rule("low", self.low, finite(self.low) and self.low > 0, "a number above 0")
+        yield Rule("high", self.high, finite(self.high) and self.high >= self.low, f"a number from {self.low:g} on")
+
+    def holds(self, value: object) -> bool:
+        """Whether a value is of it, or at most a quarter beyond."""
+        return isinstance(value, float) and self.low / BEYOND <= value <= self.high * BEYOND
+
+    def __str__(self) -> str:
+        return f"{self.low:g}" if self.low == self.high else f"{self.low:g} to {self.high:g}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import pytest
 from environments import ROOT
 
 from anomalib_lite.edge import bundle
-from anomalib_lite.edge.manifest import ImageSpec, Manifest
+from anomalib_lite.edge.manifest import ImageSpec, Manifest, Range
 from anomalib_lite.errors import ModelError
 
 KEPT = ROOT / "tests/schema1/model.zip"
@@ -169,6 +169,27 @@ def test_an_image_specification_is_checked() -> None:
 
 
 OTHERS = ("coco.py", "label_studio.py")  # the formats of other tools, which have keys of the same names
+
+
+def test_a_guard_is_of_values_or_of_a_range(model_path: Path) -> None:
+    changed = today(model_path) | {"schema_version": 2}
+    changed["gate"] = None
+    changed["guards"] = {"units": ["HU", 7, 0.5, None], "width": [{"low": 1, "high": 1.5}, None]}
+    guards = Manifest.from_json(changed, Path("model")).guards
+    assert guards == {"units": ("HU", 7, 0.5, None), "width": (Range(1, 1.5), None)}
+    for low, high, said in (
+        (0.0, 1.0, "low=0.0, expected is a number above 0"),
+        (-1.0, 1.0, "low=-1.0, expected is a number above 0"),
+        (float("nan"), 1.0, "low=nan, expected is a number"),
+        (1.0, float("inf"), "high=inf, expected is a number"),
+        (2.0, 1.0, "high=1.0, expected is a number from 2 on"),
+        (True, 1.0, "low=True, expected is a number"),
+        ("1", 1.0, "low='1', expected is a number"),
+    ):
+        changed["guards"] = {"width": [{"low": low, "high": high}]}
+        assert f"the manifest says guards.width.0.{said}" in str(refused(changed))
+    changed["guards"] = {"width": [{"low": 1.0}]}
+    assert "it lacks guards.width.0.high" in str(refused(changed))
 
 
 def test_nobody_else_knows_the_keys(model_path: Path) -> None:
