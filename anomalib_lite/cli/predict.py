@@ -49,10 +49,11 @@ Heatmaps: TypeAlias = Annotated[
     ),
 ]
 Write: TypeAlias = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         metavar="NAME",
-        help="Write each result in a format of the field, too, to OUT/NAME, with this writer of a plugin. Needs --out.",
+        help="Write results in this format of a plugin, too, such as dicom_seg, to OUT/NAME. `anomalib-lite plugins "
+        "list` names those that are installed. May be repeated. Needs --out.",
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -107,6 +108,7 @@ def predict(
     from anomalib_lite.pipeline.written import Writing
 
     plugins = console.plugins()
+    writers = sorted({plugins.writer(name).name for name in write or ()})
     loaded = load(model, product=product, provider=provider, threads=threads, readers=plugins.readers)
     asked: dict[str, Any] = {
         "heatmaps": _shown(heatmaps), "overwrite": overwrite, "columns": options.columns(column), "group": group,
@@ -115,13 +117,13 @@ def predict(
     }  # fmt: skip
     if apart := bool(ray or elsewhere(inputs, asked["columns"]) or is_address(out or "")):
         refused = {"--json": json, "--shard": shard, "--copy": copy}
-        done = spread.predict(loaded, inputs, ray, workers, refused=refused, writer=write, **asked)
+        done = spread.predict(loaded, inputs, ray, workers, refused=refused, writers=writers, **asked)
     else:
         with stdout_for_results() as results:
             done = run(
                 loaded, [Path(one) for one in inputs], workers=workers, shard=Shard.parse(shard) if shard else None,
                 copied=copying.verdicts(copy),
-                writing=Writing.of(plugins.writer(write), loaded.opener.readers) if write else None,
+                writing=[Writing.of(plugins.writer(name), loaded.opener.readers) for name in writers],
                 each=lambda result: console.out(_line(result, json=json), file=results),
                 each_part=lambda result: console.out(_part_line(result, json=json), file=results), **asked,
             )  # fmt: skip

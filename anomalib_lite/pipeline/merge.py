@@ -19,7 +19,7 @@ from anomalib_lite.edge.model import Model
 from anomalib_lite.edge.results import COLUMNS, CSV, JSON_LINES, csv_line, encoded, quoted_line
 from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import merged_report, result_folder
-from anomalib_lite.pipeline.result_folder import HEATMAP, PART, PARTS, POSITION, WRITTEN
+from anomalib_lite.pipeline.result_folder import PART, PARTS, POSITION
 from anomalib_lite.pipeline.shards import Record, checked
 
 Row = dict[str, Any]
@@ -91,8 +91,8 @@ def _looked_through(shares: Sequence[tuple[Path, Record]], also: Sequence[str]) 
     """
     parts: dict[Path, dict[str, int]] = {folder: {} for folder, _ in shares}  # with the place of their first row
     for place, (folder, row) in enumerate(_in_order(shares, also)):
-        for name in (HEATMAP, WRITTEN):
-            _source(row.get(name), folder)
+        for name in result_folder.naming(row):
+            _source(row[name], folder)
         if part := row.get(PART):
             parts[folder].setdefault(part, place)
     judged = [one for folder, named in parts.items() for one in _judged(folder, named)]
@@ -113,8 +113,8 @@ def _write(
     with disk.replacing(out / CSV) as table, disk.replacing(out / JSON_LINES) as lines:
         table.write(encoded(csv_line([*COLUMNS, *also])))
         for folder, row in _in_order(shares, also):
-            for name in (HEATMAP, WRITTEN):
-                _copy(row.get(name), folder, out)
+            for name in result_folder.naming(row):
+                _copy(row[name], folder, out)
             table.write(encoded(csv_line(row.values())))
             lines.write(json.dumps(row, allow_nan=False).encode() + b"\n")
             counts[Verdict(row["verdict"])] += 1
@@ -183,7 +183,7 @@ def _row(line: bytes, columns: Sequence[str]) -> Row:
         raise ValueError("other columns than the first share has")
     if type(row[POSITION]) is not int or row["verdict"] not in [*Verdict]:
         raise ValueError(f"{POSITION} {row[POSITION]!r}, verdict {row['verdict']!r}")
-    if other := [name for name in (HEATMAP, WRITTEN, PART) if not isinstance(row.get(name), str | None)]:
+    if other := [name for name in (*result_folder.naming(row), PART) if not isinstance(row.get(name), str | None)]:
         raise ValueError(f"{other[0]} {row[other[0]]!r}")
     return row
 

@@ -38,7 +38,7 @@ class Predicted:
     out: Path | str | None = None
     notes: list[str] = field(default_factory=list)
     parts: Counter[Verdict] | None = None  # verdict -> number of parts, where these are judged
-    unwritten: Sequence[str] = ()  # files and series of which the writer made nothing, and why
+    unwritten: Sequence[str] = ()  # files and series of which a writer made nothing, and why
 
     @property
     def decided(self) -> Mapping[Verdict, int]:
@@ -55,7 +55,7 @@ def predict(
     model: Model | Joint | ModelSet, inputs: Sequence[Path], *,
     out: Path | None = None, heatmaps: Heatmaps | None = None, reference: Path | None = None,
     columns: Mapping[str, str] | None = None, group: str | None = None,
-    writing: Writing | None = None, overwrite: bool = False, workers: int = 1, track: Track = untracked,
+    writing: Sequence[Writing] = (), overwrite: bool = False, workers: int = 1, track: Track = untracked,
     shard: Shard | None = None, copied: Collection[Verdict] = (),
     each: Callable[[Result], None] = lambda result: None,
     each_part: Callable[[PartResult], None] = lambda result: None,
@@ -70,7 +70,7 @@ def predict(
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed CSV columns.
         group: A regular expression that finds the part in a name: there is a verdict for each part, too, in parts.csv.
-        writing: Writes results in a format of the field to OUT/NAME; a row names its own file.
+        writing: Write results in formats of the field, each to OUT/NAME; a row names its own files.
         overwrite: Replace an earlier result in `out`.
         workers: Processes that judge images; 0 for as many as pay: `workers.number`.
         shard: Judge this share alone; `merge` joins them.
@@ -94,8 +94,8 @@ def predict(
             done.counts[seen.result.verdict] += 1
             saving.add(place, one, seen)
             each(seen.result)
-        done.parts, done.unwritten = saving.judged(each_part), writing.unwritten if writing else ()
-    return done
+        done.parts = saving.judged(each_part)
+    return replace(done, unwritten=[reason for one in writing for reason in one.unwritten])  # with the last file's
 
 
 def _seen(judging: Workers, images: Sequence[tuple[int, Chosen]], reference: Path | None) -> Iterator[Seen]:

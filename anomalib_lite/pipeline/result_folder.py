@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path, PurePosixPath
 
@@ -159,6 +159,16 @@ def place(out: Path, image: Path, root: Path | None, *, folder: str = HEATMAPS, 
     return (above / name).as_posix()
 
 
+def written(formats: Sequence[str]) -> list[str]:
+    """The columns with the files of these formats: WRITTEN of one, of several WRITTEN_NAME for each."""
+    return [WRITTEN] if len(formats) == 1 else [f"{WRITTEN}_{name}" for name in formats]
+
+
+def naming(columns: Iterable[str]) -> list[str]:
+    """Those of the columns of a row that name a file of the result: its heat map, and what writers wrote."""
+    return [name for name in columns if name in (HEATMAP, WRITTEN) or name.startswith(f"{WRITTEN}_")]
+
+
 def _short(inside: PurePosixPath, suffix: str, number: int = 1) -> str:
     """The beginning of a name, and a digest that tells it from others that begin alike."""
     beginning = os.fsencode(inside.name)[:80].decode("utf-8", "ignore")  # without half a letter at its end
@@ -174,7 +184,7 @@ def _most(folder: Path, what: str, otherwise: int) -> int:
 
 
 def _made(folder: Path) -> Iterator[Path]:
-    """The heat maps, and what a writer wrote, that the rows of a result name, and that lie in folders of its own."""
+    """The heat maps, and what writers wrote, that the rows of a result name, and that lie in folders of its own."""
     above = folder.resolve()
     with suppress(FileNotFoundError), (folder / JSON_LINES).open("rb") as file:
         for line in file:
@@ -182,7 +192,7 @@ def _made(folder: Path) -> Iterator[Path]:
                 row = json.loads(line)
             except ValueError:  # a row that was cut off
                 continue
-            named = {key: row.get(key) for key in (HEATMAP, WRITTEN)} if isinstance(row, dict) else {}
+            named = {key: row[key] for key in naming(row)} if isinstance(row, dict) else {}
             for key, name in named.items():
                 if not isinstance(name, str) or (key == HEATMAP and not name.endswith(PICTURE)):
                     continue

@@ -1,4 +1,4 @@
-"""Where the results of `predict` go: rows, heat maps, the files of a writer, verdicts on parts, and a report."""
+"""Where the results of `predict` go: rows, heat maps, the files of writers, verdicts on parts, and a report."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from anomalib_lite.errors import ConfigError, DataError
 from anomalib_lite.pipeline import parts, result_folder
 from anomalib_lite.pipeline.inputs import Chosen, common_root
 from anomalib_lite.pipeline.parts import Collected
-from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, PRODUCT, WRITTEN
+from anomalib_lite.pipeline.result_folder import HEATMAP, PART, POSITION, PRODUCT
 from anomalib_lite.pipeline.shards import Work
 from anomalib_lite.pipeline.written import Writing
 from anomalib_lite.report.heatmaps import write_heatmap
@@ -53,7 +53,7 @@ class Saving:
     model: Model | Joint | ModelSet
     out: Path | None
     heatmaps: Heatmaps | None
-    writing: Writing | None
+    writing: Sequence[Writing]
     divided: bool  # whether these are a share of the images: each row tells its place among all
     root: Path | None = None  # what the names of pictures are relative to
     by_parts: bool = False
@@ -74,8 +74,8 @@ class Saving:
             ConfigError: This is so.
             DataError: The folder is a model's.
         """
-        write = f"--write {self.writing.info.name}" if self.writing else ""
-        given = {"--heatmaps": self.heatmaps, write: self.writing, "--shard": self.divided, "--copy": self.copied}
+        written = {f"--write {one.info.name}": True for one in self.writing}
+        given = {"--heatmaps": self.heatmaps, **written, "--shard": self.divided, "--copy": self.copied}
         for option, asked in given.items():
             if asked and self.out is None:
                 raise ConfigError(f"{option} needs a folder to write to: add --out DIR.")
@@ -92,8 +92,8 @@ class Saving:
 
     def work(self, images: Sequence[Chosen], **options: Any) -> Work:
         """What all shares have in common, with these options."""
-        writer = self.writing and self.writing.info.name
-        return Work(self.model.model_id, images, heatmaps=self.heatmaps, writer=writer, **options)
+        writers = [one.info.name for one in self.writing]
+        return Work(self.model.model_id, images, heatmaps=self.heatmaps, writers=writers, **options)
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -103,27 +103,27 @@ class Saving:
             DataError: They cannot be written.
         """
         of_set = isinstance(self.model, ModelSet)
-        wanted = {WRITTEN: self.writing, PART: self.by_parts, PRODUCT: of_set, POSITION: self.divided}
-        also = [HEATMAP, *(name for name, asked in wanted.items() if asked)]
+        wanted = {PART: self.by_parts, PRODUCT: of_set, POSITION: self.divided}
+        written = result_folder.written([one.info.name for one in self.writing])
+        also = [HEATMAP, *written, *(name for name, asked in wanted.items() if asked)]
         report = _report(self.model, self.out if self.report else None)
         with ResultWriter(self.out, also) as self._rows:
             with report as self._report:
                 yield
-            if self.writing:
-                self.writing.finish()
+            for one in self.writing:
+                one.finish()
 
     def add(self, place: int, image: Chosen, seen: Seen) -> None:
         """One more image, with its place among all.
 
         Raises:
             DataError: The disk does not take it.
-            PluginError: The writer fails.
+            PluginError: A writer fails.
         """
         shown = self.out and self.heatmaps and seen.result.verdict in self.heatmaps.verdicts
         picture = result_folder.place(self.out, image.path, self.root) if self.out and shown else None
         more: list[str | int | None] = [picture]
-        if self.writing:
-            more.append(self.writing(seen, image.path, self.root, self.out) if self.out else None)
+        more += [one(seen, image.path, self.root, self.out) if self.out else None for one in self.writing]
         more += [image.part] if self.by_parts else []
         more += [seen.result.member] if isinstance(self.model, ModelSet) else []
         self._rows.write(seen.result, *more, *([place] if self.divided else []))

@@ -46,7 +46,7 @@ class Task:
 
     model: Travelling
     heatmaps: Heatmaps | None
-    writer: str | None
+    writers: Sequence[str]
     reference: Path | None
     by_parts: bool
     root: Path | None
@@ -63,7 +63,7 @@ class Piece:
 
 def spread(
     model: Model | Joint, inputs: Sequence[str], engine: Engine, *, out: Path | Store, heatmaps: Heatmaps | None = None,
-    writer: str | None = None, reference: Path | None = None, columns: Mapping[str, str] | None = None,
+    writers: Sequence[str] = (), reference: Path | None = None, columns: Mapping[str, str] | None = None,
     group: str | None = None, overwrite: bool = False, threads: int = 1, track: Track = untracked,
 ) -> Predicted:  # fmt: skip
     """Judge images by shares.
@@ -74,7 +74,7 @@ def spread(
         engine: Where shares are judged.
         out: Gets results.csv, results.jsonl and pictures; or, in a store, folders of shares: see `keeping`.
         heatmaps: Write pictures of these to OUT/heatmaps.
-        writer: Name of a writer of results in a format of the field.
+        writers: Names of writers of results in formats of the field.
         reference: A golden image, where the model compares with one and a table names none.
         columns: Renamed columns of lists and tables.
         group: A regular expression that finds the part in a name: there is a verdict for each part, too.
@@ -93,7 +93,7 @@ def spread(
     _refuse_own(out, images)
     by_parts = parts.refuse(model, images, group)
     count = min(MOST, -(-len(images) // SIZE) or 1)
-    shown: dict[str, Any] = {"heatmaps": heatmaps, "writer": writer, "reference": reference}
+    shown: dict[str, Any] = {"heatmaps": heatmaps, "writers": [*writers], "reference": reference}
     work = Work(model.model_id, images, group=group, columns=dict(columns or {}), **shown)
     record = _of_these(work.record(Shard(1, count), 0), images, reference, model.opener)
     task = Task(
@@ -173,7 +173,7 @@ def judge(task: Task, piece: Piece) -> dict[str, bytes]:
         DataError: Its images are not to be had here, or the disk does not take what is written.
     """
     model = task.model.loaded()
-    writing = Writing.of(registry.load().writer(task.writer), model.opener.readers) if task.writer else None
+    writing = [Writing.of(registry.load().writer(name), model.opener.readers) for name in task.writers]
     try:
         with disk.scratch() as scratch:
             out, root = scratch / "out", task.root
@@ -184,8 +184,8 @@ def judge(task: Task, piece: Piece) -> dict[str, bytes]:
                 for place, one, seen in _seen(model, task, piece, scratch):
                     saving.add(place, one, seen)
                 saving.judged(lambda result: None)
-            if writing and writing.unwritten:
-                raise DataError(writing.unwritten[0])
+            if unwritten := [one.unwritten[0] for one in writing if one.unwritten]:
+                raise DataError(" ".join(unwritten))
             return {file.relative_to(out).as_posix(): file.read_bytes() for file in out.rglob("*") if file.is_file()}
     except OSError as error:
         raise DataError(

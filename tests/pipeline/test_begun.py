@@ -127,7 +127,7 @@ def test_what_is_known_of_series_is_found_from_relative_paths(
     travelling = Travelling.of(model, 1)
     image = Chosen(name, "part0.png", Path("day1"))
     task = module.Task(
-        model=travelling, heatmaps=None, writer=None, reference=None, by_parts=False, root=None, here=days
+        model=travelling, heatmaps=None, writers=(), reference=None, by_parts=False, root=None, here=days
     )
     found: list[Any] = []
 

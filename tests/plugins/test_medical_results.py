@@ -273,16 +273,30 @@ def root(once: Once) -> Path:
     return once("chests", make)
 
 
-@pytest.mark.parametrize("writer", ["nifti_map", "dicom_seg"])
-def test_one_file_is_written_for_a_series(root: Path, tmp_path: Path, writer: str) -> None:
-    assert call("predict", root / "model", root / "ill", "--out", tmp_path / "out", "--write", writer) == 0
+@pytest.mark.parametrize("writers", [("nifti_map",), ("dicom_seg",), ("dicom_seg", "nifti_map", "dicom_capture")])
+def test_one_file_of_each_format_is_written_for_a_series(
+    root: Path, tmp_path: Path, writers: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged: list[Any] = []
+    look = Model.look
+
+    def counted(model: Model, image: Any, **given: Any) -> Any:
+        judged.append(image)
+        return look(model, image, **given)
+
+    monkeypatch.setattr(Model, "look", counted)
+    words = [word for writer in writers for word in ("--write", writer)]
+    assert call("predict", root / "model", root / "ill", "--out", tmp_path / "out", *words) == 0
     rows = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
     assert [row["verdict"] for row in rows] == ["OK", "NG"]
-    (name,) = {row["written"] for row in rows}
-    assert (tmp_path / "out" / name).is_file()
-    assert [path.name for path in (tmp_path / "out" / writer).rglob("*") if path.is_file()] == [Path(name).name]
+    assert len(judged) == 2
+    for writer in writers:
+        names = {row["written" if len(writers) == 1 else f"written_{writer}"] for row in rows}
+        assert len(names) == (2 if writer == "dicom_capture" else 1)
+        found = [path for path in (tmp_path / "out" / writer).rglob("*") if path.is_file()]
+        assert {path.relative_to(tmp_path / "out").as_posix() for path in found} == names
     assert call("predict", root / "model", root / "ill", "--out", tmp_path / "out", "--overwrite") == 0
-    assert not (tmp_path / "out" / writer).exists()
+    assert not any((tmp_path / "out" / writer).exists() for writer in writers)
 
 
 def test_watching_for_slices_says_that_they_are_no_volume(root: Path) -> None:
