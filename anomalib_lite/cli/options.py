@@ -122,7 +122,8 @@ Workers: TypeAlias = Annotated[
         metavar="N",
         min=0,
         help="Processes that judge images; 0 takes as many as pay, by cores, free memory and number of images. The "
-        "cores are shared among them, unless --threads is given.",
+        "cores are shared among them, unless --threads is given. With --ray, how many are at work in the cluster at "
+        "once; 0 takes as many as it has cores.",
         rich_help_panel=RUNNING,
     ),
 ]

@@ -24,7 +24,8 @@ Inputs: TypeAlias = Annotated[
         metavar="INPUT",
         help="Images, folders of images, patterns such as 'images/*.png', or CSV files with a column 'image' and, for "
         "detectors that compare, 'reference'. Parquet files with a column 'image', and addresses such as "
-        "s3://bucket/images, need the extra 'cluster', and --out.",
+        "s3://bucket/images, need the extra 'cluster', and --out; one process judges them, unless --workers or --ray "
+        "is given.",
     ),
 ]
 Out: TypeAlias = Annotated[
@@ -32,19 +33,25 @@ Out: TypeAlias = Annotated[
     typer.Option(
         metavar="FOLDER",
         help="Write results.csv, results.jsonl and report.html to this folder. To an address such as "
-        "s3://bucket/results, a folder for each share is written, without a report.",
+        "s3://bucket/results, a folder for each share is written. There is no report with --ray, addresses or "
+        "Parquet files.",
         rich_help_panel=options.OUTPUT,
     ),
 ]
 Json: TypeAlias = Annotated[
-    bool, typer.Option("--json", help="Print one JSON object for each image.", rich_help_panel=options.OUTPUT)
+    bool,
+    typer.Option(
+        "--json",
+        help="Print one JSON object for each image, and then for each part, where parts are judged.",
+        rich_help_panel=options.OUTPUT,
+    ),
 ]
 Heatmaps: TypeAlias = Annotated[
     str | None,
     typer.Option(
         metavar="WHICH",
         help="Write images with their heat maps to OUT/heatmaps: 'ng' those that are NG, 'review' those that are "
-        "REVIEW or NG, 'all' every one, which --heatmaps alone means, too. Needs --out.",
+        "REVIEW or NG, 'all' every one that could be measured, which --heatmaps alone means, too. Needs --out.",
         rich_help_panel=options.OUTPUT,
     ),
 ]
@@ -78,7 +85,8 @@ FailOnNG: TypeAlias = Annotated[
     bool,
     typer.Option(
         "--fail-on-ng",
-        help="Exit with 1 if any image is NG, and with 3 if any could not be measured.",
+        help="Exit with 1 if any image is NG, or any part, where parts are judged; and with 3 if any image could not "
+        "be measured.",
         rich_help_panel=options.EXIT_CODE,
     ),
 ]

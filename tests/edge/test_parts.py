@@ -191,6 +191,15 @@ def test_predict_has_a_row_for_each_part(
     assert "finds no part in" in capsys.readouterr().err
 
 
+def test_what_fails_on_ng_is_a_part_where_parts_are_judged(
+    median_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in range(3):
+        save(tmp_path / f"part01_{number}.png", picture(number, defect=not number))
+    assert call("predict", median_path, tmp_path, "--group", GROUP, "--fail-on-ng") == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["NG", "OK", "OK", "OK"]
+
+
 def test_predict_on_a_table_takes_its_parts(median_path: Path, parts: Path, tmp_path: Path) -> None:
     images = sorted((parts / "train/good").glob("part0[01]_*.png"))
     rows = "".join(f"{image},{image.stem[:6]}\n" for image in images)
