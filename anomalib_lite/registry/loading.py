@@ -12,6 +12,7 @@ import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Self
 
@@ -45,13 +46,10 @@ class Reader(readers.Reader):
         def later(target: str) -> Callable[..., Any]:
             return lambda *given: resolve(target, what)(*given)
 
-        def gathering(target: str) -> Callable[..., Any]:
-            return lambda paths, options: series.gather_with(resolve(target, what), paths, options)
-
         return cls(
             read=later(info.target),
             options=None if info.config is None else info.config().model_dump(mode="json"),
-            gather=None if info.gather is None else gathering(info.gather),
+            gather=None if info.gather is None else _gathering(info.gather, provider),
             sniff=None if info.sniff is None else later(info.sniff),
             guards=info.guards,
             content_types=info.content_types,
@@ -172,6 +170,13 @@ def load() -> Registry:
         notes=tuple(note for one in answers for note in one.notes),
         restriction=restriction,
     )
+
+
+@cache
+def _gathering(target: str, provider: Provider) -> readers.Gather:
+    """Imports `gather` when it is called: one function for all suffixes of a reader, which tells that they are its."""
+    what = f"reader ({provider})"
+    return lambda paths, options: series.gather_with(resolve(target, what), paths, options)
 
 
 def described(info: DetectorInfo, options: DetectorConfig) -> DetectorInfo:

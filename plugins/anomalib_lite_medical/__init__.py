@@ -4,7 +4,7 @@ Nothing of pydicom, nibabel or highdicom is imported before a file is read or wr
 """
 
 from anomalib_lite.hookspecs import ReaderInfo, WriterInfo, hookimpl
-from anomalib_lite_medical.config import SIZES, DicomOptions, NiftiOptions
+from anomalib_lite_medical.config import DICOM, SIZES, DicomOptions, NiftiOptions
 
 PACKAGE = "anomalib_lite_medical"
 
@@ -21,7 +21,7 @@ def register_readers() -> list[ReaderInfo]:
         ReaderInfo(
             name="dicom",
             summary="Reads DICOM: pictures, series as volumes sorted by position, several frames; patients are parts.",
-            suffixes=(".dcm", ".dicom", ".ima"),
+            suffixes=DICOM,
             target=f"{PACKAGE}.dicom:read",
             gather=f"{PACKAGE}.dicom:gather",
             sniff=f"{PACKAGE}:sniff",

@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from anomalib_lite.config import ReaderConfig
 
 Window = tuple[float, float]
+DICOM = (".dcm", ".dicom", ".ima")
 SIZES = ("pixel_height_mm", "pixel_width_mm")  # guards: millimetres from row to row, and from column to column
 
 

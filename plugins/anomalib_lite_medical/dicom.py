@@ -15,7 +15,9 @@ from anomalib_lite_medical.channels import joined
 from anomalib_lite_medical.frames import about, frames_of, is_coloured, kept_of, pixels, placed, told
 from anomalib_lite_medical.opening import of_patient, opened, series_of
 from anomalib_lite_medical.pixels import levelled, nothing, shown
-from anomalib_lite_medical.series import Series, channels_of, in_order, is_unplaced, word_of
+from anomalib_lite_medical.series import Series, channels_of, in_order, is_unplaced, mixed, word_of
+
+UNPLACED = "says no position: slices are in the order of their numbers, and how far they are apart is not known"
 
 
 def gather(paths: Sequence[Path], options: Any = None) -> Iterator[tuple[str, list[Path]]]:
@@ -99,10 +101,10 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     headers = [opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
-        unplaced = is_unplaced(headers)
+        notes = [UNPLACED] * is_unplaced(headers) + mixed(files)
     options = levelled(options, lambda: (pixels(opened(files[place]), 0) for place in series[0]))
     found = _slices(files, series, options)
-    yield from _some(((number, _noted(one)) for number, one in found) if unplaced else found, options)
+    yield from _some(((number, _noted(one, notes)) for number, one in found), options)
 
 
 def _slices(
@@ -115,10 +117,9 @@ def _slices(
             raise ImageError(f"slice {number}: {error}", error.code) from error
 
 
-def _noted(picture: Picture | None) -> Picture | None:
-    """A slice of a series without positions."""
-    said = "says no position: slices are in the order of their numbers, and how far they are apart is not known"
-    return picture and replace(picture, note="; ".join(filter(None, [picture.note, said])))
+def _noted(picture: Picture | None, notes: Sequence[str]) -> Picture | None:
+    """A slice, with what is to be said of its series."""
+    return picture and replace(picture, note="; ".join(filter(None, [picture.note, *notes])))
 
 
 def _some(found: Iterable[tuple[int, Picture | None]], options: Any) -> Iterator[tuple[int, Picture]]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError
 from anomalib_lite_medical.channels import OTHER_GRID, arranged, word_in
+from anomalib_lite_medical.config import DICOM
 from anomalib_lite_medical.frames import placed
 
 TILT = 0.5  # degrees between the axis of the slices and the direction in which they are stacked
@@ -156,6 +157,13 @@ def is_unplaced(headers: Sequence[Any]) -> bool:
     """Whether slices say no position, although their modality records volumes."""
     first = placed(headers[0])
     return len(headers) > 1 and first["Modality"] in SLICED and first["ImagePositionPatient"] is None
+
+
+def mixed(files: Sequence[BinaryIO]) -> list[str]:
+    """What is to be said where the files of a series have several suffixes: some may have come from elsewhere."""
+    ends = (Path(str(getattr(file, "name", ""))).suffix.lower() for file in files)
+    found = sorted({one if one in DICOM else "none" for one in ends})
+    return [f"its series is of files with several suffixes: {', '.join(found)}"] if len(found) > 1 else []
 
 
 def _numbered(headers: Sequence[Any]) -> list[int]:

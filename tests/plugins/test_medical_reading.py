@@ -7,7 +7,7 @@ import importlib
 import shutil
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -303,6 +303,57 @@ def test_files_of_other_suffixes_are_read(tmp_path: Path) -> None:
         file.rename(file.with_suffix(".IMA"))
     dataset = find(folder, opener=Opener(registry.load().readers))
     assert [one.name.rpartition("#")[2] for one in dataset.samples] == ["1", "2", "3", "4"]
+
+
+SUFFIXES = (".dcm", ".ima", "", ".DICOM")
+
+
+def device(given: Sequence[str]) -> Opener:
+    """As a program hands readers over, without the host's registry."""
+    return Opener({one: Reader(**vars(reader()) | {"sniff": sniff}) for one in given})
+
+
+@pytest.mark.parametrize("made", [lambda: Opener(registry.load().readers), lambda: device([".ima", ".dcm", ".dicom"])])
+def test_files_of_one_series_under_several_suffixes_are_one(tmp_path: Path, made: Callable[[], Opener]) -> None:
+    scan = slices("ct")
+    folder = write_dicom(tmp_path / "ct", scan)
+    for file, suffix in zip(sorted(folder.iterdir()), SUFFIXES, strict=True):
+        file.rename(file.with_suffix(suffix))
+    found, rest = made().images(sorted(folder.iterdir()))
+    assert not rest
+    assert [one.name.rpartition("#")[2] for one in found] == ["1", "2", "3", "4"]
+    assert len({one.name.rpartition("#")[0] for one in found}) == 1
+    for name, values in zip(found, scan.values, strict=True):
+        picture = made().read(name)  # by an opener that has not seen the folder
+        np.testing.assert_allclose(picture.pixels[..., 0], np.maximum(values, -1024), atol=0.51)
+        assert picture.note == "its series is of files with several suffixes: .dcm, .dicom, .ima, none"
+
+
+def test_a_copy_under_another_suffix_and_a_slice_that_is_missing_are_errors(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct"))
+    shutil.copy(folder / "02.dcm", folder / "02.ima")
+    opened = Opener(registry.load().readers)
+    (name,) = opened.images(sorted(folder.iterdir()))[0]
+    with pytest.raises(ImageError, match="2 slices of 5 lie where another lies: copies") as caught:
+        opened.read(name)
+    assert caught.value.code == "same_position"
+    (folder / "02.dcm").unlink()
+    (folder / "03.dcm").rename(folder / "elsewhere.pdf")
+    opened = Opener(registry.load().readers)
+    (name,) = opened.images([one for one in sorted(folder.iterdir()) if one.suffix != ".pdf"])[0]
+    with pytest.raises(ImageError, match="1 missing") as caught:
+        opened.read(name)
+    assert caught.value.code == "missing_slices"
+
+
+def test_two_series_of_two_suffixes_are_two(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "x", slices("ct"))
+    for file in write_dicom(tmp_path / "y", slices("ct", patient=2)).iterdir():
+        shutil.copy(file, folder / f"{file.stem}.ima")
+    opened = Opener(registry.load().readers)
+    found = opened.images(sorted(folder.iterdir()))[0]
+    assert sorted(Path(one.name.partition("#")[0]).suffix for one in found) == [".dcm"] * 4 + [".ima"] * 4
+    assert {opened.read(one).note for one in found} == {""}
 
 
 def test_text_that_is_burnt_in_is_told_where_it_is_read(tmp_path: Path) -> None:

@@ -105,12 +105,14 @@ class Opener:
         """
         known = self.catalogue.series
         left: dict[Path, Sequence[Path]] = {path: known.get(path, [path]) for path in paths}
+        passed = set[str]()
         for suffix, reader in self.readers.items():
-            if readers.whole(reader).gather is None:
+            if readers.whole(reader).gather is None or suffix in passed:
                 continue
-            mine = [path for path in left if path not in known and self._is_file_of(path, suffix)]
-            if mine:
-                series = gathered(reader, suffix, mine)
+            passed.update(alike := readers.of_one_type(suffix, self.readers))
+            suffixes = {path: own for path in left if path not in known and (own := self._own_suffix(path)) in alike}
+            if mine := list(suffixes):
+                series = gathered(reader, suffix, mine, suffixes)
                 known.update({name: files for name, files in series.items() if [name] != files})
                 first, others = {files[0]: name for name, files in series.items()}, set(mine)
                 left = {
@@ -119,9 +121,9 @@ class Opener:
                 left.update(series)
         return left
 
-    def _is_file_of(self, path: Path, suffix: str) -> bool:
-        """Whether a reader reads a file; one of the images of a file is none."""
-        return self.suffix_at(path) == suffix and self.file_of(path.name) is None
+    def _own_suffix(self, path: Path) -> str | None:
+        """The suffix by which a file has a reader; None where nobody reads it, and of one of the images of a file."""
+        return self.suffix_at(path) if self.file_of(path.name) is None else None
 
     def _contents(self, path: Path) -> list[Path]:
         """The images of a file that has a reader; the file itself where it cannot be read."""

@@ -140,6 +140,15 @@ def whole(reader: Reader | Read) -> Reader:
     return reader if isinstance(reader, Reader) else Reader(read=reader)
 
 
+def of_one_type(suffix: str, readers: Readers) -> list[str]:
+    """The suffixes of files that may be of one series: all of a reader that knows its files by their first bytes."""
+    own = whole(readers[suffix])
+    if own.gather is None or own.sniff is None:
+        return [suffix]
+    others = ((one, whole(reader)) for one, reader in readers.items())
+    return [one for one, other in others if (other.gather, other.options) == (own.gather, own.options)]
+
+
 def divided(name: str, readers: Readers) -> tuple[str, str | None]:
     """The name of a file and the key of one of its images: "scan.dcm", "12" of "scan.dcm#12"."""
     base, mark, key = name.rpartition("#")

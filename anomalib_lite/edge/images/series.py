@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 from anomalib_lite.edge.images.readers import (
@@ -16,6 +16,7 @@ from anomalib_lite.edge.images.readers import (
     Read,
     Reader,
     Readers,
+    of_one_type,
     sniffed,
     suffix_of,
     takes_options,
@@ -24,36 +25,46 @@ from anomalib_lite.edge.images.readers import (
 )
 from anomalib_lite.errors import PluginError
 
+NONE: Mapping[Path, str] = MappingProxyType({})
+
 
 def files_of(source: Any, readers: Readers) -> Sequence[Any]:
     """The files that are one: of a path, those that its reader gathers under this name."""
     suffix = suffix_of(os.fsdecode(source), readers) if isinstance(source, str | os.PathLike) else None
     if suffix is None or whole(readers[suffix]).gather is None:
         return [source]
-    path = Path(source)
+    path, alike = Path(source), of_one_type(suffix, readers)
     if path.exists():
         return gathered(readers[suffix], suffix, [path]).get(path) or [source]
     for pattern in ("*", "**/*"):
-        beside = sorted(one for one in path.parent.glob(pattern) if one.is_file() and _is_of(one, suffix, readers))
+        beside = sorted(one for one in path.parent.glob(pattern) if one.is_file() and _is_of(one, alike, readers))
         if found := gathered(readers[suffix], suffix, beside).get(path):
             return found
     return [source]
 
 
-def _is_of(path: Path, suffix: str, readers: Readers) -> bool:
-    """Whether a reader reads a file, by its name or its first bytes."""
+def _is_of(path: Path, suffixes: Collection[str], readers: Readers) -> bool:
+    """Whether a reader of such files reads a file, by its name or its first bytes."""
     if not tells_nothing(path.name):
-        return suffix_of(path.name, readers) == suffix
+        return suffix_of(path.name, readers) in suffixes
     with suppress(OSError), path.open("rb") as file:
-        return sniffed(path.name, file.read(HEAD), readers) == suffix
+        return sniffed(path.name, file.read(HEAD), readers) in suffixes
     return False
 
 
-def gathered(reader: Reader | Read, suffix: str, paths: Sequence[Path]) -> dict[Path, list[Path]]:
+def gathered(
+    reader: Reader | Read, suffix: str, paths: Sequence[Path], suffixes: Mapping[Path, str] = NONE
+) -> dict[Path, list[Path]]:
     """The images or series that files are of: each under a name in the folder that its files share.
 
     A file of its own keeps its name; so does the first of several where it takes the place of the key. What `gather`
     leaves out is passed over. Files beside those that it was given may belong to an image, too.
+
+    Args:
+        reader: The reader.
+        suffix: Of its files.
+        paths: The files.
+        suffixes: Of files of another one: a series has that of its first file.
 
     Raises:
         PluginError: `gather` raises, names a file twice, or one that is not there, or a key twice.
@@ -77,8 +88,8 @@ def gathered(reader: Reader | Read, suffix: str, paths: Sequence[Path]) -> dict[
             raise wrong(f"gave the key {key!r} no file, one that it was not given, or one twice: {files[:3]}")
         if key != files[0] and (not isinstance(key, str | int) or not KEY.fullmatch(str(key))):
             raise wrong(f"gave the key {key!r}; expected a number, or up to 64 letters, digits and any of _=+-. within")
-        own = len(files) == 1 or key == files[0]
-        name = files[0] if own else Path(os.path.commonpath([one.parent for one in files])) / f"{key}{suffix}"
+        own, called = len(files) == 1 or key == files[0], f"{key}{suffixes.get(files[0], suffix)}"
+        name = files[0] if own else Path(os.path.commonpath([one.parent for one in files])) / called
         if name in found:
             raise wrong(f"gave the key '{key}' twice in {name.parent}")
         found[name] = files

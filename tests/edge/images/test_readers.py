@@ -14,7 +14,7 @@ from conftest import edited, picture, save
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes, Limits, read, read_header
 from anomalib_lite.edge.images.picture import Picture
-from anomalib_lite.edge.images.readers import is_image, suffix_of
+from anomalib_lite.edge.images.readers import Reader, Readers, is_image, of_one_type, suffix_of
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
 
@@ -230,3 +230,17 @@ def test_a_model_of_ordinary_images_reads_others_with_a_reader(model_path: Path,
     assert result.score == model.inspect(pixels).score
     again = model.inspect(FileBytes("camera 3/one.acme", buffer.getvalue()))
     assert (again.image, again.score, again.sha256) == ("camera 3/one.acme", result.score, result.sha256)
+
+
+def test_files_may_be_of_one_series_where_one_reader_knows_them_whatever_they_are_called() -> None:
+    def gather(paths: Any) -> Any:
+        return [(path, [path]) for path in paths]
+
+    plain = Reader(read=lambda files: None, gather=gather)
+    known = Reader(**vars(plain) | {"sniff": lambda head: True})
+    other = Reader(**vars(known) | {"options": {"window": 3}})
+    third = Reader(**vars(known) | {"gather": list})
+    readers: Readers = {".a": known, ".b": known, ".c": other, ".d": plain.read, ".e": third}
+    assert of_one_type(".b", readers) == [".a", ".b"]
+    assert [of_one_type(one, readers) for one in (".c", ".d", ".e")] == [[".c"], [".d"], [".e"]]
+    assert of_one_type(".a", {".a": plain, ".b": plain}) == [".a"]
