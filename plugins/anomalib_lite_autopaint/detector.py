@@ -18,7 +18,7 @@ from anomalib_lite_autopaint.network import Filler
 
 _LOCAL = (3, 1, 1)  # mean filter on a residual before it is suspicious: side, stride, padding
 _GROWN = 2  # pixels by which what is suspicious is widened: its rim is ill, too
-_SURE = 1.25  # times the limit, from which a place is hidden altogether; in between in part, so that nothing jumps
+_HIDDEN = (0.5, 1.25)  # times the limit: where hiding begins, and is complete; a slow rise, for rounding grows by it
 _SAMPLED = 1_000_000  # residuals of good images, of which the quantile is taken
 _LEAST = 0.1  # limit, in units of what is expected
 _SPREAD_WEIGHT = 0.2
@@ -100,7 +100,8 @@ class Autopaint(Detector):
     def suspicious(self, residual: Tensor) -> Tensor:
         """How much of each place is to be hidden, (B, 1, H, W) in [0, 1]: all of it where it surely stands out."""
         local = F.avg_pool2d(residual, *_LOCAL, count_include_pad=False)
-        above = ((local / self.limit - 1) / (_SURE - 1)).clamp(0, 1)
+        none, all_of_it = _HIDDEN
+        above = ((local / self.limit - none) / (all_of_it - none)).clamp(0, 1)
         return F.max_pool2d(above, 2 * _GROWN + 1, 1, _GROWN)
 
     def _residual(self, image: Tensor, filled: Tensor, log_spread: Tensor) -> Tensor:

@@ -77,8 +77,6 @@ class Filler(nn.Module):
 
     def _unet(self, inputs: Tensor) -> Tensor:
         features = F.pixel_unshuffle(inputs, 2)
-        if not torch.compiler.is_exporting():
-            features = features.contiguous(memory_format=torch.channels_last)  # faster on a processor
         skips: list[Tensor] = []
         for depth, block in enumerate(self.down):
             features = block(features if depth == 0 else F.avg_pool2d(features, 2))

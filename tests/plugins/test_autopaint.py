@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -107,12 +108,25 @@ def test_an_image_without_anything_suspicious_stays_as_it_was() -> None:
 def test_suspicion_rises_without_a_jump_and_reaches_beyond() -> None:
     made = detector()
     made.limit.fill_(2)
-    levels = torch.tensor([1.9, 2.25, 3.0]).view(3, 1, 1, 1)
+    levels = torch.tensor([0.9, 1.75, 2.6]).view(3, 1, 1, 1)
     hidden = made.suspicious(levels.expand(3, 1, 64, 64))
     torch.testing.assert_close(hidden[:, 0, 30, 30], torch.tensor([0.0, 0.5, 1.0]))
     spot = torch.zeros(1, 1, 64, 64)
     spot[..., 30:33, 30:33] = 9
     assert made.suspicious(spot)[0, 0, 31].nonzero().flatten().tolist() == list(range(27, 36))
+
+
+def test_rounding_stays_small_where_features_hardly_differ() -> None:
+    """Each round makes it larger, and the exported graph has to agree."""
+    made = detector(rounds=0)
+    for block in (*made.filler.down, *made.filler.up):
+        for gated in block:
+            gated.convolution.bias.fill_(3)
+            gated.convolution.weight.mul_(0.1)
+    nn.init.normal_(made.filler.out.weight, std=0.05)
+    image = torch.rand(1, 1, 64, 64)
+    exact = map_of(copy.deepcopy(made).double(), image.double())
+    assert (map_of(made, image) - exact).abs().max() < 1e-5 * exact.max()
 
 
 def test_channels_count_by_their_weights_in_their_units() -> None:
