@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -14,7 +14,7 @@ from anomalib_lite.errors import ImageError
 from anomalib_lite_medical.channels import joined
 from anomalib_lite_medical.frames import about, frames_of, is_coloured, kept_of, pixels, placed, told
 from anomalib_lite_medical.opening import of_patient, opened, series_of
-from anomalib_lite_medical.pixels import levelled, nothing, shown
+from anomalib_lite_medical.pixels import levelled, nothing, of_body, shown
 from anomalib_lite_medical.series import Series, channels_of, in_order, is_unplaced, mixed, word_of
 
 UNPLACED = "says no position: slices are in the order of their numbers, and how far they are apart is not known"
@@ -93,7 +93,7 @@ def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
         frames = in_order([placed(header, number) for number in range(frames_of(header))])
         kept = kept_of(header)
     options = levelled(options, lambda: (pixels(header, number) for number in frames))
-    yield from _some(((number + 1, _picture([header], options, number, kept)) for number in frames), options)
+    yield from of_body(((number + 1, _picture([header], options, number, kept)) for number in frames), options)
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -104,7 +104,7 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
         notes = [UNPLACED] * is_unplaced(headers) + mixed(files)
     options = levelled(options, lambda: (pixels(opened(files[place]), 0) for place in series[0]))
     found = _slices(files, series, options)
-    yield from _some(((number, _noted(one, notes)) for number, one in found), options)
+    yield from of_body(((number, _noted(one, notes)) for number, one in found), options)
 
 
 def _slices(
@@ -120,21 +120,6 @@ def _slices(
 def _noted(picture: Picture | None, notes: Sequence[str]) -> Picture | None:
     """A slice, with what is to be said of its series."""
     return picture and replace(picture, note="; ".join(filter(None, [picture.note, *notes])))
-
-
-def _some(found: Iterable[tuple[int, Picture | None]], options: Any) -> Iterator[tuple[int, Picture]]:
-    """Those of the slices that show anything to inspect.
-
-    Raises:
-        ImageError: None does.
-    """
-    empty = True
-    for number, picture in found:
-        if picture is not None:
-            empty = False
-            yield number, picture
-    if empty:
-        raise ImageError(nothing(options), "body")
 
 
 def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | None = None) -> Picture | None:

@@ -175,9 +175,14 @@ class _Source:
             header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
             if not several:
                 header.ImageOrientationPatient = first.ImageOrientationPatient  # alike, to what the reader allows
-                header.setdefault("SliceThickness", header.get("SpacingBetweenSlices"))
+        places = [
+            said_of(header, frame, "PlanePositionSequence", "ImagePositionPatient")
+            for header, frame in ([(first, one) for one in frames] or [(one, 0) for one in headers])
+        ]
         if several:
             _share(first)
+        for header in headers:
+            _be_thick(first.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0] if several else header, places)
         return cls(headers, frames)
 
     def given(self, places: Sequence[int]) -> dict[str, Any]:
@@ -194,6 +199,14 @@ class _Source:
                 for place in places
             ],
         }
+
+
+def _be_thick(measures: Dataset, places: Sequence[Sequence[float]]) -> None:
+    """Say how thick slices are where nothing does: as far as they are apart. Without it nobody reads a result."""
+    if not measures.get("SliceThickness"):
+        steps = np.linalg.norm(np.diff(np.asarray(places, np.float64), axis=0), axis=1)
+        apart = float(np.median(steps)) if len(steps) else 1.0
+        measures.SliceThickness = measures.get("SpacingBetweenSlices") or f"{apart:.6g}"
 
 
 def _share(header: Dataset) -> None:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from anomalib_lite import Picture
 from anomalib_lite.errors import ImageError, MissingExtra
 from anomalib_lite_medical.channels import arranged, beside, word_in
-from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, nothing, shown, sizes
+from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, of_body, shown, sizes
 from anomalib_lite_medical.volumes import Volume, volume_of
 
 try:
@@ -78,26 +78,29 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
     meta = {"affine": json.dumps(first.affine.tolist()), "shape": json.dumps(first.shape), "plane": options.plane}
     meta |= sizes(spacing)
     if (labelled := marked_by_labels(first.values)) is not None:
+        note = "; ".join(filter(None, ["holds a few whole numbers: a mask of labels, and no scan", first.note]))
         for number in range(first.values.shape[axis]):
             plane = np.ascontiguousarray(_seen(labelled, axis, number), np.uint8) * np.uint8(255)
-            yield number, Picture(plane[..., None], None, spacing, meta | {"slice": number})
+            yield number, Picture(plane[..., None], None, spacing, meta | {"slice": number}, note=note)
         return
     inside = None if options.mask is None else _masked(given, first, options.mask)
     volumes = _channels(given, first, options)
     options = levelled(options, lambda: np.moveaxis(volumes[0].values, axis, 0))
-    empty = True
-    for number in range(first.values.shape[axis]):
+    for number, (plane, valid) in of_body(_slices(volumes, inside, axis, options), options):
+        yield number, Picture(plane, None, spacing, meta | {"slice": number}, valid, note=first.note)
+
+
+def _slices(
+    volumes: Sequence[Volume], inside: NDArray[np.bool_] | None, axis: int, options: Any
+) -> Iterator[tuple[int, tuple[NDArray[Any], NDArray[np.bool_] | None] | None]]:
+    """What is seen of each slice; None where nothing is to be inspected."""
+    for number in range(volumes[0].values.shape[axis]):
         planes = [np.ascontiguousarray(_seen(one.values, axis, number), np.float32) for one in volumes]
         within = None if inside is None else np.ascontiguousarray(_seen(inside, axis, number))
         try:
-            found = shown(planes, options, within)
+            yield number, shown(planes, options, within)
         except ImageError as error:
             raise ImageError(f"slice {number} {error}", error.code) from error
-        if found is not None:
-            empty = False
-            yield number, Picture(found[0], None, spacing, meta | {"slice": number}, found[1], note=first.note)
-    if empty:
-        raise ImageError(nothing(options), "body")
 
 
 def _channels(files: Sequence[BinaryIO], first: Volume, options: Any) -> list[Volume]:
@@ -138,7 +141,7 @@ def _name(file: BinaryIO) -> str:
 
 def _seen(volume: NDArray[Any], axis: int, number: int) -> NDArray[Any]:
     """A slice (H, W) of a canonical volume as it is shown."""
-    return np.asarray(np.take(volume, number, axis).T[::-1, ::-1])
+    return np.moveaxis(volume, axis, 0)[number].T[::-1, ::-1]  # a view: np.take would copy the volume for each slice
 
 
 def unseen(plane: NDArray[Any]) -> NDArray[Any]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
 from anomalib_lite_medical.config import SIZES, Window, windows_of
 
+Seen = TypeVar("Seen")
 WHITE = 65535
 THIN = 3  # of so many rows and columns one says which level is that of Otsu
 BINS = 256
@@ -45,6 +46,31 @@ def levelled(options: Any, planes: Callable[[], Iterable[NDArray[np.float32]]]) 
 def nothing(options: Any) -> str:
     """Why a file without any body is refused."""
     return f"shows nothing above {options.body:g}, the option 'body' of the reader; set a lower level, or leave it out"
+
+
+def of_body(slices: Iterable[tuple[int, Seen | None]], options: Any) -> Iterator[tuple[int, Seen]]:
+    """The slices of a volume that show anything to inspect; those before and behind the body are passed over.
+
+    Args:
+        slices: Numbers, and what is seen; None where nothing is to be inspected.
+        options: `body` of the reader's configuration; without it a mask says what is, and may leave out slices.
+
+    Raises:
+        ImageError: None shows any; or one shows no body and those beside do: it was lost, and is not free of lesions.
+    """
+    found, lost = False, list[int]()
+    for number, seen in slices:
+        if seen is None:
+            lost.append(number)
+            continue
+        if found and lost and options.body is not None:
+            which = f"slice {lost[0]} shows" if len(lost) == 1 else f"slices {lost[0]} to {lost[-1]} show"
+            said = f"{which} nothing above {options.body:g}, the option 'body' of the reader, amid slices that do: were"
+            raise ImageError(f"{said} they lost? Send the volume again, or set a lower level", "body")
+        found, lost = True, []
+        yield number, seen
+    if not found:
+        raise ImageError(nothing(options), "body")
 
 
 def otsu(values: NDArray[np.float32]) -> float:

@@ -688,6 +688,7 @@ def test_a_mask_is_one_whatever_window_and_body_are(tmp_path: Path) -> None:
     for number, values in enumerate(scan.values):
         marked = Mask.read(tmp_path / f"mask.nii.gz#{number}", shown).marked
         np.testing.assert_array_equal(marked, values > 60)
+        assert "a mask of labels" in shown.read(tmp_path / f"mask.nii.gz#{number}").note
         assert shown.read(tmp_path / f"scan.nii.gz#{number}").pixels.dtype == np.uint16
 
 
@@ -791,6 +792,31 @@ def test_a_volume_without_body_is_an_error(tmp_path: Path, options: dict[str, An
     with pytest.raises(ImageError, match=said) as caught:
         read(path, ".nii", **options)
     assert caught.value.code == "body"
+
+
+@pytest.mark.parametrize("lost", [np.nan, -2000])
+def test_a_slice_that_was_lost_is_not_passed_over_as_background(tmp_path: Path, lost: float) -> None:
+    scan = slices("ct")
+    values = scan.values.copy()
+    values[0] = lost  # beyond the end of the body
+    path = volume(tmp_path / "ends.nii", values.transpose(2, 1, 0))
+    assert [key for key, _ in read(path, ".nii", body=-300)] == ["1", "2", "3"]
+    values[0], values[1:3] = scan.values[0], lost
+    with pytest.raises(ImageError, match=r"slices 1 to 2 show nothing above -300, .* were they lost") as caught:
+        read(volume(tmp_path / "lost.nii", values.transpose(2, 1, 0)), ".nii", body=-300)
+    assert caught.value.code == "body"
+
+
+def test_nor_is_one_of_a_series(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct"))
+    header = pydicom.dcmread(folder / "02.dcm")
+    header.PixelData = bytes(len(header.PixelData))
+    header.RescaleIntercept = -1024
+    header.save_as(folder / "02.dcm")
+    (sample,) = find(tmp_path, opener=Opener({".dcm": reader(body=-300)})).samples
+    assert sample.name.startswith("ct/series-")
+    with pytest.raises(ImageError, match="slice 2 shows nothing above -300"):
+        Opener({".dcm": reader(body=-300)}).read(sample.path)
 
 
 # ---- both

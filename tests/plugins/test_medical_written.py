@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import highdicom
 import nibabel
 import numpy as np
 import pydicom
@@ -124,6 +125,31 @@ def test_results_are_laid_over_the_anonymised(tmp_path: Path, capfd: pytest.Capt
     for write in DICOM.values():
         with pytest.raises(DataError, match="no SOPInstanceUID"):
             write(tmp_path / "none.dcm", measured([one for _, one in read(file)]))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_slices_are_as_thick_as_they_are_apart_where_nothing_says_it(tmp_path: Path, several: bool) -> None:
+    """No reader takes a segmentation that does not say it."""
+    if several:
+        path = enhanced(tmp_path / "x.dcm")
+        header = pydicom.dcmread(path)
+        header.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0].SliceThickness = None
+        header.save_as(path)
+        found = measured([one for _, one in read(path)])
+    else:
+        folder = write_dicom(tmp_path / "ct", slices("ct"))
+        for file in folder.iterdir():
+            header = pydicom.dcmread(file)
+            header.pop("SpacingBetweenSlices", None)
+            header.SliceThickness = None
+            header.save_as(file)
+        found = measured(series(folder))
+    for name, write in DICOM.items():
+        write(tmp_path / f"{name}.dcm", found)
+        shared = pydicom.dcmread(tmp_path / f"{name}.dcm").SharedFunctionalGroupsSequence[0]
+        assert shared.PixelMeasuresSequence[0].SliceThickness == 8
+        if name != "map":
+            highdicom.seg.segread(tmp_path / f"{name}.dcm")
 
 
 def test_uneven_steps_that_a_reader_allows_are_written() -> None:

@@ -150,9 +150,9 @@ def of_one_type(suffix: str, readers: Readers) -> list[str]:
 
 
 def divided(name: str, readers: Readers) -> tuple[str, str | None]:
-    """The name of a file and the key of one of its images: "scan.dcm", "12" of "scan.dcm#12"."""
+    """The name of a file and the key of one of its images: "scan.dcm", "12" of "scan.dcm#12"; "12#3.dcm" is a file."""
     base, mark, key = name.rpartition("#")
-    if not mark or not KEY.fullmatch(key):
+    if not mark or not KEY.fullmatch(key) or is_image(name, readers):
         return name, None
     sniffing = tells_nothing(base) and any(whole(one).sniff for one in readers.values())
     return (base, key) if sniffing or suffix_of(base, readers) else (name, None)

@@ -14,7 +14,7 @@ from conftest import edited, picture, save
 from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.images.imaging import FileBytes, Limits, read, read_header
 from anomalib_lite.edge.images.picture import Picture
-from anomalib_lite.edge.images.readers import Reader, Readers, is_image, of_one_type, suffix_of
+from anomalib_lite.edge.images.readers import Reader, Readers, divided, is_image, of_one_type, suffix_of
 from anomalib_lite.edge.model import Model
 from anomalib_lite.errors import ConfigError, ImageError, ModelError
 
@@ -190,6 +190,23 @@ def test_the_longest_suffix_decides() -> None:
     assert is_image("7.PNG", [])
     assert is_image("7.nii.gz", [".nii.gz"])
     assert not is_image("7.nii.gz", [])
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "key"),
+    [
+        ("scan.acme#12", "scan.acme", "12"),
+        ("S1#12", "S1", "12"),
+        ("S1#12.acme", "S1#12.acme", None),
+        ("a.acme#2.acme", "a.acme#2.acme", None),
+        ("a.acme#2.png", "a.acme#2.png", None),
+        ("a.acme#2.acme#3", "a.acme#2.acme", "3"),
+        ("a.png#2", "a.png#2", None),
+    ],
+)
+def test_a_key_is_no_name_of_a_file(name: str, file: str, key: str | None) -> None:
+    readers = {".acme": Reader(read=GREY.max, sniff=lambda head: True)}
+    assert divided(name, readers) == (file, key)
 
 
 # ---- in a model
