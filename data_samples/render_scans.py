@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,7 +157,7 @@ def write_nifti(path: Path, scan: Scan, *, truth: bool = False) -> Path:
 
 
 def write_dicom(folder: Path, scan: Scan) -> Path:
-    """A series of one slice a file; CT in Hounsfield units, PET in uptake values, MR as it is, in 16 bits."""
+    """A series of one slice a file; CT in Hounsfield units, PET in Bq/ml, MR as it is, in 16 bits."""
     from pydicom.dataset import FileDataset, FileMetaDataset
     from pydicom.uid import UID, ExplicitVRLittleEndian
 
@@ -176,8 +178,6 @@ def write_dicom(folder: Path, scan: Scan) -> Path:
         made.StudyTime, made.StudyID, made.AccessionNumber, made.ReferringPhysicianName = "120000", "1", "", ""
         made.PositionReferenceIndicator = ""
         made.Modality = {"mr": "MR", "ct": "CT", "pet": "PT"}[scan.kind]
-        if scan.kind == "pet":
-            made.Units = "GML"
         made.SeriesNumber, made.InstanceNumber = 1, number
         made.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         height = (number - 1 - len(scan.values) / 2) * scan.spacing[0]
@@ -188,8 +188,29 @@ def write_dicom(folder: Path, scan: Scan) -> Path:
         made.BitsAllocated, made.BitsStored, made.HighBit, made.PixelRepresentation = 16, 16, 15, 0
         made.RescaleSlope, made.RescaleIntercept = slope, intercept
         made.PixelData = np.clip(np.rint((values - intercept) / slope), 0, 65535).astype("<u2").tobytes()
+        if scan.kind == "pet":
+            made.RescaleSlope = f"{slope * _injected(made, scan.patient):.10g}"
         made.save_as(folder / f"{number:02}.dcm", enforce_file_format=True)
     return folder
+
+
+def _injected(made: Any, patient: int) -> float:
+    """Say when a patient of which weight got which dose of fluorine-18, and return the Bq/ml that an SUV of 1 is."""
+    from pydicom import Dataset
+
+    weight, dose, waited, half_life = (
+        48 + 7 * patient % 60,
+        1.5e8 + 1e7 * (patient % 13),
+        3007 + 61 * (patient % 40),
+        6586.2,
+    )
+    drug, start = Dataset(), datetime(2024, 1, 2, 12) - timedelta(seconds=waited)
+    drug.RadionuclideTotalDose, drug.RadionuclideHalfLife = dose, half_life
+    drug.RadiopharmaceuticalStartDateTime = f"{start:%Y%m%d%H%M%S}"
+    made.RadiopharmaceuticalInformationSequence, made.PatientWeight = [drug], weight
+    made.Units, made.CorrectedImage, made.DecayCorrection = "BQML", ["ATTN", "DECY"], "START"
+    made.SeriesDate, made.SeriesTime, made.AcquisitionDate, made.AcquisitionTime = ("20240102", "120000") * 2
+    return float(dose * 2 ** (-waited / half_life) / (1000 * weight))
 
 
 def main() -> None:

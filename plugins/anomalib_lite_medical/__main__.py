@@ -42,6 +42,7 @@ def main(words: Sequence[str] | None = None) -> None:
     one.add_argument("--high", type=float, default=99.0, help="percent of the values that are not white")
     one.add_argument("--body", type=float, help="count what is body alone: the option of the readers")
     one.add_argument("--channels", default="", help="words with commas between them: the option of the readers")
+    one.add_argument("--suv", action="store_true", help="PET as standardised uptake values: the option of DICOM")
     one.set_defaults(run=_window)
     other = commands.add_parser("lesions", help="measure maps (predict --write nifti_map) against masks of lesions")
     other.add_argument("maps", type=Path, help="a folder of maps, or of a folder of maps for each patient")
@@ -65,34 +66,37 @@ def main(words: Sequence[str] | None = None) -> None:
 
 def _window(asked: argparse.Namespace) -> None:
     """Print the options that fix the window."""
-    drawn: dict[str, list[NDArray[Any]]] = {}  # each (n, C)
+    drawn: dict[tuple[str, str], list[NDArray[Any]]] = {}  # of a reader and units; each (n, C)
     channels = tuple(word.strip() for word in asked.channels.split(",") if word.strip())
-    for kind, values in _slices(asked.folder, asked.body, channels):
+    for kind, found in _slices(asked.folder, asked.body, channels, asked.suv):
+        values = _counted(found)
         step = max(1, len(values) // DRAWN)
-        drawn.setdefault(kind, []).append(values[::step])
+        drawn.setdefault((kind, str(found.meta.get("units") or "")), []).append(values[::step])
     if not drawn:
         raise DataError(f"{asked.folder}: no slice of a DICOM or NIfTI file can be read; give the training images.")
-    for kind, some in drawn.items():
+    for (kind, units), some in drawn.items():
         ends = np.percentile(np.concatenate(some), [asked.low, asked.high], axis=0).T
         each = ",".join(f"[{low:.6g},{high:.6g}]" for low, high in ends)
         said = f"[{each}]" if len(ends) > 1 else each
-        sys.stdout.write(f"--set readers.{kind}.window={said}  # of {len(some):,} slices\n")
+        suv = " --set readers.dicom.suv=true" if asked.suv and kind == "dicom" else ""
+        what = f", in {units}" if units else ""
+        sys.stdout.write(f"--set readers.{kind}.window={said}{suv}  # of {len(some):,} slices{what}\n")
 
 
-def _slices(folder: Path, body: float | None, channels: tuple[str, ...]) -> Iterator[tuple[str, NDArray[Any]]]:
-    """The values of each slice below a folder, with the reader's name."""
+def _slices(folder: Path, body: float | None, channels: tuple[str, ...], suv: bool) -> Iterator[tuple[str, Picture]]:
+    """Each slice below a folder, with the reader's name."""
     files = sorted(one for one in folder.rglob("*") if one.is_file())
     volumes = [one for one in files if one.name.endswith(SUFFIXES)]
     options: Any = SimpleNamespace(**NiftiOptions(body=body, channels=channels).model_dump())
     for path, paths in gather_nifti(volumes, options):
         with _naming(path):
-            yield from (("nifti", _counted(found)) for _, found in read_nifti(_opened(paths), options))
-    options = SimpleNamespace(**DicomOptions(body=body, channels=channels).model_dump())
+            yield from (("nifti", found) for _, found in read_nifti(_opened(paths), options))
+    options = SimpleNamespace(**DicomOptions(body=body, channels=channels, suv=suv).model_dump())
     for _, paths in gather([one for one in files if one.suffix == ".dcm" or sniff(_head(one))], options):
         with _naming(paths[0]):
             found = read_dicom(_opened(paths), options)
             some = [found] if isinstance(found, Picture) else (one for _, one in found)
-            yield from (("dicom", _counted(one)) for one in some)
+            yield from (("dicom", one) for one in some)
 
 
 def _opened(paths: Sequence[Path]) -> list[BinaryIO]:

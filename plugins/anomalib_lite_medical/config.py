@@ -58,6 +58,9 @@ class DicomOptions(_Values):
     """Read pictures in colour, too: endoscopy, dermatology. Else they are refused: most are screenshots of reports."""
     burned_in: bool = False
     """Read pictures that say that text is burnt into them, often a name."""
+    suv: bool = False
+    """Read PET as standardised uptake values by body weight (SUVbw): Bq/ml by weight, dose and times of the header.
+    Channels of other modalities stay. Default: in stored units; Bq/ml of two patients cannot be compared."""
 
 
 class NiftiOptions(_Values):

@@ -75,7 +75,7 @@ def read(files: Sequence[BinaryIO], options: Any) -> Picture | Iterator[tuple[in
             several = frames_of(header) > 1
         if several:
             return _each(files, _several(header, options))
-        options = levelled(options, lambda: [] if is_coloured(header) else [pixels(header, 0)])
+        options = levelled(options, lambda: [] if is_coloured(header) else [pixels(header, options)])
         found = _picture([header], options)
         if found is None:
             raise NotAnImage(nothing(options))
@@ -92,7 +92,7 @@ def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
     with told():
         frames = in_order([placed(header, number) for number in range(frames_of(header))])
         kept = kept_of(header)
-    options = levelled(options, lambda: (pixels(header, number) for number in frames))
+    options = levelled(options, lambda: (pixels(header, options, number) for number in frames))
     yield from of_body(((number + 1, _picture([header], options, number, kept)) for number in frames), options)
 
 
@@ -102,7 +102,7 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     with told():
         series = channels_of(files, headers, options.channels)
         notes = [UNPLACED] * is_unplaced(headers) + mixed(files)
-    options = levelled(options, lambda: (pixels(opened(files[place]), 0) for place in series[0]))
+    options = levelled(options, lambda: (pixels(opened(files[place]), options) for place in series[0]))
     found = _slices(files, series, options)
     yield from of_body(((number, _noted(one, notes)) for number, one in found), options)
 
@@ -125,7 +125,7 @@ def _noted(picture: Picture | None, notes: Sequence[str]) -> Picture | None:
 def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | None = None) -> Picture | None:
     """A frame of a data set, or of several as channels; None for one without anything to inspect."""
     said = [about(one, options, frame, kept) for one in headers]
-    values = [pixels(one, frame) for one in headers]
+    values = [pixels(one, options, frame) for one in headers]
     if any(map(is_coloured, headers)):
         if len(headers) > 1:
             raise ImageError("is in colour: channels are grey pictures; leave it out of the channels", "colour")

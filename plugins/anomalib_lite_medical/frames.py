@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
-from anomalib_lite_medical import patients
+from anomalib_lite_medical import patients, suv
 from anomalib_lite_medical.pixels import sizes
 
 try:
@@ -60,8 +60,8 @@ def about(header: Any, options: Any, frame: int = 0, kept: str | None = None) ->
         return {
             "spacing": _spacing(header, frame),
             "part": pseudonym(patients.identity(header)),
-            "note": "; ".join([*notes, *patients.notes(header)]),
-            "meta": _meta(header, frame, kept or kept_of(header)),
+            "note": "; ".join([*notes, *suv.notes(header, options), *patients.notes(header)]),
+            "meta": _meta(header, options, frame, kept or kept_of(header)),
         }
 
 
@@ -70,11 +70,12 @@ def pseudonym(number: str) -> str | None:
     return f"patient-{hashlib.sha256(f'patient {number}'.encode()).hexdigest()[:12]}" if number else None
 
 
-def pixels(header: Any, frame: int) -> NDArray[Any]:
+def pixels(header: Any, options: Any, frame: int = 0) -> NDArray[Any]:
     """A frame: greys (H, W) in units of the modality, float32; colours (H, W, 3) as they are."""
     with told():
+        scale = np.float32(suv.scale(header, options))
         decoded = _decoded(header, frame)
-        return _coloured(decoded, header) if is_coloured(header) else _in_units(decoded, header, frame)
+        return _coloured(decoded, header) if is_coloured(header) else _in_units(decoded, header, frame) * scale
 
 
 def _check(header: Any, options: Any) -> None:
@@ -228,10 +229,10 @@ def _spacing(header: Any, frame: int) -> tuple[float, float] | None:
     return down, across
 
 
-def _meta(header: Any, frame: int, kept: str) -> dict[str, Any]:
+def _meta(header: Any, options: Any, frame: int, kept: str) -> dict[str, Any]:
     """What guards and writers need. `header` names the patient: it stays with the picture, and is in no model."""
     modality = str(header.get("Modality") or "") or None
-    units = {"CT": header.get("RescaleType") or "HU", "PT": header.get("Units")}.get(modality or "")
+    units = {"CT": header.get("RescaleType") or "HU", "PT": suv.units(header, options)}.get(modality or "")
     return {
         "modality": modality,
         "units": None if units is None else str(units),

@@ -35,7 +35,8 @@ def few(kind: str, patient: int = 1, count: int = 3) -> Scan:
 
 def opener(**options: Any) -> Opener:
     volumes = Reader(read=nifti.read, gather=nifti.gather, options=NiftiOptions(**options).model_dump(mode="json"))
-    series = Reader(read=dicom.read, gather=dicom.gather, options=DicomOptions(**options).model_dump(mode="json"))
+    of_dicom = DicomOptions(suv=True, **options).model_dump(mode="json")  # of channels PET alone
+    series = Reader(read=dicom.read, gather=dicom.gather, options=of_dicom)
     return Opener({".nii.gz": volumes, ".nii": volumes, ".dcm": series})
 
 
@@ -171,7 +172,7 @@ def test_series_are_channels_by_modality_or_by_folder(
     assert [one.name.rpartition("#")[2] for one in found.samples] == ["1", "2", "3"] * 2
     assert len({one.group for one in found.samples}) == 2
     seen = found.opener.read(found.samples[1].path)
-    assert (seen.meta["modality"], seen.meta["units"], seen.note) == ("CT+PT", "HU+GML", "")
+    assert (seen.meta["modality"], seen.meta["units"], seen.note) == ("CT+PT", "HU+SUV", "")
     np.testing.assert_allclose(seen.pixels[..., 1], few("pet").values[1], atol=6e-4)
     np.testing.assert_allclose(seen.pixels[..., 0], np.maximum(few("ct").values[1], -1024), atol=0.51)
     again = opener(channels=words).read(found.samples[1].path)

@@ -486,7 +486,7 @@ def test_two_series_of_one_folder_are_two_volumes(tmp_path: Path) -> None:
         (tmp_path / kind).rmdir()
     dataset = find(tmp_path, opener=opener())
     assert len({one.path.name.rpartition("#")[0] for one in dataset.samples}) == 2
-    assert {dataset.opener.read(one.path).meta["units"] for one in dataset.samples} == {"HU", "GML"}
+    assert {dataset.opener.read(one.path).meta["units"] for one in dataset.samples} == {"HU", "BQML"}
 
 
 @pytest.mark.parametrize("modality", ["SR", "RTSTRUCT", "SEG"])
