@@ -141,7 +141,7 @@ def _name(file: BinaryIO) -> str:
 
 def _seen(volume: NDArray[Any], axis: int, number: int) -> NDArray[Any]:
     """A slice (H, W) of a canonical volume as it is shown."""
-    return np.moveaxis(volume, axis, 0)[number].T[::-1, ::-1]  # a view: np.take would copy the volume for each slice
+    return np.asarray(np.moveaxis(volume, axis, 0)[number].T[::-1, ::-1])  # a view: np.take would copy the volume
 
 
 def unseen(plane: NDArray[Any]) -> NDArray[Any]:
