@@ -200,6 +200,13 @@ def test_a_reader_of_other_options_is_refused(model: Path, reader: Any, said: st
     assert said in str(caught.value)
 
 
+def test_a_reader_that_got_an_option_since_goes_on_with_its_default(model: Path) -> None:
+    reader = Reader(read=lambda file, options: None, options={"rescale": False, "suv": False}, preset=True)
+    read = Model(model, readers={".dcm": reader}).intake.opener.readers[".dcm"]
+    assert isinstance(read, Reader)
+    assert read.options == {"rescale": True, "suv": False}
+
+
 def test_options_are_set_by_the_name_of_the_reader(scans: Path, tmp_path: Path, capsys: Any) -> None:
     words: list[str | Path] = [
         "train",

@@ -97,7 +97,7 @@ def complete(readers: Readers, known: Sequence[ReaderRecord]) -> Readers:
 
 
 def _as_made(reader: Reader | Read, known: ReaderRecord) -> Reader | Read:
-    """A reader with the options that the model was made with.
+    """A reader with the options that the model was made with, and its defaults for those that it did not have yet.
 
     Raises:
         ConfigError: It has others, or takes none.
@@ -106,14 +106,14 @@ def _as_made(reader: Reader | Read, known: ReaderRecord) -> Reader | Read:
     if asked is None and (own.options is None or own.preset):
         return reader
     here = None if own.options is None else dict(own.options)
-    fits = here is not None and asked is not None and (set(here) == set(asked) if own.preset else here == dict(asked))
+    fits = here is not None and asked is not None and (set(asked) <= set(here) if own.preset else here == dict(asked))
     if not fits and not (here is None and asked is not None and takes_options(own.read)):
         raise ConfigError(
             f"readers: '{known.suffix}': the model was made with {told(asked)}, this reader has {told(here)}, which "
             f"would be measured otherwise. Leave its options out, so that it gets those of the model as its "
             f"second argument; or install {known.package} {known.version}."
         )
-    return replace(own, options=asked)
+    return replace(own, options={**(here or {}), **(asked or {})} if own.preset else asked)
 
 
 def takes_options(function: Callable[..., Any]) -> bool:
