@@ -237,7 +237,7 @@ def _meta(header: Any, options: Any, frame: int, kept: str) -> dict[str, Any]:
         "modality": modality,
         "units": None if units is None else str(units),
         "orientation": _facing(placed(header, frame)["ImageOrientationPatient"]),
-        **sizes(_spacing(header, frame)),
+        **sizes(_spacing(header, frame), (int(header.Rows), int(header.Columns))),
         "header": kept,
     }
 

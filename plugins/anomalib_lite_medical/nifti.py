@@ -76,7 +76,8 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
     first = volume_of(given[0])
     axis, spacing = AXIS[options.plane], _spacing(first.affine, AXIS[options.plane])
     meta = {"affine": json.dumps(first.affine.tolist()), "shape": json.dumps(first.shape), "plane": options.plane}
-    meta |= sizes(spacing)
+    down, across = _seen(first.values, axis, 0).shape
+    meta |= sizes(spacing, (down, across))
     if (labelled := marked_by_labels(first.values)) is not None:
         note = "; ".join(filter(None, ["holds a few whole numbers: a mask of labels, and no scan", first.note]))
         for number in range(first.values.shape[axis]):

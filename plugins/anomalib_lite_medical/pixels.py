@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
-from anomalib_lite_medical.config import SIZES, Window, windows_of
+from anomalib_lite_medical.config import SIZES, VIEWS, Window, windows_of
 
 Seen = TypeVar("Seen")
 WHITE = 65535
@@ -20,9 +20,17 @@ FEW, WHOLE = 16, 1e-3  # labels that a mask may have; how far off a whole number
 BODY, MOST = (0.01, 0.95), 0.99  # shares of a volume that can be body by its level, and by a mask at most
 
 
-def sizes(spacing: tuple[float, float] | None) -> dict[str, float | None]:
-    """What guards of the size of a pixel compare: from row to row and from column to column, None where not known."""
-    return dict(zip(SIZES, spacing or (None, None), strict=True))
+def sizes(spacing: tuple[float, float] | None, shape: tuple[int, int]) -> dict[str, float | None]:
+    """What guards of sizes compare, in millimetres; None where they are not known.
+
+    Args:
+        spacing: From row to row and from column to column.
+        shape: Numbers of rows and columns.
+    """
+    if spacing is None:
+        return dict.fromkeys((*SIZES, *VIEWS))
+    views = (step * count for step, count in zip(spacing, shape, strict=True))
+    return dict(zip((*SIZES, *VIEWS), (*spacing, *views), strict=True))
 
 
 def levelled(options: Any, planes: Callable[[], Iterable[NDArray[np.float32]]]) -> Any:

@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from anomalib_lite_medical.config import SIZES
+from anomalib_lite_medical.config import SIZES, VIEWS
 from conftest import Once, call
 from render_scans import Scan, render, write_dicom
 from test_medical_reading import read, slices
@@ -106,9 +106,24 @@ def test_pixels_of_another_size_are_an_error(chests: Path, tmp_path: Path, tags:
     assert "train another model" in str(result.error)
 
 
+@pytest.mark.parametrize("rows", [96, 60])
+def test_a_part_of_a_slice_is_no_whole_one(chests: Path, tmp_path: Path, rows: int) -> None:
+    """It would be stretched to the model's size, and all in it larger than life."""
+    folder = chest(tmp_path / "x", 20, PixelSpacing=[1.0, 1.0])
+    for path in folder.iterdir():
+        header = pydicom.dcmread(path)
+        header.PixelData = header.pixel_array[:rows].tobytes()
+        header.Rows = rows
+        header.save_as(path)
+    result = judged(chests, folder, 1)
+    assert (result.error_code == "wrong_meta") == (rows == 60)
+    assert rows == 96 or "view_height_mm 96 to 105.6, this one says 60" in str(result.error)
+
+
 def test_a_manifest_keeps_the_lowest_and_the_highest(chests: Path) -> None:
     guards = json.loads((chests / "manifest.json").read_text())["guards"]
     assert [guards[key] for key in SIZES] == [[{"low": 1.0, "high": 1.1}]] * 2
+    assert [guards[key] for key in VIEWS] == [[{"low": 96.0, "high": pytest.approx(105.6)}]] * 2
     assert guards["modality"] == ["CT"]
 
 
