@@ -23,8 +23,9 @@ class AutopaintConfig(DetectorConfig):
     hole: int = Field(16, ge=4, le=128)
     """Side of the holes that the first map is made with, in pixels of the model's input; at most a quarter of the
     shorter side. Grids of them overlap, so that every pixel is hidden twice. About as large as the largest lesion."""
-    rounds: int = Field(2, ge=0, le=16)
-    """How often what stands out is hidden and filled again; 0 for the first map alone."""
+    rounds: int = Field(1, ge=0, le=16)
+    """How often what stands out is hidden and filled again; 0 for the first map alone. Each round makes differences of
+    rounding about five times as large: after three or more an export may be refused."""
     suspect: float = Field(0.99, ge=0.5, le=0.9999)
     """What stands out: a residual above this quantile of those of good images."""
     residual: Literal["both", "brighter", "darker"] = "both"
