@@ -49,6 +49,7 @@ class ErrorCode(StrEnum):
     WRONG_CHANNELS = "wrong_channels"
     WRONG_SIZE = "wrong_size"
     WRONG_META = "wrong_meta"
+    OTHER_GEOMETRY = "other_geometry"
     ALIGNMENT_FAILED = "alignment_failed"
     NOT_ALIKE = "not_alike"
     NOT_SEEN = "not_seen"

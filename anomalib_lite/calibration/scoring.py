@@ -96,7 +96,7 @@ def score(
                 continue
             objection = intake.objection(sample.path, picture)
             if objection is None:
-                candidates = intake.candidates(sample.name, sample.reference)
+                candidates = intake.candidates(picture, sample.name, sample.reference)
                 measured = runtime.measure(picture.pixels, candidates, picture.valid)
         except ImageError as error:
             scored.errors.append((sample.name, str(error)))

@@ -2,7 +2,7 @@
 
 from anomalib_lite.data.finding import Images, absolute, files_below, find, images_below, to_judge
 from anomalib_lite.data.inventory import describe
-from anomalib_lite.data.masks import check_masks
+from anomalib_lite.data.mask_checks import check_masks
 from anomalib_lite.data.samples import TEST, DataSet, Folders, Sample, count, groups, some
 from anomalib_lite.data.splits import (
     digest,

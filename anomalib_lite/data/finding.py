@@ -4,8 +4,8 @@ folder   every image below it; its folders say which are good where one is calle
 MVTec    train/good, test/<kind>, and masks in ground_truth/<kind>/NAME_mask.* or NAME.*, or several in NAME/
 CSV      image[,label,mask,group,session,view,split,reference,channels], see `anomalib_lite.data.table`
 
-Images are left to `survey`, masks to `masks.check_masks`. `split_for_calibration` and `folds` keep each physical part
-on one side.
+Images are left to `survey`, masks to `mask_checks`. `split_for_calibration` and `folds` keep each physical part on one
+side.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.edge.bundle import Bundle
 from anomalib_lite.edge.gate import Gate
-from anomalib_lite.edge.golden.goldens import Goldens
+from anomalib_lite.edge.golden.goldens import Goldens, on_grid
 from anomalib_lite.edge.golden.pairing import Pair, closest
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images import imaging
@@ -83,7 +83,9 @@ class Intake:
 
     def guarded(self, source: Source, picture: Opened) -> Opened:
         """A picture that was read from `source`. Errors as of `read`."""
-        if not isinstance(source, np.ndarray | Kept):  # whose files nobody has, or which are the bundle's own
+        if isinstance(source, Kept):  # the bundle's own, not all of which say where they lie
+            return replace(picture, corners=None)
+        if not isinstance(source, np.ndarray):  # whose files nobody has
             for key, known in self.guards.items():
                 self._check(key, picture.meta.get(key), known, imaging.named(source))
         return picture
@@ -113,23 +115,25 @@ class Intake:
             ErrorCode.WRONG_META,
         )
 
-    def candidates(self, name: str | None, reference: Source | None = None) -> Sequence[View]:
+    def candidates(self, picture: Picture, name: str | None, reference: Source | None = None) -> Sequence[View]:
         """The golden images that an image is compared with; none where the model compares with nothing.
 
         One of its own (`reference`) goes before those that the model carries. Of these, the image's name chooses; an
-        image without a name is compared with all. Of several, the one with the smallest score counts.
+        image without a name is compared with all. Of several, the one with the smallest score counts. What lies
+        elsewhere, as both say, is compared with nothing.
 
         Raises:
-            ImageError: `reference` cannot be read, or no golden image has the name that the pattern asks for.
+            ImageError: `reference` cannot be read, or its file says what no file of the training said; no golden image
+                has the name that the pattern asks for, or all of them lie elsewhere (`other_geometry`).
         """
         if not self.compares:
             return ()
         if reference is None:
-            return self.goldens.named(name)
+            return on_grid(picture, self.goldens.named(name))
         if isinstance(reference, (str, os.PathLike)):
-            return [self.goldens.kept(Path(reference), self.opener)]
-        picture = self.read(reference)
-        return [View(picture.pixels, valid=picture.valid)]
+            return on_grid(picture, [self.goldens.kept(Path(reference), self.read)])
+        golden = self.read(reference)
+        return on_grid(picture, [View(golden.pixels, valid=golden.valid, corners=golden.corners)])
 
     def frames(self, picture: Picture, candidates: Sequence[View]) -> Iterator[tuple[Frame, Frame | None]]:
         """The frames that a detector learns from: of the image, each with that of the closest golden image.
@@ -183,7 +187,7 @@ def _goldens(bundle: Bundle, opener: Opener) -> Goldens:
     record = bundle.manifest.reference or GoldenRecord(files=())
     try:
         masks = {one: bundle.read(one) for one in record.valid}
-        kept = [Kept(one, bundle.read(one), masks.get(beside(one))) for one in record.files]
+        kept = [Kept(one, bundle.read(one), masks.get(beside(one)), record.corners.get(one)) for one in record.files]
         sources = {(name := PurePosixPath(one.name).name): replace(one, name=name) for one in kept}
         return Goldens(sources, record.pattern, opener)
     except ImageError as error:

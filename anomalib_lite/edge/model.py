@@ -157,7 +157,8 @@ class Model:
             if objection and self.intake.gate is not None and self.intake.gate.refuses:
                 raise ImageError(objection, ErrorCode.NOT_ALIKE)
             named = name or (os.fspath(image) if isinstance(image, (str, os.PathLike)) else None)
-            measurement = self.runtime.measure(picture.pixels, self.intake.candidates(named, reference), picture.valid)
+            goldens = self.intake.candidates(picture, named, reference)
+            measurement = self.runtime.measure(picture.pixels, goldens, picture.valid)
             result = replace(result, seen=measurement.seen)
             result = self._judged(result, measurement, (height, width), objection)
         except ImageError as error:

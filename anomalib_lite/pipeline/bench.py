@@ -116,10 +116,9 @@ def _timed(model: Model, contents: Sequence[Inputs], runs: int) -> dict[str, Any
     """
     prepared = []
     for content, reference in contents:
-        pixels = model.intake.read(content).pixels
-        prepared.append(
-            (content, reference, list(model.runtime.feeds(pixels, model.intake.candidates(None, reference))))
-        )
+        picture = model.intake.read(content)
+        goldens = model.intake.candidates(picture, None, reference)
+        prepared.append((content, reference, list(model.runtime.feeds(picture.pixels, goldens))))
     whole, decoding, graph = [], [], []
     for content, reference, feeds in islice(cycle(prepared), WARM_UP + runs):
         files = [one for one in (content, reference) if one is not None]

@@ -163,7 +163,7 @@ class _Grounds:
         objection = intake.objection(of.sample.path, picture)
         if objection and intake.gate is not None and intake.gate.refuses:
             raise ImageError(objection, ErrorCode.NOT_ALIKE)
-        candidates = intake.candidates(of.sample.name, of.sample.reference)
+        candidates = intake.candidates(picture, of.sample.name, of.sample.reference)
         return self._taking.runtime.measure(picture.pixels, candidates, picture.valid).score
 
     def patch_score(self, scored: Scored) -> float | None:

@@ -37,7 +37,9 @@ def without_foreign_files(model: Model, draft: Bundle) -> Bundle:
     golden = manifest.reference
     if golden is not None:
         masks = (*golden.valid, *(masked[name] for name in golden.files if name in masked))
-        golden = replace(golden, files=tuple(renamed.get(name, name) for name in golden.files), valid=masks)
+        named = tuple(renamed.get(name, name) for name in golden.files)
+        corners = {renamed.get(name, name): places for name, places in golden.corners.items()}
+        golden = replace(golden, files=named, valid=masks, corners=corners)
     files = {name: content for name, content in draft.kept.items() if name not in found} | dict(_files(found.values()))
     return replace(draft, manifest=replace(manifest, selfcheck=tuple(selfcheck), reference=golden), kept=files)
 

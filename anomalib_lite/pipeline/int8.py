@@ -126,9 +126,10 @@ def _digest(model: Model, path: Path) -> str:
 
 def _feeds(model: Model, sample: Sample) -> Iterator[Feed]:
     """The inputs of the graph for a sample; none where it cannot be aligned, as in the fit."""
-    pixels = model.intake.read(sample.path).pixels
+    picture = model.intake.read(sample.path)
     try:
-        yield from model.runtime.feeds(pixels, model.intake.candidates(sample.name, sample.reference))
+        goldens = model.intake.candidates(picture, sample.name, sample.reference)
+        yield from model.runtime.feeds(picture.pixels, goldens)
     except ImageError as error:
         if error.code != ErrorCode.ALIGNMENT_FAILED:
             raise

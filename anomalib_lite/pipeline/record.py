@@ -10,6 +10,7 @@ from anomalib_lite.calibration import Calibration
 from anomalib_lite.calibration.scoring import Scored
 from anomalib_lite.config import RegionsConfig
 from anomalib_lite.data import Sample
+from anomalib_lite.data.goldens import distinct
 from anomalib_lite.edge.golden.goldens import FOLDER
 from anomalib_lite.edge.images.opener import Opener
 from anomalib_lite.edge.images.readers import whole
@@ -93,7 +94,8 @@ def _reference(plan: Plan) -> GoldenRecord | None:
     if plan.goldens is None:
         return None
     files = tuple(f"{FOLDER}/{name}" for name in plan.goldens.names)
-    return GoldenRecord(files, plan.goldens.pattern, tuple(name for name in plan.goldens.files if name not in files))
+    masks = tuple(name for name in plan.goldens.files if name not in files)
+    return GoldenRecord(files, plan.goldens.pattern, masks, plan.goldens.corners)
 
 
 def _detector(info: DetectorInfo, provider: Provider) -> DetectorRecord:
@@ -138,11 +140,18 @@ def _data(plan: Plan, scored: Scored) -> DataRecord:
 
 
 def _guards(plan: Plan) -> dict[str, tuple[Range | Any, ...]]:
-    """What the files of the training say of what their readers guard; None among it where some say nothing."""
+    """What the files of the training say of what their readers guard; None among it where some say nothing.
+
+    Golden images are guarded as the others are, so what theirs say counts, too; simulated images say nothing.
+    """
     samples, opener = [*plan.fit, *plan.held_out], plan.intake.opener
-    used = {suffix for sample in samples if (suffix := opener.suffix_at(sample.path))}
+    goldens = distinct([*plan.request.golden, *(sample.reference for sample in samples)])
+    images = [] if plan.simulated else [sample.path for sample in samples]
+    used = {suffix for path in (*images, *goldens) if (suffix := opener.suffix_at(path))}
     keys = dict.fromkeys(key for suffix in sorted(used) for key in whole(opener.readers[suffix]).guards)
-    metas = [plan.survey.facts[sample.path].meta for sample in samples]
+    metas = [plan.survey.facts[path].meta for path in images]
+    if keys:
+        metas += [opener.read(path).meta for path in goldens]
     return {key: _guarded([meta.get(key) for meta in metas]) for key in keys}
 
 

@@ -118,8 +118,9 @@ def _feeds(model: Model, samples: Sequence[Sample]) -> Iterator[tuple[str, Feed]
     """Names and inputs of images; what cannot be measured is counted where it is."""
     for sample in samples:
         try:
-            pixels = model.intake.read(sample.path).pixels
-            for feed in model.runtime.feeds(pixels, model.intake.candidates(sample.name, sample.reference)):
+            picture = model.intake.read(sample.path)
+            goldens = model.intake.candidates(picture, sample.name, sample.reference)
+            for feed in model.runtime.feeds(picture.pixels, goldens):
                 yield sample.name, feed
         except ImageError:
             continue

@@ -101,7 +101,7 @@ def _score(runtime: Runtime, intake: Intake, image: Kept, golden: Kept | None) -
         ImageError: It cannot be measured, or its score alone does not tell its verdict.
     """
     picture, pose = intake.read(image), intake.framing.pose
-    measured = runtime.measure(picture.pixels, intake.candidates(None, golden), picture.valid)
+    measured = runtime.measure(picture.pixels, intake.candidates(picture, None, golden), picture.valid)
     if measured.rival is not None or (pose is not None and measured.seen is not None and measured.seen < pose.least):
         raise ImageError("the image does not show all that has to be seen, in one pose", ErrorCode.NOT_SEEN)
     return measured.score

@@ -123,7 +123,7 @@ class TrainingFrames:
                 reference=None if reference is None else reference.image,
                 valid=frame.region if intake.framing.masks else None,
             )
-            for frame, reference in intake.frames(picture, intake.candidates(sample.name, sample.reference))
+            for frame, reference in intake.frames(picture, intake.candidates(picture, sample.name, sample.reference))
         ]
 
 

@@ -72,13 +72,15 @@ def _with(intake: Intake, pose: PoseRecord) -> Intake:
 def _placed(intake: Intake, sample: Sample) -> Placed | None:
     """Where an image lies; None where it cannot be aligned, which is told where it is left out."""
     try:
-        pixels = intake.read(sample.path).pixels
-        pair = closest(intake.framing, pixels, intake.candidates(sample.name, sample.reference))
+        picture = intake.read(sample.path)
+        goldens = intake.candidates(picture, sample.name, sample.reference)
+        pair = closest(intake.framing, picture.pixels, goldens)
     except ImageError:
         return None
     assert pair.alignment is not None
     golden = pair.alignment.valid.shape
-    return Placed(sample.name, Movement.of(pair.alignment.homography, pixels.shape[:2], golden), _edge(intake, pair))
+    movement = Movement.of(pair.alignment.homography, picture.pixels.shape[:2], golden)
+    return Placed(sample.name, movement, _edge(intake, pair))
 
 
 def _bends(intake: Intake, pose: PoseRecord, samples: Sequence[Sample]) -> bool:
@@ -86,10 +88,11 @@ def _bends(intake: Intake, pose: PoseRecord, samples: Sequence[Sample]) -> bool:
     bends, gains = [], []
     for sample in samples[:: len(samples) // BENT_AT + 1]:
         try:
-            pixels = intake.read(sample.path).pixels
-            goldens = intake.candidates(sample.name, sample.reference)
+            picture = intake.read(sample.path)
+            goldens = intake.candidates(picture, sample.name, sample.reference)
             flat, bent = (
-                closest(_with(intake, replace(pose, bend=one)).framing, pixels, goldens) for one in (False, True)
+                closest(_with(intake, replace(pose, bend=one)).framing, picture.pixels, goldens)
+                for one in (False, True)
             )
         except ImageError:
             continue

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from anomalib_lite.errors import ImageError
+from anomalib_lite.errors import ErrorCode, ImageError
 
-MISSING, OTHER_GRID = "missing_channel", "other_geometry"  # codes
+MISSING, OTHER_GRID = "missing_channel", ErrorCode.OTHER_GEOMETRY
 
 
 def word_in(name: str, words: Sequence[str]) -> tuple[str, str] | None:

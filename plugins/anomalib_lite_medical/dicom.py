@@ -9,6 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from anomalib_lite import NotAnImage, Picture
 from anomalib_lite.errors import ImageError
 from anomalib_lite_medical.channels import joined
@@ -91,9 +93,10 @@ def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
     """The frames of a file that show anything to inspect, in the order of their positions, where they say them."""
     with told():
         frames = in_order([placed(header, number) for number in range(frames_of(header))])
-        kept = kept_of(header)
+        last, kept = placed(header, frames[-1])["ImagePositionPatient"], kept_of(header)
     options = levelled(options, lambda: (pixels(header, options, number) for number in frames))
-    yield from of_body(((number + 1, _picture([header], options, number, kept)) for number in frames), options)
+    found = ((number + 1, _picture([header], options, number, kept)) for number in frames)
+    yield from of_body(((number, _of_volume(one, last)) for number, one in found), options)
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -101,10 +104,11 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     headers = [opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
+        last = placed(headers[series[0][-1]])["ImagePositionPatient"]
         notes = [UNPLACED] * is_unplaced(headers) + mixed(files)
     options = levelled(options, lambda: (pixels(opened(files[place]), options) for place in series[0]))
     found = _slices(files, series, options)
-    yield from of_body(((number, _noted(one, notes)) for number, one in found), options)
+    yield from of_body(((number, _of_volume(one, last, notes)) for number, one in found), options)
 
 
 def _slices(
@@ -117,9 +121,12 @@ def _slices(
             raise ImageError(f"slice {number}: {error}", error.code) from error
 
 
-def _noted(picture: Picture | None, notes: Sequence[str]) -> Picture | None:
-    """A slice, with what is to be said of its series."""
-    return picture and replace(picture, note="; ".join(filter(None, [picture.note, *notes])))
+def _of_volume(picture: Picture | None, last: Any, notes: Sequence[str] = ()) -> Picture | None:
+    """A slice, with what is to be said of its series, and where the last slice of that lies."""
+    if picture is None:
+        return None
+    corners = picture.corners and last and (*picture.corners, last)
+    return replace(picture, note="; ".join(filter(None, [picture.note, *notes])), corners=corners or picture.corners)
 
 
 def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | None = None) -> Picture | None:
@@ -138,7 +145,18 @@ def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | N
     own = {"modality": joined(meta, "modality"), "units": joined(meta, "units"), "frame": frame + 1}
     notes = [one["note"] for one in said] + [_apart(headers)]
     about_all = {"meta": meta[0] | own, "note": "; ".join(dict.fromkeys(filter(None, notes)))}
-    return Picture(seen[0], valid=seen[1], **said[0] | about_all)
+    return Picture(seen[0], valid=seen[1], corners=_corners(headers[0], frame), **said[0] | about_all)
+
+
+def _corners(header: Any, frame: int) -> Any:
+    """`Picture.corners` of a frame; None where it says no place."""
+    said = placed(header, frame)
+    first, turned, steps = (said[one] for one in ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
+    if [len(one or ()) for one in (first, turned, steps)] != [3, 6, 2]:
+        return None
+    down, across = steps[0] * (int(header.Rows) - 1), steps[1] * (int(header.Columns) - 1)
+    ways = np.zeros(3), across * np.array(turned[:3]), down * np.array(turned[3:])
+    return tuple(tuple((np.array(first) + way).tolist()) for way in ways)
 
 
 def _apart(headers: Sequence[Any]) -> str:

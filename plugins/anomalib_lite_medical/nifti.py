@@ -82,13 +82,15 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
         note = "; ".join(filter(None, ["holds a few whole numbers: a mask of labels, and no scan", first.note]))
         for number in range(first.values.shape[axis]):
             plane = np.ascontiguousarray(_seen(labelled, axis, number), np.uint8) * np.uint8(255)
-            yield number, Picture(plane[..., None], None, spacing, meta | {"slice": number}, note=note)
+            corners = first.corners_of(axis, number)
+            yield number, Picture(plane[..., None], None, spacing, meta | {"slice": number}, note=note, corners=corners)
         return
     inside = None if options.mask is None else _masked(given, first, options.mask)
     volumes = _channels(given, first, options)
     options = levelled(options, lambda: np.moveaxis(volumes[0].values, axis, 0))
     for number, (plane, valid) in of_body(_slices(volumes, inside, axis, options), options):
-        yield number, Picture(plane, None, spacing, meta | {"slice": number}, valid, note=first.note)
+        said, corners = meta | {"slice": number}, first.corners_of(axis, number)
+        yield number, Picture(plane, None, spacing, said, valid, first.note, corners)
 
 
 def _slices(

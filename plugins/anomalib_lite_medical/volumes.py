@@ -68,6 +68,20 @@ class Volume:
         places = np.stack(np.meshgrid(*ends, indexing="ij")).reshape(3, 8)
         return np.asarray(turned[:3, :3] @ places + turned[:3, 3:])
 
+    def corners_of(self, axis: int, number: int) -> Any:
+        """`Picture.corners` of a slice along an axis of the canonical volume: to the left, back and upward, as DICOM.
+
+        A slice is seen from below, from the front or from the patient's left: both of its axes run backward.
+        """
+        across, down = (one for one in range(3) if one != axis)
+        places = np.zeros((4, 3))
+        places[:, axis] = number
+        places[3, axis] = self.values.shape[axis] - 1
+        places[:, across], places[:, down] = self.values.shape[across] - 1, self.values.shape[down] - 1
+        places[1, across] = places[2, down] = 0
+        turned = canonical_affine(self.affine, self.shape)
+        return tuple(map(tuple, ((places @ turned[:3, :3].T + turned[:3, 3]) * (-1, -1, 1)).tolist()))
+
 
 def volume_of(file: BinaryIO) -> Volume:
     """The volume that a file holds.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from anomalib_lite.edge.golden.views import View
 from anomalib_lite.edge.images.kept import Kept, beside
 from anomalib_lite.edge.images.opener import PLAIN, Opener
-from anomalib_lite.edge.images.picture import Picture
+from anomalib_lite.edge.images.picture import Corners, Picture, elsewhere
 from anomalib_lite.errors import ConfigError, ErrorCode, ImageError
 
 FOLDER = "reference"  # of a bundle
@@ -55,6 +55,12 @@ class Goldens:
         masks = {beside(f"{FOLDER}/{one.name}"): one.valid for one in self._files}
         return files | {name: mask for name, mask in masks.items() if mask is not None}
 
+    @property
+    def corners(self) -> dict[str, Corners]:
+        """Names in a bundle -> where they lie, of those of which something says it."""
+        named = zip(self.names, self.views, strict=True)
+        return {f"{FOLDER}/{name}": view.corners for name, view in named if view.corners is not None}
+
     def named(self, name: str | None) -> Sequence[View]:
         """Those that an image of this name is compared with: all where there is no pattern, or no name.
 
@@ -71,14 +77,14 @@ class Goldens:
             )
         return chosen
 
-    def kept(self, path: Path, opener: Opener) -> View:
+    def kept(self, path: Path, read: Callable[[Path], Picture]) -> View:
         """A golden image of an image's own; the latest `KEPT` stay in memory, with their features.
 
         Raises:
             ImageError: It cannot be read.
         """
         state = _state(path)
-        view = self._kept.pop((path, state), None) or _view(opener.read(path), path.name)
+        view = self._kept.pop((path, state), None) or _view(read(path), path.name)
         if state is not None:
             self._kept[path, state] = view
         while len(self._kept) > KEPT:
@@ -96,8 +102,32 @@ def _file(name: str, one: Path | bytes | Kept, opener: Opener) -> Kept:
     return one if isinstance(one, Kept) else Kept(name, one)
 
 
+def on_grid(picture: Picture, views: Sequence[View]) -> Sequence[View]:
+    """Of golden images those that lie where an image lies, and those of which nothing says where they lie.
+
+    Raises:
+        ImageError: All lie elsewhere (`other_geometry`): they show other places.
+    """
+    apart = [_apart(picture, view) for view in views]
+    if views and all(apart):
+        more = f" (of {len(views)}: {views[0].name})" if len(views) > 1 else ""
+        raise ImageError(
+            f"the golden image{more} lies elsewhere than this one: their corners are {apart[0]}. Register one of them, "
+            "and resample it onto the grid of the other",
+            ErrorCode.OTHER_GEOMETRY,
+        )
+    return [view for view, far in zip(views, apart, strict=True) if not far]
+
+
+def _apart(picture: Picture, view: View) -> str:
+    """How far an image lies from a golden one, in words; empty where it does not, or nothing says."""
+    if picture.corners and view.corners and (size := picture.pixels.shape[:2]) != view.pixels.shape[:2]:
+        return f"those of {' x '.join(map(str, view.pixels.shape[:2]))} pixels, and of {' x '.join(map(str, size))}"
+    return elsewhere(view.corners, picture.corners)
+
+
 def _view(picture: Picture, name: str) -> View:
-    return View(picture.pixels, name, picture.valid)
+    return View(picture.pixels, name, picture.valid, picture.corners)
 
 
 def _state(path: Path) -> tuple[int, int] | None:

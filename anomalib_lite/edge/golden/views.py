@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.images.imaging import Pixels
+from anomalib_lite.edge.images.picture import Corners
 from anomalib_lite.errors import MissingExtra
 
 Matrix = NDArray[np.float64]  # (3, 3), maps (x, y, 1) in pixels, the centre of the first one at (0, 0)
@@ -30,6 +31,7 @@ class View:
     pixels: Pixels
     name: str = ""  # for messages
     valid: NDArray[np.bool_] | None = None  # (H, W): what of it is to be inspected; None for all
+    corners: Corners | None = None  # where it lies: those of `Picture`
 
     @cached_property
     def grey(self) -> NDArray[np.uint8]:

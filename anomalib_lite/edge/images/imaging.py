@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from anomalib_lite.edge.images import readers as reading
 from anomalib_lite.edge.images.formats.identify import identify
 from anomalib_lite.edge.images.formats.stored import Stored, orient
-from anomalib_lite.edge.images.picture import EXPECTED, Picture, fault, finite
+from anomalib_lite.edge.images.picture import EXPECTED, Header, Picture, fault, finite
 from anomalib_lite.edge.images.picture import Pixels as Pixels
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.images.resampling import conform as conform
@@ -64,18 +64,6 @@ class FileBytes:
 File: TypeAlias = str | os.PathLike[str] | bytes | FileBytes
 
 
-@dataclass(frozen=True, slots=True)
-class Header:
-    """What a file says of its image. The size is that after EXIF orientation."""
-
-    height: int
-    width: int
-    channels: int
-    dtype: str  # of `edge.manifest.DTYPES`
-    format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called; or a reader's suffix
-    orientation: int = 1  # EXIF, 1..8: how the pixels are turned where they are read; 1 is not
-
-
 @dataclass(frozen=True, eq=False)
 class Opened(Picture):
     """A decoded image, and what it was decoded from."""
@@ -97,9 +85,7 @@ def read_header(source: File, limits: Limits = LIMITS, *, readers: Readers = NO_
                 file.seek(0)
                 one = _identify(file, name, limits)
                 return Header(one.height, one.width, one.channels, one.dtype, one.format, one.orientation)
-    pixels = read(source, limits, readers=readers).pixels
-    height, width, channels = pixels.shape
-    return Header(height, width, channels, str(pixels.dtype), reading.suffix_of(named(source), readers) or "")
+    return Header.of(read(source, limits, readers=readers), reading.suffix_of(named(source), readers))
 
 
 def read(

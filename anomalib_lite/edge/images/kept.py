@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from anomalib_lite.edge.images.imaging import FileBytes
-from anomalib_lite.edge.images.picture import Picture, Pixels
+from anomalib_lite.edge.images.picture import Corners, Picture, Pixels
 from anomalib_lite.errors import ErrorCode, ImageError
 
 NPY = ".npy"
@@ -18,9 +18,10 @@ MAGIC = b"\x93NUMPY"
 
 @dataclass(frozen=True, slots=True)
 class Kept(FileBytes):
-    """A file of a bundle; `valid` is a PNG of what of the image is to be inspected."""
+    """A file of a bundle; `valid` is a PNG of what of the image is to be inspected, `corners` is where it lies."""
 
     valid: bytes | None = None
+    corners: Corners | None = None
 
 
 def encode(pixels: Pixels) -> tuple[str, bytes]:
@@ -42,7 +43,7 @@ def of(picture: Picture, name: str) -> Kept:
     """A picture as a bundle keeps it; `name` gets the suffix of the file."""
     suffix, content = encode(picture.pixels)
     valid = None if picture.valid is None else encode(picture.valid[..., None].astype(np.uint8) * 255)[1]
-    return Kept(name + suffix, content, valid)
+    return Kept(name + suffix, content, valid, picture.corners)
 
 
 def decode(name: str, content: bytes) -> Pixels:

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from anomalib_lite.edge.images import imaging, kept, readers
 from anomalib_lite.edge.images.catalogue import Catalogue
 from anomalib_lite.edge.images.formats.identify import reader_of
-from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Header, Limits, Opened
+from anomalib_lite.edge.images.imaging import BYTES_PER_PIXEL, LIMITS, File, FileBytes, Limits, Opened
 from anomalib_lite.edge.images.kept import Kept
+from anomalib_lite.edge.images.picture import Header
 from anomalib_lite.edge.images.readers import NO_READERS, Readers
 from anomalib_lite.edge.images.series import gathered
 from anomalib_lite.errors import ImageError, NotAnImage
@@ -53,9 +54,8 @@ class Opener:
         own = file.name.endswith(kept.NPY) and file.content.startswith(kept.MAGIC)
         source = kept.decode(file.name, file.content) if own else FileBytes(file.name, file.content)
         found = imaging.read(source, self.limits, readers=self.readers)
-        if file.valid is None:
-            return found
-        return replace(found, valid=imaging.read(file.valid, self.limits).pixels[..., 0] > 0)
+        valid = found.valid if file.valid is None else imaging.read(file.valid, self.limits).pixels[..., 0] > 0
+        return replace(found, valid=valid, corners=found.corners if file.corners is None else file.corners)
 
     def kept(self, path: Path, name: str) -> Kept:
         """A file as a bundle keeps it: itself, or where it is one image of several or of a series, what was read.
@@ -164,9 +164,7 @@ class Opener:
         file, key = imaging.divided(source, self.readers)
         if key is None and self.catalogue.files(file) is None:
             return imaging.read_header(source, self.limits, readers=self.readers)
-        pixels = self.read(source).pixels
-        height, width, channels = pixels.shape
-        return Header(height, width, channels, str(pixels.dtype), self.suffix(imaging.named(source)) or "")
+        return Header.of(self.read(source), self.suffix(imaging.named(source)))
 
     def memory(self, source: File) -> int:
         """Bytes that decoding a file takes at most, beside the file: by its header, or by the limit with a reader."""

@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.edge.manifest import CHANNELS, DTYPES
+from anomalib_lite.edge.manifest import Corners as Corners
 from anomalib_lite.errors import ErrorCode, ImageError
 
 Pixels: TypeAlias = NDArray[Any]  # (H, W, C) of one of `DTYPES`, C from 1 to 16
+EVEN = 1e-2  # millimetres by which the corners of two images of one place may differ
 EXPECTED = (
     f"a numpy array (height, width, channels) of {', '.join(DTYPES[:-1])} or {DTYPES[-1]}, with {CHANNELS[0]} to "
     f"{CHANNELS[-1]} channels"
@@ -30,12 +32,42 @@ class Picture:
     meta: Mapping[str, str | int | float | bool | None] = field(default_factory=dict)  # for guards and for writers
     valid: NDArray[np.bool_] | None = None  # (H, W): what of it is to be inspected; None for all
     note: str = ""  # what a person should know who reads its result: "clipped: 1,200 samples at full scale"
+    corners: Corners | None = None  # where it lies, in millimetres (x, y, z): its first pixel, the last of that row, of
+    # that column; of a slice the first pixel of the last slice of its volume, too
 
     @property
     def seconds(self) -> float | None:
         """`meta["time"]`: seconds from the begin of a recording to this image of it; None where nothing says it."""
         time = self.meta.get("time")
         return float(time) if isinstance(time, int | float) and not isinstance(time, bool) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """What a file says of its image. The size is that after EXIF orientation."""
+
+    height: int
+    width: int
+    channels: int
+    dtype: str  # of `edge.manifest.DTYPES`
+    format: str  # "PNG", "JPEG", "TIFF", "WEBP", "BMP" or "PPM", whatever the file is called; or a reader's suffix
+    orientation: int = 1  # EXIF, 1..8: how the pixels are turned where they are read; 1 is not
+    corners: Corners | None = None  # of `Picture`
+
+    @classmethod
+    def of(cls, picture: Picture, suffix: str | None) -> Self:
+        """That of a picture that a reader read."""
+        height, width, channels = picture.pixels.shape
+        return cls(height, width, channels, str(picture.pixels.dtype), suffix or "", corners=picture.corners)
+
+
+def elsewhere(one: Corners | None, other: Corners | None) -> str:
+    """How far two images lie apart that are to be of one place, in words; empty where they do not, or nothing says."""
+    if one is None or other is None:
+        return ""
+    far, mine, theirs = max((math.dist(*pair), *pair) for pair in zip(one, other, strict=False))
+    here, there = (f"({', '.join(f'{along:.6g}' for along in corner)})" for corner in (mine, theirs))
+    return "" if far <= EVEN else f"up to {far:.4g} mm apart, {here} and {there}"
 
 
 def fault(pixels: object) -> tuple[str, str] | None:
@@ -97,6 +129,7 @@ def checked(returned: object, name: str, who: str) -> Picture:
         spacing=_spacing(found.spacing, wrong),
         meta=_meta(found.meta, wrong),
         valid=_valid(found, wrong),
+        corners=_corners(found.corners, wrong),
     )
 
 
@@ -110,6 +143,18 @@ def _spacing(spacing: Any, wrong: Any) -> tuple[float, float] | None:
     if len(found) != 2 or not all(math.isfinite(one) and one > 0 for one in found):
         raise wrong(f"spacing={spacing!r}", "two numbers of millimetres above 0: from row to row, and of columns")
     return found
+
+
+def _corners(corners: Any, wrong: Any) -> Corners | None:
+    if corners is None:
+        return None
+    try:
+        places = np.asarray(corners, np.float64)
+    except (TypeError, ValueError):
+        places = np.zeros(0)
+    if places.shape not in ((3, 3), (4, 3)) or not np.isfinite(places).all():
+        raise wrong(f"corners={corners!r}", "three or four places (x, y, z), finite, or None where nothing says them")
+    return tuple((float(x), float(y), float(z)) for x, y, z in places)
 
 
 def _meta(meta: Any, wrong: Any) -> dict[str, Any]:

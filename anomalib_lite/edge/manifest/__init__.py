@@ -49,6 +49,7 @@ from anomalib_lite.edge.manifest.products import (
 from anomalib_lite.edge.manifest.sections import (
     CHANNELS,
     DTYPES,
+    Corners,
     DataRecord,
     DetectorRecord,
     Expected,
@@ -90,6 +91,7 @@ __all__ = [
     "CertifiedThresholds",
     "Choice",
     "Combined",
+    "Corners",
     "Cusum",
     "DataRecord",
     "DetectorRecord",

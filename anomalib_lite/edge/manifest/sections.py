@@ -18,6 +18,8 @@ Mode: TypeAlias = Literal["stretch", "letterbox", "tile"]
 BEYOND = 1.25  # how many times as small or large as in the training a guard may be that is a number with a fraction
 DTYPES = ("uint8", "uint16", "int16", "float32")
 CHANNELS = range(1, 17)
+Place: TypeAlias = tuple[float, float, float]  # millimetres
+Corners: TypeAlias = tuple[Place, ...]  # of `Picture`: where an image lies
 T = TypeVar("T")
 
 
@@ -147,6 +149,7 @@ class GoldenRecord:
     files: tuple[str, ...]
     pattern: str | None = None  # which of them an image is compared with, by its name
     valid: tuple[str, ...] = field(default=(), metadata=NEWER)  # masks beside those that are not inspected all over
+    corners: Mapping[str, Corners] = field(default_factory=dict, metadata=NEWER)  # of files that say where they lie
 
     def rules(self) -> Iterator[Rule]:
         """What names are compared with."""

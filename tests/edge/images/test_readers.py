@@ -102,6 +102,9 @@ def test_bytes_go_by_the_name_that_they_are_given() -> None:
         (Picture(GREY, spacing=0.5), "reader_failed", "spacing=0.5"),  # type: ignore[arg-type]
         (Picture(GREY, meta={"a": [1]}), "reader_failed", "meta with 'a' of type list"),  # type: ignore[dict-item]
         (Picture(GREY, meta={"a": float("inf")}), "reader_failed", "meta with 'a'=inf"),
+        (Picture(GREY, corners=((0, 0, 0),)), "reader_failed", "corners=((0, 0, 0),); expected three or four places"),
+        (Picture(GREY, corners=((0, 0, np.nan),) * 3), "reader_failed", "; expected three or four places"),
+        (Picture(GREY, corners="here"), "reader_failed", "corners='here'"),  # type: ignore[arg-type]
         (Picture(GREY, meta=3), "reader_failed", "meta of type int"),  # type: ignore[arg-type]
         (Picture(GREY, valid=GREY[..., 0]), "reader_failed", "valid of uint16, shape (3, 4)"),  # type: ignore[arg-type]
         (Picture(GREY, valid=GREY > 2), "reader_failed", "valid of bool, shape (3, 4, 1)"),
