@@ -4,31 +4,25 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, BinaryIO
+from typing import Any
 
 import nibabel
 import numpy as np
 from numpy.typing import NDArray
 
-from anomalib_lite import Picture
-from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, ImageError, NotAnImage
-from anomalib_lite_medical import alignment, lesions, sniff
-from anomalib_lite_medical.config import DicomOptions, NiftiOptions
-from anomalib_lite_medical.dicom import gather
-from anomalib_lite_medical.dicom import read as read_dicom
-from anomalib_lite_medical.nifti import gather as gather_nifti
-from anomalib_lite_medical.nifti import read as read_nifti
+from anomalib_lite.errors import AnomalibLiteError, ConfigError, DataError, ImageError
+from anomalib_lite_medical import alignment, lesions
+from anomalib_lite_medical.nifti import SUFFIXES
 from anomalib_lite_medical.pixels import marked_by_labels
-from anomalib_lite_medical.volumes import canonical, canonical_affine, checked_affine, opened, voxels
+from anomalib_lite_medical.sampling import counted, slices
+from anomalib_lite_medical.volumes import canonical, canonical_affine, checked_affine, opened, stored, voxels
 
 DRAWN = 4096  # values of a slice
-SUFFIXES = (".nii", ".nii.gz")
 NEAR = 1e-2  # voxels by which the grids of a map and its mask may differ
 
 
@@ -40,14 +34,15 @@ def main(words: Sequence[str] | None = None) -> None:
     one.add_argument("folder", type=Path)
     one.add_argument("--low", type=float, default=1.0, help="percent of the values that are black")
     one.add_argument("--high", type=float, default=99.0, help="percent of the values that are not white")
-    one.add_argument("--body", type=float, help="count what is body alone: the option of the readers")
+    one.add_argument("--body", type=_level, help="count what is body alone: the option of the readers")
+    one.add_argument("--mask", help="count what the mask beside each volume marks: the option of NIfTI")
     one.add_argument("--channels", default="", help="words with commas between them: the option of the readers")
     one.add_argument("--suv", action="store_true", help="PET as standardised uptake values: the option of DICOM")
     one.set_defaults(run=_window)
     other = commands.add_parser("lesions", help="measure maps (predict --write nifti_map) against masks of lesions")
     other.add_argument("maps", type=Path, help="a folder of maps, or of a folder of maps for each patient")
     other.add_argument("truth", type=Path, help="a folder of NIfTI masks, called as the maps or one of their folders")
-    other.add_argument("--threshold", type=float, help="of the map, for Dice and distances; default: the best, told so")
+    other.add_argument("--threshold", type=_number, help="of the map, for Dice and distances; default: the best")
     other.add_argument("--json", type=Path, help="write all numbers to this file")
     other.set_defaults(run=_lesions)
     third = commands.add_parser("align", help="one volume of a patient on the grid of another, moved as a rigid body")
@@ -64,68 +59,38 @@ def main(words: Sequence[str] | None = None) -> None:
         raise SystemExit(error.exit_code) from error
 
 
+def _number(word: str) -> float:
+    if not math.isfinite(found := float(word)):
+        raise argparse.ArgumentTypeError(f"expected a number, not {word}")
+    return found
+
+
+def _level(word: str) -> float | str:
+    return word if word == "otsu" else _number(word)
+
+
 def _window(asked: argparse.Namespace) -> None:
     """Print the options that fix the window."""
+    if not 0 <= asked.low < asked.high <= 100:
+        said = f"--low={asked.low:g} --high={asked.high:g}: expected percent from 0 to 100, the first below the second."
+        raise ConfigError(said)
     drawn: dict[tuple[str, str], list[NDArray[Any]]] = {}  # of a reader and units; each (n, C)
-    channels = tuple(word.strip() for word in asked.channels.split(",") if word.strip())
-    for kind, found in _slices(asked.folder, asked.body, channels, asked.suv):
-        values = _counted(found)
+    for kind, found in slices(asked.folder, asked.body, asked.mask, asked.channels, suv=asked.suv):
+        values = counted(found)
         step = max(1, len(values) // DRAWN)
         drawn.setdefault((kind, str(found.meta.get("units") or "")), []).append(values[::step])
     if not drawn:
         raise DataError(f"{asked.folder}: no slice of a DICOM or NIfTI file can be read; give the training images.")
     for (kind, units), some in drawn.items():
         ends = np.percentile(np.concatenate(some), [asked.low, asked.high], axis=0).T
+        if (ends[:, 0] >= ends[:, 1]).any():
+            said = f"{asked.low:g} and {asked.high:g} % of the values are one value; give more distant percentages"
+            raise DataError(f"{asked.folder}: {said}, or say with --body what counts.")
         each = ",".join(f"[{low:.6g},{high:.6g}]" for low, high in ends)
         said = f"[{each}]" if len(ends) > 1 else each
         suv = " --set readers.dicom.suv=true" if asked.suv and kind == "dicom" else ""
         what = f", in {units}" if units else ""
         sys.stdout.write(f"--set readers.{kind}.window={said}{suv}  # of {len(some):,} slices{what}\n")
-
-
-def _slices(folder: Path, body: float | None, channels: tuple[str, ...], suv: bool) -> Iterator[tuple[str, Picture]]:
-    """Each slice below a folder, with the reader's name."""
-    files = sorted(one for one in folder.rglob("*") if one.is_file())
-    volumes = [one for one in files if one.name.endswith(SUFFIXES)]
-    options: Any = SimpleNamespace(**NiftiOptions(body=body, channels=channels).model_dump())
-    for path, paths in gather_nifti(volumes, options):
-        with _naming(path):
-            yield from (("nifti", found) for _, found in read_nifti(_opened(paths), options))
-    options = SimpleNamespace(**DicomOptions(body=body, channels=channels, suv=suv).model_dump())
-    for _, paths in gather([one for one in files if one.suffix == ".dcm" or sniff(_head(one))], options):
-        with _naming(paths[0]):
-            found = read_dicom(_opened(paths), options)
-            some = [found] if isinstance(found, Picture) else (one for _, one in found)
-            yield from (("dicom", one) for one in some)
-
-
-def _opened(paths: Sequence[Path]) -> list[BinaryIO]:
-    """Files in memory, by their names, as the host gives them to readers."""
-    found: list[Any] = [BytesIO(path.read_bytes()) for path in paths]
-    for file, path in zip(found, paths, strict=True):
-        file.name = str(path)
-    return found
-
-
-def _head(path: Path) -> bytes:
-    with path.open("rb") as file:
-        return file.read(132)
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Pass over what holds no picture; of anything else that cannot be read, tell which file it is."""
-    try:
-        yield
-    except NotAnImage:
-        return
-    except ImageError as error:
-        raise DataError(f"{path}: {error}. Leave it out of the training images.") from error
-
-
-def _counted(found: Any) -> NDArray[Any]:
-    values = found.pixels
-    return np.asarray(values.reshape(-1, values.shape[2]) if found.valid is None else values[found.valid])
 
 
 def _lesions(asked: argparse.Namespace) -> None:
@@ -151,7 +116,7 @@ def _case(path: Path, maps: Path, folder: Path) -> lesions.Case:
     truth = next((one for one in called if one.is_file()), None)
     if truth is None:
         raise DataError(f"{path}: no mask in {folder} is called {' or '.join(names[::-1])}, with .nii or .nii.gz.")
-    (values, affine), (labels, where) = _scan(path), _scan(truth)
+    (values, affine, _), (labels, where, _) = _scan(path), _scan(truth)
     whole = _on_grid(values, np.linalg.inv(where) @ affine, labels.shape)
     if whole is None:
         raise DataError(f"{truth}: lies on another grid than {path}. Resample it, without interpolation.")
@@ -199,7 +164,7 @@ def _align(asked: argparse.Namespace) -> None:
     if not asked.out.name.endswith(SUFFIXES):
         raise ConfigError(f"--out={asked.out}: expected a name that ends in .nii or .nii.gz.")
     moving, fixed = (_scan(path) for path in (asked.moving, asked.fixed))
-    finite = [np.nan_to_num(values, posinf=0, neginf=0) for values, _ in (moving, fixed)]
+    finite = [np.nan_to_num(values, posinf=0, neginf=0) for values, _, _ in (moving, fixed)]
     motion, alike = alignment.rigid(finite[0], moving[1], finite[1], fixed[1])
     values = alignment.resampled(moving[0], moving[1], motion, fixed[0].shape, fixed[1])
     if asked.match:
@@ -208,19 +173,21 @@ def _align(asked: argparse.Namespace) -> None:
     values[unseen] = np.nanmin(values)
     with _written(asked.out):
         asked.out.parent.mkdir(parents=True, exist_ok=True)
-        nibabel.save(nibabel.Nifti1Image(values, fixed[1]), asked.out)
+        image = nibabel.Nifti1Image(stored(values, fixed[2]), fixed[2])
+        image.header.set_xyzt_units("mm")
+        nibabel.save(image, asked.out)
     shift, angle = alignment.size(motion, fixed[0].shape, fixed[1])
     dark = f", {unseen.mean():.1%} of it not shown by the other, and dark" if unseen.any() else ""
-    said = f"moved by {shift:.1f} mm, turned by {angle:.1f} degrees, correlation {alike:.3f}{dark}"
+    said = f"moved by {shift:.1f} mm, turned by {angle:.1f} degrees, correlation {alike:.3f} within head or body{dark}"
     sys.stdout.write(f"{asked.out}: {said}\n")
 
 
-def _scan(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
-    """A volume in the canonical orientation, and its affine."""
+def _scan(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.float64]]:
+    """A volume in the canonical orientation, its affine, and that of the volume as it is stored."""
     try:
         image = opened(path.read_bytes())
         affine = checked_affine(image)
-        return canonical(voxels(image), affine), canonical_affine(affine, image.shape[:3])
+        return canonical(voxels(image), affine), canonical_affine(affine, image.shape[:3]), affine
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Give a NIfTI volume.") from error
     except ImageError as error:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from anomalib_lite.errors import DataError, MissingExtra
+from anomalib_lite_medical.pixels import otsu
 
 try:
     from scipy import ndimage
@@ -24,7 +25,7 @@ STEPS, STILL = 40, 0.01  # at each level at most; millimetres and degrees below 
 ROBUST = 1.345  # standard deviations beyond which a difference counts less (Huber)
 OVERLAP = 0.1  # share of the fixed volume that the moving one shows, below which nothing can be found
 NEAR = 0.01  # voxels beyond the outermost ones that are theirs, still: a motion is found with rounding
-LEAST = 0.7  # correlation of aligned volumes, below which they are no two dates of one patient
+LEAST = 0.75  # correlation of aligned volumes within the head, below which they are no two dates of one patient
 
 Volume = NDArray[np.float32]
 Affine = NDArray[np.float64]  # (4, 4)
@@ -53,10 +54,10 @@ def rigid(moving: Volume, moving_affine: Affine, fixed: Volume, fixed_affine: Af
     for level in LEVELS:
         pair = _Pair(moving, moving_affine, fixed, fixed_affine, level)
         found = _refined(pair, found, centre)
-    alike = _correlation(pair, found)
+    alike = _alike(pair, found)
     if not alike >= LEAST:
         raise DataError(
-            f"the two volumes correlate by {alike:.2f} where they are alike most, below {LEAST}: they are of two "
+            f"the two volumes correlate by {alike:.2f} within the head or body, below {LEAST}: they are of two "
             "patients, of two contrasts, or show other places. Give two dates of one patient, of one sequence."
         )
     return found, alike
@@ -107,6 +108,7 @@ class _Pair:
         self.points = (fixed_affine[:3, :3] @ places + fixed_affine[:3, 3:]).T  # (n, 3)
         self._back = np.linalg.inv(moving_affine)
         self._moving = smooth[0]
+        self.levels = otsu(smooth[0]), otsu(self.seen)
         self._slopes = np.gradient(smooth[0])
 
     def at(self, points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
@@ -140,6 +142,16 @@ def _correlation(pair: _Pair, motion: Affine) -> float:
     bright = pair.seen > pair.seen.mean()
     if (inside & bright).sum() < 0.5 * bright.sum():
         return 0.0
+    return float(np.corrcoef(values[inside], pair.seen[inside])[0, 1])
+
+
+def _alike(pair: _Pair, motion: Affine) -> float:
+    """The correlation within the head or body alone, where either volume is above its level of Otsu.
+
+    Background is dark in all volumes, and would make two patients alike.
+    """
+    values, _ = pair.at(pair.points @ motion[:3, :3].T + motion[:3, 3])
+    inside = np.isfinite(values) & ((values > pair.levels[0]) | (pair.seen > pair.levels[1]))
     return float(np.corrcoef(values[inside], pair.seen[inside])[0, 1])
 
 

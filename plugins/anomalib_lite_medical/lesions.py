@@ -25,6 +25,7 @@ except ImportError as missing:
     raise MissingExtra("scipy", "medical", "Counting lesions") from missing
 
 APART, REACH = 8.0, 4.0  # millimetres
+ROUNDED = 1e-3  # voxels: sizes are stored with seven digits, and 8 mm are ten voxels of 0.8 mm
 RATES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0)  # false finds per volume
 DRAWS, ENOUGH = 1000, 5  # of the bootstrap; patients, below which there is no interval
 LEVELS = 2048  # of a map, by which intervals are found
@@ -95,7 +96,7 @@ def hausdorff_95(marked: Mask, truth: Mask, spacing: Sequence[float]) -> float:
 def finds(case: Case) -> Finds:
     """The local maxima of a volume, by what they hit."""
     values = np.where(np.isfinite(case.values), case.values, -np.inf)
-    sides = [2 * int(APART // step) + 1 for step in case.spacing]
+    sides = [2 * int(APART / step + ROUNDED) + 1 for step in case.spacing]
     highest = ndimage.maximum_filter(values, sides, mode="constant", cval=-np.inf)
     peaks = _one_of_each(np.isfinite(values) & (values == highest))
     pieces, number = ndimage.label(case.truth, TOUCHING)

@@ -56,6 +56,12 @@ def test_what_is_no_second_date_is_refused() -> None:
     noise = np.random.default_rng(0).normal(50, 10, (60, 60, 20)).astype(np.float32)
     with pytest.raises(DataError, match="Give two dates of one patient"):
         alignment.rigid(noise, affine, fixed, affine)
+    other, _ = head(patient=2)
+    dark = np.where(fixed > 20, 160 - fixed, fixed)  # as T1 beside FLAIR
+    for one in (other, dark):
+        assert np.corrcoef(one.ravel(), fixed.ravel())[0, 1] > 0.7, "background makes any two heads alike"
+        with pytest.raises(DataError, match="within the head or body"):
+            alignment.rigid(one, affine, fixed, affine)
     with pytest.raises(DataError, match="one value all over"):
         alignment.rigid(np.zeros_like(fixed), affine, fixed, affine)
 
@@ -99,6 +105,20 @@ def test_a_volume_on_its_own_grid_is_shown_as_a_whole(tmp_path: Path, capsys: py
             main(["align", *[str(tmp_path / "a.nii")] * 2, "--out", str(tmp_path / name)])
         assert caught.value.code == code
         assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("axes", ["LPS", "PIR", "RAS"])
+def test_the_result_is_stored_as_the_fixed_volume_is(tmp_path: Path, axes: str) -> None:
+    values, affine = head()
+    whole = nibabel.Nifti1Image(values, affine)
+    turn = nibabel.orientations.ornt_transform(nibabel.io_orientation(affine), nibabel.orientations.axcodes2ornt(axes))
+    nibabel.save(whole.as_reoriented(turn), tmp_path / "first.nii")
+    nibabel.save(whole, tmp_path / "second.nii")
+    main(["align", str(tmp_path / "second.nii"), str(tmp_path / "first.nii"), "--out", str(tmp_path / "out.nii")])
+    made: Any = nibabel.load(tmp_path / "out.nii")
+    first: Any = nibabel.load(tmp_path / "first.nii")
+    np.testing.assert_allclose(made.affine, first.affine, atol=1e-4)
+    np.testing.assert_allclose(made.get_fdata(), first.get_fdata(), atol=0.02 * float(np.ptp(values)))
 
 
 def test_a_row_of_a_table_gives_each_slice_its_golden_one(tmp_path: Path) -> None:

@@ -76,6 +76,18 @@ def test_finds_are_local_maxima_and_hit_what_they_touch() -> None:
     assert lesions.finds(case(values, truth)).lesions.tolist()[1] < 5
 
 
+@pytest.mark.parametrize("step", [0.8, 1.6, 0.4, 0.1, 1.0])
+def test_a_find_is_the_highest_for_8_mm_whatever_the_size_of_voxels(step: float) -> None:
+    voxels = round(8 / step)
+    values = np.zeros((3 * voxels, 1, 1), np.float32)
+    values[2, 0, 0], values[2 + voxels, 0, 0] = 9, 5
+    size = float(np.float32(step))  # as a header stores it
+    found = lesions.finds(lesions.Case("a", values, values < 0, (size, 9.0, 9.0)))
+    assert 5 not in found.false.tolist(), "8 mm beside a higher one"
+    values[2 + voxels, 0, 0], values[3 + voxels, 0, 0] = 0, 5
+    assert 5 in lesions.finds(lesions.Case("a", values, values < 0, (size, 9.0, 9.0))).false.tolist()
+
+
 def test_sensitivity_at_false_finds_by_hand() -> None:
     some = [
         lesions.Finds(np.array([6.0, 1.0]), np.array([9.0, 5.0])),
@@ -231,3 +243,47 @@ def test_the_window_is_of_all_training_images(tmp_path: Path, capsys: Any) -> No
     low, high = json.loads(nifti.partition("=")[2].partition(" ")[0])
     assert 0 <= low < 10  # holes in the body count, too
     assert 0.9 * max(one.values.max() for one in scans) < high <= max(one.values.max() for one in scans) + 0.01
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (["--low", "-5"], 2, "percent from 0 to 100"),
+        (["--low", "99", "--high", "1"], 2, "percent from 0 to 100"),
+        (["--low", "nan"], 2, "percent from 0 to 100"),
+        (["--body", "inf"], 2, "a number"),
+        ([], 3, "a.nii.gz: is a mask, and no scan"),
+        (["--low", "0", "--high", "0.001"], 3, "one value"),
+        (["--channels", "a/b"], 2, "--channels"),
+        (["--body", "1", "--mask", "m"], 2, "not both"),
+    ],
+)
+def test_a_window_that_the_readers_refuse_is_not_printed(
+    tmp_path: Path, capsys: Any, words: list[str], code: int, said: str
+) -> None:
+    write_nifti(tmp_path / "a.nii.gz", few(1), truth=not words)
+    with pytest.raises(SystemExit) as caught:
+        main(["window", str(tmp_path), *words])
+    assert caught.value.code == code
+    told = capsys.readouterr()
+    assert said in told.err
+    assert not told.out
+
+
+@pytest.mark.parametrize("words", [["--body", "otsu"], ["--mask", "m"]])
+def test_a_window_is_of_what_the_readers_inspect(tmp_path: Path, capsys: Any, words: list[str]) -> None:
+    whole = render("mr", 1)
+    write_nifti(tmp_path / "a.nii.gz", whole)
+    if "m" in words:
+        write_nifti(tmp_path / "a_m.nii.gz", Scan("mr", 1, whole.values, whole.values > 50), truth=True)
+    main(["window", str(tmp_path), *words])
+    low, _ = json.loads(capsys.readouterr().out.partition("=")[2].partition(" ")[0])
+    assert low > np.percentile(whole.values, 50), "background does not count"
+
+
+@pytest.mark.parametrize("word", ["nan", "inf"])
+def test_a_threshold_is_a_number(capsys: Any, word: str) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["lesions", "maps", "truth", "--threshold", word])
+    assert caught.value.code == 2
+    assert "a number" in capsys.readouterr().err
