@@ -14,9 +14,10 @@ import numpy as np
 from anomalib_lite import NotAnImage, Picture
 from anomalib_lite.errors import ImageError
 from anomalib_lite_medical.channels import joined
-from anomalib_lite_medical.frames import about, frames_of, is_coloured, kept_of, pixels, placed, told
+from anomalib_lite_medical.frames import about, is_coloured, kept_of, pixels, told
 from anomalib_lite_medical.opening import of_patient, opened, series_of
 from anomalib_lite_medical.pixels import levelled, nothing, of_body, shown
+from anomalib_lite_medical.places import frames_of, placed
 from anomalib_lite_medical.series import Series, channels_of, in_order, is_unplaced, mixed, word_of
 
 UNPLACED = "says no position: slices are in the order of their numbers, and how far they are apart is not known"
@@ -92,11 +93,12 @@ def _each(files: Sequence[BinaryIO], found: Iterator[tuple[int, Picture]]) -> It
 def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
     """The frames of a file that show anything to inspect, in the order of their positions, where they say them."""
     with told():
-        frames = in_order([placed(header, number) for number in range(frames_of(header))])
-        last, kept = placed(header, frames[-1])["ImagePositionPatient"], kept_of(header)
+        slices = [placed(header, number) for number in range(frames_of(header))]
+        frames, kept, notes = in_order(slices), kept_of(header), [UNPLACED] * is_unplaced(slices)
+        last = slices[frames[-1]]["ImagePositionPatient"]
     options = levelled(options, lambda: (pixels(header, options, number) for number in frames))
     found = ((number + 1, _picture([header], options, number, kept)) for number in frames)
-    yield from of_body(((number, _of_volume(one, last)) for number, one in found), options)
+    yield from of_body(((number, _of_volume(one, last, notes)) for number, one in found), options)
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -104,8 +106,8 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     headers = [opened(file, pixels=len(files) == 1) for file in files]
     with told():
         series = channels_of(files, headers, options.channels)
-        last = placed(headers[series[0][-1]])["ImagePositionPatient"]
-        notes = [UNPLACED] * is_unplaced(headers) + mixed(files)
+        slices = [placed(one) for one in headers]
+        last, notes = slices[series[0][-1]]["ImagePositionPatient"], [UNPLACED] * is_unplaced(slices) + mixed(files)
     options = levelled(options, lambda: (pixels(opened(files[place]), options) for place in series[0]))
     found = _slices(files, series, options)
     yield from of_body(((number, _of_volume(one, last, notes)) for number, one in found), options)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from anomalib_lite.errors import ErrorCode, ImageError, MissingExtra
 from anomalib_lite_medical import patients, suv
 from anomalib_lite_medical.pixels import sizes
+from anomalib_lite_medical.places import facing, frames_of, group_of, placed, spacing_of
 
 try:
     from pydicom import Dataset
@@ -58,7 +59,7 @@ def about(header: Any, options: Any, frame: int = 0, kept: str | None = None) ->
         _check(header, options)
         notes = ["says that text is burnt into it"] if header.get("BurnedInAnnotation") == "YES" else []
         return {
-            "spacing": _spacing(header, frame),
+            "spacing": spacing_of(header, frame),
             "part": pseudonym(patients.identity(header)),
             "note": "; ".join([*notes, *suv.notes(header, options), *patients.notes(header)]),
             "meta": _meta(header, options, frame, kept or kept_of(header)),
@@ -101,19 +102,6 @@ def _check(header: Any, options: Any) -> None:
 def is_coloured(header: Any) -> bool:
     """Whether its pixels are colours, or places of a palette."""
     return int(header.get("SamplesPerPixel", 1)) > 1 or header.get("PhotometricInterpretation") == "PALETTE COLOR"
-
-
-def frames_of(header: Any) -> int:
-    """How many frames a data set says that it has.
-
-    Raises:
-        ImageError: That is no number.
-    """
-    try:
-        return int(header.get("NumberOfFrames") or 1)
-    except (TypeError, ValueError) as error:
-        said = "says in the place of its number of frames what is no number"
-        raise ImageError(said, ErrorCode.UNREADABLE) from error
 
 
 def _decoded(header: Any, frame: int) -> NDArray[Any]:
@@ -169,7 +157,9 @@ def _coloured(frame: NDArray[Any], header: Any) -> NDArray[Any]:
 
 def _in_units(stored: NDArray[Any], header: Any, frame: int) -> NDArray[np.float32]:
     """(H, W) in units of the modality; where the lowest value is white, mirrored, so that the highest is."""
-    rule = _group(header, frame, "PixelValueTransformationSequence") or header
+    if header.get("Modality") == "RTDOSE":
+        return np.asarray(stored * _dose_scale(header), np.float32)
+    rule = group_of(header, frame, "PixelValueTransformationSequence") or header
     if header.PhotometricInterpretation == "MONOCHROME1" and stored.dtype.kind in "iu":
         bits, signed = int(header.BitsStored), int(header.get("PixelRepresentation", 0))
         ends = np.array([-(1 << bits - 1), (1 << bits - 1) - 1] if signed else [0, (1 << bits) - 1], np.int64)
@@ -178,79 +168,34 @@ def _in_units(stored: NDArray[Any], header: Any, frame: int) -> NDArray[np.float
     return np.asarray(apply_modality_lut(stored, rule), np.float32)
 
 
-def _group(header: Any, frame: int, name: str) -> Any:
-    """What the functional groups of a file of several frames say of one of them; None where they say nothing."""
-    for groups, place in ((header.get("PerFrameFunctionalGroupsSequence"), frame),
-                          (header.get("SharedFunctionalGroupsSequence"), 0)):  # fmt: skip
-        if groups and place < len(groups) and groups[place].get(name):
-            return groups[place].get(name)[0]
-    return None
-
-
-def placed(header: Any, frame: int = 0) -> dict[str, Any]:
-    """What orders the slices of a volume, and has to be the same of all, by its name in DICOM; None where not said."""
-    several = frames_of(header) > 1
-    position = _group(header, frame, "PlanePositionSequence") or ({} if several else header)
-    turned = _group(header, frame, "PlaneOrientationSequence") or header
-    measures = _group(header, frame, "PixelMeasuresSequence") or header
-    return {
-        "ImagePositionPatient": _numbers(position.get("ImagePositionPatient")),
-        "ImageOrientationPatient": _numbers(turned.get("ImageOrientationPatient")),
-        "PixelSpacing": _numbers(measures.get("PixelSpacing")),
-        "InstanceNumber": frame + 1 if several else header.get("InstanceNumber"),
-        "Modality": header.get("Modality"),
-        "Rows": header.get("Rows"),
-        "Columns": header.get("Columns"),
-        "PatientID": str(header.get("PatientID") or ""),
-        "PatientName": str(header.get("PatientName") or ""),
-    }
-
-
-def _numbers(values: Any) -> list[float] | None:
-    return [float(one) for one in values] if values else None
-
-
-def _spacing(header: Any, frame: int) -> tuple[float, float] | None:
-    """Millimetres from row to row and from column to column.
+def _dose_scale(header: Any) -> float:
+    """By what the numbers of a dose are multiplied: a factor of each file.
 
     Raises:
-        ImageError: They are no distances.
+        ImageError: It is missing, or not above 0.
     """
-    measures = _group(header, frame, "PixelMeasuresSequence") or header
-    found = measures.get("PixelSpacing") or header.get("ImagerPixelSpacing")
-    if not found:
-        return None
-    down, across = (float(one) for one in found)
-    if not (0 < down < 1e4 and 0 < across < 1e4):
-        said = (
-            f"says that its pixels are {down:g} x {across:g} mm apart: expected distances above 0. Correct the header"
-        )
-        raise ImageError(said, "spacing")
-    return down, across
+    found = float(header.get("DoseGridScaling") or 0)
+    if not 0 < found < np.inf:
+        said = "is a dose without DoseGridScaling above 0, so that its values mean nothing; send it again"
+        raise ImageError(said, "units")
+    return found
 
 
 def _meta(header: Any, options: Any, frame: int, kept: str) -> dict[str, Any]:
     """What guards and writers need. `header` names the patient: it stays with the picture, and is in no model."""
     modality = str(header.get("Modality") or "") or None
-    units = {"CT": header.get("RescaleType") or "HU", "PT": suv.units(header, options)}.get(modality or "")
+    units = {
+        "CT": header.get("RescaleType") or "HU",
+        "PT": suv.units(header, options),
+        "RTDOSE": header.get("DoseUnits"),
+    }.get(modality or "")
     return {
         "modality": modality,
         "units": None if units is None else str(units),
-        "orientation": _facing(placed(header, frame)["ImageOrientationPatient"]),
-        **sizes(_spacing(header, frame), (int(header.Rows), int(header.Columns))),
+        "orientation": facing(placed(header, frame)["ImageOrientationPatient"]),
+        **sizes(spacing_of(header, frame), (int(header.Rows), int(header.Columns))),
         "header": kept,
     }
-
-
-def _facing(turned: list[float] | None) -> str | None:
-    """Where rows and columns run to, as in PatientOrientation, of oblique ones the closest: LP for axial slices."""
-    if turned is None or len(turned) != 6:
-        return None
-    letters = ""
-    for one in (turned[:3], turned[3:]):
-        axis = int(np.argmax(np.abs(one)))
-        letters += ("LR", "PA", "HF")[axis][one[axis] < 0]
-    return letters
 
 
 def kept_of(header: Any) -> str:

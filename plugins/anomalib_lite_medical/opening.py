@@ -17,7 +17,7 @@ try:
     from pydicom.dataelem import RawDataElement
     from pydicom.errors import InvalidDicomError
     from pydicom.filereader import read_partial
-    from pydicom.uid import UID
+    from pydicom.uid import UID, ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 except ImportError as missing:
     raise MissingExtra("pydicom", "medical", "DICOM") from missing
 
@@ -29,6 +29,10 @@ RESULTS = {
 PICTURES = ("Image Storage", "RT Dose", "Volume Storage")  # in the name of the class of what has pixels
 CLASS = ("SOPClassUID", "MediaStorageSOPClassUID")
 PATIENT, SERIES = (0x00100010, 0x00100020, 0x00100030), 0x0020000E  # name, number and birth date
+KIND = 0x00080016  # SOPClassUID
+UNCOMPRESSED: dict[Any, UID] = {  # by whether types of elements are not told, and whether low bytes are first
+    (True, True): ImplicitVRLittleEndian, (False, True): ExplicitVRLittleEndian, (False, False): ExplicitVRBigEndian,
+}  # fmt: skip
 UNKNOWN = 0xFFFFFFFF  # length of an element that ends with a delimiter
 TOLD = ["SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID", "Modality", "Rows", "NumberOfFrames"]  # to `gather`
 
@@ -43,7 +47,7 @@ def opened(file: BinaryIO, *, pixels: bool = True) -> Any:
     file.seek(0)
     with told():
         try:
-            found = dcmread(file, stop_before_pixels=not pixels)
+            found = _read(file, stop_before_pixels=not pixels)
         except InvalidDicomError as error:
             said = "is no DICOM file: 'DICM' is missing behind its first 128 bytes; add it with dcmconv of dcmtk"
             raise ImageError(said, ErrorCode.UNREADABLE) from error
@@ -54,11 +58,35 @@ def opened(file: BinaryIO, *, pixels: bool = True) -> Any:
             raise NotAnImage("is the directory of a disc, and holds no picture")
         if kind in RESULTS:
             raise NotAnImage(f"holds {RESULTS[kind]}, and nothing to inspect")
+        if any("Spectroscopy" in name for name in _classes(found)):
+            raise NotAnImage("holds spectra, and nothing to inspect")
         if pixels and not any(one in found for one in DATA):
             if "Rows" in found or _may_be_picture(found):
                 raise _truncated("says that it is a picture, and holds no pixels, or not all")
             raise NotAnImage(f"holds no picture ({kind}), and nothing to inspect")
     return found
+
+
+def _read(file: Any, **asked: Any) -> Any:
+    """A data set; of a file without the first 128 bytes and 'DICM', too, where it says a class that DICOM has.
+
+    Raises:
+        InvalidDicomError: It is none.
+    """
+    try:
+        return dcmread(file, **asked)
+    except InvalidDicomError:
+        with suppress(Exception):
+            found = dcmread(file, force=True, **asked)
+            if _is_known(found):
+                plain = UNCOMPRESSED[found.original_encoding]
+                found.file_meta.TransferSyntaxUID = found.file_meta.get("TransferSyntaxUID", plain)
+                return found
+        raise
+
+
+def _is_known(found: Any) -> bool:
+    return found.preamble is not None or UID(str(found.get("SOPClassUID"))).type == "SOP Class"
 
 
 def _truncated(said: str) -> ImageError:
@@ -77,11 +105,14 @@ def _lacks(element: RawDataElement) -> bool:
 
 def _may_be_picture(header: Any) -> bool:
     """Whether it says that it has pixels, or says nothing of what it is."""
-    kinds = [str(kind) for one in (header, header.file_meta) for kind in (one.get(name) for name in CLASS) if kind]
-    known = [
-        UID(kind).name for kind in kinds if header or UID(kind).name != kind
-    ]  # of a file of nothing else, it is cut
+    known = _classes(header)
     return not known or any(word in name for word in PICTURES for name in known)
+
+
+def _classes(header: Any) -> list[str]:
+    """The names of what a file says that it is; of a file of nothing else, one that is none is cut."""
+    kinds = [str(kind) for one in (header, header.file_meta) for kind in (one.get(name) for name in CLASS) if kind]
+    return [UID(kind).name for kind in kinds if header or UID(kind).name != kind]
 
 
 def series_of(path: Path) -> tuple[Any | None, bool]:
@@ -91,7 +122,7 @@ def series_of(path: Path) -> tuple[Any | None, bool]:
     """
     try:
         with quiet():
-            found = dcmread(path, stop_before_pixels=True, specific_tags=TOLD)
+            found = _read(path, stop_before_pixels=True, specific_tags=TOLD)
             cut = _cut(found)
             several = int(found.get("NumberOfFrames") or 1) > 1
             damaged = bool(cut) or ("Rows" not in found and _may_be_picture(found))
@@ -121,7 +152,8 @@ def _of_patient(file: BinaryIO) -> Any | None:
     """What a file says of its patient, damaged though it may be behind it; None where it ends before."""
     file.seek(0)
     with suppress(Exception), quiet():
-        found = read_partial(file, stop_when=lambda tag, _, __: tag > PATIENT[-1], specific_tags=list(PATIENT))
+        tags = [KIND, *PATIENT]
+        found = read_partial(file, stop_when=lambda tag, _, __: tag > PATIENT[-1], specific_tags=tags, force=True)
         found.filename = str(getattr(file, "name", ""))
-        return found if "PatientID" in found and not _cut(found) else None
+        return found if "PatientID" in found and _is_known(found) and not _cut(found) else None
     return None

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from anomalib_lite.errors import ErrorCode, ImageError
 from anomalib_lite_medical.channels import OTHER_GRID, arranged, word_in
 from anomalib_lite_medical.config import DICOM
-from anomalib_lite_medical.frames import placed
+from anomalib_lite_medical.places import placed
 
 TILT = 0.5  # degrees between the axis of the slices and the direction in which they are stacked
 UNEVEN = 0.1  # share by which a step from slice to slice may differ from the median
@@ -153,10 +153,10 @@ def in_order(headers: Sequence[Any]) -> list[int]:
     return [int(one) for one in order]
 
 
-def is_unplaced(headers: Sequence[Any]) -> bool:
-    """Whether slices say no position, although their modality records volumes."""
-    first = placed(headers[0])
-    return len(headers) > 1 and first["Modality"] in SLICED and first["ImagePositionPatient"] is None
+def is_unplaced(slices: Sequence[dict[str, Any]]) -> bool:
+    """Whether slices or frames, as `placed` tells of them, say no position, though their modality records volumes."""
+    first = slices[0]
+    return len(slices) > 1 and first["Modality"] in SLICED and first["ImagePositionPatient"] is None
 
 
 def mixed(files: Sequence[BinaryIO]) -> list[str]:

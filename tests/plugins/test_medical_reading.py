@@ -19,7 +19,7 @@ import pydicom
 import pytest
 from anomalib_lite_medical import dicom, nifti, pixels, series, sniff
 from anomalib_lite_medical.config import DicomOptions, NiftiOptions
-from anomalib_lite_medical.frames import placed
+from anomalib_lite_medical.places import placed
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
@@ -71,6 +71,8 @@ def expected(path: Path) -> tuple[NDArray[Any], Any]:
         stored = header.pixel_array
         if header.PhotometricInterpretation == "PALETTE COLOR":
             return apply_color_lut(stored, header), header
+        if header.get("Modality") == "RTDOSE":
+            return stored * header.DoseGridScaling, header
         return (stored if header.SamplesPerPixel > 1 else apply_modality_lut(stored, header)), header
 
 
@@ -406,6 +408,10 @@ BAD_SERIES: list[tuple[str, Edit, str, str]] = [
     ("no positions, one number", every(ImagePositionPatient=None, InstanceNumber=1), "no_position", "the same number"),
     ("no positions, numbers that lack some", lambda series: every(ImagePositionPatient=None)(series) or
      tags(InstanceNumber=9)(series), "missing_slices", "5 of their numbers are missing"),
+    ("a position of two numbers", tags(ImagePositionPatient=[1.0, 2.0]), "no_position", "2 values: expected 3"),
+    ("directions of five", tags(ImageOrientationPatient=[1, 0, 0, 0, 1]), "orientation", "5 values: expected 6"),
+    ("one spacing", tags(PixelSpacing=[4]), "spacing", "1 values: expected 2"),
+    ("three spacings", every(PixelSpacing=[4, 4, 8]), "spacing", "3 values: expected 2"),
     ("spacing 0", every(PixelSpacing=[0, 0]), "spacing", "0 x 0 mm"),
     ("a truncated slice", tags(PixelData=b"\0" * 100), "truncated", "slice 2"),
     ("burnt-in text", every(BurnedInAnnotation="YES"), "burned_in", "readers.dicom.burned_in=true"),
@@ -479,6 +485,55 @@ def test_a_patient_is_judged_by_all_that_is_his(tmp_path: Path) -> None:
     assert dataset.opener.catalogue.unread == set()
 
 
+@pytest.mark.parametrize("name", ["PHANTOM^Number1", "Phantom^Number1^", "Phantom^Number1^^^ "])
+def test_a_name_that_dicom_takes_as_equal_is_that_of_the_same_patient(tmp_path: Path, name: str) -> None:
+    files = sorted(write_dicom(tmp_path / "ct", slices("ct")).iterdir())
+    header = pydicom.dcmread(files[1])
+    header.PatientName = name
+    header.save_as(files[1])
+    assert len(find(tmp_path / "ct", opener=opener()).samples) == 4
+    header.PatientName = "Phantom^Number2"
+    header.save_as(files[1])
+    (refused,) = find(tmp_path / "ct", opener=opener()).samples
+    with pytest.raises(ImageError, match="several patients"):
+        opener().read(refused.path)
+
+
+@pytest.mark.parametrize(("implicit", "little"), [(True, True), (False, True), (False, False)])
+def test_files_without_the_mark_of_dicom_are_read_where_they_are_plainly_such(
+    tmp_path: Path, implicit: bool, little: bool
+) -> None:
+    scan = slices("ct")
+    files = sorted(write_dicom(tmp_path / "ct", scan).iterdir())
+    whole = [opener().read(one.path) for one in find(tmp_path / "ct", opener=opener()).samples]
+    for file in files:
+        header = pydicom.dcmread(file)
+        content = pydicom.filebase.DicomBytesIO()
+        content.is_implicit_VR, content.is_little_endian = implicit, little
+        if not little:
+            header.PixelData = np.frombuffer(header.PixelData, "<u2").astype(">u2").tobytes()
+        pydicom.filewriter.write_dataset(content, pydicom.Dataset(header))
+        file.write_bytes(content.getvalue())
+    dataset = find(tmp_path / "ct", opener=opener())
+    assert len(dataset.samples) == 4
+    for sample, expected_one in zip(dataset.samples, whole, strict=True):
+        found = dataset.opener.read(sample.path)
+        np.testing.assert_array_equal(found.pixels, expected_one.pixels)
+        assert found.part == expected_one.part
+    files[1].write_bytes(files[1].read_bytes()[:-10])
+    (cut,) = find(tmp_path / "ct", opener=opener()).samples
+    assert cut.group == whole[0].part, "that of its patient"
+    with pytest.raises(ImageError, match="truncated"):
+        opener().read(cut.path)
+
+
+@pytest.mark.parametrize("content", [b"a text " * 99, bytes(300), b"\x08\0\x16\0UI\x04\x001.2\0"])
+def test_what_lacks_the_mark_and_is_none_says_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.dcm").write_bytes(content)
+    with pytest.raises(ImageError, match="'DICM' is missing"):
+        read(tmp_path / "a.dcm")
+
+
 def test_two_series_of_one_folder_are_two_volumes(tmp_path: Path) -> None:
     for kind in ("ct", "pet"):
         for file in write_dicom(tmp_path / kind, slices(kind)).iterdir():
@@ -501,6 +556,45 @@ def test_what_is_no_picture_is_passed_over(tmp_path: Path, modality: str) -> Non
     dataset = find(folder, opener=opener())
     assert [one.name for one in dataset.samples] == ["01.dcm"]
     assert "document.dcm" in dataset.notes[0]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_spectra_are_passed_over(tmp_path: Path, count: int) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct", count=3))
+    for file in sorted(folder.iterdir())[:count]:
+        header = pydicom.dcmread(file)
+        header.SOPClassUID = header.file_meta.MediaStorageSOPClassUID = pydicom.uid.MRSpectroscopyStorage
+        header.SeriesInstanceUID, header.Modality, header.SpectroscopyData = "1.2.3", "MR", b"\0" * 8
+        del header.PixelData
+        header.save_as(file)
+    dataset = find(folder, opener=opener())
+    assert len(dataset.samples) == 3 - count
+    assert "01.dcm" in dataset.notes[0]
+
+
+def test_frames_without_positions_say_so_of_each(tmp_path: Path) -> None:
+    (_, one), (_, two) = read(several_frames(tmp_path))
+    assert "says no position" in one.note
+    assert one.note == two.note
+    assert all("no position" not in one.note for _, one in read(enhanced(tmp_path / "b", STACK)))
+
+
+def test_a_dose_is_in_its_units_whatever_the_factor_of_its_file(tmp_path: Path) -> None:
+    header = pydicom.dcmread(next(one for one in DICOM if one.name == "rtdose.dcm"))
+    stored = header.pixel_array.astype(np.float64)
+    for factor in (header.DoseGridScaling, 2.5e-7):
+        header.DoseGridScaling = factor
+        header.save_as(tmp_path / "dose.dcm")
+        found = read(tmp_path / "dose.dcm")
+        values = np.stack([one.pixels[..., 0] for _, one in found])
+        np.testing.assert_allclose(values, stored * float(factor), rtol=1e-6)
+        assert found[0][1].meta["units"] == header.DoseUnits
+    for nothing in (None, 0):
+        header.DoseGridScaling = nothing
+        header.save_as(tmp_path / "dose.dcm")
+        with pytest.raises(ImageError, match="without DoseGridScaling") as caught:
+            read(tmp_path / "dose.dcm")
+        assert caught.value.code == "units"
 
 
 # ---- NIfTI

@@ -379,6 +379,13 @@ def test_nothing_of_a_header_is_in_models_rows_reports_or_what_is_printed(
         ("mrn-882312", "Doe^Jane", "MRN-88231", "19500317", ""),
         ("ph-0012", "PH-0012", "PH-0012", "", "number"),
         ("x_17.03.1950", "Doe^Jane", "1", "19500317", "birth date"),
+        ("Mueller", "M\u00fcller^J\u00f6rg", "1", "", "name"),
+        ("x/Krueger_Aenne", "Kr\u00fcger^\u00c4nne", "1", "", "name"),
+        ("m\u00fcller", "Mueller^A", "1", "", "name"),
+        ("Weiss_7", "Wei\u00df^A", "1", "", "name"),
+        ("soerensen", "S\u00f8rensen^A", "1", "", "name"),
+        ("lukasz", "\u0141ukasz^A", "1", "", "name"),
+        ("Mull", "M\u00fcller^J\u00f6rg", "1", "", ""),
         ("doe_1950-03-17", "Doe^Jane", "1", "19500317", "name and the birth date"),
     ],
 )
