@@ -20,7 +20,7 @@ from anomalib_lite.pipeline.inputs import Chosen, chosen
 from anomalib_lite.pipeline.saving import Heatmaps, Saving
 from anomalib_lite.pipeline.shards import Shard
 from anomalib_lite.pipeline.workers import Asked, Workers, number
-from anomalib_lite.pipeline.written import Writing
+from anomalib_lite.pipeline.written import Writing, nothing_written, refused
 
 Track = Callable[[Iterable[Any], str], Iterator[Any]]  # passes items through and shows how far they are
 
@@ -86,7 +86,7 @@ def predict(
     saving.refuse(overwrite=overwrite)
     images, notes = chosen(inputs, model.opener, columns, group=group, compares=model.bundle.manifest.compares)
     saving.of(images, group, reference)
-    done, mine = Predicted(out=out, notes=notes), list(enumerate(images)) if shard is None else shard.of(images)
+    done, mine = Predicted(out=out), list(enumerate(images)) if shard is None else shard.of(images)
     work = saving.work(images, group=group, columns=dict(columns or {}), reference=reference)
     judging = Workers(model, number(len(mine), model, workers), bool(out))
     with result_folder.taken(out, overwrite=overwrite), work.recorded(shard, out, len(mine)), judging, saving.begun():
@@ -95,7 +95,7 @@ def predict(
             saving.add(place, one, seen)
             each(seen.result)
         done.parts = saving.judged(each_part)
-    return replace(done, unwritten=[reason for one in writing for reason in one.unwritten])  # with the last file's
+    return replace(done, notes=notes + nothing_written(writing), unwritten=refused(writing))  # with the last file's
 
 
 def _seen(judging: Workers, images: Sequence[tuple[int, Chosen]], reference: Path | None) -> Iterator[Seen]:

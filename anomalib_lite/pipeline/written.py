@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -34,6 +34,7 @@ class Writing:
     _target: tuple[Path, str] = (Path(), "")  # where it is written: OUT, and the name within
     _measured: list[Measured] = field(default_factory=list)
     unwritten: list[str] = field(default_factory=list)  # sources that the format has no place for, and why
+    unmeasured: list[str] = field(default_factory=list)  # files of which no image could be measured: nothing is written
 
     @classmethod
     def of(cls, info: WriterInfo, readers: Readers) -> Writing:
@@ -59,7 +60,8 @@ class Writing:
         """
         result, picture = seen.result, seen.picture
         unmeasured = result.anomaly_map is None
-        if picture is None or result.shape is None or (unmeasured and not self.info.whole):
+        known = picture is not None and result.shape is not None
+        if not self.info.whole and (unmeasured or not known):
             return None
         file = Path(imaging.named(imaging.divided(image, self.readers)[0])) if self.info.whole else image
         if self._file != file or not self.info.whole:
@@ -68,7 +70,8 @@ class Writing:
             named = file.with_name(file.name.removesuffix(suffix) or file.name) if self.info.whole else file
             place = result_folder.place(out, named, root, folder=self.info.name, suffix=suffix)
             self._target = out, place
-        self._measured.append((result, picture))
+        if picture is not None and known:
+            self._measured.append((result, picture))
         place = self._target[1]
         if not self.info.whole:
             self.finish()
@@ -81,8 +84,10 @@ class Writing:
             PluginError: The writer raises, or writes no such file.
             DataError: The disk is full, or gone.
         """
-        (out, place), measured, self._measured = self._target, self._measured, []
+        (out, place), measured, file = self._target, self._measured, self._file
+        self._measured, self._file = [], None
         if all(result.anomaly_map is None for result, _ in measured):
+            self.unmeasured += [] if file is None else [str(file)]
             return
         target, what = out / place, f"writer '{self.info.name}': {measured[0][0].image}"
         try:
@@ -102,6 +107,21 @@ class Writing:
             raise PluginError(f"{what}: {reason(error, self.info.target)}. The rows before are complete.") from error
         if not target.is_file():
             raise PluginError(f"{what}: wrote no file {target}. It has to write the path that it is given.")
+
+
+def refused(writing: Sequence[Writing]) -> list[str]:
+    """Sources that a format has no place for, and why."""
+    return [reason for one in writing for reason in one.unwritten]
+
+
+def nothing_written(writing: Sequence[Writing]) -> list[str]:
+    """What is to be said of files that no writer of whole files wrote, for nothing of them could be measured."""
+    found = [(one.info.name, one.unmeasured) for one in writing if one.unmeasured]
+    return [
+        f"not written: {name} of {files[0]}{f' and {len(files) - 1:,} more' if files[1:] else ''}: nothing there could "
+        "be measured, and rows say why"
+        for name, files in found
+    ]
 
 
 def _with_maps(measured: list[Measured]) -> Iterator[tuple[Result, Picture, Any]]:

@@ -24,7 +24,7 @@ from anomalib_lite.edge.decision import Verdict
 from anomalib_lite.edge.model import Seen
 from anomalib_lite.errors import DataError
 from anomalib_lite.hookspecs import WriterInfo
-from anomalib_lite.pipeline.written import Writing
+from anomalib_lite.pipeline.written import Writing, nothing_written
 
 DICOM = {
     "seg": dicom_writer.write_segmentation,
@@ -190,8 +190,13 @@ def test_a_source_that_a_format_has_no_place_for_is_told_and_ends_nothing(tmp_pa
             )  # fmt: skip
             place = made(Seen(one, picture), tmp_path / f"{name}.nii", tmp_path, tmp_path / "out")
             assert (place is None) == (known is None)
+    unread = replace(result, image="lost.nii", anomaly_map=None, shape=None, verdict=Verdict.ERROR)
+    assert made(Seen(unread, None), tmp_path / "lost.nii", tmp_path, tmp_path / "out") is None
+    made.finish()
     made.finish()
     assert made.unwritten == ["writer 'x': odd.nii#0: it has no place"]
+    (said,) = nothing_written([made])
+    assert f"not written: x of {tmp_path / 'none.nii'} and 1 more: nothing there could be measured" in said
     assert given == {
         "odd.nii": [0, pytest.approx(np.nan, nan_ok=True)],
         "plain.nii": [0, pytest.approx(np.nan, nan_ok=True)],
