@@ -140,10 +140,12 @@ def of_patient(files: Sequence[BinaryIO]) -> Iterator[None]:
     try:
         yield
     except ImageError as error:
-        headers = [header for file in files if (header := _of_patient(file)) is not None]
-        parts = {part for one in headers if (part := pseudonym(patients.identity(one)))}
+        with quiet():  # what a header says is decoded where it is asked for
+            headers = [header for file in files if (header := _of_patient(file)) is not None]
+            parts = {part for one in headers if (part := pseudonym(patients.identity(one)))}
+            notes = [note for one in headers[:1] for note in patients.path_notes(one)]
         error.part = parts.pop() if len(parts) == 1 else None
-        if notes := [note for one in headers[:1] for note in patients.path_notes(one)]:
+        if notes:
             error.args = ("; ".join([str(error), *notes]),)
         raise
 

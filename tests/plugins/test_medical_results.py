@@ -18,6 +18,7 @@ import numpy as np
 import pydicom
 import pytest
 from anomalib_lite_medical import capture, dicom_writer, nifti_writer, patients
+from anomalib_lite_medical.frames import pseudonym
 from conftest import Once, call
 from render_scans import Scan, render, write_dicom, write_nifti
 from test_medical_reading import opener, read, reader, slices
@@ -432,6 +433,17 @@ def test_no_message_quotes_a_header(tmp_path: Path) -> None:
         with pytest.raises(ImageError) as caught:
             list(decode(reader(), ".dcm", [content.getvalue()], path.name))
         assert "Kowalski" not in str(caught.value)
+
+
+def test_what_is_odd_in_a_header_is_not_heard_where_the_patient_of_an_error_is_told(tmp_path: Path) -> None:
+    path = write_dicom(tmp_path, slices("ct", count=1)) / "01.dcm"
+    header = pydicom.dcmread(path)
+    header.add(pydicom.DataElement(pydicom.tag.Tag("PatientID"), "LO", "9" * 99, validation_mode=0))
+    header.save_as(path)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(ImageError) as caught:  # a warning would be an error here
+        read(path)
+    assert caught.value.part == pseudonym("9" * 99)
 
 
 def test_a_path_that_names_the_patient_is_told(tmp_path: Path) -> None:
