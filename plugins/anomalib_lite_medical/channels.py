@@ -61,8 +61,9 @@ def arranged(files: Sequence[BinaryIO], named: Sequence[str | None], words: Sequ
     if missing:
         there = ", ".join(word for word in words if word in named)
         said = (
-            f"has no channel {' and '.join(missing)}: {here} ({there}) needs a file of that word beside it, or give "
-            f"that of {words[0]}, after which an image of several is called"
+            f"has no channel {' and '.join(missing)}: {here} ({there}) needs a file of that word beside it, or where "
+            f"words are modalities a series of its study; or give that of {words[0]}, after which an image of several "
+            "is called"
         )
         raise ImageError(said, MISSING)
     return [named.index(word) for word in words]
