@@ -29,9 +29,7 @@ class Gated(nn.Module):
     def forward(self, values: Tensor) -> Tensor:
         """(B, inputs, h, w) to (B, outputs, h, w)."""
         features, gates = self.convolution(values).chunk(2, 1)
-        groups = features.unflatten(
-            1, (self.norm.num_groups, -1)
-        )  # mean 0 first: else runtimes lose digits
+        groups = features.unflatten(1, (self.norm.num_groups, -1))  # mean 0 first: else runtimes lose digits
         even = (groups - groups.mean((2, 3, 4), keepdim=True)).flatten(1, 2)
         return F.silu(self.norm(even)) * torch.sigmoid(gates)
 
