@@ -4,7 +4,7 @@ Nothing of pydicom, nibabel or highdicom is imported before a file is read or wr
 """
 
 from anomalib_lite.hookspecs import ReaderInfo, WriterInfo, hookimpl
-from anomalib_lite_medical.config import DICOM, SIZES, VIEWS, DicomOptions, NiftiOptions
+from anomalib_lite_medical.config import DICOM, SIZES, STEP, VIEWS, DicomOptions, NiftiOptions
 
 PACKAGE = "anomalib_lite_medical"
 
@@ -27,7 +27,7 @@ def register_readers() -> list[ReaderInfo]:
             sniff=f"{PACKAGE}:sniff",
             config=DicomOptions,
             content_types=("application/dicom",),
-            guards=("modality", "units", "orientation", *SIZES, *VIEWS),
+            guards=("modality", "units", "orientation", *SIZES, *VIEWS, STEP),
             api=2,
         ),
         ReaderInfo(
@@ -38,7 +38,7 @@ def register_readers() -> list[ReaderInfo]:
             gather=f"{PACKAGE}.nifti:gather",
             config=NiftiOptions,
             content_types=("application/nifti",),
-            guards=(*SIZES, *VIEWS),
+            guards=(*SIZES, *VIEWS, STEP),
             api=2,
         ),
     ]

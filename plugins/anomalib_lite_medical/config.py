@@ -11,6 +11,7 @@ from anomalib_lite.config import ReaderConfig
 Window = tuple[float, float]
 DICOM = (".dcm", ".dicom", ".ima")
 SIZES = ("pixel_height_mm", "pixel_width_mm")  # guards: millimetres from row to row, and from column to column
+STEP = "slice_step_mm"  # guard: millimetres from slice to slice
 VIEWS = ("view_height_mm", "view_width_mm")  # guards: of the whole picture, which a model sees in its own size
 
 

@@ -14,11 +14,13 @@ import numpy as np
 from anomalib_lite import NotAnImage, Picture
 from anomalib_lite.errors import ImageError
 from anomalib_lite_medical.channels import joined
+from anomalib_lite_medical.config import STEP
 from anomalib_lite_medical.frames import about, is_coloured, kept_of, pixels, told
 from anomalib_lite_medical.opening import of_patient, opened, series_of
 from anomalib_lite_medical.pixels import levelled, nothing, of_body, shown
 from anomalib_lite_medical.places import frames_of, placed
 from anomalib_lite_medical.series import Series, channels_of, in_order, is_unplaced, mixed, word_of
+from anomalib_lite_medical.steps import step_of
 
 UNPLACED = "says no position: slices are in the order of their numbers, and how far they are apart is not known"
 
@@ -95,10 +97,10 @@ def _several(header: Any, options: Any) -> Iterator[tuple[int, Picture]]:
     with told():
         slices = [placed(header, number) for number in range(frames_of(header))]
         frames, kept, notes = in_order(slices), kept_of(header), [UNPLACED] * is_unplaced(slices)
-        last = slices[frames[-1]]["ImagePositionPatient"]
+        ordered = [slices[number] for number in frames]
     options = levelled(options, lambda: (pixels(header, options, number) for number in frames))
     found = ((number + 1, _picture([header], options, number, kept)) for number in frames)
-    yield from of_body(((number, _of_volume(one, last, notes)) for number, one in found), options)
+    yield from of_body(((number, _of_volume(one, ordered, notes)) for number, one in found), options)
 
 
 def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Picture]]:
@@ -107,10 +109,10 @@ def _volume(files: Sequence[BinaryIO], options: Any) -> Iterator[tuple[int, Pict
     with told():
         series = channels_of(files, headers, options.channels)
         slices = [placed(one) for one in headers]
-        last, notes = slices[series[0][-1]]["ImagePositionPatient"], [UNPLACED] * is_unplaced(slices) + mixed(files)
+        ordered, notes = [slices[place] for place in series[0]], [UNPLACED] * is_unplaced(slices) + mixed(files)
     options = levelled(options, lambda: (pixels(opened(files[place]), options) for place in series[0]))
     found = _slices(files, series, options)
-    yield from of_body(((number, _of_volume(one, last, notes)) for number, one in found), options)
+    yield from of_body(((number, _of_volume(one, ordered, notes)) for number, one in found), options)
 
 
 def _slices(
@@ -123,12 +125,13 @@ def _slices(
             raise ImageError(f"slice {number}: {error}", error.code) from error
 
 
-def _of_volume(picture: Picture | None, last: Any, notes: Sequence[str] = ()) -> Picture | None:
-    """A slice, with what is to be said of its series, and where the last slice of that lies."""
+def _of_volume(picture: Picture | None, ordered: Sequence[Any], notes: Sequence[str] = ()) -> Picture | None:
+    """A slice, with what is to be said of its series, of which `ordered` tells each place."""
     if picture is None:
         return None
-    corners = picture.corners and last and (*picture.corners, last)
-    return replace(picture, note="; ".join(filter(None, [picture.note, *notes])), corners=corners or picture.corners)
+    note, last = "; ".join(filter(None, [picture.note, *notes])), ordered[-1]["ImagePositionPatient"]
+    corners = (*picture.corners, last) if picture.corners and last else picture.corners
+    return replace(picture, note=note, corners=corners, meta={**picture.meta, STEP: step_of(ordered)})
 
 
 def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | None = None) -> Picture | None:
@@ -143,8 +146,8 @@ def _picture(headers: Sequence[Any], options: Any, frame: int = 0, kept: str | N
         seen = shown(values, options)
     if seen is None:
         return None
-    meta = [one["meta"] for one in said]
-    own = {"modality": joined(meta, "modality"), "units": joined(meta, "units"), "frame": frame + 1}
+    meta, step = [one["meta"] for one in said], step_of([placed(headers[0], frame)])
+    own = {"modality": joined(meta, "modality"), "units": joined(meta, "units"), "frame": frame + 1, STEP: step}
     notes = [one["note"] for one in said] + [_apart(headers)]
     about_all = {"meta": meta[0] | own, "note": "; ".join(dict.fromkeys(filter(None, notes)))}
     return Picture(seen[0], valid=seen[1], corners=_corners(headers[0], frame), **said[0] | about_all)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from anomalib_lite import __version__
 from anomalib_lite.errors import DataError, MissingExtra
 from anomalib_lite_medical.geometry import header_of, inside, is_unmeasured, marked, over_source, said_of, window_of
-from anomalib_lite_medical.series import SAME
+from anomalib_lite_medical.steps import SAME
 
 try:
     import highdicom

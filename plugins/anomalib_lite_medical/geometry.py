@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.errors import AnomalibLiteError, DataError, MissingExtra
 from anomalib_lite_medical.frames import quiet
-from anomalib_lite_medical.series import UNEVEN
+from anomalib_lite_medical.steps import UNEVEN
 
 try:
     from pydicom import Dataset

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from anomalib_lite import Picture
 from anomalib_lite.errors import ImageError, MissingExtra
 from anomalib_lite_medical.channels import arranged, beside, word_in
+from anomalib_lite_medical.config import STEP
 from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, of_body, shown, sizes
 from anomalib_lite_medical.volumes import Volume, volume_of
 
@@ -77,7 +78,7 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
     axis, spacing = AXIS[options.plane], _spacing(first.affine, AXIS[options.plane])
     meta = {"affine": json.dumps(first.affine.tolist()), "shape": json.dumps(first.shape), "plane": options.plane}
     down, across = _seen(first.values, axis, 0).shape
-    meta |= sizes(spacing, (down, across))
+    meta |= sizes(spacing, (down, across)) | {STEP: _sizes(first.affine)[axis]}
     if (labelled := marked_by_labels(first.values)) is not None:
         note = "; ".join(filter(None, ["holds a few whole numbers: a mask of labels, and no scan", first.note]))
         for number in range(first.values.shape[axis]):
@@ -154,9 +155,12 @@ def unseen(plane: NDArray[Any]) -> NDArray[Any]:
 
 def _spacing(affine: NDArray[np.float64], axis: int) -> tuple[float, float]:
     """Millimetres from row to row and from column to column of a slice."""
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    canonical_sizes = np.zeros(3)
-    for one, (target, _) in enumerate(io_orientation(affine)):
-        canonical_sizes[int(target)] = sizes[one]
-    across, down = (canonical_sizes[one] for one in range(3) if one != axis)
-    return float(down), float(across)
+    across, down = (size for one, size in enumerate(_sizes(affine)) if one != axis)
+    return down, across
+
+
+def _sizes(affine: NDArray[np.float64]) -> list[float]:
+    """Millimetres from voxel to voxel along the axes of the canonical orientation."""
+    own = np.linalg.norm(affine[:3, :3], axis=0)
+    along = {int(target): float(size) for size, (target, _) in zip(own, io_orientation(affine), strict=True)}
+    return [along[one] for one in range(3)]

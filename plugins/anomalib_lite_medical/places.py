@@ -38,6 +38,7 @@ def placed(header: Any, frame: int = 0) -> dict[str, Any]:
         "ImagePositionPatient": _numbers(position, "ImagePositionPatient"),
         "ImageOrientationPatient": _numbers(turned, "ImageOrientationPatient"),
         "PixelSpacing": _numbers(measures, "PixelSpacing"),
+        **{name: length(measures, name) for name in ("SpacingBetweenSlices", "SliceThickness")},
         "InstanceNumber": frame + 1 if several else header.get("InstanceNumber"),
         "Modality": header.get("Modality"),
         "Rows": header.get("Rows"),
@@ -84,6 +85,15 @@ def group_of(header: Any, frame: int, name: str) -> Any:
         if groups and place < len(groups) and groups[place].get(name):
             return groups[place].get(name)[0]
     return None
+
+
+def length(said: Any, name: str) -> float:
+    """Millimetres; 0 where nothing, or no length, is said."""
+    try:
+        found = abs(float(said.get(name) or 0))
+    except (TypeError, ValueError):
+        return 0.0
+    return found if np.isfinite(found) else 0.0
 
 
 def _numbers(header: Any, name: str) -> list[float] | None:

@@ -15,11 +15,8 @@ from anomalib_lite.errors import ErrorCode, ImageError
 from anomalib_lite_medical.channels import OTHER_GRID, arranged, word_in
 from anomalib_lite_medical.config import DICOM
 from anomalib_lite_medical.places import placed
+from anomalib_lite_medical.steps import SAME, check_steps, check_straight
 
-TILT = 0.5  # degrees between the axis of the slices and the direction in which they are stacked
-UNEVEN = 0.1  # share by which a step from slice to slice may differ from the median
-SAME = 1e-3  # millimetres
-ASIDE = 0.1  # millimetres beside its line that a slice may lie, or UNEVEN of a step: positions are rounded
 NO_POSITION = "no_position"
 SLICED = ("CT", "MR", "PT")
 MODALITIES = {one: one for one in ("CR", "CT", "DX", "MG", "MR", "NM", "PT", "US", "XA")} | {"MRI": "MR", "PET": "PT"}
@@ -148,8 +145,8 @@ def in_order(headers: Sequence[Any]) -> list[int]:
     places = np.array([np.asarray(one["ImagePositionPatient"], np.float64) for one in headers])
     heights = places @ normal
     order = np.argsort(heights, kind="stable")
-    _check_steps(headers, order, np.diff(heights[order]))
-    _check_straight(places[order], normal)
+    check_steps(headers, order, np.diff(heights[order]))
+    check_straight(places[order], normal)
     return [int(one) for one in order]
 
 
@@ -235,40 +232,3 @@ def _is_alike(one: Any, other: Any) -> bool:
     if one is None or other is None or isinstance(one, str | int):
         return bool(one == other)
     return len(one) == len(other) and bool(np.abs(np.subtract(one, other, dtype=np.float64)).max() <= SAME)
-
-
-def _check_steps(headers: Sequence[Any], order: NDArray[np.intp], steps: NDArray[np.float64]) -> None:
-    if (steps < SAME).any():
-        said = (
-            f"{int((steps < SAME).sum()) + 1} slices of {len(headers)} lie where another lies: copies, echoes, phases "
-            "or directions of diffusion. Put each of them into a folder of its own"
-        )
-        raise ImageError(said, "same_position")
-    typical = float(np.sort(steps)[(len(steps) - 1) // 2])  # what is missing makes steps wider, none narrower
-    widest = int(np.argmax(np.abs(steps - typical)))
-    if abs(steps[widest] - typical) <= UNEVEN * typical:
-        return
-    numbers = [headers[order[one]]["InstanceNumber"] for one in (widest, widest + 1)]
-    lost = round(float(steps[widest]) / typical) - 1
-    missing = f"{lost} missing" if lost > 0 else "unevenly spaced"
-    said = (
-        f"slices are {typical:.3g} mm apart, but those with the numbers {numbers[0]} and {numbers[1]} "
-        f"{steps[widest]:.3g} mm ({missing}). Send the series again"
-    )
-    raise ImageError(said, "missing_slices")
-
-
-def _check_straight(places: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
-    stacked = places[-1] - places[0]
-    angle = float(np.degrees(np.arccos(np.clip(stacked @ normal / np.linalg.norm(stacked), -1, 1))))
-    if angle > TILT:
-        said = (
-            f"slices are stacked {angle:.1f} degrees off their axis: the gantry was tilted. Resample the series onto a "
-            "plain grid, for instance with dcm2niix"
-        )
-        raise ImageError(said, "gantry_tilt")
-    along = (places - places[0]) @ normal
-    beside = np.linalg.norm(places - places[0] - np.outer(along / along[-1], stacked), axis=1)
-    if beside.max() > max(ASIDE, UNEVEN * along[-1] / (len(places) - 1)):
-        said = f"slices lie up to {beside.max():.3g} mm beside the line of the first and the last: they were moved"
-        raise ImageError(f"{said}. Resample the series onto a plain grid, or send it again", "shifted_slices")

@@ -18,8 +18,8 @@ import numpy as np
 import pydicom
 import pytest
 from anomalib_lite_medical import dicom, nifti, pixels, series, sniff
-from anomalib_lite_medical.config import DicomOptions, NiftiOptions
-from anomalib_lite_medical.places import placed
+from anomalib_lite_medical.config import STEP, DicomOptions, NiftiOptions
+from anomalib_lite_medical.places import length, placed
 from numpy.typing import NDArray
 from pydicom.pixels.processing import apply_color_lut, apply_modality_lut
 from render_scans import Scan, render, write_dicom, write_nifti
@@ -391,6 +391,28 @@ def tilted(series: list[Any]) -> None:
         one.ImagePositionPatient = [x, y + 1.5 * number, z]
 
 
+def every_second(**values: Any) -> Edit:
+    """Every second slice alone, with values set in each."""
+
+    def edit(series: list[Any]) -> None:
+        del series[1::2]
+        every(**values)(series)
+
+    return edit
+
+
+def apart(series: list[Any]) -> None:
+    """Twice as far as they are thick, and with no number between."""
+    for number, one in enumerate(series):
+        one.ImagePositionPatient = [*one.ImagePositionPatient[:2], 16.0 * number]
+
+
+def in_turn(series: list[Any]) -> None:
+    """Numbers of an echo that was taken in turn with another."""
+    for one in series:
+        one.InstanceNumber = 2 * one.InstanceNumber - 1
+
+
 BAD_SERIES: list[tuple[str, Edit, str, str]] = [
     ("two patients", tags(PatientID="other", PatientName="Doe^Jane"), "several_patients", "several patients"),
     ("missing slices", lambda series: series.pop(2) and None, "missing_slices", r"numbers 2 and 4 16 mm \(1 missing\)"),
@@ -412,6 +434,9 @@ BAD_SERIES: list[tuple[str, Edit, str, str]] = [
     ("directions of five", tags(ImageOrientationPatient=[1, 0, 0, 0, 1]), "orientation", "5 values: expected 6"),
     ("one spacing", tags(PixelSpacing=[4]), "spacing", "1 values: expected 2"),
     ("three spacings", every(PixelSpacing=[4, 4, 8]), "spacing", "3 values: expected 2"),
+    ("every second slice", every_second(), "missing_slices", "16 mm apart, where they say 8 mm, and"),
+    ("every second slice by steps", every_second(SliceThickness=3, SpacingBetweenSlices=8), "missing_slices",
+     "where they say 8 mm, and their numbers 2: of 2 slices one alone is there"),
     ("spacing 0", every(PixelSpacing=[0, 0]), "spacing", "0 x 0 mm"),
     ("a truncated slice", tags(PixelData=b"\0" * 100), "truncated", "slice 2"),
     ("burnt-in text", every(BurnedInAnnotation="YES"), "burned_in", "readers.dicom.burned_in=true"),
@@ -434,6 +459,32 @@ def test_a_series_that_is_no_volume_says_why(tmp_path: Path, edit: Edit, code: s
         dataset.opener.read(dataset.samples[0].path)
     assert caught.value.code == code
     assert "Doe" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("edit", "step"),
+    [
+        (apart, 16),
+        (in_turn, 8),
+        (every_second(SliceThickness=None), 16),
+        (every_second(Modality="MR"), 16),  # whose slices need not touch
+    ],
+)
+def test_gaps_in_numbers_or_between_slices_prove_nothing_alone(tmp_path: Path, edit: Edit, step: float) -> None:
+    folder = write_dicom(tmp_path / "ct", slices("ct"))
+    series = [pydicom.dcmread(file) for file in sorted(folder.iterdir())]
+    shutil.rmtree(folder)
+    folder.mkdir()
+    edit(series)
+    for number, one in enumerate(series):
+        one.save_as(folder / f"{number}.dcm")
+    dataset = find(folder, opener=opener())
+    assert {dataset.opener.read(one.path).meta[STEP] for one in dataset.samples} == {step}
+
+
+@pytest.mark.parametrize("said", [None, "", "thin", [1, 2], 0, "nan", "inf"])
+def test_what_is_no_length_says_nothing(said: Any) -> None:
+    assert length({"SliceThickness": said}, "SliceThickness") == 0
 
 
 @pytest.mark.parametrize("size", [0, 140, 190, 330, 700, 1100, -200])

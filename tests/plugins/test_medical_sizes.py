@@ -11,7 +11,7 @@ import nibabel
 import numpy as np
 import pydicom
 import pytest
-from anomalib_lite_medical.config import SIZES, VIEWS
+from anomalib_lite_medical.config import SIZES, STEP, VIEWS
 from conftest import Once, call
 from render_scans import Scan, render, write_dicom
 from test_medical_reading import read, slices
@@ -120,6 +120,31 @@ def test_a_part_of_a_slice_is_no_whole_one(chests: Path, tmp_path: Path, rows: i
     assert rows == 96 or "view_height_mm 96 to 105.6, this one says 60" in str(result.error)
 
 
+@pytest.mark.parametrize(("apart", "fits"), [(8, True), (9, True), (16, False), (4, False)])
+def test_slices_that_lie_farther_apart_or_closer_than_those_of_the_training_are_an_error(
+    chests: Path, tmp_path: Path, apart: float, fits: bool
+) -> None:
+    folder = chest(tmp_path / "x", 20, PixelSpacing=[1.0, 1.0])
+    for number, path in enumerate(sorted(folder.iterdir())):
+        header = pydicom.dcmread(path)
+        header.ImagePositionPatient = [*header.ImagePositionPatient[:2], apart * number]
+        header.save_as(path)
+    result = judged(chests, folder, 1)
+    assert (result.score is not None) == fits
+    assert fits or f"slice_step_mm 8, this one says {apart}, more than a quarter beyond" in str(result.error)
+
+
+@pytest.mark.parametrize(
+    ("said", "step"),
+    [({}, 8), ({"SpacingBetweenSlices": 2.5}, 2.5), ({"SliceThickness": None}, None), ({"SliceThickness": ""}, None)],
+)
+def test_of_a_slice_alone_the_step_is_what_its_header_says(
+    tmp_path: Path, said: dict[str, Any], step: float | None
+) -> None:
+    path = sorted(chest(tmp_path, 20, **said).iterdir())[0]
+    assert read(path)[0][1].meta[STEP] == step
+
+
 def test_a_manifest_keeps_the_lowest_and_the_highest(chests: Path) -> None:
     guards = json.loads((chests / "manifest.json").read_text())["guards"]
     assert [guards[key] for key in SIZES] == [[{"low": 1.0, "high": 1.1}]] * 2
@@ -132,7 +157,9 @@ def test_a_manifest_keeps_the_lowest_and_the_highest(chests: Path) -> None:
     [
         ((1.0, 9.0, 2.0), ""),
         ((1.1, 9.0, 1.8), ""),
-        ((1.0, 3.0, 2.0), ""),  # how far slices are apart is not seen in any
+        ((1.0, 7.5, 2.0), ""),
+        ((1.0, 18.0, 2.0), "slice_step_mm 9, this one says 18, more than a quarter beyond"),
+        ((1.0, 3.0, 2.0), "slice_step_mm 9, this one says 3, more than a quarter beyond"),
         ((1.0, 9.0, 3.0), "pixel_height_mm 2, this one says 3, more than a quarter beyond"),
         ((2.0, 9.0, 2.0), "pixel_width_mm 1, this one says 2, more than a quarter beyond"),
     ],
@@ -163,4 +190,5 @@ def test_every_picture_says_the_size_of_its_pixels(tmp_path: Path) -> None:
     for plane, sizes in {"axial": [2.0, 1.0], "coronal": [3.0, 1.0], "sagittal": [3.0, 2.0]}.items():
         found = read(tmp_path / "mask.nii.gz", ".nii.gz", plane=plane)[0][1]
         assert [found.meta[key] for key in SIZES] == sizes
+        assert found.meta[STEP] == {"axial": 3.0, "coronal": 2.0, "sagittal": 1.0}[plane]
         assert found.spacing == tuple(sizes)
