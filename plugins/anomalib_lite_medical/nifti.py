@@ -19,7 +19,7 @@ from anomalib_lite import Picture
 from anomalib_lite.errors import ImageError, MissingExtra
 from anomalib_lite_medical.channels import arranged, beside, word_in
 from anomalib_lite_medical.config import STEP
-from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, of_body, shown, sizes
+from anomalib_lite_medical.pixels import checked_mask, levelled, marked_by_labels, of_body, refuse_few, shown, sizes
 from anomalib_lite_medical.volumes import Volume, volume_of
 
 try:
@@ -86,6 +86,7 @@ def read(files: Sequence[BinaryIO] | BinaryIO, options: Any) -> Iterator[tuple[i
             corners = first.corners_of(axis, number)
             yield number, Picture(plane[..., None], None, spacing, meta | {"slice": number}, note=note, corners=corners)
         return
+    refuse_few(first.values)
     inside = None if options.mask is None else _masked(given, first, options.mask)
     volumes = _channels(given, first, options)
     options = levelled(options, lambda: np.moveaxis(volumes[0].values, axis, 0))

@@ -109,6 +109,25 @@ def marked_by_labels(values: NDArray[np.float32], most: float = FEW) -> NDArray[
     return np.asarray(values > 0.5)
 
 
+def refuse_few(values: NDArray[np.float32]) -> None:
+    """Refuse what has as few values as a mask, from -1 to 1, and is none.
+
+    Raises:
+        ImageError: With what they are.
+    """
+    for some in (values.ravel()[::97], values):
+        found = np.unique(some[np.isfinite(some)])
+        if len(found) > FEW:
+            return
+    measured = bool(np.isfinite(values).all())
+    if len(found) < 1 + measured or np.abs(found).max() > 1:  # empty, which is told where it is inspected; or a scan
+        return
+    run = f"{len(found)} value{'s' * (len(found) > 1)} from {found[0]:.4g} to {found[-1]:.4g}"
+    lost = "" if measured else ", and some that are NaN or infinite"
+    said = f"holds {run}{lost}: too few for a scan, and a mask has whole numbers, 0 where nothing is marked"
+    raise ImageError(f"{said}. Write the mask anew, or send the scan again", "few_values")
+
+
 def checked_mask(mask: NDArray[np.bool_], name: str) -> NDArray[np.bool_]:
     """A mask of what is to be inspected.
 

@@ -850,6 +850,25 @@ def test_a_mask_of_labels_marks_all_that_is_not_0(tmp_path: Path, labels: tuple[
         np.testing.assert_array_equal(marked, plane[..., number].T[::-1, ::-1] > 0)
 
 
+@pytest.mark.parametrize("options", [{}, {"body": 10}, {"window": (0, 150)}])
+@pytest.mark.parametrize(
+    ("marked", "free", "said"),
+    [
+        (1, np.nan, "holds 1 value from 1 to 1, and some that are NaN or infinite"),
+        (1, -1, "holds 2 values from -1 to 1: too few for a scan, and a mask has whole numbers, 0 where nothing"),
+        (0.7, 0, "holds 2 values from 0 to 0.7: too few for a scan"),
+    ],
+)
+def test_a_mask_of_other_values_says_which(
+    tmp_path: Path, marked: float, free: float, said: str, options: dict[str, Any]
+) -> None:
+    values = np.full((6, 6, 3), free, np.float32)
+    values[2:4, 2:4, 1] = marked
+    with pytest.raises(ImageError, match=said) as caught:
+        read(volume(tmp_path / "mask.nii", values), ".nii", **options)
+    assert caught.value.code == "few_values"
+
+
 def test_a_scan_of_many_levels_is_no_mask(tmp_path: Path) -> None:
     scan = np.resize(np.arange(17), (8, 9, 4)).astype(np.uint8)
     nibabel.save(nibabel.Nifti1Image(scan, np.eye(4)), tmp_path / "scan.nii")
