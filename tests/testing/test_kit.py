@@ -46,6 +46,8 @@ FAULTS = {
     "BranchesOnValues": "check_the_detector_can_be_exported",
     "ExportsSomethingElse": "check_the_graph_computes_the_same",
 }
+# Last bits of a product of matrices depend on its number of rows there, and a root near 0 makes much of them.
+ON_SOME_PROCESSORS = {("RootNearZero", "check_an_image_does_not_depend_on_its_batch")}
 
 
 def failing(info: DetectorInfo) -> dict[str, str]:
@@ -70,7 +72,8 @@ def test_a_sound_detector_keeps_the_contract(check: Callable[[], None]) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_is_found_by_its_check(fault: str) -> None:
-    assert [FAULTS[fault]] == list(failing(faulty.info(fault)))
+    found = list(failing(faulty.info(fault)))
+    assert [FAULTS[fault]] == [check for check in found if (fault, check) not in ON_SOME_PROCESSORS]
 
 
 @pytest.mark.slow
