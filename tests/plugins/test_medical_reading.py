@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import nibabel
 import numpy as np
@@ -685,6 +685,14 @@ def test_slices_do_not_depend_on_how_a_volume_is_stored(tmp_path: Path, axes: st
     first = found[2][1]
     np.testing.assert_array_equal(first.pixels[..., 0], np.take(values, 2, axis).T[::-1, ::-1])
     assert first.spacing == {"axial": (2, 1), "coronal": (3, 1), "sagittal": (3, 2)}[plane]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_slice_of_a_volume_is_no_copy_of_it(order: Literal["C", "F"]) -> None:
+    """A copy for each slice takes time by the square of their number."""
+    values = np.zeros((4, 5, 6), np.float32, order=order)
+    for axis in range(3):
+        assert np.shares_memory(nifti._seen(values, axis, 1), values)
 
 
 def test_big_endian_and_scaled_volumes_have_the_values_of_nibabel(tmp_path: Path) -> None:
