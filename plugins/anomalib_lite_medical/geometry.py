@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from anomalib_lite.errors import AnomalibLiteError, DataError, MissingExtra
 from anomalib_lite_medical.frames import quiet
+from anomalib_lite_medical.places import group_of
 from anomalib_lite_medical.steps import UNEVEN
 
 try:
@@ -104,11 +105,8 @@ def _plane(header: Dataset, frame: int, spacing: tuple[float, float] | None) -> 
 
 def said_of(header: Dataset, frame: int, group: str, name: str) -> Any:
     """A value of the header itself, or of the functional groups of a file of several frames; None where neither."""
-    for groups, place in ((header.get("PerFrameFunctionalGroupsSequence"), frame),
-                          (header.get("SharedFunctionalGroupsSequence"), 0)):  # fmt: skip
-        if groups and groups[place].get(group):
-            return groups[place].get(group)[0].get(name)
-    return header.get(name)
+    found = group_of(header, frame, group)
+    return (header if found is None else found).get(name)
 
 
 def stacked(
